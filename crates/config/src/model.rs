@@ -156,6 +156,32 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
+impl Cidr {
+    /// Whether `address` lies in the block. An IPv4 address that arrives mapped into IPv6
+    /// (`::ffff:10.0.0.1`, RFC 4291 2.5.5.2) counts as IPv4; `::/0` therefore holds no IPv4 address.
+    pub fn contains(&self, address: std::net::IpAddr) -> bool {
+        use std::net::IpAddr::{V4, V6};
+        match (self.network, address.to_canonical()) {
+            (V4(network), V4(address)) => {
+                same_prefix(network.to_bits().into(), address.to_bits().into(), self.prefix, 32)
+            }
+            (V6(network), V6(address)) => {
+                same_prefix(network.to_bits(), address.to_bits(), self.prefix, 128)
+            }
+            (V6(network), V4(address)) if self.prefix >= 96 => {
+                let mapped = address.to_ipv6_mapped();
+                same_prefix(network.to_bits(), mapped.to_bits(), self.prefix, 128)
+            }
+            (V6(_), V4(_)) | (V4(_), V6(_)) => false,
+        }
+    }
+}
+
+fn same_prefix(network: u128, address: u128, prefix: u8, width: u32) -> bool {
+    let host_bits = width.saturating_sub(prefix.into());
+    (network ^ address).checked_shr(host_bits).unwrap_or(0) == 0
+}
+
 /// A group of servers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {

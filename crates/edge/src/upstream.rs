@@ -4,4 +4,6 @@ mod balance;
 mod breaker;
 mod budget;
 mod ejection;
+mod epoch;
 mod health;
+mod target;

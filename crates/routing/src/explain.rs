@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use selvedge_config::{HostPattern, Id, Origin, PathPattern, Route, ValueMatch};
+use selvedge_config::{HostPattern, Id, Origin, PathPattern, Pattern, Route, ValueMatch};
 
 use crate::{
     condition::{host_holds, method_holds, path_holds, value_holds},
@@ -306,9 +306,15 @@ impl Wording for PathPattern {
         match self {
             Self::Exact(path) => format!("exactly {path}"),
             Self::Prefix(prefix) => format!("prefix {prefix}"),
-            Self::Regex(regex) => format!("regex {}", regex.as_str()),
+            Self::Regex(regex) => format!("regex {}", as_written(regex)),
         }
     }
+}
+
+/// A path regex without the anchors that reading the config has put around it.
+fn as_written(regex: &Pattern) -> &str {
+    let inner = regex.as_str().strip_prefix(r"\A(?:").and_then(|it| it.strip_suffix(r")\z"));
+    inner.unwrap_or(regex.as_str())
 }
 
 impl Wording for ValueMatch {
@@ -467,7 +473,7 @@ mod tests {
     #[test]
     fn tells_when_nothing_holds() {
         check(
-            "a a.com *.a.com\nb =/b ~/c\nc POST\nd ?q=1",
+            "a a.com *.a.com\nb =/b ~\\A(?:/c)\\z\nc POST\nd ?q=1",
             "GET b.com/x",
             expect![[r#"
             GET b.com/x

@@ -384,6 +384,7 @@ mod tests {
         };
         check(r"/api/v\d+", "/api", true);
         check(r"^/api/v\d+$", "/api/", true);
+        check(r"\A(?:/api/v\d+)\z", "/api", true);
         check(r"/api", "/api", true);
         check(r"/api.*", "/api", false);
         check(r"/(a|b)/x", "/a", false);

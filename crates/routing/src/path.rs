@@ -300,6 +300,22 @@ mod tests {
         check("/a/..%3bx", "the segment at 3 hides `..` beside a separator");
     }
 
+    #[test]
+    fn the_table_of_the_reference_holds() {
+        let page = include_str!("../../../docs/reference/paths.md");
+        let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `/")).collect();
+        assert_eq!(rows.len(), 10);
+        for row in rows {
+            let (raw, expected) = row.split_once("` | ").unwrap();
+            let expected = expected.trim_end_matches(" |").trim_start_matches("400: ");
+            let expected = expected
+                .strip_prefix("``")
+                .and_then(|it| it.strip_suffix("``"))
+                .or_else(|| expected.strip_prefix('`').and_then(|it| it.strip_suffix('`')));
+            check(&format!("/{raw}"), expected.unwrap().trim());
+        }
+    }
+
     fn any_path() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "/", "/", "/", ".", "..", "a", "b", "%2e", "%2E", "%2f", "%5C", "%41", "%", "%0",

@@ -457,24 +457,25 @@ mod tests {
     #[test]
     fn verdicts_of_an_older_phase_count_for_nothing() {
         check(
-            "aaaaaafff5aafsss",
+            "aaaaaafff5aafffss",
             expect![[r#"
-            a probe=false None -> Closed
-            a probe=false None -> Closed
-            a probe=false None -> Closed
-            a probe=false None -> Closed
-            a probe=false None -> Closed
-            a probe=false None -> Closed
-            f None -> Closed
-            f None -> Closed
-            f Some(Opened { rest: 5s }) -> Open
-            a probe=true Some(HalfOpened) -> HalfOpen
-            a probe=true None -> HalfOpen
-            f None -> HalfOpen
-            s None -> HalfOpen
-            s None -> HalfOpen
-            s None -> HalfOpen
-        "#]],
+                a probe=false None -> Closed
+                a probe=false None -> Closed
+                a probe=false None -> Closed
+                a probe=false None -> Closed
+                a probe=false None -> Closed
+                a probe=false None -> Closed
+                f None -> Closed
+                f None -> Closed
+                f Some(Opened { rest: 5s }) -> Open
+                a probe=true Some(HalfOpened) -> HalfOpen
+                a probe=true None -> HalfOpen
+                f None -> HalfOpen
+                f None -> HalfOpen
+                f None -> HalfOpen
+                s None -> HalfOpen
+                s Some(Closed) -> Closed
+            "#]],
         );
     }
 

@@ -184,7 +184,7 @@ fn growth(times: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{sync::atomic::AtomicBool, thread};
 
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
@@ -353,6 +353,36 @@ mod tests {
         }
     }
 
+    /// While one core counts, another comes with a target of its own; only one may go.
+    #[test]
+    fn cores_that_eject_at_once_stay_within_the_share() {
+        let now = Instant::now();
+        let (ejector, targets) = (ejector(1, 50), targets(3, now));
+        let (counting, finished) = (AtomicBool::new(false), AtomicBool::new(false));
+        let linger = |(index, target)| {
+            if index == 2 {
+                counting.store(true, Relaxed);
+                (0..50).filter(|_| !finished.load(Relaxed)).for_each(|_| pause());
+            }
+            target
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !counting.load(Relaxed) {
+                    pause();
+                }
+                ejector.failure(&targets[1], targets.iter(), now);
+                finished.store(true, Relaxed);
+            });
+            ejector.failure(&targets[0], targets.iter().enumerate().map(linger), now);
+        });
+        assert_eq!(ejected(&targets, now), 1);
+    }
+
+    fn pause() {
+        thread::sleep(Duration::from_millis(1));
+    }
+
     #[test]
     fn cores_share_it() {
         let start = Instant::now();
@@ -362,14 +392,21 @@ mod tests {
                 let (ejector, targets) = (&ejector, &targets);
                 scope.spawn(move || {
                     let mut rng = fastrand::Rng::with_seed(core);
-                    for _ in 0..10_000 {
+                    for tick in 0..10_000 {
+                        let now = start + Duration::from_millis(tick);
                         let target = &targets[rng.usize(0..8)];
-                        ejector.failure(target, targets.iter(), start);
-                        assert!(ejected(targets, start) <= 4);
+                        match rng.u8(0..4) {
+                            0 => ejector.success(target, now),
+                            _ => ejector.failure(target, targets.iter(), now),
+                        };
                     }
                 });
             }
         });
-        assert_eq!(ejected(&targets, start), 4);
+        let end = start + Duration::from_secs(10);
+        for target in &targets {
+            ejector.failure(target, targets.iter(), end);
+        }
+        assert_eq!(ejected(&targets, end), 4);
     }
 }

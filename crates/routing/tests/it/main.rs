@@ -1,5 +1,7 @@
 //! From the text of a config to the route of a request, as its users see it.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};

@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use selvedge_base::{ByteSize, Secret};
 
+use crate::Origins;
+
 /// One validated configuration: what the edge swaps in as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -32,6 +34,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Every file this config was read from (the main file first, then includes), for watching.
     pub files: Vec<PathBuf>,
+    /// Where bounds are written that are not defaults, for [`crate::bounds`].
+    pub origins: Origins,
 }
 
 /// A name the operator gave: letters, digits, `-`, `_`, `.`; at most 64 bytes.

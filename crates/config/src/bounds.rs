@@ -1,0 +1,239 @@
+//! Every bound with its value, its origin and what happens there.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use selvedge_base::format_duration;
+
+use crate::{
+    Agent, Breaker, Config, Ejection, HealthCheck, Limits, Listener, Origin, Otlp, Route, Upstream,
+};
+
+/// Scope of what concerns the whole process.
+pub(crate) const PROCESS: &str = "process";
+
+/// One bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// As written in the config, such as `timeouts idle`.
+    pub name: &'static str,
+    /// `process`, or the block such as `route "api"`.
+    pub scope: String,
+    /// With its unit; `none` where nothing is bounded but by others.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: BoundOrigin,
+    /// What happens at the bound.
+    pub at_bound: &'static str,
+}
+
+/// Where a bound comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoundOrigin {
+    /// Nobody wrote it.
+    Default,
+    /// Written here.
+    Written(Origin),
+}
+
+impl fmt::Display for BoundOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Written(origin) => write!(f, "{}:{}", origin.file, origin.line),
+        }
+    }
+}
+
+/// Where bounds are written that are not defaults.
+///
+/// All are equal: where a bound is written does not change what a config means.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(BTreeMap<String, BTreeMap<&'static str, Origin>>);
+
+impl Origins {
+    pub(crate) fn insert(&mut self, scope: &str, name: &'static str, origin: Origin) {
+        if let Some(names) = self.0.get_mut(scope) {
+            names.insert(name, origin);
+        } else {
+            self.0.insert(scope.to_owned(), BTreeMap::from([(name, origin)]));
+        }
+    }
+
+    fn get(&self, scope: &str, name: &'static str) -> BoundOrigin {
+        let origin = self.0.get(scope).and_then(|names| names.get(name));
+        origin.map_or(BoundOrigin::Default, |origin| BoundOrigin::Written(origin.clone()))
+    }
+}
+
+impl PartialEq for Origins {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// Every bound of `config`: the process first, then listeners, upstreams, routes, agents.
+pub fn bounds(config: &Config) -> Vec<Bound> {
+    let mut table = Table { origins: &config.origins, scope: PROCESS.to_owned(), rows: Vec::new() };
+    process(&mut table, config);
+    for listener in &config.listeners {
+        table.enter("listener", &listener.id);
+        listener_bounds(&mut table, listener);
+    }
+    for upstream in config.upstreams.values() {
+        table.enter("upstream", &upstream.id);
+        upstream_bounds(&mut table, upstream);
+    }
+    for route in &config.routes {
+        table.enter("route", &route.id);
+        route_bounds(&mut table, route);
+    }
+    for agent in config.agents.values() {
+        table.enter("agent", &agent.id);
+        agent_bounds(&mut table, agent);
+    }
+    table.rows
+}
+
+struct Table<'c> {
+    origins: &'c Origins,
+    scope: String,
+    rows: Vec<Bound>,
+}
+
+impl Table<'_> {
+    fn enter(&mut self, kind: &str, id: &str) {
+        self.scope = format!("{kind} {id:?}");
+    }
+
+    fn row(&mut self, name: &'static str, value: impl fmt::Display, at_bound: &'static str) {
+        let origin = self.origins.get(&self.scope, name);
+        let row =
+            Bound { name, scope: self.scope.clone(), value: value.to_string(), origin, at_bound };
+        self.rows.push(row);
+    }
+
+    fn time(&mut self, name: &'static str, value: Duration, at_bound: &'static str) {
+        self.row(name, format_duration(value), at_bound);
+    }
+}
+
+fn process(table: &mut Table<'_>, config: &Config) {
+    let Limits {
+        connections,
+        connections_per_address,
+        head,
+        head_fields,
+        in_flight,
+        upstream_connections,
+        route_cache,
+        response_head,
+    } = &config.limits;
+    table.row("limits connections", connections, "refused, counted");
+    table.row("limits connections-per-address", connections_per_address, "refused, counted");
+    table.row("limits head", head, "431");
+    table.row("limits head-fields", head_fields, "431");
+    table.row("limits in-flight", in_flight, "503 with Retry-After");
+    table.row(
+        "limits upstream-connections",
+        upstream_connections,
+        "wait bounded by the connect timeout, then 503",
+    );
+    table.row("limits route-cache", route_cache, "the least recently used entry goes");
+    table.row("limits response-head", response_head, "502");
+    table.row("workers", config.workers, "one thread and one runtime each; connections share them");
+    table.time("drain-timeout", config.drain_timeout, "requests still running are cut");
+    if let Some(Otlp { queue, .. }) = &config.telemetry.otlp {
+        table.row("telemetry otlp queue", queue, "the newest spans are dropped and counted");
+    }
+}
+
+fn listener_bounds(table: &mut Table<'_>, listener: &Listener) {
+    let timeouts = &listener.timeouts;
+    if listener.tls.is_some() {
+        table.time("timeouts handshake", timeouts.handshake, "the connection closes");
+    }
+    table.time("timeouts head", timeouts.head, "408, then the connection closes");
+    table.time("timeouts body", timeouts.body, "408, then the connection closes");
+    table.time("timeouts write", timeouts.write, "the connection closes");
+    table.time("timeouts idle", timeouts.idle, "the connection closes");
+    if listener.http2 {
+        let http2 = &listener.http2_limits;
+        table.row("http2 streams", http2.streams, "REFUSED_STREAM");
+        table.row("http2 pending-resets", http2.pending_resets, "GOAWAY (ENHANCE_YOUR_CALM)");
+        table.row("http2 stream-window", http2.stream_window, "the client waits");
+        table.row("http2 connection-window", http2.connection_window, "the client waits");
+    }
+}
+
+fn upstream_bounds(table: &mut Table<'_>, upstream: &Upstream) {
+    let (timeouts, retry, pool) = (&upstream.timeouts, &upstream.retry, &upstream.pool);
+    table.time("timeouts connect", timeouts.connect, "504; 503 when the pool was full");
+    table.time("timeouts first-byte", timeouts.first_byte, "504");
+    table.time("timeouts idle", timeouts.idle, "the response is cut");
+    table.row("timeouts whole", optional_time(timeouts.whole), "504, or the response is cut");
+    table.row(
+        "pool connections",
+        pool.connections,
+        "wait bounded by the connect timeout, then 503",
+    );
+    table.row("pool idle", pool.idle, "the connection closes after its response");
+    table.time("pool idle-timeout", pool.idle_timeout, "the connection closes");
+    table.row("retry attempts", retry.attempts, "the last answer or error is passed on");
+    table.row("retry budget-percent", percent(retry.budget_percent), "no retry");
+    let per_attempt = optional_time(retry.per_attempt);
+    table.row("retry per-attempt", per_attempt, "the attempt counts as failed");
+    if let Some(health) = &upstream.health {
+        health_bounds(table, health);
+    }
+    if let Some(ejection) = &upstream.ejection {
+        ejection_bounds(table, ejection);
+    }
+    if let Some(breaker) = &upstream.breaker {
+        breaker_bounds(table, breaker, "503 with Retry-After until it closes");
+    }
+}
+
+fn health_bounds(table: &mut Table<'_>, health: &HealthCheck) {
+    table.time("health every", health.every, "the next probe");
+    table.time("health timeout", health.timeout, "the probe counts as failed");
+    table.row("health healthy", health.healthy, "the target is used again");
+    table.row("health unhealthy", health.unhealthy, "the target is used no more");
+}
+
+fn ejection_bounds(table: &mut Table<'_>, ejection: &Ejection) {
+    table.row("ejection failures", ejection.failures, "the target rests");
+    table.time("ejection rest", ejection.rest, "the target is tried again");
+    table.row("ejection most-percent", percent(ejection.most_percent), "no further target rests");
+}
+
+fn breaker_bounds(table: &mut Table<'_>, breaker: &Breaker, at_open: &'static str) {
+    let Breaker { failure_threshold, success_threshold, window, timeout } = breaker;
+    table.row("circuit-breaker failure-threshold", failure_threshold, at_open);
+    table.row("circuit-breaker success-threshold", success_threshold, "it closes");
+    table.time("circuit-breaker window", *window, "older failures are forgotten");
+    table.time("circuit-breaker timeout-seconds", *timeout, "it lets probes through");
+}
+
+fn route_bounds(table: &mut Table<'_>, route: &Route) {
+    table.row("limits body", route.limits.body, "413");
+    let in_flight = route.limits.in_flight.map_or("none".to_owned(), |bound| bound.to_string());
+    table.row("limits in-flight", in_flight, "503 with Retry-After");
+}
+
+fn agent_bounds(table: &mut Table<'_>, agent: &Agent) {
+    table.row(
+        "max-concurrent-calls",
+        agent.concurrency,
+        "wait inside the timeout, then failure mode",
+    );
+    table.time("timeout-ms", agent.timeout, "failure mode");
+    breaker_bounds(table, &agent.breaker, "failure mode until it closes");
+}
+
+fn optional_time(bound: Option<Duration>) -> String {
+    bound.map_or("none".to_owned(), format_duration)
+}
+
+fn percent(share: u8) -> String {
+    format!("{share}%")
+}

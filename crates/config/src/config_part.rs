@@ -1,0 +1,181 @@
+//! The top level of a config: all sections, and what holds between them.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use crate::{
+    Code, Config, Core, Id, Telemetry,
+    agent::AgentPart,
+    bounds::PROCESS,
+    cursor::{Cursor, Switch},
+    listener::ListenerPart,
+    process::{AdminPart, LimitsPart, read_core, read_drain_timeout, read_workers},
+    reading::{Problem, Reading, did_you_mean},
+    route::RoutePart,
+    source::{Span, Spanned},
+    telemetry::TelemetryPart,
+    upstream::UpstreamPart,
+};
+
+/// A config as written.
+pub(crate) struct ConfigPart {
+    listeners: Vec<ListenerPart>,
+    upstreams: Vec<UpstreamPart>,
+    routes: Vec<RoutePart>,
+    agents: Vec<AgentPart>,
+    limits: LimitsPart,
+    admin: Option<Switch<AdminPart>>,
+    telemetry: TelemetryPart,
+    core: Option<Option<Core>>,
+    workers: Option<Spanned<usize>>,
+    drain_timeout: Option<Spanned<Duration>>,
+}
+
+impl ConfigPart {
+    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self {
+            listeners: cursor.children(&["listener"], ListenerPart::read),
+            upstreams: cursor.children(&["upstream"], UpstreamPart::read),
+            routes: cursor.children(&["route"], RoutePart::read),
+            agents: cursor.children(&["agent"], AgentPart::read),
+            limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
+            admin: cursor.switch("admin", AdminPart::read),
+            telemetry: cursor.child("telemetry", TelemetryPart::read).unwrap_or_default(),
+            core: cursor.child("core", read_core),
+            workers: cursor.child("workers", read_workers).flatten(),
+            drain_timeout: cursor.child("drain-timeout", read_drain_timeout).flatten(),
+        }
+    }
+
+    /// What can only be said of the whole: ids, addresses, references.
+    pub(crate) fn check_references(&self, reading: &Reading<'_>) {
+        check_ids(reading, ("listeners", self.listeners.iter().map(|part| &part.id)));
+        check_ids(reading, ("upstreams", self.upstreams.iter().map(|part| &part.id)));
+        check_ids(reading, ("routes", self.routes.iter().map(|part| &part.id)));
+        check_ids(reading, ("agents", self.agents.iter().map(|part| &part.id)));
+        self.check_addresses(reading);
+        self.check_upstreams(reading);
+        if self.listeners.is_empty() {
+            let problem = Problem::new(Code::NoListener, "nobody can reach this: no `listener`");
+            reading.warning(
+                None,
+                problem.help("add `listener \"http\" { address \"127.0.0.1:8080\" }`"),
+            );
+        }
+    }
+
+    fn check_addresses(&self, reading: &Reading<'_>) {
+        let mut first: BTreeMap<SocketAddr, Span> = BTreeMap::new();
+        let admin = match &self.admin {
+            Some(Switch::On(admin)) => admin.address(),
+            _ => None,
+        };
+        let addresses = self.listeners.iter().filter_map(|part| part.address.as_ref());
+        // Port 0 asks the system for a free port: never the same twice.
+        for address in addresses.chain(admin).filter(|address| address.value.port() != 0) {
+            if let Some(first) = first.get(&address.value) {
+                let problem = Problem::new(Code::DuplicateAddress, "this address is taken")
+                    .note("first written here", *first)
+                    .help("give each listener, and `admin`, an address of its own");
+                reading.error(address.span, problem);
+            }
+            first.entry(address.value).or_insert(address.span);
+        }
+    }
+
+    fn check_upstreams(&self, reading: &Reading<'_>) {
+        let known: BTreeMap<&str, Span> = self
+            .upstreams
+            .iter()
+            .filter_map(|part| part.id.as_ref())
+            .map(|id| (id.value.as_ref(), id.span))
+            .collect();
+        let mut unused = known.clone();
+        for reference in self.routes.iter().filter_map(RoutePart::upstream) {
+            let name = reference.value.as_ref();
+            unused.remove(name);
+            if !known.contains_key(name) {
+                let message = format!("there is no upstream `{name}`");
+                let help = did_you_mean(name, known.keys().copied());
+                let help = help.unwrap_or_else(|| format!("add `upstream \"{name}\" {{ … }}`"));
+                reading.error(
+                    reference.span,
+                    Problem::new(Code::UnknownReference, message).help(help),
+                );
+            }
+        }
+        for (name, span) in unused {
+            let problem =
+                Problem::new(Code::UnusedUpstream, format!("no route uses upstream `{name}`"));
+            let help = format!("add `upstream \"{name}\"` to a route, or remove it");
+            reading.warning(Some(span), problem.help(help));
+        }
+    }
+
+    pub(crate) fn settle(self, reading: &Reading<'_>) -> Option<Config> {
+        let Self {
+            listeners,
+            upstreams,
+            routes,
+            agents,
+            limits,
+            admin,
+            telemetry,
+            core,
+            workers,
+            drain_timeout,
+        } = self;
+        let limits = limits.settle(reading);
+        let admin = AdminPart::settle(admin, reading);
+        let telemetry: Option<Telemetry> = telemetry.settle(reading);
+        let upstreams: Vec<_> = upstreams
+            .into_iter()
+            .map(|part| part.settle(reading, limits.upstream_connections))
+            .collect();
+        let listeners: Vec<_> = listeners.into_iter().map(|part| part.settle(reading)).collect();
+        let routes: Vec<_> = routes.into_iter().map(|part| part.settle(reading)).collect();
+        let agents: Vec<_> = agents.into_iter().map(|part| part.settle(reading)).collect();
+        let by_id = |upstream: std::sync::Arc<crate::Upstream>| (upstream.id.clone(), upstream);
+        Some(Config {
+            listeners: listeners.into_iter().collect::<Option<_>>()?,
+            upstreams: upstreams.into_iter().map(|one| one.map(by_id)).collect::<Option<_>>()?,
+            routes: routes.into_iter().collect::<Option<_>>()?,
+            agents: agents
+                .into_iter()
+                .map(|agent| agent.map(|agent| (agent.id.clone(), agent)))
+                .collect::<Option<_>>()?,
+            limits,
+            admin,
+            telemetry: telemetry?,
+            core: match core {
+                Some(core) => Some(core?),
+                None => None,
+            },
+            workers: reading.settle(PROCESS, "workers", workers, reading.env.cores()),
+            drain_timeout: reading.settle(
+                PROCESS,
+                "drain-timeout",
+                drain_timeout,
+                Duration::from_secs(30),
+            ),
+            files: reading.files(),
+            origins: crate::Origins::default(),
+        })
+    }
+}
+
+fn check_ids<'p>(
+    reading: &Reading<'_>,
+    (kind, ids): (&str, impl Iterator<Item = &'p Option<Spanned<Id>>>),
+) {
+    let mut first: BTreeMap<&str, Span> = BTreeMap::new();
+    for id in ids.flatten() {
+        if let Some(first) = first.get(id.value.as_ref()) {
+            let message = format!("two {kind} have the id `{}`", id.value);
+            let problem = Problem::new(Code::DuplicateId, message)
+                .note("first written here", *first)
+                .help("give one of them another id");
+            reading.error(id.span, problem);
+        }
+        first.entry(&id.value).or_insert(id.span);
+    }
+}

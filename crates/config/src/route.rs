@@ -1,0 +1,203 @@
+//! `route "id" { … }`.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use selvedge_base::ByteSize;
+
+use crate::{
+    Action, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route, RouteLimits,
+    action::{ActionPart, read_actions},
+    address::id,
+    cursor::{Cursor, Switch},
+    header_ops::read_header_ops,
+    matches::read_matches,
+    reading::{Problem, Reading},
+    rewrite::read_rewrite,
+    source::{Span, Spanned},
+};
+
+/// A route as written.
+pub(crate) struct RoutePart {
+    pub(crate) id: Option<Spanned<Id>>,
+    span: Span,
+    priority: Option<Spanned<i32>>,
+    matches: Option<Matches>,
+    agents: Option<(Span, Vec<Id>)>,
+    actions: Vec<ActionPart>,
+    rewrite: Option<(Span, Option<Rewrite>)>,
+    request_headers: Option<(Span, Vec<HeaderOp>)>,
+    response_headers: Option<(Span, Vec<HeaderOp>)>,
+    limits: LimitsPart,
+    compress: Option<Switch<CompressPart>>,
+}
+
+#[derive(Default)]
+struct LimitsPart {
+    body: Option<Spanned<ByteSize>>,
+    in_flight: Option<Spanned<usize>>,
+}
+
+struct CompressPart {
+    min: Option<Spanned<ByteSize>>,
+    encodings: Option<Vec<Encoding>>,
+}
+
+/// Any size that a 64-bit number holds.
+pub(crate) const ANY_SIZE: RangeInclusive<ByteSize> = ByteSize(0)..=ByteSize(u64::MAX);
+
+impl RoutePart {
+    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self {
+            id: cursor.argument("an id").and_then(|value| value.literal(id)),
+            span: cursor.span(),
+            priority: cursor.setting("priority", |v| v.integer(-1_000_000..=1_000_000)),
+            matches: cursor.child("matches", read_matches),
+            agents: cursor.child("agents", |c| (c.span(), read_agents(c))),
+            actions: read_actions(cursor),
+            rewrite: cursor.child("rewrite", |c| (c.span(), read_rewrite(c))),
+            request_headers: cursor
+                .child("request-headers", |c| (c.span(), read_header_ops(c, true))),
+            response_headers: cursor
+                .child("response-headers", |c| (c.span(), read_header_ops(c, false))),
+            limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
+            compress: cursor.switch("compress", CompressPart::read),
+        }
+    }
+
+    /// The upstream that it names, and where.
+    pub(crate) fn upstream(&self) -> Option<&Spanned<Id>> {
+        self.actions.iter().find_map(ActionPart::upstream)
+    }
+
+    pub(crate) fn settle(self, reading: &Reading<'_>) -> Option<Arc<Route>> {
+        let Self {
+            id,
+            span,
+            priority,
+            matches,
+            agents,
+            actions,
+            rewrite,
+            request_headers,
+            response_headers,
+            limits,
+            compress,
+        } = self;
+        if let Some((span, _)) = &agents {
+            refuse_agents(reading, *span);
+        }
+        let upstream_only = [
+            rewrite.as_ref().map(|(span, _)| ("rewrite", *span)),
+            request_headers.as_ref().map(|(span, _)| ("request-headers", *span)),
+        ];
+        let action = only_action(reading, span, actions);
+        if action.as_ref().is_some_and(|action| !matches!(action, Action::Upstream(_))) {
+            for (name, span) in upstream_only.into_iter().flatten() {
+                refuse_without_upstream(reading, name, span);
+            }
+        }
+        let id = id?.value;
+        let scope = format!("route {id:?}");
+        Some(Arc::new(Route {
+            priority: priority.map_or(0, |priority| priority.value),
+            matches: matches.unwrap_or_default(),
+            agents: agents.map(|(_, ids)| ids).unwrap_or_default(),
+            action: action?,
+            rewrite: match rewrite {
+                Some((_, rewrite)) => Some(rewrite?),
+                None => None,
+            },
+            request_headers: request_headers.map(|(_, ops)| ops).unwrap_or_default(),
+            response_headers: response_headers.map(|(_, ops)| ops).unwrap_or_default(),
+            limits: limits.settle(reading, &scope),
+            compress: match compress {
+                Some(Switch::On(part)) => Some(part.settle()),
+                Some(Switch::Off) | None => None,
+            },
+            origin: reading.origin(span),
+            id,
+        }))
+    }
+}
+
+fn read_agents(cursor: &mut Cursor<'_>) -> Vec<Id> {
+    let arguments = cursor.arguments("ids of agents");
+    arguments.into_iter().filter_map(|value| value.literal(id)).map(|id| id.value).collect()
+}
+
+fn refuse_agents(reading: &Reading<'_>, span: Span) {
+    let problem = Problem::new(Code::AgentsUnavailable, Code::AgentsUnavailable.title());
+    let help = "remove this line; requests would pass without the checks that it asks for";
+    reading.error(span, problem.help(help));
+}
+
+fn only_action(reading: &Reading<'_>, span: Span, actions: Vec<ActionPart>) -> Option<Action> {
+    let mut actions = actions.into_iter();
+    let Some(first) = actions.next() else {
+        let problem = Problem::new(Code::Action, "this route does nothing with its requests");
+        let help = "add one of `upstream \"…\"`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
+        reading.error(span, problem.help(help));
+        return None;
+    };
+    for more in actions {
+        let problem = Problem::new(Code::Action, "this route has a second action")
+            .note("the first is here", first.span)
+            .help("keep one, or write a second route with its own `matches`");
+        reading.error(more.span, problem);
+    }
+    first.settle()
+}
+
+fn refuse_without_upstream(reading: &Reading<'_>, name: &str, span: Span) {
+    let message = format!("`{name}` has no effect: this route's requests go to no upstream");
+    reading.error(span, Problem::new(Code::Conflict, message).help("remove it"));
+}
+
+impl LimitsPart {
+    fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self {
+            body: cursor.setting("body", |value| value.size(ANY_SIZE)),
+            in_flight: cursor.setting("in-flight", |value| value.count(1..=10_000_000)),
+        }
+    }
+
+    fn settle(self, reading: &Reading<'_>, scope: &str) -> RouteLimits {
+        let Self { body, in_flight } = self;
+        RouteLimits {
+            body: reading.settle(scope, "limits body", body, ByteSize::mib(10)),
+            in_flight: reading.settle_optional(scope, "limits in-flight", in_flight),
+        }
+    }
+}
+
+impl CompressPart {
+    fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self {
+            min: cursor.setting("min", |value| value.size(ANY_SIZE)),
+            encodings: cursor.child("encodings", read_encodings),
+        }
+    }
+
+    fn settle(self) -> Compress {
+        let Self { min, encodings } = self;
+        let all = || vec![Encoding::Zstd, Encoding::Brotli, Encoding::Gzip];
+        Compress {
+            min: min.map_or(ByteSize::kib(1), |min| min.value),
+            encodings: encodings.unwrap_or_else(all),
+        }
+    }
+}
+
+fn read_encodings(cursor: &mut Cursor<'_>) -> Vec<Encoding> {
+    let choices = [("zstd", Encoding::Zstd), ("br", Encoding::Brotli), ("gzip", Encoding::Gzip)];
+    let mut encodings = Vec::new();
+    for value in cursor.arguments("\"zstd\", \"br\" or \"gzip\"") {
+        let Some(Spanned { value: encoding, span }) = value.word(&choices) else { continue };
+        if encodings.contains(&encoding) {
+            let problem = Problem::new(Code::Repeated, "this encoding is there already");
+            cursor.reading().error(span, problem.help("remove it"));
+        }
+        encodings.push(encoding);
+    }
+    encodings
+}

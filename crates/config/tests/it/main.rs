@@ -1,0 +1,3 @@
+//! The config as operators meet it: text in, a config or a report out.
+
+mod spec;

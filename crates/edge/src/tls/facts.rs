@@ -1,0 +1,90 @@
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+/// Longest client subject kept, in bytes; what is longer is cut.
+const SUBJECT_MAX: usize = 512;
+
+/// What the log tells of a TLS connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFacts {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// IANA's name of the cipher suite.
+    pub(crate) cipher: &'static str,
+    /// The name the client asked for.
+    pub(crate) sni: Option<Box<str>>,
+    /// The protocol agreed on; `None` when the client offered none.
+    pub(crate) alpn: Option<Alpn>,
+    /// Whether an earlier session was taken up again.
+    pub(crate) resumed: bool,
+    /// Subject of the client's verified certificate, for example `O=Example, CN=device-7`.
+    pub(crate) client_subject: Option<Box<str>>,
+}
+
+/// A protocol agreed on by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alpn {
+    /// `http/1.1`.
+    Http1,
+    /// `h2`.
+    Http2,
+}
+
+impl TlsFacts {
+    /// Reads them off a connection whose handshake is complete.
+    pub(crate) fn of(connection: &ServerConnection) -> Self {
+        Self {
+            version: version(connection.protocol_version()),
+            cipher: connection.negotiated_cipher_suite().map_or("-", |suite| cipher(suite.suite())),
+            sni: connection.server_name().map(Into::into),
+            alpn: connection.alpn_protocol().map(|name| match name {
+                super::ALPN_HTTP2 => Alpn::Http2,
+                _ => Alpn::Http1,
+            }),
+            resumed: is_resumed(connection),
+            client_subject: client_leaf(connection, |leaf| cut(leaf.subject().to_string())),
+        }
+    }
+}
+
+/// Whether a resumed session carries a client certificate whose time has passed meanwhile: rustls
+/// verifies certificates in full handshakes only.
+pub(super) fn is_stale(connection: &ServerConnection, now: i64) -> bool {
+    is_resumed(connection)
+        && client_leaf(connection, |leaf| leaf.validity().not_after.timestamp() < now)
+            .unwrap_or(false)
+}
+
+fn is_resumed(connection: &ServerConnection) -> bool {
+    connection.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+fn client_leaf<T>(
+    connection: &ServerConnection,
+    read: impl FnOnce(&X509Certificate<'_>) -> T,
+) -> Option<T> {
+    let leaf = connection.peer_certificates()?.first()?;
+    X509Certificate::from_der(leaf).ok().map(|(_, leaf)| read(&leaf))
+}
+
+fn cut(mut subject: String) -> Box<str> {
+    subject.truncate(subject.floor_char_boundary(SUBJECT_MAX));
+    subject.into()
+}
+
+fn version(version: Option<ProtocolVersion>) -> &'static str {
+    match version {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "-",
+    }
+}
+
+fn cipher(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        older => older.as_str().unwrap_or("-"),
+    }
+}

@@ -1,0 +1,18 @@
+//! What must hold for every input of a parser, however strange.
+//!
+//! The fuzz targets feed these functions with random bytes, a test feeds them the committed corpora,
+//! and the conformance suite compares [`framing`] with what other parsers understood. They panic when
+//! a property does not hold. The crate knows no socket and no file.
+
+pub mod framing;
+mod head_gate;
+mod path;
+
+pub use head_gate::head_gate;
+pub use path::path;
+
+/// A property by the name of its fuzz target.
+pub type Property = fn(&[u8]);
+
+/// Every property, with the folder under `fuzz/corpus` that belongs to it.
+pub const PROPERTIES: &[(&str, Property)] = &[("head_gate", head_gate), ("path", path)];

@@ -1,0 +1,93 @@
+//! `cargo xtask conformance`: other people's tests against a running selvedge.
+//!
+//! A suite is a program that prints one JSON object per line: `{"version": …}` once, and
+//! `{"case": …, "outcome": "pass" | "fail" | "skip", "detail": …}` per case. Before its result is
+//! believed, a suite must find fault with something that is wrong on purpose.
+
+mod deviations;
+mod page;
+mod report;
+mod stage;
+mod suites;
+
+use report::{Report, Tally};
+use suites::{SUITES, Suite};
+
+use crate::{Result, flags::Flags, workspace};
+
+/// The page that `--write` writes, relative to the root.
+const PAGE: &str = "docs/reference/conformance.md";
+
+/// Runs the suites named, or all, and fails if a case fails that `deviations.txt` does not explain.
+///
+/// `--quick` takes the suites that finish in seconds, as CI does; `--write` writes the page.
+pub fn run(arguments: &[String]) -> Result {
+    let flags = Flags::parse(arguments, &["--quick", "--write"], &[])?;
+    let chosen = chosen(&flags)?;
+    if flags.has("--write") && chosen.len() < SUITES.len() {
+        return Err("--write needs every suite: name none and leave out --quick".into());
+    }
+    let stage = stage::Stage::build()?;
+    let mut tallies = Vec::new();
+    for suite in chosen {
+        match perform(suite, &stage) {
+            Ok(tally) => tallies.push((suite, tally)),
+            Err(error) => return Err(format!("{}: {error}", suite.name).into()),
+        }
+    }
+    print!("\n{}", page::table(&tallies));
+    if flags.has("--write") {
+        std::fs::write(workspace::root().join(PAGE), page::whole(&tallies))?;
+        println!("conformance: wrote {PAGE}");
+    }
+    judge(&tallies)
+}
+
+/// What the suites need from PyPI, for `cargo xtask setup`.
+pub fn python_packages() -> impl Iterator<Item = &'static [&'static str]> {
+    SUITES.iter().map(|suite| suite.python)
+}
+
+fn chosen(flags: &Flags) -> Result<Vec<&'static Suite>> {
+    if flags.words().is_empty() {
+        let quick = flags.has("--quick");
+        return Ok(SUITES.iter().filter(|suite| suite.quick || !quick).collect());
+    }
+    let find = |word: &String| {
+        let names = || SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+        let found = SUITES.iter().find(|suite| suite.name == word);
+        found.ok_or_else(|| format!("no suite `{word}`; there are {}", names()).into())
+    };
+    flags.words().iter().map(find).collect()
+}
+
+fn perform(suite: &Suite, stage: &stage::Stage) -> Result<Tally> {
+    println!("conformance: {}", suite.name);
+    if let Some(reason) = (suite.unavailable)() {
+        println!("conformance: skipped: {}: {reason}", suite.name);
+        return Ok(Tally::skipped(reason));
+    }
+    let wrong = (suite.run)(stage, suites::Subject::Wrong)?;
+    if wrong.failed() == 0 {
+        return Err("found no fault with a subject that is wrong on purpose".into());
+    }
+    let report: Report = (suite.run)(stage, suites::Subject::Selvedge)?;
+    Tally::of(report, &deviations::read(suite.name)?)
+}
+
+fn judge(tallies: &[(&Suite, Tally)]) -> Result {
+    let mut faults = Vec::new();
+    for (suite, tally) in tallies {
+        for (case, detail) in &tally.failed {
+            faults.push(format!("{}: {case}: {detail}", suite.name));
+        }
+        for case in &tally.stale {
+            faults.push(format!("{}: {case}: passes; strike it from deviations.txt", suite.name));
+        }
+    }
+    if faults.is_empty() {
+        println!("conformance: every deviation is explained");
+        return Ok(());
+    }
+    Err(format!("conformance: {} faults\n  {}", faults.len(), faults.join("\n  ")).into())
+}

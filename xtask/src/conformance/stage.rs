@@ -1,0 +1,100 @@
+//! What the suites have in common: a built selvedge, a configuration, free ports.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    Result,
+    process::{self, Server},
+    workspace,
+};
+
+/// Attempts to reach a server that is starting, [`PAUSE`] apart.
+const ATTEMPTS_MAX: usize = 200;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A built selvedge and a folder for what the suites write.
+pub struct Stage {
+    selvedge: PathBuf,
+    frame: PathBuf,
+    folder: PathBuf,
+}
+
+impl Stage {
+    /// Builds the programs that the suites run.
+    pub fn build() -> Result<Self> {
+        let packages = ["-p", "selvedge", "-p", "selvedge-properties"];
+        process::run(process::cargo(&["build", "--quiet"]).args(packages))?;
+        let folder = workspace::target().join("conformance");
+        fs::create_dir_all(&folder)?;
+        let programs = workspace::target().join("debug");
+        Ok(Self { selvedge: programs.join("selvedge"), frame: programs.join("frame"), folder })
+    }
+
+    /// The program that prints how we frame the messages on its standard input.
+    pub fn frame(&self) -> &PathBuf {
+        &self.frame
+    }
+
+    /// A file of a suite's own in the build directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Starts selvedge with this configuration and waits until it listens on `ports`.
+    pub fn selvedge(&self, name: &str, config: &str, ports: &[u16]) -> Result<Server> {
+        let file = self.file(&format!("{name}.kdl"));
+        fs::write(&file, config)?;
+        let log = fs::File::create(self.file(&format!("{name}.log")))?;
+        let mut command = process::command(&self.selvedge);
+        command.arg("edge").arg("--config").arg(&file);
+        command.stdout(log.try_clone()?).stderr(log);
+        start(&mut command, ports).map_err(|error| {
+            format!("{error}; see {}", self.file(&format!("{name}.log")).display()).into()
+        })
+    }
+}
+
+/// Starts a server and waits until it listens on `ports`.
+pub fn start(command: &mut Command, ports: &[u16]) -> Result<Server> {
+    let mut server = Server::start(command)?;
+    for port in ports {
+        await_port(&mut server, *port)?;
+    }
+    Ok(server)
+}
+
+/// Runs a driver and returns what it printed; it shows its own errors.
+pub fn drive(command: &mut Command) -> Result<String> {
+    process::capture(command.stdin(Stdio::null()).stderr(Stdio::inherit()))
+}
+
+/// Ports on loopback that nobody listens on just now.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let listeners: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+fn await_port(server: &mut Server, port: u16) -> Result {
+    for _ in 0..ATTEMPTS_MAX {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::ConnectionRefused => return Err(error.into()),
+            Err(_) if !server.is_running() => return Err("the server ended at its start".into()),
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+    Err(format!("nobody listens on port {port}").into())
+}

@@ -1,0 +1,30 @@
+use super::{Report, Result, Stage, Subject, Suite};
+use crate::{conformance::stage, process, setup, workspace};
+
+pub const SUITE: Suite = Suite {
+    name: "llhttp",
+    about: "The request and response corpus of llhttp, the parser of Node, and mutations of it. What \
+        Selvedge accepts, llhttp (through Node) and h11 must frame alike: the same messages, methods, \
+        targets, fields and bodies. What it refuses and llhttp accepts is a deviation, explained \
+        below. Wrong on purpose: a parser that splits at bare line feeds and believes every \
+        `Content-Length`.",
+    quick: true,
+    python: &["h11==0.16.0"],
+    unavailable: || {
+        let corpus = workspace::vectors().join("llhttp/test");
+        (!corpus.is_dir())
+            .then(|| "the corpus is not there; SELVEDGE_VECTORS names the folder".to_owned())
+    },
+    run,
+};
+
+fn run(stage: &Stage, subject: Subject) -> Result<Report> {
+    setup::packages(&[setup::NODE])?;
+    let mut driver = process::command(setup::python(SUITE.python)?);
+    driver.arg("conformance/llhttp/suite.py").arg(workspace::vectors().join("llhttp/test"));
+    match subject {
+        Subject::Selvedge => driver.arg(stage.frame()),
+        Subject::Wrong => driver.arg("conformance/llhttp/wrong.py"),
+    };
+    Report::parse(&stage::drive(&mut driver)?)
+}

@@ -1,0 +1,148 @@
+//! What the other commands need from outside, installed when it is missing.
+//!
+//! Debian packages come from apt when we are root or `sudo` asks nothing; Rust tools from crates.io
+//! into the build directory; Python packages into an environment of their own there.
+
+use std::{fs, path::PathBuf};
+
+use crate::{Result, flags::Flags, process, workspace};
+
+/// A Debian package, and the program that shows it is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Package {
+    /// What apt calls it.
+    pub name: &'static str,
+    /// A program that it brings.
+    pub program: &'static str,
+}
+
+/// A program written in Rust, at a version known to work.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// Name on crates.io.
+    pub name: &'static str,
+    /// Version installed.
+    pub version: &'static str,
+    /// What it is called once installed.
+    pub program: &'static str,
+}
+
+/// The compiler driver that aws-lc-rs needs for its C and assembly.
+pub const CC: Package = Package { name: "build-essential", program: "cc" };
+/// Certificates of the tests and benchmarks.
+pub const OPENSSL: Package = Package { name: "openssl", program: "openssl" };
+/// Peers and load generators of the benchmark.
+pub const BENCH: &[Package] = &[
+    Package { name: "nginx-light", program: "nginx" },
+    Package { name: "haproxy", program: "haproxy" },
+    Package { name: "wrk", program: "wrk" },
+    Package { name: "nghttp2-client", program: "h2load" },
+];
+/// Interpreters of the conformance suites.
+pub const NODE: Package = Package { name: "nodejs", program: "node" };
+/// See [`NODE`].
+pub const PYTHON: Package = Package { name: "python3-venv", program: "python3" };
+
+/// Licences, sources and duplicate stacks in the dependency graph.
+pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
+/// The HTTP/2 conformance suite.
+pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "httpwg" };
+
+/// `cargo xtask setup`: everything at once, for a machine that will be used offline.
+pub fn run(arguments: &[String]) -> Result {
+    Flags::parse(arguments, &[], &[])?;
+    let all: Vec<Package> =
+        [CC, OPENSSL, NODE, PYTHON].into_iter().chain(BENCH.iter().copied()).collect();
+    packages(&all)?;
+    tool(CARGO_DENY)?;
+    tool(HTTPWG)?;
+    for suite in crate::conformance::python_packages() {
+        python(suite)?;
+    }
+    println!("setup: everything is in place");
+    Ok(())
+}
+
+/// Makes sure that these Debian packages are installed.
+pub fn packages(wanted: &[Package]) -> Result {
+    let missing: Vec<&str> =
+        wanted.iter().filter(|p| process::find(p.program).is_none()).map(|p| p.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let Some(root) = as_root() else {
+        let list = missing.join(" ");
+        return Err(format!(
+            "these Debian packages are missing: {list}\n  \
+             install them with: sudo apt-get install --no-install-recommends {list}"
+        )
+        .into());
+    };
+    println!("setup: installing {}", missing.join(" "));
+    process::run(apt(root).args(["-qq", "update"]))?;
+    process::run(apt(root).args(["-qq", "install", "-y", "--no-install-recommends"]).args(missing))
+}
+
+/// Makes sure that `tool` is installed and returns the path of its program.
+///
+/// An installed one on `PATH` is used as it is.
+pub fn tool(tool: Tool) -> Result<PathBuf> {
+    let own = workspace::tools().join("bin").join(tool.program);
+    if own.is_file() {
+        return Ok(own);
+    }
+    if let Some(found) = process::find(tool.program) {
+        return Ok(found);
+    }
+    println!("setup: building {} {} (once)", tool.name, tool.version);
+    let mut install = process::cargo(&["install", "--locked", "--debug", "--quiet"]);
+    install.args([tool.name, "--version", tool.version]);
+    install.arg("--root").arg(workspace::tools());
+    install.env("CARGO_TARGET_DIR", workspace::tools().join("build"));
+    process::run(&mut install)?;
+    fs::remove_dir_all(workspace::tools().join("build"))?;
+    Ok(own)
+}
+
+/// Makes sure that a Python environment has these packages and returns its interpreter.
+pub fn python(packages: &[&str]) -> Result<PathBuf> {
+    self::packages(&[PYTHON])?;
+    let home = workspace::target().join("venv");
+    let python = home.join("bin/python");
+    if !process::succeeds(&python, &["-m", "pip", "--version"]) {
+        let home = home.to_string_lossy().into_owned();
+        process::run(process::command("python3").args(["-m", "venv", "--clear", &home]))
+            .map_err(|error| format!("{error}\n  on Debian: sudo apt-get install python3-venv"))?;
+    }
+    let present = process::output(&python, &["-m", "pip", "freeze", "--all"])?;
+    let present: Vec<&str> = present.lines().collect();
+    if packages.iter().all(|package| present.contains(package)) {
+        return Ok(python);
+    }
+    println!("setup: installing {} for Python", packages.join(" "));
+    process::run(
+        process::command(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(packages),
+    )?;
+    Ok(python)
+}
+
+/// How we become root: already are, or by a `sudo` that asks nothing; `None` if neither.
+fn as_root() -> Option<&'static [&'static str]> {
+    process::find("apt-get")?;
+    if process::output("id", &["-u"]).is_ok_and(|id| id.trim() == "0") {
+        Some(&[])
+    } else if process::succeeds("sudo", &["-n", "true"]) {
+        Some(&["sudo", "-n"])
+    } else {
+        None
+    }
+}
+
+fn apt(root: &[&str]) -> std::process::Command {
+    let words = [root, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]].concat();
+    let mut command = process::command(words[0]);
+    command.args(&words[1..]);
+    command
+}

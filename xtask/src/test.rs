@@ -1,0 +1,40 @@
+//! `cargo xtask test`: everything that must hold on every machine that has Rust.
+
+use std::process::Command;
+
+use crate::{Result, flags::Flags, process, setup};
+
+/// Runs the tests of the workspace, or of the crates named by `-p`, and the examples in their documentation.
+///
+/// The runner is nextest where it is installed, otherwise cargo's own.
+pub fn run(arguments: &[String]) -> Result {
+    let flags = Flags::parse(arguments, &[], &["-p"])?;
+    setup::packages(&[setup::CC])?;
+    if let Err(error) = setup::packages(&[setup::OPENSSL]) {
+        println!("test: skipped: cases that need openssl ({error})");
+    }
+    let examples = process::run(&mut examples(&flags));
+    let tests = process::run(&mut tests(&flags));
+    examples.and(tests)
+}
+
+fn tests(flags: &Flags) -> Command {
+    let mut command = if process::succeeds("cargo-nextest", &["nextest", "--version"]) {
+        process::cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=fail"])
+    } else {
+        process::cargo(&["test", "--no-fail-fast", "--all-targets"])
+    };
+    command.args(scope(flags)).args(flags.words());
+    command
+}
+
+fn examples(flags: &Flags) -> Command {
+    let mut command = process::cargo(&["test", "--no-fail-fast", "--doc"]);
+    command.args(scope(flags)).args(flags.words());
+    command
+}
+
+fn scope(flags: &Flags) -> Vec<&str> {
+    let named: Vec<&str> = flags.all("-p").flat_map(|name| ["-p", name]).collect();
+    if named.is_empty() { vec!["--workspace"] } else { named }
+}

@@ -1,0 +1,130 @@
+//! Every page is reachable from the README, and every link leads somewhere.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use super::Finding;
+use crate::{Result, workspace};
+
+/// Documents that must exist.
+const HOUSE: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "LICENSE"];
+
+/// Returns pages that nobody reaches and links that lead nowhere.
+pub fn findings() -> Result<Vec<Finding>> {
+    let files: BTreeSet<PathBuf> = workspace::files()?.into_iter().collect();
+    let mut pages = BTreeMap::new();
+    for path in files.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        pages.insert(path.clone(), fs::read_to_string(workspace::root().join(path))?);
+    }
+    Ok(judge(&pages, &files))
+}
+
+fn judge(pages: &BTreeMap<PathBuf, String>, files: &BTreeSet<PathBuf>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = HOUSE
+        .iter()
+        .filter(|name| !files.contains(Path::new(name)))
+        .map(|name| Finding::new(*name, "is missing"))
+        .collect();
+    for (path, text) in pages {
+        found.extend(targets(path, text).filter(|target| !exists(target, files)).map(|target| {
+            Finding::new(name(path), format!("links to {}, which is not there", name(&target)))
+        }));
+    }
+    let reached = reach(pages);
+    found.extend(
+        pages
+            .keys()
+            .filter(|path| path.starts_with("docs") && !reached.contains(*path))
+            .map(|path| Finding::new(name(path), "no link leads here from README.md")),
+    );
+    found
+}
+
+fn reach(pages: &BTreeMap<PathBuf, String>) -> BTreeSet<PathBuf> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![PathBuf::from("README.md")];
+    while let Some(path) = open.pop() {
+        if let Some(text) = pages.get(&path)
+            && reached.insert(path.clone())
+        {
+            open.extend(targets(&path, text));
+        }
+    }
+    reached
+}
+
+/// The places in the repository that a page links to, relative to the root.
+fn targets(page: &Path, text: &str) -> impl Iterator<Item = PathBuf> {
+    let folder = page.parent().unwrap_or(Path::new("")).to_owned();
+    text.split("](").skip(1).filter_map(move |rest| {
+        let target = rest.split([')', '#', ' ']).next()?;
+        let outside = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+        (!outside).then(|| flatten(&folder.join(target)))
+    })
+}
+
+fn flatten(path: &Path) -> PathBuf {
+    let mut flat = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(flat.pop()),
+            Component::CurDir => {}
+            part => flat.push(part),
+        }
+    }
+    flat
+}
+
+fn exists(target: &Path, files: &BTreeSet<PathBuf>) -> bool {
+    files.contains(target) || files.iter().any(|file| file.starts_with(target))
+}
+
+fn name(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pages: &[(&str, &str)], expected: &[&str]) {
+        let house = HOUSE.iter().map(|name| (*name, ""));
+        let pages: BTreeMap<PathBuf, String> =
+            house.chain(pages.iter().copied()).map(|(p, t)| (p.into(), t.to_owned())).collect();
+        let files = pages.keys().cloned().chain(["bench/results.json".into()]).collect();
+        let found: Vec<String> = judge(&pages, &files).iter().map(Finding::to_string).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn pages_are_reached() {
+        check(
+            &[("README.md", "[a](docs/a.md)"), ("docs/a.md", "[b](b.md#top)"), ("docs/b.md", "")],
+            &[],
+        );
+        check(&[("docs/a.md", "")], &["docs/a.md: no link leads here from README.md"]);
+    }
+
+    #[test]
+    fn links_lead_somewhere() {
+        check(
+            &[("README.md", "[r](bench/results.json) [f](bench/) [w](https://example.com)")],
+            &[],
+        );
+        check(
+            &[("README.md", "[r](docs/gone.md)")],
+            &["README.md: links to docs/gone.md, which is not there"],
+        );
+        check(&[("README.md", "[d](docs/a.md)"), ("docs/a.md", "[up](../ARCHITECTURE.md)")], &[]);
+    }
+
+    #[test]
+    fn the_house_has_its_documents() {
+        let found = judge(&BTreeMap::new(), &BTreeSet::new());
+        assert_eq!(found.len(), HOUSE.len());
+    }
+}

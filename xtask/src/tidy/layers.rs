@@ -1,0 +1,194 @@
+//! Which crate may know which: arrows point to lower layers only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Finding;
+use crate::{Result, process};
+
+/// The layer of each crate under `crates/`; ARCHITECTURE.md says what each is for.
+const LAYERS: &[(&str, u8)] = &[
+    ("selvedge-base", 0),
+    ("selvedge-config", 1),
+    ("selvedge-http1", 1),
+    ("selvedge-telemetry", 1),
+    ("selvedge-routing", 2),
+    ("selvedge-edge", 4),
+    ("selvedge", 5),
+];
+
+/// Packages beside the product: they may see every layer, and only tests may see them.
+const TOOLS: &[&str] = &["selvedge-bench", "selvedge-properties", "xtask"];
+
+/// What a crate promises not to know, directly or through others.
+const ABSENT: &[(&str, &[&str])] = &[
+    ("selvedge-base", &["tokio", "hyper", "rustls"]),
+    ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
+    ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
+    ("selvedge-routing", &["tokio", "hyper", "rustls", "socket2"]),
+    ("selvedge-telemetry", &["kdl", "rustls"]),
+];
+
+/// Dependencies that stay behind one door.
+const DOORS: &[(&str, &[&str])] =
+    &[("kdl", &["selvedge-config"]), ("clap", &["selvedge"]), ("rcgen", &["selvedge-edge"])];
+
+/// An arrow from one package to another.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Arrow {
+    from: String,
+    to: String,
+    /// Seen by tests only.
+    dev: bool,
+}
+
+/// Returns every arrow that points where it must not.
+pub fn findings() -> Result<Vec<Finding>> {
+    let arguments = ["metadata", "--format-version", "1", "--locked"];
+    let metadata: Value =
+        serde_json::from_str(&process::capture(&mut process::cargo(&arguments))?)?;
+    let (members, arrows) = graph(&metadata)?;
+    let mut found: Vec<Finding> = members.iter().filter_map(|name| placed(name)).collect();
+    let own = arrows.iter().filter(|arrow| members.contains(&arrow.from));
+    for arrow in own {
+        found.extend(points_down(arrow, &members));
+        found.extend(through_its_door(arrow));
+    }
+    found.extend(ABSENT.iter().flat_map(|(name, absent)| knows(name, absent, &arrows)));
+    Ok(found)
+}
+
+fn placed(name: &str) -> Option<Finding> {
+    let known = layer(name).is_some() || TOOLS.contains(&name);
+    (!known).then(|| Finding::new(name, "has no layer; give it one in xtask/src/tidy/layers.rs"))
+}
+
+fn points_down(arrow: &Arrow, members: &BTreeSet<String>) -> Option<Finding> {
+    if !members.contains(&arrow.to) || TOOLS.contains(&arrow.from.as_str()) {
+        return None;
+    }
+    if TOOLS.contains(&arrow.to.as_str()) {
+        let what = format!("only tests may depend on {}", arrow.to);
+        return (!arrow.dev).then(|| Finding::new(&arrow.from, what));
+    }
+    let (from, to) = (layer(&arrow.from)?, layer(&arrow.to)?);
+    let what = format!("layer {from} does not see {} of layer {to}", arrow.to);
+    (to >= from).then(|| Finding::new(&arrow.from, what))
+}
+
+fn through_its_door(arrow: &Arrow) -> Option<Finding> {
+    let (name, owners) = DOORS.iter().find(|(name, _)| *name == arrow.to)?;
+    let allowed =
+        arrow.dev || owners.contains(&arrow.from.as_str()) || layer(&arrow.from).is_none();
+    (!allowed).then(|| Finding::new(&arrow.from, format!("only {} uses {name}", owners.join(", "))))
+}
+
+fn knows(name: &str, absent: &[&str], arrows: &[Arrow]) -> Vec<Finding> {
+    let mut seen = BTreeSet::from([name]);
+    let mut open = vec![name];
+    while let Some(from) = open.pop() {
+        let next = arrows.iter().filter(|arrow| arrow.from == from && !arrow.dev);
+        open.extend(next.map(|arrow| arrow.to.as_str()).filter(|to| seen.insert(to)));
+    }
+    let known = absent.iter().filter(|absent| seen.contains(**absent));
+    known.map(|known| Finding::new(name, format!("must not know {known}"))).collect()
+}
+
+fn layer(name: &str) -> Option<u8> {
+    LAYERS.iter().find(|(known, _)| *known == name).map(|(_, layer)| *layer)
+}
+
+/// The workspace's packages and every arrow of the resolved graph.
+fn graph(metadata: &Value) -> Result<(BTreeSet<String>, Vec<Arrow>)> {
+    let names: BTreeMap<&str, &str> = list(&metadata["packages"])?
+        .iter()
+        .filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)))
+        .collect();
+    let name = |id: &Value| names.get(id.as_str()?).map(|name| (*name).to_owned());
+    let members = list(&metadata["workspace_members"])?.iter().filter_map(name).collect();
+    let mut arrows = Vec::new();
+    for node in list(&metadata["resolve"]["nodes"])? {
+        for dep in list(&node["deps"])? {
+            let dev = list(&dep["dep_kinds"])?.iter().all(|kind| kind["kind"] == "dev");
+            if let (Some(from), Some(to)) = (name(&node["id"]), name(&dep["pkg"])) {
+                arrows.push(Arrow { from, to, dev });
+            }
+        }
+    }
+    Ok((members, arrows))
+}
+
+fn list(value: &Value) -> Result<&Vec<Value>> {
+    value.as_array().ok_or_else(|| "cargo metadata lacks a list that it always had".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrow(text: &str) -> Arrow {
+        let (text, dev) = text.strip_prefix("dev ").map_or((text, false), |rest| (rest, true));
+        let (from, to) = text.split_once(" > ").expect("an arrow");
+        Arrow { from: from.to_owned(), to: to.to_owned(), dev }
+    }
+
+    #[track_caller]
+    fn check(arrows: &[&str], expected: &[&str]) {
+        let members: BTreeSet<String> = LAYERS
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(TOOLS.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        let arrows: Vec<Arrow> = arrows.iter().map(|text| arrow(text)).collect();
+        let mut found = Vec::new();
+        for arrow in &arrows {
+            found.extend(points_down(arrow, &members));
+            found.extend(through_its_door(arrow));
+        }
+        found.extend(ABSENT.iter().flat_map(|(name, absent)| knows(name, absent, &arrows)));
+        let found: Vec<String> = found.iter().map(Finding::to_string).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn arrows_point_down() {
+        check(&["selvedge-edge > selvedge-config", "selvedge > selvedge-edge"], &[]);
+        check(
+            &["selvedge-config > selvedge-telemetry"],
+            &["selvedge-config: layer 1 does not see selvedge-telemetry of layer 1"],
+        );
+        check(
+            &["selvedge-routing > selvedge-edge"],
+            &["selvedge-routing: layer 2 does not see selvedge-edge of layer 4"],
+        );
+    }
+
+    #[test]
+    fn tools_are_for_tests() {
+        check(&["dev selvedge > selvedge-bench", "selvedge-bench > selvedge-edge"], &[]);
+        check(
+            &["selvedge > selvedge-bench"],
+            &["selvedge: only tests may depend on selvedge-bench"],
+        );
+    }
+
+    #[test]
+    fn heavy_dependencies_stay_behind_their_door() {
+        check(&["selvedge-config > kdl"], &[]);
+        check(&["selvedge-edge > kdl"], &["selvedge-edge: only selvedge-config uses kdl"]);
+    }
+
+    #[test]
+    fn what_is_absent_is_absent_through_others_too() {
+        check(&["selvedge-routing > a", "dev a > tokio"], &[]);
+        check(&["selvedge-routing > a", "a > tokio"], &["selvedge-routing: must not know tokio"]);
+    }
+
+    #[test]
+    fn a_crate_without_a_layer_is_seen() {
+        assert!(placed("selvedge-edge").is_none());
+        assert!(placed("selvedge-attic").is_some());
+    }
+}

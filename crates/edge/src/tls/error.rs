@@ -170,16 +170,16 @@ impl fmt::Display for TlsError {
             ),
             Self::ServerName { name } => write!(
                 f,
-                "{name:?} is neither a DNS name nor an IP address; set the upstream's server name \
-                 to the name in its certificate"
+                "{name:?} is neither a DNS name nor an IP address; set the upstream's \
+                 `server-name` to the name in its certificate"
             ),
             Self::NoServerName { path } => write!(
                 f,
-                "unix:{} has no name to verify a certificate for; set the upstream's server name",
+                "unix:{} has no name to verify a certificate for; set the upstream's `server-name`",
                 path.display()
             ),
             Self::NoHttp2 => f.write_str(
-                "the target did not agree to HTTP/2 by ALPN; set the upstream's protocol to `http/1.1`",
+                "the target did not agree to HTTP/2 by ALPN; set the upstream's `protocol \"http/1.1\"`",
             ),
             Self::Setup { source } => write!(f, "TLS could not be set up: {source}"),
         }

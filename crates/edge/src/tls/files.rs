@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use rustls::{RootCertStore, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use super::{TlsError, provider};
+use super::{TlsError, certificate::unix_now, provider};
 
 /// Largest file read, in bytes. The Mozilla roots as PEM are a quarter of a MiB.
 const FILE_MAX: u64 = 4 << 20;
@@ -105,8 +105,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 pub(super) struct Print {
     path: PathBuf,
     stamp: Option<Stamp>,
+    /// Whether the stamp was old when it was taken. Two writes within one tick of the file system's
+    /// clock leave the same stamp, so a fresh one proves nothing.
+    is_settled: bool,
     content: Option<Digest>,
 }
+
+/// Age from which a stamp proves that nobody wrote since, in seconds.
+const SETTLED_AFTER: i64 = 2;
 
 type Digest = [u8; 32];
 
@@ -126,19 +132,20 @@ impl Print {
     pub(super) fn take(path: &Path) -> Self {
         // The stamp first: a write in between makes it stale, and the next look finds out.
         let stamp = Stamp::take(path);
-        Self { path: path.to_owned(), stamp, content: content(path) }
+        let is_settled = stamp.is_none_or(|stamp| stamp.is_settled());
+        Self { path: path.to_owned(), stamp, is_settled, content: content(path) }
     }
 
     /// Whether the content differs from what was read; costs one `stat` as long as nobody touches
     /// the file. A touched file with the same content is no change.
     pub(super) fn changed(&mut self) -> bool {
-        let stamp = Stamp::take(&self.path);
-        if stamp == self.stamp {
+        if self.is_settled && Stamp::take(&self.path) == self.stamp {
             return false;
         }
-        let same = self.content.is_some() && content(&self.path) == self.content;
+        let now = Self::take(&self.path);
+        let same = now.content == self.content && now.stamp.is_some() == self.stamp.is_some();
         if same {
-            self.stamp = stamp;
+            *self = now;
         }
         !same
     }
@@ -154,6 +161,10 @@ impl Stamp {
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
+    }
+
+    fn is_settled(&self) -> bool {
+        unix_now() - self.changed.0 > SETTLED_AFTER
     }
 }
 

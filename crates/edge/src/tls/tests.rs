@@ -18,7 +18,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use selvedge_config::{
-    Certificate, ClientAuth, ListenerTls, TargetAddress, TlsVersion, UpstreamProtocol, UpstreamTls,
+    Certificate, ClientAuth, ListenerTls, MemoryEnvironment, TargetAddress, TlsVersion,
+    UpstreamProtocol, UpstreamTls, parse_str,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -469,6 +470,22 @@ fn reload_swaps_certificates_and_keeps_connections() {
 }
 
 #[test]
+fn a_write_within_one_tick_is_seen() {
+    let authority = Authority::new();
+    let settings = authority.settings(vec![authority.issue("a", &["a.test"])]);
+    let key = authority.path("a.key");
+    let server = ServerTls::load(&settings, true, true).unwrap();
+    for round in 0..100 {
+        let mut other = fs::read(&key).unwrap();
+        let at = other.len() / 2;
+        other[at] ^= 1;
+        fs::write(&key, other).unwrap();
+        assert!(server.changed(), "round {round}: same length, same tick");
+        assert_eq!(server.reload().is_ok(), round % 2 == 1);
+    }
+}
+
+#[test]
 fn a_bad_file_changes_nothing() {
     let authority = Authority::new();
     let settings = authority.settings(vec![authority.issue("a", &["a.test"])]);
@@ -912,14 +929,14 @@ fn server_names() {
         None,
         named("not a name"),
         expect![[
-            r#""not a name" is neither a DNS name nor an IP address; set the upstream's server name to the name in its certificate"#
+            r#""not a name" is neither a DNS name nor an IP address; set the upstream's `server-name` to the name in its certificate"#
         ]],
     );
     check(
         None,
         unix(),
         expect![
-            "unix:/run/app.sock has no name to verify a certificate for; set the upstream's server name"
+            "unix:/run/app.sock has no name to verify a certificate for; set the upstream's `server-name`"
         ],
     );
     check(Some("app.test"), unix(), expect!["app.test"]);
@@ -928,7 +945,24 @@ fn server_names() {
         Some("-"),
         unix(),
         expect![[
-            r#""-" is neither a DNS name nor an IP address; set the upstream's server name to the name in its certificate"#
+            r#""-" is neither a DNS name nor an IP address; set the upstream's `server-name` to the name in its certificate"#
         ]],
     );
+}
+
+#[test]
+fn the_guide_parses() {
+    let page = include_str!("../../../../docs/guide/tls.md");
+    let blocks = page.split("```kdl\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let files = ["site", "shop", "clients", "internal-ca", "edge"];
+    let files = files.iter().flat_map(|name| [format!("{name}.pem"), format!("{name}.key")]);
+    let environment = files.fold(MemoryEnvironment::default(), |it, name| it.with_file(&name, ""));
+    let mut with_tls = 0;
+    for block in blocks {
+        let loaded = parse_str("selvedge.kdl", block, &environment);
+        let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+        with_tls += config.listeners.iter().filter(|listener| listener.tls.is_some()).count();
+        with_tls += config.upstreams.values().filter(|upstream| upstream.tls.is_some()).count();
+    }
+    assert_eq!(with_tls, 4);
 }

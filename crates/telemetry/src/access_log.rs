@@ -31,7 +31,10 @@ struct Line<'a> {
 impl Line<'_> {
     fn trace(&mut self, trace: &TraceContext) {
         self.hex::<32>("trace_id", &trace.trace_id());
-        self.hex::<16>("span_id", &trace.span_id());
+        // Without export there is no span of ours: the caller's goes on.
+        if trace.parent_id() != Some(trace.span_id()) {
+            self.hex::<16>("span_id", &trace.span_id());
+        }
         if let Some(parent) = trace.parent_id() {
             self.hex::<16>("parent_id", &parent);
         }

@@ -271,7 +271,7 @@ pub(crate) fn push_hex(out: &mut [u8], bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 

@@ -149,7 +149,8 @@ fn render_routes(page: &mut Page, routes: &[&RouteLabel]) {
             page.histogram(DURATION, &[("route", route.id())], &sum);
         }
     }
-    let bodies: [(&str, &str, fn(&RouteCells) -> &Counter); 2] = [
+    type Part = fn(&RouteCells) -> &Counter;
+    let bodies: [(&str, &str, Part); 2] = [
         ("selvedge_request_body_bytes_total", "Request body bytes taken from clients.", |cells| {
             &cells.bytes_in
         }),

@@ -1,0 +1,146 @@
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use selvedge_telemetry::{
+    Core, Exchange, Hub, LogTarget, Registered, Settings, Timings, TraceContext,
+};
+
+use crate::exchanges::{bare, continued, labels, timings, whole};
+
+/// Records into a log file and gives its lines.
+fn lines(record: impl FnOnce(&Core, &Registered)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let access_log = Some(LogTarget::File(path.clone()));
+    let hub = Hub::start(&Settings { access_log, ..Settings::quiet(1) }).unwrap();
+    let labels = labels(&hub);
+    let core = hub.core(0);
+    record(&core, &labels);
+    drop(core);
+    assert_eq!(hub.shutdown(Duration::from_secs(30)), Default::default());
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[track_caller]
+fn check(
+    make: impl for<'a> FnOnce(&'a Registered, &'a TraceContext, &'a Timings) -> Exchange<'a>,
+    timings: &Timings,
+    expected: Expect,
+) {
+    let text = lines(|core, labels| {
+        let trace = continued(core);
+        core.record(&make(labels, &trace, timings));
+    });
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(text.matches('\n').count(), 1);
+    assert!(line.is_object());
+    expected.assert_eq(&text.replace(",\"", ",\n\""));
+}
+
+#[test]
+fn every_fact_is_told_in_a_fixed_order() {
+    check(
+        whole,
+        &timings(),
+        expect![[r#"
+            {"time":"2026-01-31T23:59:59.500000Z",
+            "trace_id":"0af7651916cd43dd8448eb211c80319c",
+            "parent_id":"b7ad6b7169203331",
+            "sampled":true,
+            "listener":"tls",
+            "client":"192.0.2.7:5000",
+            "peer":"[::1]:7",
+            "protocol":"HTTP/2",
+            "connection_reused":false,
+            "tls_version":"1.3",
+            "tls_cipher":"TLS_AES_128_GCM_SHA256",
+            "tls_sni":"shop.example",
+            "tls_resumed":true,
+            "client_cert_subject":"CN=till \"7\"",
+            "method":"POST",
+            "host":"shop.example:8443",
+            "path":"/api/orders�",
+            "query":"a=\"1\"&b=\\",
+            "user_agent":"curl/8 ☃\n",
+            "referer":"https://shop.example/",
+            "status":503,
+            "route":"api",
+            "why":"path-prefix /api, priority 0",
+            "route_cached":true,
+            "upstream":"backend",
+            "target":"10.0.0.1:9000",
+            "attempts":2,
+            "retry_reason":"connect-refused",
+            "upstream_status":503,
+            "upstream_reused":false,
+            "refused_by":"upstream/status",
+            "error":"the target answered 503",
+            "bytes_in":1024,
+            "bytes_out":0,
+            "duration_ms":25.000,
+            "tls_ms":2.500,
+            "head_ms":0.120,
+            "routing_ms":0.015,
+            "queue_ms":1.000,
+            "connect_ms":0.500,
+            "first_byte_ms":20.000,
+            "upstream_ms":23.865}
+        "#]],
+    );
+}
+
+#[test]
+fn absent_facts_are_left_out() {
+    let timings =
+        Timings { accepted: None, ..Timings::new(timings().head_first_byte, timings().started) };
+    check(
+        bare,
+        &timings,
+        expect![[r#"
+            {"time":"2026-01-31T23:59:59.500000Z",
+            "trace_id":"0af7651916cd43dd8448eb211c80319c",
+            "parent_id":"b7ad6b7169203331",
+            "sampled":true,
+            "listener":"web",
+            "client":"192.0.2.7:5000",
+            "protocol":"HTTP/1.1",
+            "connection_reused":true,
+            "method":"BREW",
+            "path":"/",
+            "status":400,
+            "refused_by":"head-gate/duplicate-host",
+            "bytes_in":0,
+            "bytes_out":0,
+            "duration_ms":0.000}
+        "#]],
+    );
+}
+
+#[test]
+fn nothing_is_written_when_the_log_is_off() {
+    let hub = Hub::start(&Settings::quiet(1)).unwrap();
+    let labels = labels(&hub);
+    let core = hub.core(0);
+    let (trace, timings) = (continued(&core), timings());
+    core.record(&whole(&labels, &trace, &timings));
+    drop(core);
+    hub.shutdown(Duration::from_secs(30));
+    assert!(hub.render_prometheus().contains("selvedge_log_lines_total{log=\"access_log\"} 0\n"));
+}
+
+#[test]
+fn many_lines_arrive_whole_and_in_order() {
+    let text = lines(|core, labels| {
+        let (trace, timings) = (continued(core), timings());
+        // Fewer bytes than the queue holds: none may be dropped, however slow the writer is.
+        for bytes_out in 0..3_000 {
+            core.record(&Exchange { bytes_out, ..whole(labels, &trace, &timings) });
+        }
+    });
+    let numbers: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| line["bytes_out"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..3_000).collect::<Vec<_>>());
+}

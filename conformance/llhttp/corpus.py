@@ -27,6 +27,13 @@ def read(folder):
         yield from read_file(path, path.parent.name)
 
 
+def read_seeds(folder):
+    """Yields our own seeds of the head gate: one file per message."""
+    for path in sorted(folder.iterdir()):
+        kind = "response" if path.name.startswith("response") else "request"
+        yield Case(f"seed: {path.name}", kind, path.read_bytes())
+
+
 def read_file(path, kind):
     text = path.read_text()
     names = {}
@@ -60,8 +67,18 @@ def with_host(data, begins):
     for begin in reversed(begins):
         end = data.find(b"\r\n\r\n", begin)
         head = data[begin : end if end >= 0 else len(data)]
-        line = data.find(b"\r\n", begin)
-        if line < 0 or b"HTTP/1.1" not in data[begin:line] or re.search(rb"(?im)^host\s*:", head):
+        line, _, fields = head.partition(b"\r\n")
+        if b" HTTP/1.1" not in line or not fields and end < 0 or re.search(rb"(?im)^host\s*:", fields):
             continue
-        data = data[: line + 2] + b"Host: example.com\r\n" + data[line + 2 :]
+        at = begin + len(line) + 2
+        data = data[:at] + b"Host: " + host(line) + b"\r\n" + data[at:]
     return data
+
+
+def host(line):
+    """What Host must say for this request line."""
+    method, target, *_ = line.split(b" ") + [b""]
+    if method == b"CONNECT":
+        return target
+    absolute = re.match(rb"\w+://([^/?#]*)", target)
+    return absolute[1] if absolute else b"example.com"

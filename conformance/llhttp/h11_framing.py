@@ -38,6 +38,8 @@ def read(connection, data, after_message):
                     break
     except h11.RemoteProtocolError as error:
         code = str(error)
+    if not code and connection.their_state in (h11.CLOSED, h11.MUST_CLOSE):
+        code = "closed"
     return {"messages": messages, "code": code}
 
 

@@ -1,3 +1,4 @@
+//! The property `head_gate`, fed by libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selvedge_properties::head_gate(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selvedge_fuzz::head_gate(bytes));

@@ -1,3 +1,4 @@
+//! The property `path`, fed by libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selvedge_properties::path(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selvedge_fuzz::path(bytes));

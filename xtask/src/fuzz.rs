@@ -26,7 +26,7 @@ pub fn run(arguments: &[String]) -> Result {
     let programs = build()?;
     for target in targets {
         println!("fuzz: {target} for {seconds} s");
-        fuzz(&programs.join(&target), &target, seconds)?;
+        fuzz(&programs.join(format!("fuzz_{target}")), &target, seconds)?;
     }
     println!("fuzz: nothing broke");
     Ok(())
@@ -49,9 +49,12 @@ fn chosen(words: &[String]) -> Result<Vec<String>> {
 fn build() -> Result<PathBuf> {
     let host = host()?;
     let folder = workspace::target().join("fuzz");
-    let mut build = process::cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
-    build.args(["--target", &host]);
+    let mut build = process::cargo(&["build", "--release", "-p", "selvedge-fuzz", "--bins"]);
+    build.args(["--features", "libfuzzer", "--target", &host]);
     build.env("CARGO_TARGET_DIR", &folder).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", RUSTFLAGS);
+    build.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    build.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    build.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
     process::run(&mut build)?;
     Ok(folder.join(host).join("release"))
 }

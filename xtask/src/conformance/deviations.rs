@@ -1,4 +1,4 @@
-//! `conformance/SUITE/deviations.txt`: cases that fail on purpose, each with its reason.
+//! `conformance/SUITE/deviations.txt`: cases that fail on purpose, with their reasons.
 
 use std::{collections::BTreeMap, fs};
 
@@ -14,15 +14,20 @@ pub fn read(suite: &str) -> Result<BTreeMap<String, String>> {
     }
 }
 
-/// One case per line, `case: reason`; lines that begin with `#` are comments.
+/// A reason on a line of its own, then the cases it explains, each indented; `#` begins a comment.
 fn parse(text: &str) -> Result<BTreeMap<String, String>> {
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| match line.split_once(": ") {
-            Some((case, why)) if !why.trim().is_empty() => Ok((case.to_owned(), why.to_owned())),
-            _ => Err(format!("deviations.txt: `{line}` is not `case: reason`").into()),
-        })
-        .collect()
+    let mut explained = BTreeMap::new();
+    let mut reason = "";
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix("  ") {
+            None => reason = line,
+            Some(case) if reason.is_empty() => {
+                return Err(format!("deviations.txt: `{case}` has no reason above it").into());
+            }
+            Some(case) => drop(explained.insert(case.to_owned(), reason.to_owned())),
+        }
+    }
+    Ok(explained)
 }
 
 #[cfg(test)]
@@ -31,9 +36,9 @@ mod tests {
 
     #[test]
     fn every_deviation_has_a_reason() {
-        let parsed = parse("# why\na 1: on purpose: yes\n").unwrap();
-        assert_eq!(parsed["a 1"], "on purpose: yes");
-        assert!(parse("a 1:\n").is_err());
-        assert!(parse("a 1: \n").is_err());
+        let parsed = parse("# why\n\nOn purpose.\n  a: 1\n  b\nSo be it.\n  c\n").unwrap();
+        let pairs: Vec<_> = parsed.iter().map(|(case, why)| format!("{case}|{why}")).collect();
+        assert_eq!(pairs, ["a: 1|On purpose.", "b|On purpose.", "c|So be it."]);
+        assert!(parse("  a\n").is_err());
     }
 }

@@ -30,7 +30,7 @@ pub struct Stage {
 impl Stage {
     /// Builds the programs that the suites run.
     pub fn build() -> Result<Self> {
-        let packages = ["-p", "selvedge", "-p", "selvedge-properties"];
+        let packages = ["-p", "selvedge", "-p", "selvedge-fuzz"];
         process::run(process::cargo(&["build", "--quiet"]).args(packages))?;
         let folder = workspace::target().join("conformance");
         fs::create_dir_all(&folder)?;

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Packages beside the product: they may see every layer, and only tests may see them.
-const TOOLS: &[&str] = &["selvedge-bench", "selvedge-properties", "xtask"];
+const TOOLS: &[&str] = &["selvedge-bench", "selvedge-fuzz", "xtask"];
 
 /// What a crate promises not to know, directly or through others.
 const ABSENT: &[(&str, &[&str])] = &[

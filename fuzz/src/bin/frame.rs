@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead as _};
 
-use selvedge_properties::framing::{End, Framed, Message, requests, responses};
+use selvedge_fuzz::framing::{End, Framed, Message, requests, responses};
 use serde_json::{Value, json};
 
 fn main() -> io::Result<()> {

@@ -4,10 +4,12 @@
 //! and the conformance suite compares [`framing`] with what other parsers understood. They panic when
 //! a property does not hold. The crate knows no socket and no file.
 
+mod config;
 pub mod framing;
 mod head_gate;
 mod path;
 
+pub use config::config;
 pub use head_gate::head_gate;
 pub use path::path;
 
@@ -15,4 +17,5 @@ pub use path::path;
 pub type Property = fn(&[u8]);
 
 /// Every property, with the folder under `fuzz/corpus` that belongs to it.
-pub const PROPERTIES: &[(&str, Property)] = &[("head_gate", head_gate), ("path", path)];
+pub const PROPERTIES: &[(&str, Property)] =
+    &[("config", config), ("head_gate", head_gate), ("path", path)];

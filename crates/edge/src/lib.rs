@@ -3,10 +3,32 @@
 //! It knows no KDL and decides no policy: `config` says what is meant, `routing` says which route,
 //! and this crate carries it out.
 
+mod bounds;
+mod client;
 mod client_address;
 mod compress;
+mod connection;
+mod control;
+mod core;
+mod deadline;
+mod encoded;
+mod http2_body;
+mod message;
+mod outbound;
+mod plan;
 mod problem;
+mod proxy;
 mod proxy_protocol;
+mod reason;
+mod serve;
+mod server;
 mod site;
 mod tls;
+mod transport;
+mod tunnel;
 mod upstream;
+
+pub use plan::PlanError;
+pub use server::{Drained, Edge, StartError};
+pub use site::SiteError;
+pub use tls::TlsError;

@@ -82,6 +82,8 @@ refusals! {
         "The request failed through a fault of the server.";
     NOT_IMPLEMENTED = 501 "request/unsupported" "Not implemented"
         "The server does not support what the request needs.";
+    HTTP1_OFF = 505 "request/version" "HTTP version not supported"
+        "This port speaks HTTP/2 only.";
     CONNECT = 502 "upstream/connect" "Upstream unreachable"
         "The server behind this one did not accept the connection.";
     UPSTREAM_TLS = 502 "upstream/tls" "Upstream not trusted"

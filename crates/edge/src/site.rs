@@ -113,7 +113,7 @@ pub(crate) enum Slice {
 
 /// Why a site cannot be opened.
 #[derive(Debug)]
-pub(crate) enum SiteError {
+pub enum SiteError {
     /// The folder cannot be opened.
     Root {
         /// The folder.

@@ -20,10 +20,10 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub(crate) use accept::{AcceptError, accept, looks_like_http};
+pub(crate) use accept::{AcceptError, accept};
 pub(crate) use certificate::{CertificateFacts, Warning};
 pub(crate) use client::ClientTls;
-pub(crate) use error::TlsError;
+pub use error::TlsError;
 pub(crate) use facts::{Alpn, TlsFacts};
 pub(crate) use server::ServerTls;
 

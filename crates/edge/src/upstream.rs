@@ -1,9 +1,13 @@
 //! Servers behind the edge: which one is asked, over which connection, and what is known of its health.
 
-mod balance;
-mod breaker;
+pub(crate) mod balance;
+pub(crate) mod breaker;
 mod budget;
-mod ejection;
+pub(crate) mod connect;
+pub(crate) mod ejection;
 mod epoch;
-mod health;
-mod target;
+pub(crate) mod health;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod pool;
+pub(crate) mod target;

@@ -80,6 +80,7 @@ pub struct RequestHead {
     framing: Framing,
     close: bool,
     upgrade: Span,
+    asks_for_upgrade: bool,
     expects_continue: bool,
     accepts_trailers: bool,
     nominated: Vec<Span>,
@@ -159,6 +160,7 @@ impl RequestHead {
         self.close = false;
         self.framing = Framing::None;
         self.upgrade = Span::default();
+        self.asks_for_upgrade = false;
         self.expects_continue = false;
         self.accepts_trailers = false;
         self.nominated.clear();
@@ -250,6 +252,8 @@ impl RequestHead {
                 self.close = true;
             } else if trimmed.eq_ignore_ascii_case(b"keep-alive") {
                 keep_alive = true;
+            } else if trimmed.eq_ignore_ascii_case(b"upgrade") {
+                self.asks_for_upgrade = true;
             } else if may_not_be_nominated(Known::of(trimmed)) {
                 return Err(reject(400, "head-gate/connection-nominates", begin));
             } else if !Known::of(trimmed).is_hop_by_hop() {
@@ -394,6 +398,11 @@ impl RequestHead {
     /// The protocol the client would like to switch to; empty if none.
     pub fn upgrade(&self) -> &str {
         self.text(self.upgrade)
+    }
+
+    /// Whether the `Connection` field makes the `Upgrade` field a request to switch (RFC 9110 §7.8).
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.asks_for_upgrade
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body.

@@ -167,6 +167,17 @@ impl ResponseHead {
         self.framing = framing;
     }
 
+    /// Derives the framing of a response that came by HTTP/2: a stream ends by itself.
+    pub fn take_http2_framing(&mut self, bodiless: bool) {
+        let length = self.fields.first(Known::ContentLength).and_then(parse_length);
+        self.version = Version::Http2;
+        self.framing = match (bodiless, length) {
+            (true, _) | (false, Some(0)) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::UntilClose,
+        };
+    }
+
     /// Whether the upstream closes the connection after this response.
     pub fn close(&self) -> bool {
         self.close

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 /// Why TLS could not be set up. Each text names the file and the remedy.
 #[derive(Debug)]
-pub(crate) enum TlsError {
+pub enum TlsError {
     /// A file could not be read.
     Unreadable {
         /// The file.

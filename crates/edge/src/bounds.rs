@@ -1,0 +1,127 @@
+//! What is counted over all cores: connections, requests, upstream connections.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+/// A number with a bound, shared by all cores.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicUsize);
+
+impl Gauge {
+    /// Counts one more unless that would pass `bound`.
+    pub(crate) fn try_enter(self: &Arc<Self>, bound: usize) -> Option<Entered> {
+        if self.0.fetch_add(1, Relaxed) >= bound {
+            self.0.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(Entered(self.clone()))
+    }
+
+    pub(crate) fn value(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One counted thing; dropping it counts it out.
+#[derive(Debug)]
+pub(crate) struct Entered(Arc<Gauge>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The counters of one edge.
+#[derive(Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) connections: Arc<Gauge>,
+    pub(crate) in_flight: Arc<Gauge>,
+    pub(crate) upstream_connections: Arc<Gauge>,
+    pub(crate) addresses: Arc<Addresses>,
+}
+
+/// Client connections of each address. Locked at accept and close only.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses([Mutex<HashMap<IpAddr, usize>>; SHARDS]);
+
+const SHARDS: usize = 16;
+
+/// One connection of an address.
+#[derive(Debug)]
+pub(crate) struct AddressEntered {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    /// Counts one more connection of `address` unless that would pass `bound`.
+    pub(crate) fn try_enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        bound: usize,
+    ) -> Option<AddressEntered> {
+        let mut shard = self.shard(address);
+        let count = shard.entry(address).or_default();
+        if *count >= bound {
+            return None;
+        }
+        *count += 1;
+        Some(AddressEntered { addresses: self.clone(), address })
+    }
+
+    fn shard(&self, address: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let last = match address {
+            IpAddr::V4(v4) => v4.octets()[3],
+            IpAddr::V6(v6) => v6.octets().into_iter().fold(0, |a, b| a ^ b),
+        };
+        self.0[usize::from(last) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AddressEntered {
+    fn drop(&mut self) {
+        let mut shard = self.addresses.shard(self.address);
+        if let Some(count) = shard.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                shard.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_stops_at_its_bound_and_counts_out() {
+        let gauge = Arc::new(Gauge::default());
+        let first = gauge.try_enter(2).unwrap();
+        let second = gauge.try_enter(2).unwrap();
+        assert!(gauge.try_enter(2).is_none());
+        drop(first);
+        assert_eq!(gauge.value(), 1);
+        assert!(gauge.try_enter(2).is_some());
+        drop(second);
+        assert_eq!(gauge.value(), 0);
+    }
+
+    #[test]
+    fn addresses_are_counted_apart_and_forgotten() {
+        let addresses = Arc::new(Addresses::default());
+        let a = IpAddr::from([10, 0, 0, 1]);
+        let held = addresses.try_enter(a, 1).unwrap();
+        assert!(addresses.try_enter(a, 1).is_none());
+        assert!(addresses.try_enter(IpAddr::from([10, 0, 0, 17]), 1).is_some());
+        drop(held);
+        assert!(addresses.0.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+}

@@ -1,0 +1,340 @@
+//! HTTP/1 towards clients.
+
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use selvedge_http1::{
+    BodyDecoder, BodyError, Fields, Framing, Piece, RequestHead, ResponseHead, Version,
+    push_chunk_size, push_crlf, push_field, push_last_chunk, push_number,
+};
+
+use super::{Client, ClientGone, Delivery, ResponseSink, passed_on, trailer_pairs};
+use crate::{
+    message::{BodyFault, BodySink, BodySource, Filled},
+    reason::reason,
+    transport::{BufferPool, Input, Output, Read, Transport},
+};
+
+/// A client connection and the exchange on it.
+pub(crate) struct Http1Client {
+    pub(crate) source: Http1Source,
+    pub(crate) sink: Http1Sink,
+    exchanges: u64,
+}
+
+impl Http1Client {
+    pub(crate) fn new(transport: Rc<Transport>, pool: &Rc<BufferPool>) -> Self {
+        let source = Http1Source {
+            transport: transport.clone(),
+            input: Input::new(pool.clone()),
+            decoder: BodyDecoder::new(Framing::None),
+            chunk: 0,
+            interim: Interim::NotWanted,
+        };
+        let sink = Http1Sink {
+            transport,
+            output: Output::new(pool.clone()),
+            version: Version::Http11,
+            body: Body::None,
+            close: false,
+            has_head: false,
+            trailers: false,
+            aborted: false,
+        };
+        Self { source, sink, exchanges: 0 }
+    }
+
+    /// Prepares for the exchange whose head was just read.
+    pub(crate) fn begin(&mut self, head: &RequestHead) {
+        self.exchanges += 1;
+        self.source.decoder = BodyDecoder::new(head.framing());
+        self.source.chunk = 0;
+        self.source.interim = match head.expects_continue() && head.framing() != Framing::None {
+            true => Interim::Wanted,
+            false => Interim::NotWanted,
+        };
+        self.sink.version = head.version();
+        self.sink.close = head.close();
+        self.sink.trailers = head.accepts_trailers();
+        self.sink.has_head = false;
+        self.sink.body = Body::None;
+    }
+
+    /// Whether no exchange has begun yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.exchanges == 0
+    }
+
+    /// Whether another exchange may follow on this connection.
+    pub(crate) fn may_continue(&self) -> bool {
+        !self.sink.close
+            && !self.sink.aborted
+            && self.sink.body == Body::None
+            && self.source.decoder.is_done()
+    }
+}
+
+impl Client for Http1Client {
+    type Source = Http1Source;
+    type Sink = Http1Sink;
+
+    fn split(&mut self) -> (&mut Http1Source, &mut Http1Sink) {
+        (&mut self.source, &mut self.sink)
+    }
+
+    fn tunnel(&mut self) -> Option<(Rc<Transport>, Input)> {
+        let transport = self.source.transport.clone();
+        self.sink.close = true;
+        let input = self.source.input.take();
+        Some((transport, input))
+    }
+}
+
+/// A request's body on HTTP/1.
+pub(crate) struct Http1Source {
+    transport: Rc<Transport>,
+    pub(crate) input: Input,
+    decoder: BodyDecoder,
+    chunk: usize,
+    interim: Interim,
+}
+
+/// `100 Continue`, sent when the body is first asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interim {
+    NotWanted,
+    Wanted,
+    Sending(usize),
+}
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Http1Source {
+    /// Reads once into the input, outside of any body.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<Read>> {
+        self.input.poll_read(&self.transport, context)
+    }
+
+    /// Whether the client still waits to be asked for the body.
+    pub(crate) fn awaits_continue(&self) -> bool {
+        self.interim == Interim::Wanted
+    }
+
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
+        loop {
+            let sent = match self.interim {
+                Interim::NotWanted => return Poll::Ready(Ok(())),
+                Interim::Wanted => 0,
+                Interim::Sending(sent) => sent,
+            };
+            let count = ready!(self.transport.poll_write(context, &CONTINUE[sent..]))
+                .map_err(BodyFault::Io)?;
+            self.interim = match sent + count {
+                all if all == CONTINUE.len() => Interim::NotWanted,
+                sent => Interim::Sending(sent),
+            };
+            ready!(self.transport.poll_flush(context)).map_err(BodyFault::Io)?;
+        }
+    }
+}
+
+impl BodySource for Http1Source {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
+        loop {
+            if self.chunk > 0 {
+                return Poll::Ready(Ok(Filled::Data));
+            }
+            match self.decoder.decode(self.input.bytes()).map_err(BodyFault::Framing)? {
+                Piece::Data { from, to } => {
+                    self.input.consume(from);
+                    self.chunk = to - from;
+                }
+                Piece::End(used) => {
+                    self.input.consume(used);
+                    return Poll::Ready(Ok(Filled::End));
+                }
+                Piece::More(used) => {
+                    self.input.consume(used);
+                    ready!(self.poll_interim(context))?;
+                    match ready!(self.input.poll_read(&self.transport, context))
+                        .map_err(BodyFault::Io)?
+                    {
+                        Read::Some(_) => {}
+                        Read::Closed => {
+                            return Poll::Ready(Err(BodyFault::Framing(BodyError::Truncated)));
+                        }
+                        Read::Full => return Poll::Ready(Err(BodyFault::Closed)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.input.bytes()[..self.chunk]
+    }
+
+    fn consume(&mut self) {
+        self.input.consume(self.chunk);
+        self.chunk = 0;
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.decoder.trailers()
+    }
+}
+
+impl ClientGone for Http1Source {
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.input.is_empty() {
+            return Poll::Pending;
+        }
+        match ready!(self.input.poll_read(&self.transport, context)) {
+            Ok(Read::Some(_) | Read::Full) => Poll::Pending,
+            Ok(Read::Closed) | Err(_) => Poll::Ready(()),
+        }
+    }
+}
+
+/// A response on HTTP/1.
+pub(crate) struct Http1Sink {
+    transport: Rc<Transport>,
+    output: Output,
+    version: Version,
+    body: Body,
+    close: bool,
+    has_head: bool,
+    trailers: bool,
+    aborted: bool,
+}
+
+/// How the body under way is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    /// None, or it is complete.
+    None,
+    Sized(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Http1Sink {
+    fn push_status(&mut self, head: &ResponseHead) {
+        let out = self.output.buffer();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(out, head.status().into());
+        out.push(b' ');
+        out.extend_from_slice(match head.reason() {
+            b"" => reason(head.status()).as_bytes(),
+            given => given,
+        });
+        push_crlf(out);
+    }
+}
+
+impl ResponseSink for Http1Sink {
+    fn push_interim(&mut self, head: &ResponseHead) {
+        if self.version == Version::Http10 {
+            return;
+        }
+        self.push_status(head);
+        let switching = head.status() == 101;
+        let out = self.output.buffer();
+        for (name, value) in passed_on(head, Delivery::Streamed) {
+            push_field(out, name, value);
+        }
+        if switching {
+            push_field(out, b"connection", b"upgrade");
+            if let Some(protocol) = head.fields().first(selvedge_http1::Known::Upgrade) {
+                push_field(out, b"upgrade", protocol);
+            }
+            self.has_head = true;
+        }
+        push_crlf(out);
+    }
+
+    fn push_head(&mut self, head: &ResponseHead, delivery: Delivery) {
+        self.push_status(head);
+        self.body = match delivery {
+            Delivery::Bodiless | Delivery::Sized(0) => Body::None,
+            Delivery::Sized(length) => Body::Sized(length),
+            Delivery::Streamed if self.version == Version::Http11 => Body::Chunked,
+            Delivery::Streamed => Body::UntilClose,
+        };
+        self.close |= self.body == Body::UntilClose;
+        self.has_head = true;
+        let out = self.output.buffer();
+        for (name, value) in passed_on(head, delivery) {
+            push_field(out, name, value);
+        }
+        match delivery {
+            Delivery::Bodiless => {}
+            Delivery::Sized(length) => {
+                out.extend_from_slice(b"content-length: ");
+                push_number(out, length);
+                push_crlf(out);
+            }
+            Delivery::Streamed if self.body == Body::Chunked => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            Delivery::Streamed => {}
+        }
+        match (self.close, self.version) {
+            (true, _) => out.extend_from_slice(b"connection: close\r\n"),
+            (false, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+            (false, _) => {}
+        }
+        push_crlf(out);
+    }
+
+    fn has_head(&self) -> bool {
+        self.has_head
+    }
+
+    fn abort(&mut self) {
+        self.aborted = true;
+    }
+
+    fn close_after(&mut self) {
+        self.close = true;
+    }
+}
+
+impl BodySink for Http1Sink {
+    fn push(&mut self, data: &[u8]) {
+        match &mut self.body {
+            Body::None => return,
+            Body::Sized(left) => *left = left.saturating_sub(data.len() as u64),
+            Body::Chunked => push_chunk_size(self.output.buffer(), data.len()),
+            Body::UntilClose => {}
+        }
+        let out = self.output.buffer();
+        out.extend_from_slice(data);
+        if self.body == Body::Chunked {
+            push_crlf(out);
+        }
+    }
+
+    fn push_end(&mut self, trailers: Option<&Fields>) {
+        match self.body {
+            Body::Chunked => {
+                let trailers = trailers.filter(|_| self.trailers);
+                push_last_chunk(self.output.buffer(), trailer_pairs(trailers));
+            }
+            // Fewer bytes than promised: the client can only tell by the connection's end.
+            Body::Sized(left) if left > 0 => self.aborted = true,
+            _ => {}
+        }
+        self.body = Body::None;
+    }
+
+    fn pending(&self) -> usize {
+        self.output.pending()
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
+        self.output.poll_flush(&self.transport, context).map_err(BodyFault::Io)
+    }
+}

@@ -1,0 +1,195 @@
+//! HTTP/2 towards clients: each stream is an exchange.
+
+use std::{
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use http::Response;
+use selvedge_http1::{Fields, Rejection, RequestHead, ResponseHead};
+
+use super::{Client, ClientGone, Delivery, ResponseSink, passed_on};
+use crate::{
+    http2_body::{Http2In, Http2Out, append},
+    message::{BodyFault, BodySink, BodySource, Filled},
+    transport::{Input, Transport},
+};
+
+/// One stream.
+pub(crate) struct Http2Client {
+    source: Http2Source,
+    sink: Http2Sink,
+}
+
+/// A request's body.
+pub(crate) struct Http2Source(Http2In, Rc<std::cell::RefCell<Responder>>);
+
+/// A response.
+pub(crate) struct Http2Sink {
+    responder: Rc<std::cell::RefCell<Responder>>,
+    out: Http2Out,
+    has_head: bool,
+    fault: Option<h2::Error>,
+}
+
+struct Responder(SendResponse<Bytes>);
+
+impl Http2Client {
+    pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        let responder = Rc::new(std::cell::RefCell::new(Responder(respond)));
+        Self {
+            source: Http2Source(Http2In::new(body), responder.clone()),
+            sink: Http2Sink { responder, out: Http2Out::default(), has_head: false, fault: None },
+        }
+    }
+
+    /// After the exchange: a response that was not finished is reset, a request that was not read
+    /// is declined (RFC 9113 §8.1).
+    pub(crate) fn finish(mut self) {
+        if !self.sink.out.is_over() {
+            self.sink.abort();
+        } else if !self.source.0.is_end() {
+            self.sink.out.reset(h2::Reason::NO_ERROR);
+        }
+    }
+}
+
+/// Takes a stream's head through the head gate. The body's length is known when the client declared
+/// one; `END_STREAM` on the head means that there is none.
+pub(crate) fn read_head(
+    head: &mut RequestHead,
+    request: &http::request::Parts,
+) -> Result<(), Rejection> {
+    let uri = &request.uri;
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let fields =
+        request.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let (cookies, fields): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| *name == b"cookie");
+    let joined = cookies.iter().map(|(_, value)| *value).collect::<Vec<_>>().join(b"; ".as_slice());
+    let cookie = (!cookies.is_empty()).then_some((b"cookie".as_slice(), joined.as_slice()));
+    head.assemble(
+        request.method.as_str(),
+        path,
+        uri.authority().map(http::uri::Authority::as_str),
+        fields.into_iter().chain(cookie),
+    )
+}
+
+impl Client for Http2Client {
+    type Source = Http2Source;
+    type Sink = Http2Sink;
+
+    fn split(&mut self) -> (&mut Http2Source, &mut Http2Sink) {
+        (&mut self.source, &mut self.sink)
+    }
+
+    fn tunnel(&mut self) -> Option<(Rc<Transport>, Input)> {
+        None
+    }
+}
+
+impl BodySource for Http2Source {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
+        self.0.poll_fill(context)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.chunk()
+    }
+
+    fn consume(&mut self) {
+        self.0.consume();
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.0.trailers()
+    }
+}
+
+impl ClientGone for Http2Source {
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.1.borrow_mut().0.poll_reset(context).map(|_| ())
+    }
+}
+
+impl ResponseSink for Http2Sink {
+    fn push_interim(&mut self, head: &ResponseHead) {
+        if head.status() == 101 {
+            return;
+        }
+        let Some(response) = response(head, Delivery::Streamed) else { return };
+        if let Err(error) = self.responder.borrow_mut().0.send_informational(response) {
+            self.fault = Some(error);
+        }
+    }
+
+    fn push_head(&mut self, head: &ResponseHead, delivery: Delivery) {
+        self.has_head = true;
+        let Some(mut response) = response(head, delivery) else {
+            self.fault = Some(h2::Error::from(h2::Reason::INTERNAL_ERROR));
+            return;
+        };
+        if let Delivery::Sized(length) = delivery {
+            response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        let ended = matches!(delivery, Delivery::Bodiless | Delivery::Sized(0));
+        let sent = self.responder.borrow_mut().0.send_response(response, ended);
+        match sent {
+            Ok(stream) => self.out.start(stream, ended),
+            Err(error) => self.fault = Some(error),
+        }
+    }
+
+    fn has_head(&self) -> bool {
+        self.has_head
+    }
+
+    fn abort(&mut self) {
+        if self.has_head {
+            self.out.reset(h2::Reason::INTERNAL_ERROR);
+        } else {
+            self.responder.borrow_mut().0.send_reset(h2::Reason::INTERNAL_ERROR);
+        }
+    }
+
+    fn close_after(&mut self) {}
+}
+
+impl BodySink for Http2Sink {
+    fn push(&mut self, data: &[u8]) {
+        self.out.push(data);
+    }
+
+    fn push_end(&mut self, trailers: Option<&Fields>) {
+        self.out.push_end(trailers);
+    }
+
+    fn pending(&self) -> usize {
+        self.out.pending()
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
+        match self.fault.take() {
+            Some(error) => Poll::Ready(Err(BodyFault::Http2(error))),
+            None => {
+                if self.out.poll_reset(context).is_ready() {
+                    return Poll::Ready(Err(BodyFault::Closed));
+                }
+                self.out.poll_flush(context)
+            }
+        }
+    }
+}
+
+fn response(head: &ResponseHead, delivery: Delivery) -> Option<Response<()>> {
+    let mut response = Response::new(());
+    *response.status_mut() = http::StatusCode::from_u16(head.status()).ok()?;
+    *response.version_mut() = http::Version::HTTP_2;
+    let map = response.headers_mut();
+    for (name, value) in passed_on(head, delivery) {
+        append(map, name, value);
+    }
+    Some(response)
+}

@@ -1,0 +1,26 @@
+//! What is known of a client's connection for as long as it lives.
+
+use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Instant};
+
+use selvedge_config::Listener;
+use selvedge_telemetry::ListenerLabel;
+
+use crate::tls::{ServerTls, TlsFacts};
+
+/// A client's connection, apart from its bytes.
+pub(crate) struct Connection {
+    pub(crate) listener: Arc<Listener>,
+    /// The listener's counts.
+    pub(crate) label: ListenerLabel,
+    /// What the listener shows over TLS.
+    pub(crate) server_tls: Option<Arc<ServerTls>>,
+    /// The other end of the socket.
+    pub(crate) socket_peer: SocketAddr,
+    /// The other end as a PROXY header names it; otherwise the same.
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) accepted: Instant,
+    pub(crate) tls_done: Option<Instant>,
+    /// Whether no request has come yet.
+    pub(crate) is_fresh: Cell<bool>,
+}

@@ -1,0 +1,206 @@
+//! One core of the edge: everything that its requests touch, without a lock.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use selvedge_config::Action;
+use selvedge_http1::{RequestHead, ResponseHead};
+use selvedge_routing::RouteCache;
+use selvedge_telemetry::Level;
+
+use crate::{
+    bounds::Bounds,
+    deadline::Deadlines,
+    plan::Plan,
+    site::{Site, SiteError},
+    transport::BufferPool,
+    upstream::{
+        connect::Resolver,
+        ejection,
+        pool::{CoreUpstream, PoolQueue},
+        target::UpstreamState,
+    },
+};
+
+/// State of one core. Lives on one thread.
+pub(crate) struct Core {
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) upstream_buffers: Rc<BufferPool>,
+    pub(crate) rng: RefCell<fastrand::Rng>,
+    pub(crate) pool_queue: PoolQueue,
+    pub(crate) resolver: Resolver,
+    pub(crate) telemetry: selvedge_telemetry::Core,
+    /// Set once the process is to end.
+    pub(crate) draining: Cell<bool>,
+    snapshot: RefCell<Rc<Snapshot>>,
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    date: RefCell<(u64, String)>,
+}
+
+/// The config in force, as one core runs it.
+pub(crate) struct Snapshot {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) upstreams: Vec<Rc<CoreUpstream>>,
+    /// Sites by the position of their route.
+    pub(crate) sites: Vec<Option<Rc<Site>>>,
+    pub(crate) route_cache: RefCell<RouteCache>,
+}
+
+/// Memory that an exchange borrows.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+}
+
+/// Heads kept when nobody needs them.
+const SCRATCH_MAX: usize = 128;
+/// Bytes that one read from a client may bring, at least.
+const CLIENT_BUFFER_MIN: usize = 16 << 10;
+
+/// What a core is made of.
+pub(crate) struct Parts {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) telemetry: selvedge_telemetry::Core,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Result<Rc<Self>, SiteError> {
+        let mut rng = fastrand::Rng::new();
+        let limits = &parts.plan.config.limits;
+        let client_buffer = (limits.head.0 as usize).max(CLIENT_BUFFER_MIN);
+        let upstream_buffer = limits.response_head.0 as usize;
+        let snapshot = Snapshot::new(parts.plan, None, &mut rng)?;
+        Ok(Rc::new(Self {
+            bounds: parts.bounds,
+            deadlines: Deadlines::new(Instant::now()),
+            buffers: BufferPool::new(client_buffer),
+            upstream_buffers: BufferPool::new(upstream_buffer),
+            rng: RefCell::new(rng),
+            pool_queue: PoolQueue::default(),
+            resolver: Resolver::default(),
+            telemetry: parts.telemetry,
+            draining: Cell::new(false),
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            scratch: RefCell::default(),
+            date: RefCell::default(),
+        }))
+    }
+
+    /// The config in force. A request takes it once and keeps it.
+    pub(crate) fn snapshot(&self) -> Rc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Puts another config in force for the requests that come.
+    pub(crate) fn swap(&self, plan: Arc<Plan>) -> Result<(), SiteError> {
+        let previous = self.snapshot();
+        let next = Snapshot::new(plan, Some(&previous), &mut self.rng.borrow_mut())?;
+        *self.snapshot.borrow_mut() = Rc::new(next);
+        Ok(())
+    }
+
+    /// Work done now and then: expired deadlines, pools, telemetry.
+    pub(crate) fn tick(&self, now: Instant) {
+        self.deadlines.tick(now);
+        self.pool_queue.wake_all();
+    }
+
+    /// Work done less often: idle connections, the access log.
+    pub(crate) fn tick_slow(&self, now: Instant) {
+        self.telemetry.tick();
+        self.snapshot().upstreams.iter().for_each(|upstream| upstream.tick(now));
+    }
+
+    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_scratch(&self, scratch: Box<Scratch>) {
+        let mut free = self.scratch.borrow_mut();
+        if free.len() < SCRATCH_MAX {
+            free.push(scratch);
+        }
+    }
+
+    /// The current date as `Date` wants it (RFC 9110 §5.6.7); formatted once a second.
+    pub(crate) fn with_date<T>(&self, use_date: impl FnOnce(&str) -> T) -> T {
+        let now = SystemTime::now();
+        let seconds =
+            now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let mut date = self.date.borrow_mut();
+        if date.0 != seconds {
+            *date = (seconds, httpdate::fmt_http_date(now));
+        }
+        use_date(&date.1)
+    }
+
+    /// Says something that an operator should look at tomorrow.
+    pub(crate) fn warn(&self, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
+        self.telemetry.hub().event(Level::Warn, message, fields);
+    }
+
+    /// Tells of a target that was ejected or came back.
+    pub(crate) fn report_ejection(
+        &self,
+        upstream: &UpstreamState,
+        target: usize,
+        event: &ejection::Event,
+    ) {
+        let target = upstream.target(target).label();
+        self.warn(
+            "target ejection",
+            &[
+                ("upstream", &upstream.config.id),
+                ("target", &target),
+                ("event", &format_args!("{event:?}")),
+            ],
+        );
+    }
+
+    /// Begins the end: idle connections close, the others after their exchange.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.set(true);
+        self.deadlines.expire_idle();
+    }
+}
+
+impl Snapshot {
+    fn new(
+        plan: Arc<Plan>,
+        previous: Option<&Self>,
+        rng: &mut fastrand::Rng,
+    ) -> Result<Self, SiteError> {
+        let upstreams = plan
+            .upstreams
+            .iter()
+            .enumerate()
+            .map(|(index, shared)| {
+                let kept = previous
+                    .into_iter()
+                    .flat_map(|p| &p.upstreams)
+                    .find(|u| u.index == index && Arc::ptr_eq(&u.state, &shared.state));
+                kept.cloned().unwrap_or_else(|| Rc::new(CoreUpstream::new(index, shared, rng)))
+            })
+            .collect();
+        let sites = plan
+            .config
+            .routes
+            .iter()
+            .map(|route| match &route.action {
+                Action::Static(site) => Site::open(site).map(|site| Some(Rc::new(site))),
+                Action::Upstream(_) | Action::Redirect(_) | Action::Respond(_) => Ok(None),
+            })
+            .collect::<Result<_, _>>()?;
+        let route_cache = RefCell::new(RouteCache::new(plan.config.limits.route_cache));
+        Ok(Self { plan, upstreams, sites, route_cache })
+    }
+}

@@ -1,0 +1,201 @@
+//! A config made ready to run: compiled routes, upstream state, certificates. Shared by all cores.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
+
+use selvedge_config::{Action, Config, Id, Listener, Route};
+use selvedge_routing::Router;
+use selvedge_telemetry::{Hub, Labels, Registered, UpstreamLabels};
+
+use crate::{
+    bounds::Gauge,
+    tls::{ClientTls, ServerTls, TlsError},
+    upstream::{pool::SharedUpstream, target::UpstreamState},
+};
+
+/// What one config means at run time.
+pub(crate) struct Plan {
+    pub(crate) config: Arc<Config>,
+    pub(crate) router: Router,
+    pub(crate) listeners: Vec<ListenerPlan>,
+    pub(crate) labels: Arc<Registered>,
+    pub(crate) upstreams: Vec<SharedUpstream>,
+    /// What each route does, by its position in the config.
+    pub(crate) routes: Vec<RoutePlan>,
+}
+
+/// One listener, its certificates read.
+pub(crate) struct ListenerPlan {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+/// One route, its references resolved.
+pub(crate) struct RoutePlan {
+    pub(crate) route: Arc<Route>,
+    /// Position of the upstream in [`Plan::upstreams`].
+    pub(crate) upstream: Option<usize>,
+    pub(crate) in_flight: Arc<Gauge>,
+}
+
+/// Why a valid config cannot be run on this machine.
+#[derive(Debug)]
+pub enum PlanError {
+    /// TLS material of a listener.
+    ListenerTls {
+        /// Which listener.
+        listener: Id,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// TLS material of an upstream.
+    UpstreamTls {
+        /// Which upstream.
+        upstream: Id,
+        /// What is wrong.
+        source: TlsError,
+    },
+}
+
+impl std::fmt::Display for PlanError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ListenerTls { listener, .. } => {
+                write!(f, "TLS of listener {listener:?} cannot be set up")
+            }
+            Self::UpstreamTls { upstream, .. } => {
+                write!(f, "TLS of upstream {upstream:?} cannot be set up")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PlanError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => Some(source),
+        }
+    }
+}
+
+/// What a plan is compiled with.
+pub(crate) struct Parts<'a> {
+    pub(crate) hub: &'a Hub,
+    pub(crate) now: Instant,
+}
+
+impl Plan {
+    /// Compiles `config`. What `previous` knows of targets and requests in flight is carried over.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        previous: Option<&Self>,
+        parts: &Parts<'_>,
+    ) -> Result<Self, PlanError> {
+        let listeners = listeners(&config, previous)?;
+        let upstreams = upstreams(&config, previous, parts.now)?;
+        let positions: HashMap<&Id, usize> =
+            config.upstreams.keys().enumerate().map(|(i, id)| (id, i)).collect();
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| RoutePlan {
+                route: route.clone(),
+                upstream: match &route.action {
+                    Action::Upstream(id) => positions.get(id).copied(),
+                    Action::Static(_) | Action::Redirect(_) | Action::Respond(_) => None,
+                },
+                in_flight: carried_gauge(previous, &route.id),
+            })
+            .collect();
+        let labels = parts.hub.register(&labels(&config, &upstreams));
+        Ok(Self { router: Router::new(&config), listeners, labels, upstreams, routes, config })
+    }
+
+    /// The listener on `address`, and its position.
+    pub(crate) fn listener(&self, address: SocketAddr) -> Option<(usize, &ListenerPlan)> {
+        self.listeners.iter().enumerate().find(|(_, planned)| planned.listener.address == address)
+    }
+
+    /// The upstream called `id`.
+    pub(crate) fn upstream(&self, id: &Id) -> Option<&SharedUpstream> {
+        self.upstreams.iter().find(|upstream| upstream.state.config.id == *id)
+    }
+}
+
+fn listeners(config: &Config, previous: Option<&Plan>) -> Result<Vec<ListenerPlan>, PlanError> {
+    let tls = |listener: &Arc<Listener>| {
+        let Some(settings) = &listener.tls else { return Ok(None) };
+        let before = previous
+            .and_then(|plan| plan.listener(listener.address))
+            .and_then(|(_, planned)| planned.tls.as_deref());
+        ServerTls::load_after(before, settings, listener.http1, listener.http2)
+            .map(|tls| Some(Arc::new(tls)))
+            .map_err(|source| PlanError::ListenerTls { listener: listener.id.clone(), source })
+    };
+    config
+        .listeners
+        .iter()
+        .map(|listener| Ok(ListenerPlan { listener: listener.clone(), tls: tls(listener)? }))
+        .collect()
+}
+
+fn labels<'a>(config: &'a Config, upstreams: &'a [SharedUpstream]) -> Labels<'a> {
+    Labels {
+        listeners: config.listeners.iter().map(|listener| &*listener.id).collect(),
+        routes: config.routes.iter().map(|route| &*route.id).collect(),
+        upstreams: upstreams
+            .iter()
+            .map(|upstream| UpstreamLabels {
+                id: &upstream.state.config.id,
+                targets: upstream
+                    .state
+                    .targets
+                    .iter()
+                    .map(|target| target.label().to_owned())
+                    .collect(),
+            })
+            .collect(),
+    }
+}
+
+fn upstreams(
+    config: &Config,
+    previous: Option<&Plan>,
+    now: Instant,
+) -> Result<Vec<SharedUpstream>, PlanError> {
+    config
+        .upstreams
+        .values()
+        .map(|upstream| {
+            let before = previous.and_then(|plan| plan.upstream(&upstream.id));
+            let tls = match &upstream.tls {
+                Some(settings) => {
+                    Some(Arc::new(ClientTls::load(settings, upstream.protocol).map_err(
+                        |source| PlanError::UpstreamTls { upstream: upstream.id.clone(), source },
+                    )?))
+                }
+                None => None,
+            };
+            if let Some(before) =
+                before.filter(|before| tls.is_none() && before.state.config == *upstream)
+            {
+                return Ok(before.clone());
+            }
+            Ok(SharedUpstream {
+                state: Arc::new(UpstreamState::new(
+                    upstream.clone(),
+                    before.map(|b| &*b.state),
+                    now,
+                )),
+                tls,
+                connections: before.map(|b| b.connections.clone()).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+fn carried_gauge(previous: Option<&Plan>, id: &Id) -> Arc<Gauge> {
+    previous
+        .and_then(|plan| plan.routes.iter().find(|planned| planned.route.id == *id))
+        .map(|planned| planned.in_flight.clone())
+        .unwrap_or_default()
+}

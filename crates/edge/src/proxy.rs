@@ -1,0 +1,191 @@
+//! One exchange from head to end: route it, act on it, answer whatever goes wrong.
+
+mod facts;
+mod forward;
+mod local;
+mod record;
+mod refusal;
+
+use std::{borrow::Cow, rc::Rc};
+
+use selvedge_config::{Action, Listener};
+use selvedge_http1::{Known, RequestHead, ResponseHead};
+use selvedge_routing::{Headers, RequestView, normalise_path, redirect_target};
+
+pub(crate) use self::{
+    facts::Facts,
+    refusal::{Failure, Refusal},
+};
+use crate::{
+    bounds::Entered,
+    client::{Client, ResponseSink},
+    client_address,
+    connection::Connection,
+    core::{Core, Snapshot},
+    deadline::Deadline,
+    outbound::RequestBody,
+    problem::Problem,
+};
+
+/// One exchange: what it works with, and what becomes known on the way.
+pub(crate) struct Exchange<'a> {
+    pub(crate) core: &'a Rc<Core>,
+    pub(crate) connection: &'a Connection,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) snapshot: Rc<Snapshot>,
+    pub(crate) request: &'a mut RequestHead,
+    pub(crate) response: &'a mut ResponseHead,
+    pub(crate) body: RequestBody,
+    pub(crate) facts: Facts,
+}
+
+impl Exchange<'_> {
+    /// Runs the exchange to its end and records it.
+    pub(crate) async fn run<C: Client>(mut self, client: &mut C) {
+        if let Err(failure) = self.act(client).await {
+            self.fail(client, failure).await;
+        }
+        self.record();
+    }
+
+    /// Ends an exchange that cannot begin: its head was refused.
+    pub(crate) async fn refuse<C: Client>(mut self, client: &mut C, refusal: Refusal) {
+        self.send_refusal(client, refusal).await;
+        self.record();
+    }
+
+    async fn act<C: Client>(&mut self, client: &mut C) -> Result<(), Failure> {
+        let snapshot = self.snapshot.clone();
+        let limits = &snapshot.plan.config.limits;
+        let _in_flight = self
+            .core
+            .bounds
+            .in_flight
+            .try_enter(limits.in_flight)
+            .ok_or_else(|| Refusal::new(Problem::IN_FLIGHT))?;
+        if self.request.raw_path() == "*" {
+            return self.reply_status(client, 204).await;
+        }
+        let path = normalised(self.request)?;
+        self.identify_client();
+        let Some(index) = self.route(&snapshot, &path) else {
+            return Err(Refusal::new(Problem::NO_ROUTE).into());
+        };
+        self.facts.route = Some(index);
+        let planned = &snapshot.plan.routes[index];
+        let _route_in_flight = enter_route(planned)?;
+        self.check_length(planned.route.limits.body.0)?;
+        match (&planned.route.action, planned.upstream) {
+            (Action::Upstream(_), Some(upstream)) => {
+                let upstream = &snapshot.upstreams[upstream];
+                self.forward(client, &planned.route, upstream, &path).await
+            }
+            (Action::Upstream(_), None) => Err(Refusal::new(Problem::INTERNAL).into()),
+            (Action::Static(_), _) => self.serve_site(client, &planned.route, index, &path).await,
+            (Action::Redirect(redirect), _) => {
+                let scheme = scheme(self.connection);
+                let location = redirect_target(
+                    redirect,
+                    scheme,
+                    self.request.authority(),
+                    &path,
+                    self.request.query(),
+                );
+                self.redirect(client, &planned.route, redirect.status, &location).await
+            }
+            (Action::Respond(respond), _) => self.respond(client, &planned.route, respond).await,
+        }
+    }
+
+    /// Finds out who the client is: the peer, or whom trusted proxies name.
+    fn identify_client(&mut self) {
+        let trusted = &self.connection.listener.trusted_proxies;
+        if trusted.is_empty() {
+            return;
+        }
+        let fields = self.request.fields();
+        let collect = |known| fields.all(known).collect::<Vec<_>>();
+        let (forwarded, for_) = (collect(Known::Forwarded), collect(Known::XForwardedFor));
+        let incoming = client_address::Incoming {
+            forwarded: &forwarded,
+            x_forwarded_for: &for_,
+            x_forwarded_proto: &[],
+            x_forwarded_host: &[],
+        };
+        let client = client_address::client(self.connection.peer.ip(), trusted, &incoming);
+        self.facts.client.set_ip(client.ip);
+    }
+
+    fn route(&mut self, snapshot: &Snapshot, path: &str) -> Option<usize> {
+        let headers = HeadFields(self.request);
+        let view = RequestView {
+            method: self.request.method(),
+            host: self.request.host(),
+            path,
+            query: self.request.query(),
+            headers: &headers,
+        };
+        let routed = snapshot.plan.router.route(&view, &mut snapshot.route_cache.borrow_mut());
+        self.facts.routed_now();
+        let routed = routed?;
+        self.facts.route_cached = routed.cached;
+        Some(routed.index)
+    }
+
+    /// Refuses a body that says by its length that it is too large, before a byte of it is read.
+    fn check_length(&self, bound: u64) -> Result<(), Failure> {
+        match self.body {
+            RequestBody::Sized(length) if length > bound => {
+                Err(Refusal::new(Problem::BODY_LIMIT).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers a failure in the client's own words, or cuts an answer that is under way.
+    async fn fail<C: Client>(&mut self, client: &mut C, failure: Failure) {
+        let (_, sink) = client.split();
+        let has_head = sink.has_head();
+        match failure {
+            Failure::Refused(refusal) if !has_head => self.send_refusal(client, *refusal).await,
+            Failure::Refused(refusal) => {
+                self.facts.refuse(refusal.problem.code, refusal.cause);
+                sink.abort();
+            }
+            Failure::ClientGone(detail) => {
+                self.facts.refuse("client/gone", Some(detail));
+                sink.abort();
+            }
+        }
+    }
+}
+
+fn normalised(request: &RequestHead) -> Result<Cow<'static, str>, Failure> {
+    normalise_path(request.raw_path())
+        .map(|path| Cow::Owned(path.into_owned()))
+        .map_err(|error| Refusal::new(Problem::TARGET).because(error).into())
+}
+
+fn enter_route(planned: &crate::plan::RoutePlan) -> Result<Option<Entered>, Failure> {
+    let Some(bound) = planned.route.limits.in_flight else { return Ok(None) };
+    let entered = planned.in_flight.try_enter(bound);
+    entered.map(Some).ok_or_else(|| Refusal::new(Problem::ROUTE_IN_FLIGHT).into())
+}
+
+/// The scheme that the client used with us.
+pub(crate) fn scheme(connection: &Connection) -> &'static str {
+    scheme_of(&connection.listener)
+}
+
+fn scheme_of(listener: &Listener) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
+}
+
+/// A request's fields, as routing asks for them.
+struct HeadFields<'a>(&'a RequestHead);
+
+impl Headers for HeadFields<'_> {
+    fn find(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.fields().named(name).any(test)
+    }
+}

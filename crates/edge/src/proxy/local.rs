@@ -1,0 +1,300 @@
+//! Answers that need no upstream: fixed ones, redirects, refusals, files.
+
+use std::{
+    future::poll_fn,
+    os::unix::fs::FileExt,
+    task::{Context, Poll},
+};
+
+use selvedge_config::{HeaderOp, Respond, Route};
+use selvedge_http1::{Fields, Known};
+
+use super::{Exchange, Failure, Refusal};
+use crate::{
+    client::{Client, Delivery, ResponseSink},
+    encoded::Encoded,
+    message::{BodyFault, BodySink, BodySource, Filled, Pump, PumpFault},
+    outbound::RequestBody,
+    problem::{Problem, render},
+    site::{SiteBody, SiteRequest, Slice},
+};
+
+impl Exchange<'_> {
+    /// A status without a body.
+    pub(super) async fn reply_status<C: Client>(
+        &mut self,
+        client: &mut C,
+        status: u16,
+    ) -> Result<(), Failure> {
+        self.begin(status);
+        self.finish(client, b"").await
+    }
+
+    pub(super) async fn respond<C: Client>(
+        &mut self,
+        client: &mut C,
+        route: &Route,
+        respond: &Respond,
+    ) -> Result<(), Failure> {
+        self.begin(respond.status);
+        self.response.fields_mut().push(b"content-type", respond.content_type.as_bytes());
+        apply(&route.response_headers, self.response.fields_mut());
+        self.finish(client, respond.body.as_bytes()).await
+    }
+
+    pub(super) async fn redirect<C: Client>(
+        &mut self,
+        client: &mut C,
+        route: &Route,
+        status: u16,
+        location: &str,
+    ) -> Result<(), Failure> {
+        self.begin(status);
+        self.response.fields_mut().push(b"location", location.as_bytes());
+        apply(&route.response_headers, self.response.fields_mut());
+        self.finish(client, b"").await
+    }
+
+    pub(super) async fn send_refusal<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
+        let Refusal { problem, cause, retry_after, fields: extra } = refusal;
+        let trace_id = self.facts.trace_id();
+        let (content_type, body) =
+            render(&problem, self.request.fields().first(Known::Accept), &trace_id);
+        self.facts.refuse(problem.code, cause);
+        self.begin(problem.status);
+        let fields = self.response.fields_mut();
+        fields.push(b"content-type", content_type.as_bytes());
+        fields.push(b"cache-control", b"no-store");
+        fields.push(b"vary", b"accept");
+        for (name, value) in &extra {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        if let Some(seconds) = retry_after.or(problem.retry_after().map(u64::from)) {
+            fields.push(b"retry-after", seconds.to_string().as_bytes());
+        }
+        if let Err(Failure::ClientGone(detail)) = self.finish(client, &body).await {
+            self.facts.error.get_or_insert(detail);
+        }
+    }
+
+    /// Serves a file of the route's site.
+    pub(super) async fn serve_site<C: Client>(
+        &mut self,
+        client: &mut C,
+        route: &Route,
+        index: usize,
+        path: &str,
+    ) -> Result<(), Failure> {
+        let site =
+            self.snapshot.sites[index].clone().ok_or_else(|| Refusal::new(Problem::INTERNAL))?;
+        let fields = self.request.fields();
+        let answer = site.respond(&SiteRequest {
+            method: self.request.method(),
+            path,
+            query: self.request.has_query().then(|| self.request.query()),
+            if_match: fields.first(Known::IfMatch),
+            if_none_match: fields.first(Known::IfNoneMatch),
+            if_modified_since: fields.first(Known::IfModifiedSince),
+            if_unmodified_since: fields.first(Known::IfUnmodifiedSince),
+            if_range: fields.first(Known::IfRange),
+            range: fields.first(Known::Range),
+            accept_encoding: fields.first(Known::AcceptEncoding),
+        });
+        if let Some(problem) = answer.problem() {
+            let refusal = Refusal { fields: answer.headers, ..Refusal::new(problem) };
+            return Err(match answer.fault {
+                Some(fault) => refusal.because(fault).into(),
+                None => refusal.into(),
+            });
+        }
+        self.begin(answer.status);
+        for (name, value) in &answer.headers {
+            self.response.fields_mut().push(name.as_bytes(), value.as_bytes());
+        }
+        apply(&route.response_headers, self.response.fields_mut());
+        match answer.body {
+            SiteBody::Empty => self.finish(client, b"").await,
+            body => self.send_stream(client, route, FileBody::new(body)).await,
+        }
+    }
+
+    /// Starts a response of our own.
+    fn begin(&mut self, status: u16) {
+        self.response.start(status);
+        let fields = self.response.fields_mut();
+        self.core.with_date(|date| fields.push(b"date", date.as_bytes()));
+    }
+
+    /// Sends the head that was begun, and `body`.
+    async fn finish<C: Client>(&mut self, client: &mut C, body: &[u8]) -> Result<(), Failure> {
+        let status = self.response.status();
+        let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
+        let (_, sink) = client.split();
+        if self.body != RequestBody::None {
+            sink.close_after();
+        }
+        let delivery =
+            if bodiless { Delivery::Bodiless } else { Delivery::Sized(body.len() as u64) };
+        if self.request.method() == "HEAD"
+            && self.response.fields().first(Known::ContentLength).is_none()
+        {
+            let length = body.len().to_string();
+            self.response.fields_mut().push(b"content-length", length.as_bytes());
+        }
+        self.facts.status = Some(status);
+        sink.push_head(self.response, delivery);
+        if !bodiless {
+            self.facts.bytes_out = body.len() as u64;
+            sink.push(body);
+            sink.push_end(None);
+        }
+        self.deadline.arm(self.connection.listener.timeouts.write);
+        match self.deadline.within(|context| sink.poll_flush(context)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => Err(Failure::ClientGone(fault.to_string())),
+            Err(_) => Err(Failure::ClientGone("reads too slowly".to_owned())),
+        }
+    }
+
+    /// Sends the head that was begun, and a body as it comes.
+    async fn send_stream<C: Client>(
+        &mut self,
+        client: &mut C,
+        route: &Route,
+        body: FileBody,
+    ) -> Result<(), Failure> {
+        if self.body != RequestBody::None {
+            client.split().1.close_after();
+        }
+        let length = body.length;
+        let encoding = self.encoding_for(route, Some(length));
+        let delivery = match encoding {
+            Some(_) => Delivery::Streamed,
+            None => Delivery::Sized(length),
+        };
+        let mut body =
+            Encoded::new(body, encoding).map_err(|e| Refusal::new(Problem::INTERNAL).because(e))?;
+        self.pump_out(client, &mut body, delivery).await
+    }
+
+    async fn pump_out<C: Client>(
+        &mut self,
+        client: &mut C,
+        body: &mut impl BodySource,
+        delivery: Delivery,
+    ) -> Result<(), Failure> {
+        let (_, sink) = client.split();
+        self.facts.status = Some(self.response.status());
+        sink.push_head(self.response, delivery);
+        let mut pump = Pump::new(u64::MAX);
+        let write = self.connection.listener.timeouts.write;
+        self.deadline.arm(write);
+        let mut before = 0;
+        let result = poll_fn(|context| {
+            let polled = pump.poll(body, sink, context);
+            if polled.is_ready() {
+                return polled.map(Ok);
+            }
+            if pump.moved() != before {
+                before = pump.moved();
+                self.deadline.arm(write);
+            }
+            self.deadline.poll_expired(context).map(Err)
+        })
+        .await;
+        self.facts.bytes_out = pump.moved();
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(PumpFault::Sink(fault))) => Err(Failure::ClientGone(fault.to_string())),
+            Ok(Err(PumpFault::Source(fault))) => {
+                Err(Refusal::new(Problem::INTERNAL).because(fault).into())
+            }
+            Ok(Err(PumpFault::TooLarge)) => Err(Refusal::new(Problem::INTERNAL).into()),
+            Err(()) => Err(Failure::ClientGone("reads too slowly".to_owned())),
+        }
+    }
+}
+
+/// Carries out header operations in order.
+pub(super) fn apply(operations: &[HeaderOp], fields: &mut Fields) {
+    for operation in operations {
+        match operation {
+            HeaderOp::Set(name, value) => {
+                fields.remove(name);
+                fields.push(name.as_bytes(), value.expose().as_bytes());
+            }
+            HeaderOp::Add(name, value) => fields.push(name.as_bytes(), value.expose().as_bytes()),
+            HeaderOp::Remove(name) => fields.remove(name),
+        }
+    }
+}
+
+/// Bytes read from a file at once.
+const FILE_CHUNK: usize = 64 << 10;
+
+/// The body of a file, or of parts of one.
+struct FileBody {
+    slices: std::vec::IntoIter<Slice>,
+    current: Option<Slice>,
+    length: u64,
+    chunk: Vec<u8>,
+}
+
+impl FileBody {
+    fn new(body: SiteBody) -> Self {
+        let slices = match body {
+            SiteBody::Empty => Vec::new(),
+            SiteBody::Slice(slice) => vec![slice],
+            SiteBody::Parts(slices) => slices,
+        };
+        let length = slices.iter().map(Slice::len).sum();
+        Self { slices: slices.into_iter(), current: None, length, chunk: Vec::new() }
+    }
+
+    /// Reads the next chunk of `slice`; what remains of it is kept.
+    fn read(&mut self, slice: Slice) -> Result<(), BodyFault> {
+        match slice {
+            Slice::Bytes(bytes) => self.chunk.extend_from_slice(&bytes),
+            Slice::File { file, offset, len } => {
+                let want = usize::try_from(len).map_or(FILE_CHUNK, |len| len.min(FILE_CHUNK));
+                self.chunk.resize(want, 0);
+                let count = file.read_at(&mut self.chunk, offset).map_err(BodyFault::Io)?;
+                self.chunk.truncate(count);
+                if count == 0 {
+                    return Err(BodyFault::Closed);
+                }
+                let left = len - count as u64;
+                if left > 0 {
+                    let offset = offset + count as u64;
+                    self.current = Some(Slice::File { file, offset, len: left });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BodySource for FileBody {
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
+        while self.chunk.is_empty() {
+            match self.current.take().or_else(|| self.slices.next()) {
+                Some(slice) if slice.len() == 0 => {}
+                Some(slice) => self.read(slice)?,
+                None => return Poll::Ready(Ok(Filled::End)),
+            }
+        }
+        Poll::Ready(Ok(Filled::Data))
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    fn consume(&mut self) {
+        self.chunk.clear();
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        None
+    }
+}

@@ -1,0 +1,111 @@
+//! A client's connection from accept to close.
+
+mod http1;
+mod http2;
+mod prelude;
+
+use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+
+use selvedge_telemetry::Handshake;
+use tokio::net::TcpStream;
+
+use crate::{
+    connection::Connection,
+    core::Core,
+    tls::{self, AcceptError, Alpn, TlsFacts},
+    transport::Transport,
+};
+
+/// Serves one accepted connection to its end.
+pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, at: SocketAddr) {
+    let accepted = Instant::now();
+    let snapshot = core.snapshot();
+    let Some((index, planned)) = snapshot.plan.listener(at) else { return };
+    let label = snapshot.plan.labels.listener(index).clone();
+    let limits = &snapshot.plan.config.limits;
+    let Some(_connection) = core.bounds.connections.try_enter(limits.connections) else {
+        return core.telemetry.connection_refused(&label, "connections");
+    };
+    let address = core.bounds.addresses.try_enter(peer.ip(), limits.connections_per_address);
+    let Some(_address) = address else {
+        return core.telemetry.connection_refused(&label, "connections_per_address");
+    };
+    let _open = core.telemetry.connection(&label);
+    // An old kernel or a broken socket: the connection works all the same, only slower.
+    let _ = stream.set_nodelay(true);
+    let mut connection = Connection {
+        listener: planned.listener.clone(),
+        label,
+        server_tls: planned.tls.clone(),
+        socket_peer: peer,
+        peer,
+        tls: None,
+        accepted,
+        tls_done: None,
+        is_fresh: Cell::new(true),
+    };
+    drop(snapshot);
+    if prelude::is_expected(&connection) {
+        match prelude::read_proxy_header(&core, &stream, &connection).await {
+            Ok(Some(source)) => connection.peer = source,
+            Ok(None) => {}
+            Err(fault) => {
+                core.telemetry.connection_refused(&connection.label, "proxy_protocol");
+                return core.warn(
+                    "connection refused",
+                    &[("listener", &connection.listener.id), ("peer", &peer), ("reason", &fault)],
+                );
+            }
+        }
+    }
+    match connection.server_tls.clone() {
+        Some(tls) => serve_tls(core, stream, connection, tls).await,
+        None => serve_plain(core, Transport::tcp(stream), connection, None).await,
+    }
+}
+
+async fn serve_tls(
+    core: Rc<Core>,
+    stream: TcpStream,
+    mut connection: Connection,
+    tls: Arc<tls::ServerTls>,
+) {
+    let deadline = tokio::time::Instant::now() + connection.listener.timeouts.handshake;
+    let handshake = tls::accept(stream, Vec::new(), tls.server_config(), deadline);
+    let stream = match Box::pin(handshake).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            core.telemetry.handshake(&connection.label, Handshake::Failed);
+            if let AcceptError::PlainHttp { stream, .. } = error {
+                prelude::answer_plain_http(stream).await;
+            }
+            return;
+        }
+    };
+    let facts = TlsFacts::of(stream.get_ref().1);
+    connection.tls_done = Some(Instant::now());
+    let how = if facts.resumed { Handshake::Resumed } else { Handshake::Full };
+    core.telemetry.handshake(&connection.label, how);
+    let alpn = facts.alpn;
+    connection.tls = Some(facts);
+    serve_plain(core, Transport::server_tls(stream), connection, alpn).await;
+}
+
+/// Speaks HTTP on a stream whose bytes are in the clear.
+async fn serve_plain(
+    core: Rc<Core>,
+    transport: Transport,
+    connection: Connection,
+    alpn: Option<Alpn>,
+) {
+    let connection = Rc::new(connection);
+    if alpn == Some(Alpn::Http2) {
+        return http2::serve(core, transport, Vec::new(), connection).await;
+    }
+    let transport = Rc::new(transport);
+    if let Some(begun) = http1::serve(&core, &transport, &connection).await
+        && let Some(transport) = Rc::into_inner(transport)
+    {
+        http2::serve(core, transport, begun, connection).await;
+    }
+}

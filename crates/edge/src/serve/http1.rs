@@ -1,0 +1,295 @@
+//! HTTP/1 connections: one exchange after the other.
+
+use std::{
+    io,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant, SystemTime},
+};
+
+use selvedge_http1::{Framing, HeadLimits, Known, Parsed, Rejection, RequestHead};
+use selvedge_telemetry::Timings;
+
+use crate::{
+    client::{ResponseSink, http1::Http1Client},
+    connection::Connection,
+    core::{Core, Scratch},
+    deadline::{Deadline, Expired},
+    message::BodySink,
+    outbound::RequestBody,
+    problem::Problem,
+    proxy::{Exchange, Facts, Refusal},
+    transport::{Input, Read, Transport},
+};
+
+/// The first bytes of an HTTP/2 connection (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What the wait for a request brought.
+enum Next {
+    /// A head is in the scratch.
+    Request,
+    /// The client speaks HTTP/2.
+    Http2,
+    /// The client is done, or was silent for too long.
+    Over,
+    /// What came is no request that we take.
+    Refused(Refusal),
+}
+
+/// Serves a connection; returns what was read if the client turns out to speak HTTP/2.
+pub(super) async fn serve(
+    core: &Rc<Core>,
+    transport: &Rc<Transport>,
+    connection: &Rc<Connection>,
+) -> Option<Vec<u8>> {
+    let mut client = Http1Client::new(transport.clone(), &core.buffers);
+    let deadline = core.deadlines.register();
+    loop {
+        wait_for_bytes(core, &mut client, connection, &deadline).await?;
+        match Box::pin(exchange(core, &mut client, connection, &deadline)).await {
+            After::Next => {}
+            After::Http2 => return Some(client.source.input.bytes().to_vec()),
+            After::Close => break,
+        }
+    }
+    linger(transport, &mut client.source.input, &deadline).await;
+    None
+}
+
+/// Waits for a first byte while nothing is under way; `None` when the connection is to end.
+async fn wait_for_bytes(
+    core: &Rc<Core>,
+    client: &mut Http1Client,
+    connection: &Connection,
+    deadline: &Deadline,
+) -> Option<()> {
+    if !client.source.input.is_empty() {
+        return Some(());
+    }
+    if core.draining.get() {
+        return None;
+    }
+    let timeouts = &connection.listener.timeouts;
+    deadline.arm_idle(if connection.is_fresh.get() { timeouts.head } else { timeouts.idle });
+    match deadline.within(|context| client.source.poll_read(context)).await {
+        Ok(Ok(Read::Some(_) | Read::Full)) => Some(()),
+        Ok(Ok(Read::Closed) | Err(_)) | Err(Expired) => None,
+    }
+}
+
+/// How a connection goes on.
+enum After {
+    Next,
+    Http2,
+    Close,
+}
+
+/// Reads one head and runs the exchange that it begins.
+async fn exchange(
+    core: &Rc<Core>,
+    client: &mut Http1Client,
+    connection: &Rc<Connection>,
+    deadline: &Deadline,
+) -> After {
+    let mut scratch = core.take_scratch();
+    let first_byte = Instant::now();
+    let next = read_head(core, client, connection, deadline, &mut scratch.request).await;
+    let after = match next {
+        Next::Over => After::Close,
+        Next::Http2 => After::Http2,
+        Next::Request => {
+            client.begin(&scratch.request);
+            if core.draining.get() {
+                client.sink.close_after();
+            }
+            run(core, client, connection, deadline, &mut scratch, first_byte).await
+        }
+        Next::Refused(refusal) => {
+            scratch.request = RequestHead::default();
+            client.begin(&scratch.request);
+            client.sink.close_after();
+            let facts = facts(core, connection, &scratch.request, first_byte);
+            let exchange = new_exchange(core, connection, deadline, &mut scratch, facts);
+            exchange.refuse(client, refusal).await;
+            After::Close
+        }
+    };
+    core.give_scratch(scratch);
+    after
+}
+
+async fn run(
+    core: &Rc<Core>,
+    client: &mut Http1Client,
+    connection: &Rc<Connection>,
+    deadline: &Deadline,
+    scratch: &mut Scratch,
+    first_byte: Instant,
+) -> After {
+    let facts = facts(core, connection, &scratch.request, first_byte);
+    new_exchange(core, connection, deadline, scratch, facts).run(client).await;
+    let may_continue = client.may_continue() && client.sink.pending() == 0;
+    if may_continue { After::Next } else { After::Close }
+}
+
+fn new_exchange<'a>(
+    core: &'a Rc<Core>,
+    connection: &'a Connection,
+    deadline: &'a Deadline,
+    scratch: &'a mut Scratch,
+    facts: Facts,
+) -> Exchange<'a> {
+    let body = match scratch.request.framing() {
+        Framing::None => RequestBody::None,
+        Framing::Length(length) => RequestBody::Sized(length),
+        Framing::Chunked | Framing::UntilClose => RequestBody::Streamed,
+    };
+    Exchange {
+        core,
+        connection,
+        deadline,
+        snapshot: core.snapshot(),
+        request: &mut scratch.request,
+        response: &mut scratch.response,
+        body,
+        facts,
+    }
+}
+
+/// What is known when a head is whole.
+pub(super) fn facts(
+    core: &Core,
+    connection: &Connection,
+    request: &RequestHead,
+    first_byte: Instant,
+) -> Facts {
+    let mut timings = Timings::new(first_byte, SystemTime::now());
+    if connection.is_fresh.replace(false) {
+        timings.accepted = Some(connection.accepted);
+        timings.tls_done = connection.tls_done;
+    }
+    timings.head_done = Some(Instant::now());
+    let fields = request.fields();
+    let trace = core.telemetry.trace(fields.all(Known::Traceparent), fields.all(Known::Tracestate));
+    Facts::new(timings, trace, connection.peer)
+}
+
+/// Reads until a head is whole, refused, or late.
+async fn read_head(
+    core: &Core,
+    client: &mut Http1Client,
+    connection: &Connection,
+    deadline: &Deadline,
+    head: &mut RequestHead,
+) -> Next {
+    let limits = &core.snapshot().plan.config.limits;
+    let limits = HeadLimits { bytes: limits.head.0 as usize, fields: limits.head_fields };
+    let may_be_http2 = connection.listener.http2 && connection.tls.is_none() && client.is_first();
+    deadline.arm(connection.listener.timeouts.head);
+    let mut seen = 0;
+    let source = &mut client.source;
+    let outcome = deadline
+        .within(|context| {
+            loop {
+                let bytes = source.input.bytes();
+                if may_be_http2 && is_preface(bytes) {
+                    if bytes.len() >= HTTP2_PREFACE.len() {
+                        return Poll::Ready(Ok(Next::Http2));
+                    }
+                } else if may_be_whole(bytes, seen, limits.bytes) {
+                    match head.parse(bytes, &limits) {
+                        Ok(Parsed::Complete(length)) => {
+                            source.input.consume(length);
+                            return Poll::Ready(Ok(Next::Request));
+                        }
+                        Ok(Parsed::Partial) => {}
+                        Err(rejection) => {
+                            return Poll::Ready(Ok(Next::Refused(refusal(rejection))));
+                        }
+                    }
+                }
+                seen = source.input.bytes().len();
+                match ready!(source.poll_read(context)) {
+                    Ok(Read::Some(_)) => {}
+                    Ok(Read::Closed) => return Poll::Ready(Ok(Next::Over)),
+                    Ok(Read::Full) => {
+                        return Poll::Ready(Ok(Next::Refused(Refusal::new(Problem::HEAD_LIMIT))));
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        })
+        .await;
+    match outcome {
+        Ok(Ok(next)) if connection.listener.http1 || matches!(next, Next::Http2) => next,
+        Ok(Ok(_)) => Next::Refused(Refusal::new(Problem::HTTP1_OFF)),
+        Ok(Err(_)) => Next::Over,
+        Err(Expired) => Next::Refused(Refusal::new(Problem::HEAD_TIMEOUT)),
+    }
+}
+
+fn is_preface(bytes: &[u8]) -> bool {
+    let length = bytes.len().min(HTTP2_PREFACE.len());
+    length > 3 && bytes[..length] == HTTP2_PREFACE[..length]
+}
+
+/// Whether parsing is worth a try: always at first, then only once an empty line or the bound has
+/// come, so that a head sent byte by byte is not parsed byte by byte.
+fn may_be_whole(bytes: &[u8], seen: usize, bound: usize) -> bool {
+    let from = seen.saturating_sub(3);
+    seen == 0
+        || bytes.len() >= bound
+        || memchr::memmem::find(&bytes[from..], b"\n\r\n").is_some()
+        || memchr::memmem::find(&bytes[from..], b"\n\n").is_some()
+}
+
+/// What the client is told of a head that the gate refused.
+pub(super) fn refusal(rejection: Rejection) -> Refusal {
+    let problem = match rejection.status {
+        414 => Problem::TARGET_LIMIT,
+        417 => Problem::EXPECTATION,
+        431 => Problem::HEAD_LIMIT,
+        501 | 505 => Problem { status: rejection.status, ..Problem::NOT_IMPLEMENTED },
+        _ if rejection.code.contains("host") || rejection.code.contains("authority") => {
+            Problem::HOST
+        }
+        _ if rejection.code.contains("length") || rejection.code.contains("encoding") => {
+            Problem::FRAMING
+        }
+        _ => Problem::MALFORMED,
+    };
+    Refusal::new(Problem { code: rejection.code, ..problem }).because(rejection)
+}
+
+/// How long a closed connection may still be read from.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much may still be read from it.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Closes so that the client gets the last response: what it still sends is read and dropped, because
+/// the kernel would answer it with a reset that overtakes the response.
+async fn linger(transport: &Transport, input: &mut Input, deadline: &Deadline) {
+    deadline.arm(LINGER);
+    let mut dropped = 0;
+    let mut shut = false;
+    let lingering = |context: &mut Context<'_>| -> Poll<io::Result<()>> {
+        if !shut {
+            ready!(transport.poll_shutdown(context))?;
+            shut = true;
+        }
+        loop {
+            dropped += input.bytes().len();
+            input.consume(input.bytes().len());
+            if dropped > LINGER_BYTES {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(input.poll_read(transport, context))? {
+                Read::Some(_) | Read::Full => {}
+                Read::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    };
+    // However it ends, the connection is closed next.
+    let _ = deadline.within(lingering).await;
+}

@@ -1,0 +1,168 @@
+//! HTTP/2 connections: each stream is an exchange of its own.
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use http::Request;
+use selvedge_http1::{Framing, RequestHead};
+
+use super::http1::{facts, refusal};
+use crate::{
+    client::http2::{Http2Client, read_head},
+    connection::Connection,
+    core::Core,
+    outbound::RequestBody,
+    problem::Problem,
+    proxy::{Exchange, Refusal},
+    transport::{Owned, Transport},
+};
+
+/// Serves a connection of which `begun` was read already.
+pub(super) async fn serve(
+    core: Rc<Core>,
+    transport: Transport,
+    begun: Vec<u8>,
+    connection: Rc<Connection>,
+) {
+    let deadline = core.deadlines.register();
+    let timeouts = &connection.listener.timeouts;
+    deadline.arm(timeouts.handshake);
+    let mut handshake =
+        pin!(builder(&core, &connection).handshake::<_, Bytes>(Owned::new(transport, begun)));
+    let Ok(Ok(mut http2)) = deadline.within(|context| handshake.as_mut().poll(context)).await
+    else {
+        return;
+    };
+    let active = Rc::new(Cell::new(0_usize));
+    let mut closing = false;
+    deadline.arm_idle(timeouts.head);
+    loop {
+        let accepted = poll_fn(|context| {
+            if core.draining.get() && !closing {
+                closing = true;
+                http2.graceful_shutdown();
+            }
+            let polled = http2.poll_accept(context);
+            if polled.is_ready() {
+                return polled.map(Some);
+            }
+            if active.get() > 0 {
+                deadline.arm_idle(timeouts.idle);
+            }
+            deadline.poll_expired(context).map(|()| None)
+        })
+        .await;
+        match accepted {
+            Some(Some(Ok((request, respond)))) => {
+                deadline.arm_idle(timeouts.idle);
+                active.set(active.get() + 1);
+                let stream = Stream {
+                    core: core.clone(),
+                    connection: connection.clone(),
+                    active: active.clone(),
+                };
+                tokio::task::spawn_local(stream.serve(request, respond));
+            }
+            Some(Some(Err(_)) | None) => return,
+            None if closing => return,
+            None => {
+                closing = true;
+                http2.graceful_shutdown();
+                deadline.arm(timeouts.write);
+            }
+        }
+    }
+}
+
+fn builder(core: &Core, connection: &Connection) -> h2::server::Builder {
+    let limits = &connection.listener.http2_limits;
+    let head = core.snapshot().plan.config.limits.head.0;
+    let window = |size: u64| u32::try_from(size).unwrap_or(u32::MAX >> 1);
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(window(limits.stream_window.0))
+        .initial_connection_window_size(window(limits.connection_window.0))
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(limits.pending_resets)
+        .max_concurrent_reset_streams(limits.pending_resets)
+        .max_header_list_size(window(head))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// Bytes that one stream may have on their way to the socket.
+const SEND_BUFFER: usize = 128 << 10;
+
+/// One stream being served.
+struct Stream {
+    core: Rc<Core>,
+    connection: Rc<Connection>,
+    active: Rc<Cell<usize>>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.active.set(self.active.get() - 1);
+    }
+}
+
+impl Stream {
+    async fn serve(self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let core = &self.core;
+        let first_byte = Instant::now();
+        let mut scratch = core.take_scratch();
+        let deadline = core.deadlines.register();
+        let (parts, body) = request.into_parts();
+        let ended = body.is_end_stream();
+        let checked = read_head(&mut scratch.request, &parts)
+            .map_err(refusal)
+            .and_then(|()| self.check(&scratch.request));
+        if checked.is_err() {
+            scratch.request = RequestHead::default();
+        }
+        let facts = facts(core, &self.connection, &scratch.request, first_byte);
+        let mut client = Http2Client::new(body, respond);
+        let body = match scratch.request.framing() {
+            _ if ended => RequestBody::None,
+            Framing::Length(length) => RequestBody::Sized(length),
+            Framing::None | Framing::Chunked | Framing::UntilClose => RequestBody::Streamed,
+        };
+        let exchange = Exchange {
+            core,
+            connection: &self.connection,
+            deadline: &deadline,
+            snapshot: core.snapshot(),
+            request: &mut scratch.request,
+            response: &mut scratch.response,
+            body,
+            facts,
+        };
+        match checked {
+            Ok(()) => exchange.run(&mut client).await,
+            Err(refusal) => exchange.refuse(&mut client, refusal).await,
+        }
+        client.finish();
+        core.give_scratch(scratch);
+    }
+
+    /// What the gate cannot know: how many fields are too many, and whom this connection is for.
+    fn check(&self, request: &RequestHead) -> Result<(), Refusal> {
+        if request.fields().len() > self.core.snapshot().plan.config.limits.head_fields {
+            return Err(Refusal::new(Problem::HEAD_LIMIT));
+        }
+        let tls = self.connection.server_tls.as_ref().zip(self.connection.tls.as_ref());
+        match tls {
+            Some((server, facts)) if server.misdirected(facts.sni.as_deref(), request.host()) => {
+                Err(Refusal::new(Problem::MISDIRECTED))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The edge as a whole: sockets bound, one thread per core, reload, drain.
+
+mod worker;
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use selvedge_config::{Config, Id};
+use selvedge_telemetry::Hub;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
+
+use self::worker::{Command, Worker};
+use crate::{
+    bounds::Bounds,
+    control::Control,
+    plan::{Parts, Plan, PlanError},
+    site::{Site, SiteError},
+};
+
+/// A running edge.
+pub struct Edge {
+    hub: Hub,
+    bounds: Arc<Bounds>,
+    plan: Arc<Plan>,
+    workers: Vec<Handle>,
+    /// Bound addresses: as configured, and as the system chose them (port 0).
+    bound: BTreeMap<SocketAddr, SocketAddr>,
+    control: Control,
+}
+
+struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<()>,
+}
+
+/// Why an edge did not start, or a reload changed nothing.
+#[derive(Debug)]
+pub enum StartError {
+    /// The config cannot be run here.
+    Plan(PlanError),
+    /// A static site cannot be opened.
+    Site(SiteError),
+    /// An address cannot be listened on.
+    Bind {
+        /// Which listener.
+        listener: Id,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gives no thread or runtime.
+    Thread(io::Error),
+    /// A worker has died.
+    Worker,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(error) => error.fmt(f),
+            Self::Site(error) => error.fmt(f),
+            Self::Bind { listener, address, source } => {
+                write!(f, "listener {listener:?} cannot listen on {address}: {source}")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        f.write_str(" (another process listens there; `ss -ltnp` names it)")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str(" (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Worker => f.write_str("a worker thread has ended; the log says why"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Plan(error) => std::error::Error::source(error),
+            Self::Site(_) | Self::Worker => None,
+            Self::Bind { source, .. } | Self::Thread(source) => Some(source),
+        }
+    }
+}
+
+/// What was still going on when the drain's time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Client connections that were cut.
+    pub cut: usize,
+}
+
+impl Edge {
+    /// Binds every port, then starts to serve. Telemetry for `config` is in `hub` already.
+    pub fn start(config: Arc<Config>, hub: Hub) -> Result<Self, StartError> {
+        let parts = Parts { hub: &hub, now: Instant::now() };
+        let plan = Arc::new(Plan::new(config.clone(), None, &parts).map_err(StartError::Plan)?);
+        check_sites(&config)?;
+        let mut bound = BTreeMap::new();
+        let sockets = bind_missing(&config, &mut bound)?;
+        let bounds = Arc::new(Bounds::default());
+        let control = Control::start(&hub, &plan).map_err(StartError::Thread)?;
+        let mut edge = Self { hub, bounds, plan, workers: Vec::new(), bound, control };
+        edge.start_workers(sockets)?;
+        Ok(edge)
+    }
+
+    fn start_workers(&mut self, sockets: Vec<Bound>) -> Result<(), StartError> {
+        for index in 0..self.plan.config.workers {
+            let (commands, receiver) = mpsc::unbounded_channel();
+            let worker = Worker {
+                index,
+                plan: self.plan.clone(),
+                bounds: self.bounds.clone(),
+                telemetry: self.hub.clone(),
+                commands: receiver,
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("edge-{index}"))
+                .spawn(move || worker.run())
+                .map_err(StartError::Thread)?;
+            self.workers.push(Handle { commands, thread });
+        }
+        self.hand_out(sockets)
+    }
+
+    /// Gives each worker its socket of each address.
+    fn hand_out(&self, sockets: Vec<Bound>) -> Result<(), StartError> {
+        for Bound { address, sockets } in sockets {
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                worker.send(Command::Listen { address, socket })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each listener listens, in the order of the config.
+    pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
+        let listeners = self.plan.config.listeners.iter();
+        listeners
+            .filter_map(|listener| Some((listener.id.clone(), *self.bound.get(&listener.address)?)))
+            .collect()
+    }
+
+    /// Client connections open now.
+    pub fn connections(&self) -> usize {
+        self.bounds.connections.value()
+    }
+
+    /// Puts `config` in force: everything that can fail comes first, then all workers swap. On an
+    /// error nothing has changed.
+    ///
+    /// Connections stay; requests under way end under the config they began with. The number of
+    /// workers is fixed at the start.
+    pub fn reload(&mut self, config: Arc<Config>) -> Result<(), StartError> {
+        check_sites(&config)?;
+        let mut bound = self.bound.clone();
+        bound.retain(|address, _| {
+            config.listeners.iter().any(|listener| listener.address == *address)
+        });
+        let sockets = bind_missing_for(&config, &mut bound, self.workers.len())?;
+        let parts = Parts { hub: &self.hub, now: Instant::now() };
+        let plan = Arc::new(Plan::new(config, Some(&self.plan), &parts).map_err(StartError::Plan)?);
+        let acknowledged = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (done, acknowledged) = std::sync::mpsc::sync_channel(1);
+                worker.send(Command::Swap { plan: plan.clone(), done })?;
+                Ok(acknowledged)
+            })
+            .collect::<Result<Vec<_>, StartError>>()?;
+        for acknowledged in acknowledged {
+            acknowledged.recv().map_err(|_| StartError::Worker)?.map_err(StartError::Site)?;
+        }
+        self.hand_out(sockets)?;
+        self.control.swap(&plan);
+        (self.plan, self.bound) = (plan, bound);
+        Ok(())
+    }
+
+    /// Stops accepting, lets requests end, and cuts what is left after `within`.
+    pub fn drain(self, within: Duration) -> Drained {
+        let until = Instant::now() + within;
+        for worker in &self.workers {
+            // A worker that has died has nothing to drain.
+            let _ = worker.send(Command::Drain);
+        }
+        while self.bounds.connections.value() > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let cut = self.bounds.connections.value();
+        for worker in &self.workers {
+            let _ = worker.send(Command::Stop);
+        }
+        for worker in self.workers {
+            let _ = worker.thread.join();
+        }
+        Drained { cut }
+    }
+}
+
+impl Handle {
+    fn send(&self, command: Command) -> Result<(), StartError> {
+        self.commands.send(command).map_err(|_| StartError::Worker)
+    }
+}
+
+/// One address with a socket for each worker.
+struct Bound {
+    address: SocketAddr,
+    sockets: Vec<std::net::TcpListener>,
+}
+
+fn check_sites(config: &Config) -> Result<(), StartError> {
+    config
+        .routes
+        .iter()
+        .filter_map(|route| match &route.action {
+            selvedge_config::Action::Static(site) => Some(site),
+            _ => None,
+        })
+        .try_for_each(|site| Site::open(site).map(drop).map_err(StartError::Site))
+}
+
+fn bind_missing(
+    config: &Config,
+    bound: &mut BTreeMap<SocketAddr, SocketAddr>,
+) -> Result<Vec<Bound>, StartError> {
+    bind_missing_for(config, bound, config.workers)
+}
+
+/// Binds the addresses that `bound` does not have yet, and adds them to it.
+fn bind_missing_for(
+    config: &Config,
+    bound: &mut BTreeMap<SocketAddr, SocketAddr>,
+    workers: usize,
+) -> Result<Vec<Bound>, StartError> {
+    let mut new = Vec::new();
+    for listener in &config.listeners {
+        if bound.contains_key(&listener.address) {
+            continue;
+        }
+        let fail = |source| StartError::Bind {
+            listener: listener.id.clone(),
+            address: listener.address,
+            source,
+        };
+        let mut actual = listener.address;
+        let mut sockets = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let socket = listen(actual).map_err(fail)?;
+            actual = socket.local_addr().map_err(fail)?;
+            sockets.push(socket);
+        }
+        bound.insert(listener.address, actual);
+        new.push(Bound { address: listener.address, sockets });
+    }
+    Ok(new)
+}
+
+/// Connections that the kernel holds for us before we accept them.
+const BACKLOG: i32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

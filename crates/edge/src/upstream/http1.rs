@@ -1,0 +1,307 @@
+//! HTTP/1 towards upstreams.
+
+use std::{
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use selvedge_http1::{
+    BodyDecoder, BodyError, Fields, Framing, Parsed, Piece, ResponseError, ResponseHead,
+    push_chunk_size, push_crlf, push_field, push_last_chunk, push_number,
+};
+
+use super::pool::ConnectionPermit;
+use crate::{
+    client::trailer_pairs,
+    message::{BodyFault, BodySink, BodySource, Filled},
+    outbound::{Outbound, RequestBody},
+    transport::{Input, Output, Read, Transport},
+};
+
+/// One connection to a target, and the exchange on it.
+pub(crate) struct Http1Upstream {
+    transport: Transport,
+    input: Input,
+    output: Output,
+    decoder: BodyDecoder,
+    chunk: usize,
+    request: RequestState,
+    response: ResponseState,
+    /// Whether any byte of the response has come.
+    answered: bool,
+    permit: ConnectionPermit,
+    /// When it was last given back.
+    pub(crate) idle_since: Instant,
+    /// Exchanges before this one.
+    pub(crate) exchanges: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RequestState {
+    Sized(u64),
+    Chunked,
+    Complete,
+    /// Sent in part only: the connection is spoilt.
+    Broken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ResponseState {
+    Head,
+    Body,
+    /// Complete, and another exchange may follow.
+    Reusable,
+    /// Complete, and the connection closes.
+    Last,
+}
+
+/// Why no response head came.
+#[derive(Debug)]
+pub(crate) enum HeadFault {
+    /// The connection failed or closed before the head was whole.
+    Closed(Option<std::io::Error>),
+    /// What came was not HTTP as we accept it.
+    Invalid(ResponseError),
+}
+
+impl Http1Upstream {
+    pub(crate) fn new(
+        transport: Transport,
+        input: Input,
+        output: Output,
+        permit: ConnectionPermit,
+    ) -> Self {
+        Self {
+            transport,
+            input,
+            output,
+            decoder: BodyDecoder::new(Framing::None),
+            chunk: 0,
+            request: RequestState::Complete,
+            response: ResponseState::Reusable,
+            answered: false,
+            permit: permit,
+            idle_since: Instant::now(),
+            exchanges: 0,
+        }
+    }
+
+    /// Whether an idle connection is still silent and open.
+    pub(crate) fn is_usable(&mut self, context: &mut Context<'_>) -> bool {
+        self.input.is_empty() && self.input.poll_read(&self.transport, context).is_pending()
+    }
+
+    /// Begins an exchange: the head goes into the output.
+    pub(crate) fn push_request(&mut self, request: &Outbound<'_>) {
+        self.exchanges += 1;
+        self.answered = false;
+        self.response = ResponseState::Head;
+        self.request = match request.body {
+            RequestBody::None => RequestState::Complete,
+            RequestBody::Sized(length) => RequestState::Sized(length),
+            RequestBody::Streamed => RequestState::Chunked,
+        };
+        let out = self.output.buffer();
+        push_request_line(out, request);
+        push_field(out, b"host", request.authority.as_bytes());
+        request.each_field(|name, value| push_field(out, name, value));
+        if let Some(protocol) = request.upgrade {
+            push_field(out, b"connection", b"upgrade");
+            push_field(out, b"upgrade", protocol.as_bytes());
+        } else if request.head.accepts_trailers() {
+            out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
+        }
+        match request.body {
+            RequestBody::None if !expects_length(request.head.method()) => {}
+            RequestBody::None => out.extend_from_slice(b"content-length: 0\r\n"),
+            RequestBody::Sized(length) => {
+                out.extend_from_slice(b"content-length: ");
+                push_number(out, length);
+                push_crlf(out);
+            }
+            RequestBody::Streamed => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
+        push_crlf(out);
+    }
+
+    /// Reads the next response head, interim ones included.
+    pub(crate) fn poll_head(
+        &mut self,
+        head: &mut ResponseHead,
+        ask: &HeadAsk<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), HeadFault>> {
+        loop {
+            if !self.input.is_empty() {
+                let parsed = head.parse(self.input.bytes(), ask.method, ask.bytes_max);
+                if let Parsed::Complete(length) = parsed.map_err(HeadFault::Invalid)? {
+                    self.input.consume(length);
+                    self.begin_body(head);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let read = ready!(self.input.poll_read(&self.transport, context));
+            match read {
+                Ok(Read::Some(_)) => self.answered = true,
+                Ok(Read::Closed) => return Poll::Ready(Err(HeadFault::Closed(None))),
+                Ok(Read::Full) => {
+                    let fault = ResponseError {
+                        status: 502,
+                        code: "upstream/head-too-large",
+                        at: ask.bytes_max,
+                    };
+                    return Poll::Ready(Err(HeadFault::Invalid(fault)));
+                }
+                Err(error) => return Poll::Ready(Err(HeadFault::Closed(Some(error)))),
+            }
+        }
+    }
+
+    fn begin_body(&mut self, head: &ResponseHead) {
+        if head.status() < 200 && head.status() != 101 {
+            return;
+        }
+        self.decoder = BodyDecoder::new(head.framing());
+        self.chunk = 0;
+        self.response = match (head.close(), self.decoder.is_done()) {
+            (true, _) => ResponseState::Last,
+            (false, true) => ResponseState::Reusable,
+            (false, false) => ResponseState::Body,
+        };
+    }
+
+    /// Whether any byte of a response has come; until then a request may be tried elsewhere.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether any byte of the request may have reached the target.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.output.is_under_way() || self.output.pending() == 0
+    }
+
+    /// Whether another exchange may follow on this connection.
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.response == ResponseState::Reusable
+            && self.request == RequestState::Complete
+            && self.output.pending() == 0
+            && self.input.is_empty()
+    }
+
+    /// The bare connection, after a 101.
+    pub(crate) fn into_tunnel(self) -> (Transport, Input, ConnectionPermit) {
+        (self.transport, self.input, self.permit)
+    }
+}
+
+/// What a response is read for.
+pub(crate) struct HeadAsk<'a> {
+    /// The request's method.
+    pub(crate) method: &'a str,
+    /// Bound of the head in bytes.
+    pub(crate) bytes_max: usize,
+}
+
+fn push_request_line(out: &mut Vec<u8>, request: &Outbound<'_>) {
+    out.extend_from_slice(request.head.method().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(request.path.as_bytes());
+    if request.head.has_query() {
+        out.push(b'?');
+        out.extend_from_slice(request.head.query().as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// Methods whose requests have a body by nature: without one they say so (RFC 9110 §8.6).
+fn expects_length(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH")
+}
+
+impl BodySink for Http1Upstream {
+    fn push(&mut self, data: &[u8]) {
+        match &mut self.request {
+            RequestState::Sized(left) => *left = left.saturating_sub(data.len() as u64),
+            RequestState::Chunked => push_chunk_size(self.output.buffer(), data.len()),
+            RequestState::Complete | RequestState::Broken => return,
+        }
+        let out = self.output.buffer();
+        out.extend_from_slice(data);
+        if self.request == RequestState::Chunked {
+            push_crlf(out);
+        }
+    }
+
+    fn push_end(&mut self, trailers: Option<&Fields>) {
+        self.request = match self.request {
+            RequestState::Chunked => {
+                push_last_chunk(self.output.buffer(), trailer_pairs(trailers));
+                RequestState::Complete
+            }
+            RequestState::Sized(0) | RequestState::Complete => RequestState::Complete,
+            RequestState::Sized(_) | RequestState::Broken => RequestState::Broken,
+        };
+    }
+
+    fn pending(&self) -> usize {
+        self.output.pending()
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
+        self.output.poll_flush(&self.transport, context).map_err(BodyFault::Io)
+    }
+}
+
+impl BodySource for Http1Upstream {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
+        loop {
+            if self.chunk > 0 {
+                return Poll::Ready(Ok(Filled::Data));
+            }
+            match self.decoder.decode(self.input.bytes()).map_err(BodyFault::Framing)? {
+                Piece::Data { from, to } => {
+                    self.input.consume(from);
+                    self.chunk = to - from;
+                }
+                Piece::End(used) => {
+                    self.input.consume(used);
+                    self.end_body();
+                    return Poll::Ready(Ok(Filled::End));
+                }
+                Piece::More(used) => {
+                    self.input.consume(used);
+                    match ready!(self.input.poll_read(&self.transport, context))
+                        .map_err(BodyFault::Io)?
+                    {
+                        Read::Some(_) => {}
+                        Read::Closed => self.decoder.finish().map_err(BodyFault::Framing)?,
+                        Read::Full => {
+                            return Poll::Ready(Err(BodyFault::Framing(BodyError::ChunkSize)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.input.bytes()[..self.chunk]
+    }
+
+    fn consume(&mut self) {
+        self.input.consume(self.chunk);
+        self.chunk = 0;
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.decoder.trailers()
+    }
+}
+
+impl Http1Upstream {
+    fn end_body(&mut self) {
+        if self.response == ResponseState::Body {
+            self.response = ResponseState::Reusable;
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::{
     load::{Latency, Throughput, Tools},
     machine,
     peer::{Contestant, Flavour, Kind, Origin, Peer, Place},
-    pinned::{self, Core},
+    pinned::{self, Core, CpuTime},
     release,
     scenario::{self, Scenario, Setup},
 };
@@ -87,6 +87,8 @@ pub struct Sample {
     pub system_us: f64,
     /// Share of its core that the proxy used; much less than 1 means that the load was the limit.
     pub busy: f64,
+    /// Share of its core that others used or the hypervisor took away: noise.
+    pub disturbed: f64,
     /// TCP segments that all parties sent for each request.
     pub segments: f64,
 }
@@ -188,24 +190,25 @@ impl Course<'_> {
     }
 
     fn sample(&self, scenario: &Scenario, row: &mut Row, peer: &Peer, round: usize) -> Result {
-        let (cpu, segments) = (peer.server.cpu_time()?, machine::segments_sent()?);
+        let before = Clocks::read(peer)?;
         let done = self.tools.saturate(scenario, peer.address, self.settings.seconds)?;
-        let (cpu_after, segments_after) = (peer.server.cpu_time()?, machine::segments_sent()?);
+        let used = Clocks::read(peer)?.since(before);
         let done = verified(scenario, done)?;
         let requests = done.requests as f64;
-        let (user, system) = (cpu_after.user - cpu.user, cpu_after.system - cpu.system);
         let sample = Sample {
             rate: done.rate(),
-            user_us: user * 1e6 / requests,
-            system_us: system * 1e6 / requests,
-            busy: (user + system) / done.seconds,
-            segments: (segments_after - segments) as f64 / requests,
+            user_us: used.cpu.user * 1e6 / requests,
+            system_us: used.cpu.system * 1e6 / requests,
+            busy: used.cpu.all() / done.seconds,
+            disturbed: ((used.core - used.cpu.all()) / done.seconds).max(0.0),
+            segments: used.segments as f64 / requests,
         };
         println!(
-            "  round {round} {:<24} {:>9.0}/s  busy {:>3.0} %  cpu {:>5.1} µs  segments {:.2}",
+            "  round {round} {:<24} {:>9.0}/s  busy {:>3.0} %  others {:>3.0} %  cpu {:>5.1} µs  segments {:.2}",
             peer.contestant.label(),
             sample.rate,
             sample.busy * 100.0,
+            sample.disturbed * 100.0,
             sample.user_us + sample.system_us,
             sample.segments,
         );
@@ -297,6 +300,32 @@ impl Row {
 fn count_log(row: &mut Row, peer: &Peer) -> Result {
     row.logged = Some(peer.logged_lines()? as f64 / row.requests as f64);
     Ok(())
+}
+
+/// Everything that is counted while load runs.
+#[derive(Clone, Copy)]
+struct Clocks {
+    cpu: CpuTime,
+    core: f64,
+    segments: u64,
+}
+
+impl Clocks {
+    fn read(peer: &Peer) -> Result<Self> {
+        Ok(Self {
+            cpu: peer.server.cpu_time()?,
+            core: machine::proxy_core_seconds()?,
+            segments: machine::segments_sent()?,
+        })
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu.since(before.cpu),
+            core: self.core - before.core,
+            segments: self.segments - before.segments,
+        }
+    }
 }
 
 /// Refuses figures of a load that had a single wrong answer.

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::{load, peer::Place, pinned};
 use crate::{Result, process};
 
+/// USER_HZ: the same on every Linux that /proc is read on.
+pub const TICKS_PER_SECOND: f64 = 100.0;
+
 /// The machine and the versions of all programs involved.
 pub fn describe(place: &Place) -> Result<Value> {
     let cpu_info = fs::read_to_string("/proc/cpuinfo")?;
@@ -40,6 +43,23 @@ pub fn segments_sent() -> Result<u64> {
     value.ok_or_else(|| "/proc/net/snmp counts no TCP segments".into())
 }
 
+/// Seconds for which the proxies' core has not been idle since start: anybody's work, and what the hypervisor took away.
+pub fn proxy_core_seconds() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let ticks = stat.lines().find_map(|line| line.strip_prefix("cpu0 ")).and_then(busy_ticks);
+    let ticks = ticks.ok_or("/proc/stat counts no ticks of core 0")?;
+    Ok(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal, …
+fn busy_ticks(line: &str) -> Option<u64> {
+    let ticks: Vec<u64> = line.split(' ').map_while(|ticks| ticks.parse().ok()).collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks.as_slice() else {
+        return None;
+    };
+    Some(user + nice + system + irq + softirq + steal)
+}
+
 fn versions(place: &Place) -> Result<Value> {
     let git = process::output("git", &["rev-parse", "--short", "HEAD"])?;
     let clean = process::output("git", &["status", "--porcelain"])?.is_empty();
@@ -71,4 +91,22 @@ fn field(text: &str, name: &str) -> String {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let value = line.map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':', '=']));
     value.trim_matches(['"', ' ']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_not_work() {
+        assert_eq!(busy_ticks("1 2 4 1000 1000 8 16 32 0 0"), Some(63));
+        assert_eq!(busy_ticks("1 2 3"), None);
+    }
+
+    #[test]
+    fn fields_are_found_in_either_notation() {
+        assert_eq!(field("a\t: b c\nMemTotal:       24 kB\n", "MemTotal"), "24 kB");
+        assert_eq!(field("PRETTY_NAME=\"Debian 12\"\n", "PRETTY_NAME"), "Debian 12");
+        assert_eq!(field("", "x"), "unknown");
+    }
 }

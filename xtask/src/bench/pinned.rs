@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::machine::TICKS_PER_SECOND;
 use crate::{Result, process};
 
 /// How long a server may take until it accepts connections, and to end when it is told to.
@@ -51,6 +52,18 @@ pub struct CpuTime {
     pub system: f64,
 }
 
+impl CpuTime {
+    /// User and system together.
+    pub fn all(self) -> f64 {
+        self.user + self.system
+    }
+
+    /// What was used after `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self { user: self.user - before.user, system: self.system - before.system }
+    }
+}
+
 impl Server {
     /// Starts `command`; what it says goes to the file `log`.
     pub fn start(command: &mut Command, log: PathBuf) -> Result<Self> {
@@ -80,11 +93,10 @@ impl Server {
 
     /// CPU time of the process and its children since they began.
     pub fn cpu_time(&self) -> Result<CpuTime> {
-        let ticks_per_second = 100.0; // USER_HZ: the same on every Linux that /proc is read on.
         let mut sum = CpuTime::default();
         for stat in family(self.child.id())? {
-            sum.user += stat.user_ticks as f64 / ticks_per_second;
-            sum.system += stat.system_ticks as f64 / ticks_per_second;
+            sum.user += stat.user_ticks as f64 / TICKS_PER_SECOND;
+            sum.system += stat.system_ticks as f64 / TICKS_PER_SECOND;
         }
         Ok(sum)
     }

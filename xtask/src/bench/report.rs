@@ -130,6 +130,7 @@ fn row_json(row: &Row, best: &[Option<f64>]) -> Value {
             "user_us": median(of(|sample| sample.user_us)),
             "system_us": median(of(|sample| sample.system_us)),
             "busy": median(of(|sample| sample.busy)),
+            "disturbed": median(of(|sample| sample.disturbed)),
             "segments": median(of(|sample| sample.segments)),
             "due_rps": latency(|latency| latency.due),
             "paced_rps": latency(|latency| latency.rate),
@@ -143,6 +144,7 @@ fn row_json(row: &Row, best: &[Option<f64>]) -> Value {
             "user_us": of(|sample| sample.user_us),
             "system_us": of(|sample| sample.system_us),
             "busy": of(|sample| sample.busy),
+            "disturbed": of(|sample| sample.disturbed),
             "segments": of(|sample| sample.segments),
             "latency": row.latencies.iter().map(Latency::json).collect::<Vec<_>>(),
         },
@@ -216,7 +218,7 @@ fn best_of(entry: &Value, kind: Kind, figure: &str, better: fn(f64, f64) -> f64)
 fn scenario_markdown(name: &str, about: &str, entry: &Value) -> String {
     let mut text = format!(
         "\n## {name}\n\n{about}. {} rounds of {} s, {}, Selvedge {}.\n\n\
-         | | req/s | of the better | spread | core busy | CPU µs/req (user + kernel) | segments/req \
+         | | req/s | of the better | spread | core busy (others) | CPU µs/req (user + kernel) | segments/req \
          | at req/s | p50 ms | p99 ms | p99.9 ms |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         list(&entry["rows"]).iter().map(|row| list(&row["rounds"]["rps"]).len()).max().unwrap_or(0),
         entry["seconds"],
@@ -240,11 +242,12 @@ fn row_markdown(row: &Value) -> String {
     let figure = |name: &str| row["median"][name].as_f64();
     let shown = |name: &str| figure(name).map_or("–".into(), grouped);
     let ratio = figure("ratio").map_or("–".into(), |ratio| format!("{ratio:.2}×"));
-    let busy = figure("busy").map_or("–".into(), |busy| format!("{:.0} %", busy * 100.0));
+    let busy = figure("busy").unwrap_or_default() * 100.0;
+    let others = figure("disturbed").unwrap_or_default() * 100.0;
     let user = figure("user_us").unwrap_or_default();
     let system = figure("system_us").unwrap_or_default();
     format!(
-        "| {name} | {} | {ratio} | {} | {busy} | {} ({} + {}) | {} | {} | {} | {} | {} |\n",
+        "| {name} | {} | {ratio} | {} | {busy:.0} % ({others:.0} %) | {} ({} + {}) | {} | {} | {} | {} | {} |\n",
         shown("rps"),
         spread(row),
         grouped(user + system),

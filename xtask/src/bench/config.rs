@@ -56,6 +56,8 @@ events {{
     accept_mutex off;
 }}
 http {{
+    proxy_buffer_size 32k;
+    proxy_buffers 8 32k;
     sendfile on;
     tcp_nopush on;
     keepalive_timeout 600s;
@@ -175,6 +177,7 @@ pub fn haproxy(wiring: &Wiring<'_>) -> String {
     nbthread 1
     maxconn 8000
     tune.h2.max-concurrent-streams 128
+    tune.bufsize 32768
     ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults
     mode http
@@ -225,67 +228,73 @@ pub fn haproxy_map() -> String {
 
 /// `selvedge.kdl`.
 pub fn selvedge(wiring: &Wiring<'_>) -> String {
-    let Wiring { address, origin, .. } = wiring;
     format!(
         r#"workers 1
-admin {{ off }}
-limits {{ connections-per-address 100000 }}
-telemetry {{ {log} }}
+admin #false
+limits {{ connections 100000; connections-per-address 100000 }}
+telemetry {{ access-log {log} }}
 listener "edge" {{
     address "{address}"
     timeouts {{ idle "10m" }}
     {tls}
 }}
-upstream "first" {{
-    target "{first}"
-    pool {{ idle 512; idle-timeout "10m" }}
-}}
-upstream "second" {{
-    target "{second}"
-    pool {{ idle 512; idle-timeout "10m" }}
-}}
-{routes}"#,
-        first = origin.first,
-        second = origin.second,
+{upstreams}{routes}"#,
+        address = wiring.address,
         log = selvedge_log(wiring),
         tls = selvedge_tls(wiring),
+        upstreams = selvedge_upstreams(wiring),
         routes = selvedge_routes(wiring),
     )
 }
 
 fn selvedge_log(wiring: &Wiring<'_>) -> String {
     if wiring.setup == Setup::AccessLog {
-        format!("access-log file={:?}", wiring.access_log.display().to_string())
+        format!("\"file\" \"{}\"", wiring.access_log.display())
     } else {
-        "access-log \"off\"".into()
+        "#false".into()
     }
 }
 
 fn selvedge_tls(wiring: &Wiring<'_>) -> String {
-    if !wiring.is_tls() {
-        return String::new();
-    }
+    let protocols = match wiring.setup {
+        Setup::Http2 => r#""h2" "http/1.1""#,
+        Setup::Tls => r#""http/1.1""#,
+        Setup::Plain | Setup::Routes | Setup::Static | Setup::AccessLog => return String::new(),
+    };
     format!(
-        "tls {{ cert {:?}; key {:?}; min-version \"1.3\" }}",
+        "protocols {protocols}\n    tls {{ cert \"{}\"; key \"{}\"; min-version \"1.3\" }}",
         wiring.path("cert.pem"),
         wiring.path("key.pem")
     )
 }
 
+fn selvedge_upstreams(wiring: &Wiring<'_>) -> String {
+    let Origin { first, second, .. } = wiring.origin;
+    let upstreams: &[_] = match wiring.setup {
+        Setup::Routes => &[("first", first), ("second", second)],
+        Setup::Static => &[],
+        Setup::Plain | Setup::Tls | Setup::Http2 | Setup::AccessLog => &[("first", first)],
+    };
+    upstreams.iter().fold(String::new(), |mut text, (name, address)| {
+        let pool = r#"pool { idle 512; idle-timeout "10m" }"#;
+        let _ = writeln!(text, "upstream \"{name}\" {{ target \"{address}\"; {pool} }}");
+        text
+    })
+}
+
 fn selvedge_routes(wiring: &Wiring<'_>) -> String {
     match wiring.setup {
         Setup::Routes => routes().fold(String::new(), |mut text, (prefix, listener)| {
-            let id = prefix.trim_matches('/');
-            let upstream = ["first", "second"][listener];
+            let (path, upstream) = (prefix.trim_end_matches('/'), ["first", "second"][listener]);
             let _ = writeln!(
                 text,
-                "route {id:?} {{ matches {{ path-prefix {:?} }}; upstream {upstream:?} }}",
-                prefix.trim_end_matches('/')
+                r#"route "{id}" {{ matches {{ path-prefix "{path}" }}; upstream "{upstream}" }}"#,
+                id = path.trim_start_matches('/'),
             );
             text
         }),
         Setup::Static => format!(
-            "route \"site\" {{ matches {{ path-prefix \"/\" }}; static {:?} }}\n",
+            "route \"site\" {{ matches {{ path-prefix \"/\" }}; static \"{}\" }}\n",
             wiring.path("site")
         ),
         Setup::Plain | Setup::Tls | Setup::Http2 | Setup::AccessLog => {

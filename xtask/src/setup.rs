@@ -38,10 +38,8 @@ pub const BENCH: &[Package] = &[
     Package { name: "wrk", program: "wrk" },
     Package { name: "nghttp2-client", program: "h2load" },
 ];
-/// Interpreters of the conformance suites.
+/// An interpreter of the conformance suites.
 pub const NODE: Package = Package { name: "nodejs", program: "node" };
-/// See [`NODE`].
-pub const PYTHON: Package = Package { name: "python3-venv", program: "python3" };
 
 /// Licences, sources and duplicate stacks in the dependency graph.
 pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
@@ -51,8 +49,7 @@ pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "
 /// `cargo xtask setup`: everything at once, for a machine that will be used offline.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
-    let all: Vec<Package> =
-        [CC, OPENSSL, NODE, PYTHON].into_iter().chain(BENCH.iter().copied()).collect();
+    let all: Vec<Package> = [CC, OPENSSL, NODE].into_iter().chain(BENCH.iter().copied()).collect();
     packages(&all)?;
     tool(CARGO_DENY)?;
     tool(HTTPWG)?;
@@ -65,20 +62,23 @@ pub fn run(arguments: &[String]) -> Result {
 
 /// Makes sure that these Debian packages are installed.
 pub fn packages(wanted: &[Package]) -> Result {
-    let missing: Vec<&str> =
-        wanted.iter().filter(|p| process::find(p.program).is_none()).map(|p| p.name).collect();
+    let missing = wanted.iter().filter(|package| process::find(package.program).is_none());
+    install(&missing.map(|package| package.name).collect::<Vec<_>>())
+}
+
+fn install(missing: &[&str]) -> Result {
     if missing.is_empty() {
         return Ok(());
     }
+    let list = missing.join(" ");
     let Some(root) = as_root() else {
-        let list = missing.join(" ");
         return Err(format!(
             "these Debian packages are missing: {list}\n  \
              install them with: sudo apt-get install --no-install-recommends {list}"
         )
         .into());
     };
-    println!("setup: installing {}", missing.join(" "));
+    println!("setup: installing {list}");
     process::run(apt(root).args(["-qq", "update"]))?;
     process::run(apt(root).args(["-qq", "install", "-y", "--no-install-recommends"]).args(missing))
 }
@@ -106,13 +106,13 @@ pub fn tool(tool: Tool) -> Result<PathBuf> {
 
 /// Makes sure that a Python environment has these packages and returns its interpreter.
 pub fn python(packages: &[&str]) -> Result<PathBuf> {
-    self::packages(&[PYTHON])?;
+    if !process::succeeds("python3", &["-c", "import ensurepip, venv"]) {
+        install(&["python3-venv"])?;
+    }
     let home = workspace::target().join("venv");
     let python = home.join("bin/python");
     if !process::succeeds(&python, &["-m", "pip", "--version"]) {
-        let home = home.to_string_lossy().into_owned();
-        process::run(process::command("python3").args(["-m", "venv", "--clear", &home]))
-            .map_err(|error| format!("{error}\n  on Debian: sudo apt-get install python3-venv"))?;
+        process::run(process::command("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
     }
     let present = process::output(&python, &["-m", "pip", "freeze", "--all"])?;
     let present: Vec<&str> = present.lines().collect();

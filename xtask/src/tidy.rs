@@ -47,7 +47,10 @@ pub fn run(arguments: &[String]) -> Result {
     Err(format!("tidy: not in order: {}", broken.join(", ")).into())
 }
 
-const CHECKS: &[(&str, fn() -> Result)] = &[
+/// A check and what it is called.
+type Check = (&'static str, fn() -> Result);
+
+const CHECKS: &[Check] = &[
     ("format", format),
     ("source", || report(read_files(source::findings)?)),
     ("documents", || report(documents::findings()?)),

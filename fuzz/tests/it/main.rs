@@ -2,26 +2,27 @@
 
 use std::{fs, path::Path};
 
-use selvedge_fuzz::{PROPERTIES, Property};
+use selvedge_fuzz::PROPERTIES;
 
-/// Runs `property` on every file of its corpus.
-fn replay(name: &str, property: Property) {
+/// The inputs in the corpus of `name`, with their names.
+fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let files = fs::read_dir(&folder).expect("every property has a corpus");
-    let mut count = 0;
-    for file in files {
-        let file = file.expect("the folder can be listed").path();
-        eprintln!("{}", file.display());
-        property(&fs::read(file).expect("a corpus holds files"));
-        count += 1;
-    }
-    assert!(count > 0, "{} is empty", folder.display());
+    let paths = files.map(|file| file.expect("the folder can be listed").path());
+    paths
+        .map(|path| (path.display().to_string(), fs::read(&path).expect("a corpus holds files")))
+        .collect()
 }
 
 #[test]
 fn corpora_hold() {
     for (name, property) in PROPERTIES {
-        replay(name, *property);
+        let corpus = corpus(name);
+        assert!(!corpus.is_empty(), "{name} has no corpus");
+        for (file, bytes) in corpus {
+            println!("{file}");
+            property(&bytes);
+        }
     }
 }
 

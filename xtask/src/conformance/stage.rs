@@ -13,7 +13,7 @@ use std::{
 use crate::{
     Result,
     process::{self, Server},
-    workspace,
+    setup, workspace,
 };
 
 /// Attempts to reach a server that is starting, [`PAUSE`] apart.
@@ -46,6 +46,19 @@ impl Stage {
     /// A file of a suite's own in the build directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// A certificate for `localhost`, signed by itself, and its key: PEM files, made anew.
+    pub fn certificate(&self) -> Result<(PathBuf, PathBuf)> {
+        setup::packages(&[setup::OPENSSL])?;
+        let (cert, key) = (self.file("cert.pem"), self.file("key.pem"));
+        let mut openssl = process::command("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-nodes", "-days", "30", "-subj", "/CN=localhost"]);
+        openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
+        openssl.arg("-keyout").arg(&key).arg("-out").arg(&cert);
+        process::capture(&mut openssl)?;
+        Ok((cert, key))
     }
 
     /// Starts selvedge with this configuration and waits until it listens on `ports`.

@@ -1,6 +1,10 @@
 //! The suites: what each is, what it needs, how it is driven.
 
+mod grpc;
+mod h2;
 mod llhttp;
+mod tls;
+mod trace_context;
 
 use super::{report::Report, stage::Stage};
 use crate::Result;
@@ -31,4 +35,5 @@ pub struct Suite {
 }
 
 /// All of them, in the order of the page.
-pub const SUITES: &[Suite] = &[llhttp::SUITE];
+pub const SUITES: &[Suite] =
+    &[llhttp::SUITE, h2::SUITE, tls::SUITE, trace_context::SUITE, grpc::SUITE];

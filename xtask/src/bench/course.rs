@@ -278,7 +278,8 @@ impl Runner {
 }
 
 impl Row {
-    fn new(contestant: Contestant) -> Self {
+    /// A row without figures.
+    pub fn new(contestant: Contestant) -> Self {
         Self {
             contestant,
             samples: Vec::new(),
@@ -290,7 +291,8 @@ impl Row {
         }
     }
 
-    fn fail(&mut self, reason: &dyn std::fmt::Display) {
+    /// Voids the figures.
+    pub fn fail(&mut self, reason: &dyn std::fmt::Display) {
         println!("  {} failed: {reason}", self.contestant.label());
         self.failure = Some(reason.to_string().trim().to_owned());
     }
@@ -366,5 +368,24 @@ impl Crowd {
         drop(self.input);
         let status = self.child.wait()?;
         if status.success() { Ok(()) } else { Err(format!("idle_connections: {status}").into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_answer_voids_the_figures() {
+        let small = &scenario::ALL[0];
+        let right = Throughput { requests: 10, failed: 0, bytes: 120, seconds: 1.0 };
+        assert!(verified(small, right).is_ok());
+        for wrong in [
+            Throughput { requests: 0, bytes: 0, ..right },
+            Throughput { failed: 1, ..right },
+            Throughput { bytes: 119, ..right },
+        ] {
+            assert!(verified(small, wrong).is_err(), "{wrong:?}");
+        }
     }
 }

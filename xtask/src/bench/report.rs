@@ -323,3 +323,72 @@ fn list(value: &Value) -> &[Value] {
 fn word(value: &Value) -> String {
     value.as_str().unwrap_or("unknown").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::peer::{Contestant, Flavour};
+
+    fn row(kind: Kind, rates: &[f64]) -> Row {
+        let sample = |rate: &f64| Sample {
+            rate: *rate,
+            user_us: 4.0,
+            system_us: 12.0,
+            busy: 0.99,
+            disturbed: 0.0,
+            segments: 4.0,
+        };
+        Row {
+            samples: rates.iter().map(sample).collect(),
+            ..Row::new(Contestant::new(kind, Flavour::Usual))
+        }
+    }
+
+    fn report(rows: Vec<Row>, cpu: &str) -> Report {
+        let measured = Measured { scenario: &scenario::ALL[0], rows };
+        let results = Results { scenarios: vec![measured], ..Results::default() };
+        assemble(json!({ "cpu": cpu, "cores": 2, "versions": { "selvedge": "0" } }), &results)
+    }
+
+    #[test]
+    fn a_ratio_is_taken_to_the_better_rival_of_its_round() {
+        let rows = vec![
+            row(Kind::Nginx, &[100.0, 50.0, 100.0]),
+            row(Kind::Haproxy, &[80.0, 100.0, 80.0]),
+            row(Kind::Selvedge, &[120.0, 110.0, 130.0]),
+        ];
+        let report = report(rows, "a");
+        let ours = &report.0["scenarios"]["small"]["rows"][2];
+        assert_eq!(ours["rounds"]["ratio"], json!([1.2, 1.1, 1.3]));
+        assert!(
+            report
+                .markdown()
+                .contains("| [small](#small) | 100 | 80.0 | – | 120 | **1.20×** | – |")
+        );
+    }
+
+    #[test]
+    fn a_failed_row_is_no_rival() {
+        let mut nginx = row(Kind::Nginx, &[1000.0]);
+        nginx.fail(&"wrong bytes");
+        let rows = vec![nginx, row(Kind::Haproxy, &[80.0]), row(Kind::Selvedge, &[120.0])];
+        let report = report(rows, "a");
+        assert_eq!(report.0["scenarios"]["small"]["rows"][2]["rounds"]["ratio"], json!([1.5]));
+        assert!(report.markdown().contains("| nginx | failed |"));
+    }
+
+    #[test]
+    fn earlier_scenarios_of_the_same_machine_are_kept() {
+        let earlier = json!({
+            "machine": { "cpu": "a", "cores": 2 },
+            "scenarios": { "16k": { "rows": [] }, "small": { "rows": [] } },
+            "memory": [{ "name": "nginx" }],
+        })
+        .to_string();
+        let merged = report(Vec::new(), "a").merged_into(Some(&earlier)).unwrap();
+        assert_eq!(merged.0["scenarios"]["16k"], json!({ "rows": [] }));
+        assert!(!merged.0["scenarios"]["small"]["about"].is_null());
+        assert_eq!(merged.0["memory"][0]["name"], "nginx");
+        assert!(report(Vec::new(), "b").merged_into(Some(&earlier)).is_err());
+    }
+}

@@ -6,7 +6,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::{json, timestamp::Timestamps};
+use crate::{
+    json,
+    metrics::Counter,
+    timestamp::Timestamps,
+    writer::{Batch, Writer},
+};
 
 /// Events written in a row before the bound holds.
 const BURST: u32 = 200;
@@ -34,8 +39,33 @@ impl Level {
     }
 }
 
+/// Where events go: any thread may tell one, none waits.
+#[derive(Debug)]
+pub(crate) struct Events {
+    pub(crate) writer: Writer,
+    rate: Rate,
+    /// Events left out because there were too many.
+    pub(crate) suppressed: Counter,
+}
+
+impl Events {
+    pub(crate) fn new(writer: Writer) -> Self {
+        Self { writer, rate: Rate::new(Instant::now()), suppressed: Counter::new() }
+    }
+
+    /// Writes one event, or counts it when there are too many.
+    pub(crate) fn tell(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
+        if !self.rate.admit(Instant::now()) {
+            return self.suppressed.add_shared(1);
+        }
+        let mut line = Batch { bytes: Vec::with_capacity(256), count: 1 };
+        push_line(&mut line.bytes, SystemTime::now(), (level, message), fields);
+        self.writer.send(line);
+    }
+}
+
 /// Appends the line of one event with its line feed.
-pub(crate) fn push_line(
+fn push_line(
     out: &mut Vec<u8>,
     at: SystemTime,
     (level, message): (Level, &str),
@@ -67,19 +97,19 @@ fn push_value(out: &mut Vec<u8>, value: &str) {
 
 /// Lets [`BURST`] events through at once and one for each [`SHARE`] in the long run.
 #[derive(Debug)]
-pub(crate) struct Rate {
+struct Rate {
     origin: Instant,
     /// When all events let through so far are paid for, in nanoseconds after `origin`.
     paid_ns: AtomicU64,
 }
 
 impl Rate {
-    pub(crate) fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Self { origin: now, paid_ns: AtomicU64::new(0) }
     }
 
     /// Whether one more may pass at `now`.
-    pub(crate) fn admit(&self, now: Instant) -> bool {
+    fn admit(&self, now: Instant) -> bool {
         let now_ns = nanos(now.saturating_duration_since(self.origin));
         let credit_ns = nanos(SHARE * BURST);
         let pay = |paid_ns: u64| {

@@ -6,14 +6,14 @@ use std::{
 
 use crate::{
     core::Core,
-    event::{self, Level, Rate},
+    event::{Events, Level},
     metrics::{
         CertificateExpiry, CoreCells, Counter, Label, Labels, Page, Registered, RouteLabel, render,
         render_process,
     },
     otlp::{Endpoint, EndpointError, Exporter},
     settings::Settings,
-    writer::{Batch, OpenError, Output, Writer},
+    writer::{OpenError, Output, Writer},
 };
 
 /// The route of requests that were refused before one was chosen. No id looks like this.
@@ -33,9 +33,7 @@ pub(crate) struct Shared {
     pub(crate) exporter: Exporter,
     pub(crate) cores: Box<[Arc<CoreCells>]>,
     pub(crate) unrouted: RouteLabel,
-    events: Writer,
-    rate: Rate,
-    suppressed: Counter,
+    events: Arc<Events>,
     registered: Mutex<Arc<Registered>>,
     process: Mutex<Process>,
     started: SystemTime,
@@ -80,14 +78,16 @@ impl Hub {
         let events = Output::open("events", events).map_err(SettingsError::Open)?;
         let endpoint = otlp.as_ref().map(Endpoint::try_new).transpose()?;
         let lines = lines.transpose().map_err(SettingsError::Open)?;
+        let thread = SettingsError::Thread;
+        let events = Writer::start("events", Some(events), None).map_err(thread)?;
+        let events = Arc::new(Events::new(events));
+        let trouble = Some(Arc::clone(&events));
         let shared = Shared {
-            access_log: Writer::start("access log", lines).map_err(SettingsError::Thread)?,
-            exporter: Exporter::start(endpoint, VERSION).map_err(SettingsError::Thread)?,
+            access_log: Writer::start("access log", lines, trouble).map_err(thread)?,
+            exporter: Exporter::start(endpoint, VERSION, Arc::clone(&events)).map_err(thread)?,
             cores: (0..*cores).map(|_| Arc::default()).collect(),
             unrouted: Arc::new(Label::new(UNROUTED, *cores)),
-            events: Writer::start("events", Some(events)).map_err(SettingsError::Thread)?,
-            rate: Rate::new(Instant::now()),
-            suppressed: Counter::new(),
+            events,
             registered: Mutex::default(),
             process: Mutex::default(),
             started: SystemTime::now(),
@@ -124,17 +124,12 @@ impl Hub {
     /// Opens log files again by their names, as after a rotation.
     pub fn reopen(&self) {
         self.shared.access_log.reopen();
-        self.shared.events.reopen();
+        self.shared.events.writer.reopen();
     }
 
     /// Writes one event, or counts it when there are too many. Never waits.
     pub fn event(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
-        if !self.shared.rate.admit(Instant::now()) {
-            return self.shared.suppressed.add_shared(1);
-        }
-        let mut line = Batch { bytes: Vec::with_capacity(256), count: 1 };
-        event::push_line(&mut line.bytes, SystemTime::now(), (level, message), fields);
-        self.shared.events.send(line);
+        self.shared.events.tell(level, message, fields);
     }
 
     /// A config took effect.
@@ -144,6 +139,12 @@ impl Hub {
         process.loaded_at = Some(SystemTime::now());
         process.last_load_refused = false;
         process.loads += 1;
+    }
+
+    /// Revision of the config in effect, and when it took effect; `None` before the first.
+    pub fn config_in_effect(&self) -> Option<(u64, SystemTime)> {
+        let process = lock(&self.shared.process);
+        process.loaded_at.map(|at| (process.revision, at))
     }
 
     /// A config was refused; the one before stays in effect.
@@ -178,7 +179,7 @@ impl Hub {
 
     fn render_losses(&self, page: &mut Page) {
         let Shared { access_log, events, exporter, .. } = &*self.shared;
-        let writers = [access_log, events];
+        let writers = [access_log, &events.writer];
         type Count = fn(&Writer) -> &Counter;
         let lines: [(&str, &str, Count); 4] = [
             ("selvedge_log_lines_total", "Lines written.", |log| &log.counts().written),
@@ -202,7 +203,7 @@ impl Hub {
             }
         }
         let help = "Events of the process left out because there were too many.";
-        let suppressed = self.shared.suppressed.get();
+        let suppressed = events.suppressed.get();
         page.single("selvedge_events_suppressed_total", "counter", help, suppressed);
         render_exporter(page, exporter);
     }
@@ -242,8 +243,8 @@ impl Hub {
         exporter.stop();
         let lines_done = access_log.wait(deadline);
         let spans_done = exporter.wait(deadline);
-        events.stop();
-        events.wait(deadline);
+        events.writer.stop();
+        events.writer.wait(deadline);
         Unflushed { access_log: !lines_done, spans: if spans_done { 0 } else { exporter.queued() } }
     }
 }

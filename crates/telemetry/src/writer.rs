@@ -1,24 +1,28 @@
 //! A thread that writes lines, so that a full disk or a stopped pipe never holds up a request.
 
-use std::sync::Arc;
 use std::{
     fs::OpenOptions,
     io::{self, Write},
     path::PathBuf,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{metrics::Counter, settings::LogTarget};
+use crate::{
+    event::{Events, Level},
+    metrics::Counter,
+    settings::LogTarget,
+};
 
-/// Batches that wait at most; a core makes batches of up to [`crate::core::BATCH_BYTES`] and one
-/// line, so that the bound in memory is about 8 MiB.
+/// Batches that wait at most.
 const BATCHES_MAX: usize = 256;
+/// Bytes that wait at most, and in one batch more.
+const BYTES_MAX: usize = 8 << 20;
 /// The writer looks for a changed target this often even when nobody wakes it.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,7 @@ struct Shared {
     on: AtomicBool,
     stopping: AtomicBool,
     changed: AtomicBool,
+    queued_bytes: AtomicUsize,
     orders: Mutex<Orders>,
     counts: Counts,
 }
@@ -107,13 +112,18 @@ impl Output {
 }
 
 impl Writer {
-    /// Starts the thread. `log` names it in errors.
-    pub(crate) fn start(log: &'static str, output: Option<Output>) -> io::Result<Self> {
+    /// Starts the thread. `log` names it in errors; `trouble` hears when writing fails.
+    pub(crate) fn start(
+        log: &'static str,
+        output: Option<Output>,
+        trouble: Option<Arc<Events>>,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.on.store(output.is_some(), Ordering::Relaxed);
         let (queue, batches) = sync_channel(BATCHES_MAX);
         let (done, finished) = sync_channel(1);
-        let mut drain = Drain { log, batches, shared: Arc::clone(&shared), output };
+        let mut drain =
+            Drain { log, batches, shared: Arc::clone(&shared), output, trouble, failing: false };
         let thread = thread::Builder::new().name(log.to_owned()).spawn(move || {
             drain.run();
             // Nobody may be waiting any more; then nobody needs to know.
@@ -134,8 +144,10 @@ impl Writer {
     /// The writer is woken by `unpark`, not through the channel: its receiver never sleeps in the
     /// channel, so that no lock of the channel is touched here.
     pub(crate) fn send(&self, batch: Batch) {
-        let count = batch.count as u64;
-        if self.queue.try_send(batch).is_err() {
+        let (count, bytes) = (batch.count as u64, batch.bytes.len());
+        let waiting = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting > BYTES_MAX || self.queue.try_send(batch).is_err() {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.counts.dropped.add_shared(count);
         }
         self.thread.unpark();
@@ -192,6 +204,9 @@ struct Drain {
     batches: Receiver<Batch>,
     shared: Arc<Shared>,
     output: Option<Output>,
+    trouble: Option<Arc<Events>>,
+    /// Whether the last write failed: an operator is told of the change, not of each line.
+    failing: bool,
 }
 
 impl Drain {
@@ -203,6 +218,8 @@ impl Drain {
                 Ok(batch) => {
                     self.obey();
                     self.write(&batch);
+                    let bytes = batch.bytes.len();
+                    self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 }
                 Err(TryRecvError::Empty) if !stopping => {
                     self.obey();
@@ -231,20 +248,46 @@ impl Drain {
         let Some(current) = &mut self.output else { return };
         match Output::open(self.log, &current.target) {
             Ok(output) => *current = output,
-            Err(_) => self.shared.counts.reopen_failed.add(1),
+            Err(error) => {
+                self.shared.counts.reopen_failed.add(1);
+                tell(
+                    self.trouble.as_deref(),
+                    Level::Error,
+                    "log not opened again",
+                    &[("error", &error)],
+                );
+            }
         }
     }
 
     fn write(&mut self, batch: &Batch) {
         let Some(output) = &mut self.output else { return };
         let done = output.stream.write_all(&batch.bytes).and_then(|()| output.stream.flush());
-        let count = match done {
-            Ok(()) => &self.shared.counts.written,
-            Err(_) => &self.shared.counts.failed,
-        };
+        let counts = &self.shared.counts;
+        let count = if done.is_ok() { &counts.written } else { &counts.failed };
         count.add(batch.count as u64);
+        let failed_before = std::mem::replace(&mut self.failing, done.is_err());
+        let (target, trouble) = (&output.target, self.trouble.as_deref());
+        match done {
+            Err(error) if !failed_before => {
+                let fields: Fields<'_> = &[("target", target), ("error", &error)];
+                tell(trouble, Level::Error, "log lines are lost", fields);
+            }
+            Ok(()) if failed_before => {
+                tell(trouble, Level::Info, "log is written again", &[("target", target)]);
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 }
+
+fn tell(trouble: Option<&Events>, level: Level, message: &str, fields: Fields<'_>) {
+    if let Some(events) = trouble {
+        events.tell(level, message, fields);
+    }
+}
+
+type Fields<'a> = &'a [(&'a str, &'a dyn std::fmt::Display)];
 
 impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -318,7 +361,7 @@ mod tests {
         let stuck = Stuck::default();
         let stream = Box::new(stuck.clone());
         let output = Output { target: LogTarget::Stdout, stream };
-        let writer = Writer::start("access log", Some(output)).unwrap();
+        let writer = Writer::start("access log", Some(output), None).unwrap();
         writer.send(lines("first\n"));
         drop(stuck.wait_until(|state| state.reached));
         for _ in 0..BATCHES_MAX + 10 {
@@ -341,7 +384,7 @@ mod tests {
         let path = folder.path().join("access.log");
         let target = LogTarget::File(path.clone());
         let output = Output::open("access log", &target).unwrap();
-        let writer = Writer::start("access log", Some(output)).unwrap();
+        let writer = Writer::start("access log", Some(output), None).unwrap();
         writer.send(lines("one\n"));
         while writer.counts().written.get() < 1 {
             thread::yield_now();
@@ -359,12 +402,65 @@ mod tests {
     fn failed_writes_are_counted() {
         let target = LogTarget::File("/dev/full".into());
         let writer =
-            Writer::start("access log", Some(Output::open("access log", &target).unwrap()))
+            Writer::start("access log", Some(Output::open("access log", &target).unwrap()), None)
                 .unwrap();
         writer.send(lines("one\ntwo\n"));
         writer.stop();
         assert!(writer.wait(soon()));
         assert_eq!(writer.counts().failed.get(), 2);
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_bytes() {
+        let stuck = Stuck::default();
+        let stream = Box::new(stuck.clone());
+        let output = Output { target: LogTarget::Stdout, stream };
+        let writer = Writer::start("access log", Some(output), None).unwrap();
+        let large = "x".repeat(BYTES_MAX);
+        for _ in 0..4 {
+            writer.send(lines(&large));
+        }
+        assert_eq!(writer.counts().dropped.get(), 2);
+        stuck.set(|state| state.open = true);
+        writer.stop();
+        assert!(writer.wait(soon()));
+        writer.send(lines("late"));
+        assert_eq!(writer.counts().written.get(), 2);
+    }
+
+    #[test]
+    fn an_operator_hears_of_lost_lines_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let open =
+            |path: &std::path::Path| Output::open("x", &LogTarget::File(path.into())).unwrap();
+        let told = folder.path().join("events");
+        let events = Writer::start("events", Some(open(&told)), None).unwrap();
+        let events = Arc::new(Events::new(events));
+        let full = open("/dev/full".as_ref());
+        let trouble = Some(Arc::clone(&events));
+        let writer = Writer::start("access log", Some(full), trouble).unwrap();
+        writer.send(lines("one\n"));
+        writer.send(lines("two\n"));
+        while writer.counts().failed.get() < 2 {
+            thread::yield_now();
+        }
+        writer.redirect(Some(open(&folder.path().join("log"))));
+        writer.send(lines("three\n"));
+        writer.stop();
+        assert!(writer.wait(soon()));
+        events.writer.stop();
+        assert!(events.writer.wait(soon()));
+        let text = std::fs::read_to_string(told).unwrap();
+        let messages: Vec<_> =
+            text.lines().map(|line| line.split_once(" level=").unwrap().1).collect();
+        let log = folder.path().join("log");
+        assert_eq!(
+            messages,
+            [
+                "error msg=\"log lines are lost\" target=/dev/full error=\"No space left on device (os error 28)\"",
+                &format!("info msg=\"log is written again\" target={}", log.display()),
+            ]
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use hyper::{
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 
+use rustls_pki_types::ServerName;
+
 use crate::settings::Otlp;
 
 /// Where spans go, understood.
@@ -12,6 +14,8 @@ use crate::settings::Otlp;
 pub(crate) struct Endpoint {
     /// `host:port`, for the socket and for `Host`.
     pub(super) authority: String,
+    /// The name to verify under `https`. `None`: plain text.
+    pub(super) tls: Option<ServerName<'static>>,
     /// Path of the traces.
     pub(super) path: String,
     /// Headers of every request.
@@ -29,7 +33,7 @@ pub(crate) struct Endpoint {
 pub enum EndpointError {
     /// The endpoint is no URL.
     NoUrl(String),
-    /// The endpoint's scheme is not `http`.
+    /// The endpoint's scheme is neither `http` nor `https`.
     Scheme(String),
     /// A header's name or value cannot be sent; the value is not told.
     Header(String),
@@ -45,10 +49,12 @@ impl Endpoint {
         let Otlp { endpoint, headers, sample, queue, service } = settings;
         let no_url = || EndpointError::NoUrl(endpoint.clone());
         let uri: Uri = endpoint.parse().map_err(|_| no_url())?;
-        if uri.scheme_str() != Some("http") {
-            return Err(EndpointError::Scheme(endpoint.clone()));
-        }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(no_url)?;
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => (Some(server_name(host).ok_or_else(no_url)?), 443),
+            _ => return Err(EndpointError::Scheme(endpoint.clone())),
+        };
         if !(0.0..=1.0).contains(sample) {
             return Err(EndpointError::Sample(sample.to_string()));
         }
@@ -56,7 +62,8 @@ impl Endpoint {
             return Err(EndpointError::Queue);
         }
         Ok(Self {
-            authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)),
+            authority: format!("{host}:{}", uri.port_u16().unwrap_or(port)),
+            tls,
             path: format!("{}/v1/traces", uri.path().trim_end_matches('/')),
             headers: headers
                 .iter()
@@ -67,6 +74,11 @@ impl Endpoint {
             sample: *sample,
         })
     }
+}
+
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned()).ok()
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), EndpointError> {
@@ -83,11 +95,9 @@ impl fmt::Display for EndpointError {
             Self::NoUrl(text) => {
                 write!(f, "the OTLP endpoint {text:?} is no URL; write http://127.0.0.1:4318")
             }
-            Self::Scheme(text) => write!(
-                f,
-                "the OTLP endpoint {text:?} does not begin with http://; \
-                 for a remote collector, run one here that forwards over TLS"
-            ),
+            Self::Scheme(text) => {
+                write!(f, "the OTLP endpoint {text:?} begins with neither http:// nor https://")
+            }
             Self::Header(name) => {
                 write!(f, "the OTLP header {name:?} has a name or value that HTTP forbids")
             }
@@ -136,14 +146,15 @@ mod tests {
         check("http://127.0.0.1:4318", "127.0.0.1:4318", "/v1/traces");
         check("http://collector/", "collector:80", "/v1/traces");
         check("http://[::1]:4318/otlp/", "[::1]:4318", "/otlp/v1/traces");
+        check("https://collector", "collector:443", "/v1/traces");
+        check("https://[::1]", "[::1]:443", "/v1/traces");
     }
 
     #[test]
     fn wrong_settings_are_named() {
         check_wrong(
-            settings("https://collector"),
-            "the OTLP endpoint \"https://collector\" does not begin with http://; \
-             for a remote collector, run one here that forwards over TLS",
+            settings("grpc://collector"),
+            "the OTLP endpoint \"grpc://collector\" begins with neither http:// nor https://",
         );
         check_wrong(
             settings("not a url"),

@@ -1,7 +1,7 @@
 //! The exporter: a thread with a runtime of its own, which gathers, posts and tries again.
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -20,18 +20,27 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{mpsc, watch},
     time::{sleep, sleep_until, timeout},
 };
+
+use tokio_rustls::TlsConnector;
 
 use super::{
     endpoint::Endpoint,
     protobuf::{find_bytes, find_uint, push_bytes, push_head, push_message},
     spans::push_resource_attribute,
 };
-use crate::{metrics::Counter, trace::Sampling, writer::Batch};
+use crate::{
+    event::{Events, Level},
+    metrics::Counter,
+    trace::Sampling,
+    writer::Batch,
+};
 
 /// Spans of one request at most.
 pub(crate) const SPANS_BATCH_MAX: usize = 512;
@@ -92,7 +101,12 @@ pub(crate) struct Counts {
 
 impl Exporter {
     /// Starts the thread; it connects when there are spans.
-    pub(crate) fn start(endpoint: Option<Endpoint>, version: &'static str) -> io::Result<Self> {
+    /// `events` hears when export fails and when it works again.
+    pub(crate) fn start(
+        endpoint: Option<Endpoint>,
+        version: &'static str,
+        events: Arc<Events>,
+    ) -> io::Result<Self> {
         let (queue, batches) = mpsc::channel(BATCHES_MAX);
         let (orders, heard) = watch::channel(Orders::default());
         let (done, finished) = sync_channel(1);
@@ -100,7 +114,17 @@ impl Exporter {
         let shared = Arc::new(Shared::default());
         let counting = Arc::clone(&shared);
         thread::Builder::new().name("otlp".to_owned()).spawn(move || {
-            let mut export = Export::new(batches, heard, counting, version);
+            let mut export = Export {
+                batches,
+                orders: heard,
+                shared: counting,
+                events,
+                version,
+                kept: None,
+                connection: None,
+                tls: None,
+                failing: false,
+            };
             runtime.block_on(export.run());
             // Nobody may be waiting any more; then nobody needs to know.
             let _ = done.try_send(());
@@ -171,32 +195,35 @@ struct Export {
     batches: mpsc::Receiver<Batch>,
     orders: watch::Receiver<Orders>,
     shared: Arc<Shared>,
+    events: Arc<Events>,
     version: &'static str,
     /// A batch that did not fit into the last request.
     kept: Option<Batch>,
-    connection: Option<(Arc<Endpoint>, SendRequest<Full<Bytes>>)>,
+    connection: Option<(Arc<Endpoint>, Sender)>,
+    /// Made when first needed, as it reads all the roots.
+    tls: Option<Arc<ClientConfig>>,
+    /// Whether the last request failed: an operator is told of the change, not of each request.
+    failing: bool,
 }
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// A connection, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// How one request ended.
 enum Outcome {
     /// Taken, but for so many spans.
     Taken { rejected: u64 },
     /// To be tried again, after this pause when the collector named one.
-    Again(Option<Duration>),
+    Again(String, Option<Duration>),
     /// Refused for good.
-    Refused,
+    Refused(String),
 }
 
 impl Export {
-    fn new(
-        batches: mpsc::Receiver<Batch>,
-        orders: watch::Receiver<Orders>,
-        shared: Arc<Shared>,
-        version: &'static str,
-    ) -> Self {
-        Self { batches, orders, shared, version, kept: None, connection: None }
-    }
-
     /// Until it is told to stop and has nothing left.
     async fn run(&mut self) {
         while let Some(batch) = self.gather().await {
@@ -246,11 +273,16 @@ impl Export {
             let Orders { endpoint, stopping } = self.orders.borrow_and_update().clone();
             let Some(endpoint) = endpoint else { return self.abandon(batch) };
             let asked = match self.post(&endpoint, batch).await {
-                Outcome::Taken { rejected } => return self.count_taken(batch, rejected),
-                Outcome::Refused => return self.shared.counts.rejected.add(batch.count as u64),
-                Outcome::Again(_) if stopping => return self.abandon(batch),
-                Outcome::Again(asked) => asked,
+                Outcome::Taken { rejected } => return self.taken(&endpoint, batch, rejected),
+                Outcome::Refused(why) => return self.refused(&endpoint, batch, &why),
+                Outcome::Again(why, asked) => {
+                    self.tell_failing(&endpoint, &why);
+                    asked
+                }
             };
+            if stopping {
+                return self.abandon(batch);
+            }
             self.shared.counts.retried.add(1);
             self.rest(asked.unwrap_or_else(|| jittered(pause))).await;
             pause = (pause * 2).min(PAUSE.1);
@@ -265,10 +297,27 @@ impl Export {
         }
     }
 
-    fn count_taken(&self, batch: &Batch, rejected: u64) {
+    fn taken(&mut self, endpoint: &Endpoint, batch: &Batch, rejected: u64) {
+        if std::mem::take(&mut self.failing) {
+            let to: &dyn fmt::Display = &endpoint.authority;
+            self.events.tell(Level::Info, "traces are exported again", &[("collector", to)]);
+        }
         let rejected = rejected.min(batch.count as u64);
         self.shared.counts.rejected.add(rejected);
         self.shared.counts.exported.add(batch.count as u64 - rejected);
+    }
+
+    fn refused(&mut self, endpoint: &Endpoint, batch: &Batch, why: &str) {
+        self.tell_failing(endpoint, why);
+        self.shared.counts.rejected.add(batch.count as u64);
+    }
+
+    fn tell_failing(&mut self, endpoint: &Endpoint, why: &str) {
+        if !std::mem::replace(&mut self.failing, true) {
+            let to: &dyn fmt::Display = &endpoint.authority;
+            let fields = [("collector", to), ("error", &why)];
+            self.events.tell(Level::Warn, "traces cannot be exported", &fields);
+        }
     }
 
     fn abandon(&self, batch: &Batch) {
@@ -276,37 +325,39 @@ impl Export {
     }
 
     async fn post(&mut self, endpoint: &Arc<Endpoint>, batch: &Batch) -> Outcome {
-        match timeout(REQUEST, self.exchange(endpoint, batch)).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => {
-                self.connection = None;
-                Outcome::Again(None)
-            }
-        }
+        let failed = match timeout(REQUEST, self.exchange(endpoint, batch)).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(failed)) => failed,
+            Err(_) => format!("no answer within {} s", REQUEST.as_secs()),
+        };
+        self.connection = None;
+        Outcome::Again(failed, None)
     }
 
-    /// One request and its answer; `None` when the connection failed.
-    async fn exchange(&mut self, endpoint: &Arc<Endpoint>, batch: &Batch) -> Option<Outcome> {
+    /// One request and its answer, or why there was none.
+    async fn exchange(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        batch: &Batch,
+    ) -> Result<Outcome, String> {
         let request = request(endpoint, wrap(batch, &endpoint.service, self.version));
-        let sender = self.connected(endpoint).await?;
-        let response = sender.send_request(request).await.ok()?;
-        Some(outcome(response).await)
+        let sender = self.connected(endpoint).await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        Ok(outcome(response).await)
     }
 
     /// The open connection to `endpoint`, or a new one.
-    async fn connected(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-    ) -> Option<&mut SendRequest<Full<Bytes>>> {
+    async fn connected(&mut self, endpoint: &Arc<Endpoint>) -> io::Result<&mut Sender> {
         let known = self.connection.take_if(|(to, _)| to == endpoint);
-        let mut sender = match known {
-            Some((_, sender)) => sender,
-            None => connect(endpoint).await?,
+        let open = match known {
+            Some((_, mut sender)) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
         };
-        if sender.ready().await.is_err() {
-            sender = connect(endpoint).await?;
-        }
-        Some(&mut self.connection.insert((Arc::clone(endpoint), sender)).1)
+        let sender = match open {
+            Some(sender) => sender,
+            None => connect(endpoint, self.tls.get_or_insert_with(mozilla_roots)).await?,
+        };
+        Ok(&mut self.connection.insert((Arc::clone(endpoint), sender)).1)
     }
 }
 
@@ -316,12 +367,34 @@ async fn stopped(orders: &mut watch::Receiver<Orders>) {
     let _ = orders.wait_for(|orders| orders.stopping).await;
 }
 
-async fn connect(endpoint: &Endpoint) -> Option<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(&endpoint.authority).await.ok()?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+async fn connect(endpoint: &Endpoint, tls: &Arc<ClientConfig>) -> io::Result<Sender> {
+    let stream = TcpStream::connect(&endpoint.authority).await?;
+    let stream: Box<dyn Stream> = match &endpoint.tls {
+        None => Box::new(stream),
+        Some(name) => {
+            Box::new(TlsConnector::from(Arc::clone(tls)).connect(name.clone(), stream).await?)
+        }
+    };
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // It ends with the connection; whoever sends learns of an error there.
     tokio::spawn(connection);
-    Some(sender)
+    Ok(sender)
+}
+
+/// TLS towards collectors whose certificates the Mozilla roots vouch for.
+fn mozilla_roots() -> Arc<ClientConfig> {
+    client_config(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+}
+
+fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 fn request(endpoint: &Endpoint, body: Vec<u8>) -> Request<Full<Bytes>> {
@@ -345,8 +418,10 @@ async fn outcome(response: Response<Incoming>) -> Outcome {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Outcome::Again(retry_after(&response)),
-        _ => Outcome::Refused,
+        | StatusCode::GATEWAY_TIMEOUT => {
+            Outcome::Again(format!("answered {}", response.status()), retry_after(&response))
+        }
+        status => Outcome::Refused(format!("answered {status}")),
     }
 }
 
@@ -398,4 +473,85 @@ fn wrap(batch: &Batch, service: &str, version: &str) -> Vec<u8> {
     let mut outer = Vec::with_capacity(inner.len() + 8);
     push_bytes(&mut outer, 1, &inner);
     outer
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ServerConfig;
+    use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use selvedge_base::Secret;
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::settings::Otlp;
+
+    #[track_caller]
+    fn check_retry_after(value: &str, expected: Option<u64>) {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(parse_retry_after(value, now), expected.map(Duration::from_secs), "{value:?}");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        check_retry_after("120", Some(120));
+        check_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", Some(30));
+        check_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+        check_retry_after("soon", None);
+        check_retry_after("-1", None);
+    }
+
+    fn endpoint(port: u16) -> Endpoint {
+        let settings = Otlp {
+            endpoint: format!("https://localhost:{port}"),
+            headers: vec![("x-key".to_owned(), Secret::new("s3cret"))],
+            sample: 1.0,
+            queue: 8,
+            service: "selvedge".to_owned(),
+        };
+        Endpoint::try_new(&settings).unwrap()
+    }
+
+    /// Connects to a collector with a certificate that only `localhost` and these roots know.
+    async fn connect_over_tls(trusted: bool) -> io::Result<Vec<u8>> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = endpoint(listener.local_addr().unwrap().port());
+        let served = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await?;
+            let mut stream = TlsAcceptor::from(Arc::new(server)).accept(stream).await?;
+            let mut head = vec![0; 29];
+            stream.read_exact(&mut head).await?;
+            io::Result::Ok(head)
+        });
+        let mut roots = RootCertStore::empty();
+        if trusted {
+            roots.add(certificate).unwrap();
+        }
+        let mut sender = connect(&endpoint, &client_config(roots)).await?;
+        // The collector reads the head and hangs up: that is all it is asked for here.
+        let _ = sender.send_request(request(&endpoint, Vec::new())).await;
+        served.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_trusted_collector_is_spoken_to_over_tls() {
+        let head = connect_over_tls(true).await.unwrap();
+        assert_eq!(String::from_utf8(head).unwrap(), "POST /v1/traces HTTP/1.1\r\nx-k");
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_nobody_vouches_for_gets_nothing() {
+        let error = connect_over_tls(false).await.unwrap_err().to_string();
+        assert_eq!(error, "invalid peer certificate: UnknownIssuer");
+    }
 }

@@ -6,7 +6,9 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use selvedge_base::Secret;
-use selvedge_telemetry::{Core, Exchange, Hub, Otlp, Registered, Settings, Timings, TraceContext};
+use selvedge_telemetry::{
+    Core, Exchange, Hub, LogTarget, Otlp, Registered, Settings, Timings, TraceContext,
+};
 
 use crate::{
     collector::{Collector, Received},
@@ -297,4 +299,35 @@ fn a_reload_moves_and_stops_the_export() {
     drop(core);
     assert_eq!(hub.shutdown(Duration::from_secs(30)), Default::default());
     assert!(one.is_silent() && two.is_silent());
+}
+
+#[test]
+fn an_operator_hears_that_export_fails_and_works_again() {
+    let collector = Collector::start(&[
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events");
+    let events = LogTarget::File(path.clone());
+    let hub = Hub::start(&Settings { events, ..settings(&collector.endpoint, 100) }).unwrap();
+    let labels = labels(&hub);
+    let core = hub.core(0);
+    record(&core, &labels);
+    core.tick();
+    (0..3).for_each(|_| drop(collector.next()));
+    drop(core);
+    assert_eq!(hub.shutdown(Duration::from_secs(30)), Default::default());
+    let text = std::fs::read_to_string(path).unwrap();
+    let messages: Vec<_> = text.lines().map(|line| line.split_once(" level=").unwrap().1).collect();
+    let address = collector.endpoint.trim_start_matches("http://");
+    assert_eq!(
+        messages,
+        [
+            format!(
+                "warn msg=\"traces cannot be exported\" collector={address} error=\"answered 503 Service Unavailable\""
+            ),
+            format!("info msg=\"traces are exported again\" collector={address}"),
+        ]
+    );
 }

@@ -1,43 +1,182 @@
-//! What happens beside the requests: health checks, certificates that change. One thread of its own.
+//! What happens beside the requests: health checks, certificates that change, the admin listener.
+//! One thread of its own.
 
-use std::{io, sync::Arc};
+mod certificates;
+mod gauges;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::JoinHandle,
+};
 
 use selvedge_telemetry::{Hub, Level};
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::watch,
+    task::JoinSet,
 };
 
-use crate::plan::Plan;
+use crate::{
+    admin::{self, AdminSocket, ReloadRequest},
+    plan::Plan,
+};
+pub(crate) use gauges::publish;
 
 /// The control thread; it ends with this handle.
 pub(crate) struct Control {
-    plan: watch::Sender<Arc<Plan>>,
+    /// `None` once the thread is to end.
+    in_force: Option<watch::Sender<Arc<InForce>>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
+/// What the control thread works on until the next reload.
+pub(crate) struct InForce {
+    pub(crate) plan: Arc<Plan>,
+    /// Addresses of listeners: as configured, and as bound.
+    pub(crate) bound: BTreeMap<SocketAddr, SocketAddr>,
+    /// `None`: no admin listener.
+    pub(crate) admin: Option<Arc<AdminSocket>>,
+}
+
+/// What outlives a reload.
+pub(crate) struct Shared {
+    pub(crate) hub: Hub,
+    stage: AtomicU8,
+    /// To whoever carries out reloads, if anybody does.
+    reloads: Mutex<Option<mpsc::SyncSender<ReloadRequest>>>,
+}
+
+/// How far the edge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not all is running yet.
+    Starting,
+    /// Everything runs.
+    Serving,
+    /// No new connections; what is open comes to an end.
+    Draining,
+}
+
+/// Where tasks of this thread learn of reloads; it closes when the thread is to end.
+pub(crate) type Watch = watch::Receiver<Arc<InForce>>;
+
+/// Name lookups and certificate files being read at once; more wait.
+const BLOCKING_THREADS_MAX: usize = 16;
+/// Reloads asked for and not begun; more are told to come back.
+const RELOADS_MAX: usize = 4;
+
 impl Control {
-    pub(crate) fn start(hub: &Hub, plan: &Arc<Plan>) -> io::Result<Self> {
-        let (sender, receiver) = watch::channel(plan.clone());
-        let hub = hub.clone();
-        std::thread::Builder::new().name("edge-control".to_owned()).spawn(move || {
-            let runtime =
-                Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => runtime.block_on(run(hub, receiver)),
-                Err(error) => hub.event(Level::Error, "no health checks", &[("error", &error)]),
-            }
-        })?;
-        Ok(Self { plan: sender })
+    pub(crate) fn start(hub: &Hub, in_force: InForce) -> io::Result<Self> {
+        let (sender, receiver) = watch::channel(Arc::new(in_force));
+        let shared = Arc::new(Shared {
+            hub: hub.clone(),
+            stage: AtomicU8::new(Stage::Starting as u8),
+            reloads: Mutex::default(),
+        });
+        let shares = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("edge-control".to_owned())
+            .spawn(move || work(shares, receiver))?;
+        Ok(Self { in_force: Some(sender), shared, thread: Some(thread) })
     }
 
     /// Goes on with another config.
-    pub(crate) fn swap(&self, plan: &Arc<Plan>) {
-        // Nobody listens only while the process ends.
-        let _ = self.plan.send(plan.clone());
+    pub(crate) fn swap(&self, in_force: InForce) {
+        if let Some(sender) = &self.in_force {
+            sender.send_replace(Arc::new(in_force));
+        }
+    }
+
+    /// Tells how far the edge is.
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        self.shared.stage.store(stage as u8, Relaxed);
+    }
+
+    /// The admin listener in force.
+    pub(crate) fn admin(&self) -> Option<Arc<AdminSocket>> {
+        self.in_force.as_ref()?.borrow().admin.clone()
+    }
+
+    /// Where reloads that are asked for will arrive from now on.
+    pub(crate) fn reload_requests(&self) -> mpsc::Receiver<ReloadRequest> {
+        let (sender, receiver) = mpsc::sync_channel(RELOADS_MAX);
+        *self.shared.reloads.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        drop(self.in_force.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been told on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Relaxed) {
+            0 => Stage::Starting,
+            1 => Stage::Serving,
+            _ => Stage::Draining,
+        }
+    }
+
+    /// Hands a request to whoever carries out reloads.
+    pub(crate) fn ask_reload(
+        &self,
+        request: ReloadRequest,
+    ) -> Result<(), mpsc::TrySendError<ReloadRequest>> {
+        let reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*reloads {
+            Some(sender) => sender.try_send(request),
+            None => Err(mpsc::TrySendError::Disconnected(request)),
+        }
+    }
+}
+
+fn work(shared: Arc<Shared>, in_force: Watch) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default());
+    match runtime {
+        Ok(runtime) => {
+            runtime.block_on(run(shared, in_force));
+            // A name server that does not answer must not hold up the end.
+            runtime.shutdown_background();
+        }
+        Err(error) => {
+            let message = "no health checks, no admin listener";
+            shared.hub.event(Level::Error, message, &[("error", &error)]);
+        }
     }
 }
 
 /// Runs until the edge has gone.
-async fn run(_hub: Hub, mut plans: watch::Receiver<Arc<Plan>>) {
-    while plans.changed().await.is_ok() {}
+async fn run(shared: Arc<Shared>, in_force: Watch) {
+    let hub = &shared.hub;
+    let mut tasks = JoinSet::new();
+    tasks.spawn_local(probe::run(hub.clone(), in_force.clone()));
+    tasks.spawn_local(certificates::run(hub.clone(), in_force.clone(), certificates::EVERY));
+    tasks.spawn_local(gauges::run(in_force.clone()));
+    tasks.spawn_local(admin::run(shared.clone(), in_force));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            hub.event(Level::Error, "a control task panicked; restart", &[("error", &error)]);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! It knows no KDL and decides no policy: `config` says what is meant, `routing` says which route,
 //! and this crate carries it out.
 
+mod admin;
 mod bounds;
 mod client;
 mod client_address;
@@ -28,6 +29,7 @@ mod transport;
 mod tunnel;
 mod upstream;
 
+pub use admin::ReloadRequest;
 pub use plan::PlanError;
 pub use server::{Drained, Edge, StartError};
 pub use site::SiteError;

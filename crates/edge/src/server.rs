@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 use self::worker::{Command, Worker};
 use crate::{
     bounds::Bounds,
-    control::Control,
+    admin::{AdminSocket, ReloadRequest},
+    control::{Control, InForce, Stage},
     plan::{Parts, Plan, PlanError},
     site::{Site, SiteError},
 };
@@ -56,6 +57,13 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The admin listener's address cannot be listened on.
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The system gives no thread or runtime.
     Thread(io::Error),
     /// A worker has died.
@@ -69,15 +77,12 @@ impl fmt::Display for StartError {
             Self::Site(error) => error.fmt(f),
             Self::Bind { listener, address, source } => {
                 write!(f, "listener {listener:?} cannot listen on {address}: {source}")?;
-                match source.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        f.write_str(" (another process listens there; `ss -ltnp` names it)")
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str(" (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
-                    }
-                    _ => Ok(()),
-                }
+                f.write_str(bind_remedy(source))
+            }
+            Self::Admin { address, source } => {
+                write!(f, "the admin listener cannot listen on {address}: {source}")?;
+                f.write_str(bind_remedy(source))?;
+                f.write_str("; `admin { address … }` moves it, `admin #false` switches it off")
             }
             Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
             Self::Worker => f.write_str("a worker thread has ended; the log says why"),
@@ -90,8 +95,18 @@ impl std::error::Error for StartError {
         match self {
             Self::Plan(error) => std::error::Error::source(error),
             Self::Site(_) | Self::Worker => None,
-            Self::Bind { source, .. } | Self::Thread(source) => Some(source),
+            Self::Bind { source, .. } | Self::Admin { source, .. } | Self::Thread(source) => {
+                Some(source)
+            }
         }
+    }
+}
+
+fn bind_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another process listens there; `ss -ltnp` names it)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need root or CAP_NET_BIND_SERVICE)",
+        _ => "",
     }
 }
 
@@ -111,9 +126,12 @@ impl Edge {
         let mut bound = BTreeMap::new();
         let sockets = bind_missing(&config, &mut bound)?;
         let bounds = Arc::new(Bounds::default());
-        let control = Control::start(&hub, &plan).map_err(StartError::Thread)?;
+        let admin = bind_admin(&config, None)?;
+        let in_force = InForce { plan: plan.clone(), bound: bound.clone(), admin };
+        let control = Control::start(&hub, in_force).map_err(StartError::Thread)?;
         let mut edge = Self { hub, bounds, plan, workers: Vec::new(), bound, control };
         edge.start_workers(sockets)?;
+        edge.control.set_stage(Stage::Serving);
         Ok(edge)
     }
 
@@ -154,6 +172,17 @@ impl Edge {
             .collect()
     }
 
+    /// Where the admin listener listens; `None` where it is switched off.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.control.admin().map(|admin| admin.bound)
+    }
+
+    /// Where requests to reload arrive that are sent to the admin listener. To be asked for once by
+    /// whoever loads configs; until then, and once it is dropped, such requests are refused.
+    pub fn reload_requests(&self) -> std::sync::mpsc::Receiver<ReloadRequest> {
+        self.control.reload_requests()
+    }
+
     /// Client connections open now.
     pub fn connections(&self) -> usize {
         self.bounds.connections.value()
@@ -171,6 +200,7 @@ impl Edge {
             config.listeners.iter().any(|listener| listener.address == *address)
         });
         let sockets = bind_missing_for(&config, &mut bound, self.workers.len())?;
+        let admin = bind_admin(&config, self.control.admin())?;
         let parts = Parts { hub: &self.hub, now: Instant::now() };
         let plan = Arc::new(Plan::new(config, Some(&self.plan), &parts).map_err(StartError::Plan)?);
         let acknowledged = self
@@ -186,7 +216,7 @@ impl Edge {
             acknowledged.recv().map_err(|_| StartError::Worker)?.map_err(StartError::Site)?;
         }
         self.hand_out(sockets)?;
-        self.control.swap(&plan);
+        self.control.swap(InForce { plan: plan.clone(), bound: bound.clone(), admin });
         (self.plan, self.bound) = (plan, bound);
         Ok(())
     }
@@ -194,6 +224,7 @@ impl Edge {
     /// Stops accepting, lets requests end, and cuts what is left after `within`.
     pub fn drain(self, within: Duration) -> Drained {
         let until = Instant::now() + within;
+        self.control.set_stage(Stage::Draining);
         for worker in &self.workers {
             // A worker that has died has nothing to drain.
             let _ = worker.send(Command::Drain);
@@ -233,6 +264,16 @@ fn check_sites(config: &Config) -> Result<(), StartError> {
             _ => None,
         })
         .try_for_each(|site| Site::open(site).map(drop).map_err(StartError::Site))
+}
+
+fn bind_admin(
+    config: &Config,
+    previous: Option<Arc<AdminSocket>>,
+) -> Result<Option<Arc<AdminSocket>>, StartError> {
+    AdminSocket::bind(config.admin.address, previous).map_err(|source| StartError::Admin {
+        address: config.admin.address.expect("an address was bound"),
+        source,
+    })
 }
 
 fn bind_missing(

@@ -1,5 +1,6 @@
 //! The suites: what each is, what it needs, how it is driven.
 
+mod autobahn;
 mod grpc;
 mod h2;
 mod llhttp;
@@ -36,4 +37,4 @@ pub struct Suite {
 
 /// All of them, in the order of the page.
 pub const SUITES: &[Suite] =
-    &[llhttp::SUITE, h2::SUITE, tls::SUITE, trace_context::SUITE, grpc::SUITE];
+    &[llhttp::SUITE, h2::SUITE, tls::SUITE, trace_context::SUITE, grpc::SUITE, autobahn::SUITE];

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{mpsc::error::TrySendError, oneshot},
     task::JoinSet,
 };
 
@@ -255,17 +255,16 @@ impl Desk {
     }
 
     async fn reload(&self) -> Answer {
-        use std::sync::mpsc::TrySendError::{Disconnected, Full};
         let (reply, outcome) = oneshot::channel();
         match self.shared.ask_reload(ReloadRequest { reply }) {
             Ok(()) => {}
-            Err(Full(_)) => {
+            Err(TrySendError::Full(_)) => {
                 let why = "other reloads are under way; ask again in a moment\n";
                 let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
                 answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 return answer;
             }
-            Err(Disconnected(_)) => {
+            Err(TrySendError::Closed(_)) => {
                 let why = "this process takes no reloads here; send it SIGHUP\n";
                 return text(StatusCode::NOT_IMPLEMENTED, why);
             }

@@ -14,7 +14,6 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering::Relaxed},
-        mpsc,
     },
     thread::JoinHandle,
 };
@@ -22,7 +21,10 @@ use std::{
 use selvedge_telemetry::{Hub, Level};
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::watch,
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
     task::JoinSet,
 };
 
@@ -54,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     stage: AtomicU8,
     /// To whoever carries out reloads, if anybody does.
-    reloads: Mutex<Option<mpsc::SyncSender<ReloadRequest>>>,
+    reloads: Mutex<Option<mpsc::Sender<ReloadRequest>>>,
 }
 
 /// How far the edge is.
@@ -110,7 +112,7 @@ impl Control {
 
     /// Where reloads that are asked for will arrive from now on.
     pub(crate) fn reload_requests(&self) -> mpsc::Receiver<ReloadRequest> {
-        let (sender, receiver) = mpsc::sync_channel(RELOADS_MAX);
+        let (sender, receiver) = mpsc::channel(RELOADS_MAX);
         *self.shared.reloads.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         receiver
     }
@@ -139,11 +141,11 @@ impl Shared {
     pub(crate) fn ask_reload(
         &self,
         request: ReloadRequest,
-    ) -> Result<(), mpsc::TrySendError<ReloadRequest>> {
+    ) -> Result<(), TrySendError<ReloadRequest>> {
         let reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         match &*reloads {
             Some(sender) => sender.try_send(request),
-            None => Err(mpsc::TrySendError::Disconnected(request)),
+            None => Err(TrySendError::Closed(request)),
         }
     }
 }

@@ -179,7 +179,7 @@ impl Edge {
 
     /// Where requests to reload arrive that are sent to the admin listener. To be asked for once by
     /// whoever loads configs; until then, and once it is dropped, such requests are refused.
-    pub fn reload_requests(&self) -> std::sync::mpsc::Receiver<ReloadRequest> {
+    pub fn reload_requests(&self) -> mpsc::Receiver<ReloadRequest> {
         self.control.reload_requests()
     }
 

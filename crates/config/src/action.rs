@@ -8,7 +8,7 @@ use crate::{
     cursor::Cursor,
     http::{header_value, path, redirect_target},
     reading::Problem,
-    source::{Span, Spanned},
+    source::{Span, Spanned, sound},
     value::Checked,
 };
 
@@ -131,14 +131,9 @@ fn read_respond(cursor: &mut Cursor<'_>) -> Option<Respond> {
     }
     Some(Respond {
         status: status.value,
-        body: match body {
-            Some(body) => body?.value,
-            None => String::new(),
-        },
-        content_type: match content_type {
-            Some(content_type) => content_type?.value,
-            None => "text/plain; charset=utf-8".to_owned(),
-        },
+        body: sound(body)?.map(|body| body.value).unwrap_or_default(),
+        content_type: sound(content_type)?
+            .map_or_else(|| "text/plain; charset=utf-8".to_owned(), |value| value.value),
     })
 }
 

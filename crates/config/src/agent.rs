@@ -9,7 +9,7 @@ use crate::{
     cursor::Cursor,
     http::base_url,
     reading::{Problem, Reading},
-    source::Spanned,
+    source::{Spanned, sound},
 };
 
 /// An agent as written.
@@ -54,10 +54,7 @@ impl AgentPart {
         let concurrency = reading.settle(&scope, "max-concurrent-calls", concurrency, 100);
         Some(Arc::new(Agent {
             kind: kind?.value.to_string(),
-            grpc: match grpc {
-                Some(address) => Some(address?.value),
-                None => None,
-            },
+            grpc: sound(grpc)?.map(|address| address.value),
             events: events.unwrap_or_else(|| vec![EVENTS[0].to_owned()]),
             timeout,
             failure_mode: failure_mode.map_or(FailureMode::Closed, |mode| mode.value),

@@ -11,7 +11,7 @@ use crate::{
     process::{AdminPart, LimitsPart, read_core, read_drain_timeout, read_workers},
     reading::{Problem, Reading, did_you_mean},
     route::RoutePart,
-    source::{Span, Spanned},
+    source::{Span, Spanned, sound},
     telemetry::TelemetryPart,
     upstream::UpstreamPart,
 };
@@ -54,13 +54,6 @@ impl ConfigPart {
         check_ids(reading, ("agents", self.agents.iter().map(|part| &part.id)));
         self.check_addresses(reading);
         self.check_upstreams(reading);
-        if self.listeners.is_empty() {
-            let problem = Problem::new(Code::NoListener, "nobody can reach this: no `listener`");
-            reading.warning(
-                None,
-                problem.help("add `listener \"http\" { address \"127.0.0.1:8080\" }`"),
-            );
-        }
     }
 
     fn check_addresses(&self, reading: &Reading<'_>) {
@@ -146,10 +139,7 @@ impl ConfigPart {
             limits,
             admin,
             telemetry: telemetry?,
-            core: match core {
-                Some(core) => Some(core?),
-                None => None,
-            },
+            core: sound(core)?,
             workers: reading.settle(PROCESS, "workers", workers, reading.env.cores()),
             drain_timeout: reading.settle(
                 PROCESS,

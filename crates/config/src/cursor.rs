@@ -84,7 +84,7 @@ impl<'r> Cursor<'r> {
         let argument = self.optional_argument();
         if argument.is_none() {
             let message = format!("`{}` needs {what}", self.name);
-            let help = format!("write it behind the name: `{} …`", self.name);
+            let help = format!("write {what} behind `{}`", self.name);
             self.error(Problem::new(Code::Missing, message).help(help));
         }
         argument

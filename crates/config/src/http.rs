@@ -138,7 +138,7 @@ fn host_remedy(text: &str) -> String {
         _ if text.ends_with('.') => {
             format!("leave the last dot out: {:?}", text.trim_end_matches('.'))
         }
-        _ => "write a name such as \"example.com\" or \"*.example.com\"".to_owned(),
+        _ => "write a name such as \"example.com\"".to_owned(),
     }
 }
 
@@ -223,14 +223,20 @@ pub(crate) fn regex(text: &str) -> Checked<Pattern> {
 /// A regular expression that must match a whole path.
 pub(crate) fn anchored_regex(text: &str) -> Checked<Pattern> {
     regex(text)?;
-    Pattern::try_new(&format!(r"\A(?:{text})\z")).map_err(|error| regex_problem(&error))
+    // A comment that ends a verbose pattern would hide the closing anchor; a line end ends it.
+    Pattern::try_new(&format!(r"\A(?:{text})\z"))
+        .or_else(|_| Pattern::try_new(&format!("\\A(?:{text}\n)\\z")))
+        .map_err(|error| regex_problem(&error))
 }
 
 fn regex_problem(error: &regex::Error) -> Problem {
     let complaint = error.to_string();
     let remedy = match error {
         regex::Error::CompiledTooBig(_) => "make it smaller: counted repetitions cost most",
-        _ => "look-around and back-references are not supported: matching takes linear time",
+        _ if complaint.contains("not supported") => {
+            "matching takes linear time, which look-around and back-references do not"
+        }
+        _ => "mend it where the caret points; raw text saves backslashes: #\"\\d+\"#",
     };
     Problem::new(Code::Regex, complaint.trim_end().to_owned()).help(remedy)
 }
@@ -353,6 +359,18 @@ mod tests {
         check("/a\\b", false);
         assert!(path_and_query("/a?b=/../c").is_ok());
         assert!(path_and_query("/a#b").is_err());
+    }
+
+    #[test]
+    fn path_expressions_hold_for_whole_paths() {
+        let holds = |text: &str, path: &str| anchored_regex(text).unwrap().is_match(path);
+        assert!(holds("/a|/b", "/b"));
+        assert!(!holds("/a|/b", "/bc"));
+        assert!(!holds("/a", "/x/a"));
+        assert!(holds("(?x) /a # the first", "/a"));
+        assert!(!holds("(?m)/a$", "/a\nb"));
+        assert!(anchored_regex("/a)|(b").is_err());
+        assert!(anchored_regex("(a{1000}){1000}").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     cursor::Cursor,
     listener_tls::TlsPart,
     reading::{Problem, Reading},
-    source::{Span, Spanned},
+    source::{Span, Spanned, sound},
 };
 
 /// Timeouts: from a millisecond to a week.
@@ -79,17 +79,14 @@ impl ListenerPart {
         if let Some(http2) = http2.as_ref().filter(|_| !speaks.http2) {
             refuse_idle_http2(reading, http2.span, has_tls);
         }
-        let tls = match tls {
-            Some(part) => Some(part.settle(reading)?),
-            None => None,
-        };
+        let tls = tls.map(|part| part.settle(reading));
         let id = id?.value;
         let scope = format!("listener {id:?}");
         Some(Arc::new(Listener {
             address: address?.value,
             http1: speaks.http1,
             http2: speaks.http2,
-            tls,
+            tls: sound(tls)?,
             proxy_protocol: values(proxy_protocol),
             trusted_proxies: values(trusted_proxies),
             timeouts: timeouts.settle(reading, &scope),

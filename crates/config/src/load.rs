@@ -47,6 +47,10 @@ fn read(reading: Reading<'_>, main: Source) -> Result<Loaded, Report> {
     let main = reading.add_source(main);
     let config = read_config(&reading, main);
     let failed = reading.failed();
+    let is_deaf = config.as_ref().is_some_and(|config| config.listeners.is_empty());
+    if is_deaf && !failed {
+        warn_of_no_listener(&reading);
+    }
     let (diagnostics, origins) = reading.into_findings();
     match config {
         Some(config) if !failed => {
@@ -66,4 +70,9 @@ fn read_config(reading: &Reading<'_>, main: FileId) -> Option<Config> {
         part.check_references(reading);
     }
     part.settle(reading)
+}
+
+fn warn_of_no_listener(reading: &Reading<'_>) {
+    let problem = Problem::new(Code::NoListener, "nobody can reach this: no `listener`");
+    reading.warning(None, problem.help("add `listener \"http\" { address \"127.0.0.1:8080\" }`"));
 }

@@ -4,7 +4,7 @@ use crate::{
     Code, Pattern, Rewrite, RewritePath,
     cursor::Cursor,
     http::{authority, path, regex},
-    reading::{Problem, did_you_mean},
+    reading::Problem,
     source::{Span, Spanned},
     value::Checked,
 };
@@ -82,10 +82,8 @@ fn known_groups(pattern: &Pattern, to: &str) -> Checked<()> {
         if !is_known {
             let problem =
                 Problem::new(Code::Regex, "`to` names a group that the pattern does not have");
-            let remedy = did_you_mean(group, names()).unwrap_or_else(|| {
-                "groups are numbered from 1; write `${1}x` where a letter follows, `$$` for a dollar"
-                    .to_owned()
-            });
+            let remedy =
+                "groups count from 1; write `${1}x` where a letter follows, `$$` for a dollar";
             return Err(problem.help(remedy));
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     matches::read_matches,
     reading::{Problem, Reading},
     rewrite::read_rewrite,
-    source::{Span, Spanned},
+    source::{Span, Spanned, sound},
 };
 
 /// A route as written.
@@ -103,10 +103,7 @@ impl RoutePart {
             matches: matches.unwrap_or_default(),
             agents: agents.map(|(_, ids)| ids).unwrap_or_default(),
             action: action?,
-            rewrite: match rewrite {
-                Some((_, rewrite)) => Some(rewrite?),
-                None => None,
-            },
+            rewrite: sound(rewrite.map(|(_, rewrite)| rewrite))?,
             request_headers: request_headers.map(|(_, ops)| ops).unwrap_or_default(),
             response_headers: response_headers.map(|(_, ops)| ops).unwrap_or_default(),
             limits: limits.settle(reading, &scope),

@@ -27,6 +27,14 @@ impl<T> Spanned<T> {
     }
 }
 
+/// What was not written stays out; what was written wrong (and reported) ends it all.
+pub(crate) fn sound<T>(written: Option<Option<T>>) -> Option<Option<T>> {
+    match written {
+        None => Some(None),
+        Some(value) => value.map(Some),
+    }
+}
+
 /// A place as people read it: file, line, column and the line itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

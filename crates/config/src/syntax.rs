@@ -13,8 +13,10 @@ use crate::{
     source::{FileId, Span},
 };
 
-/// Deepest nesting of `{`; the language itself needs four.
-const DEPTH_MAX: usize = 12;
+/// Deepest nesting of `{`; the language itself needs four. Parsing `/- {` takes time exponential in it.
+const DEPTH_MAX: usize = 8;
+/// Most `/-` in a row; parsing takes time cubic in it.
+const SLASHDASHES_MAX: usize = 4;
 /// Longest top-level block in bytes.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
 /// Stack of the parser: enough for a mistake at every other byte of the longest block.
@@ -43,28 +45,28 @@ impl Base {
 /// The nodes of all blocks of `file` that are sound; errors go to `reading`.
 pub(crate) fn parse(reading: &Reading<'_>, file: FileId) -> Vec<TopNode> {
     let text = reading.text(file);
-    let blocks: Vec<Range<usize>> = Blocks::new(&text)
-        .filter_map(|block| match block.fault {
-            None => Some(block.range),
-            Some(fault) => {
-                report_fault(reading, file, &fault);
-                None
-            }
+    let blocks: Vec<Block> = Blocks::new(&text)
+        .filter(|block| {
+            block.fault.iter().for_each(|fault| report_fault(reading, file, fault));
+            block.fault.is_none() && !text[block.range.clone()].trim().is_empty()
         })
         .collect();
+    let Some(parsed) = parse_blocks(&text, &blocks) else {
+        let problem = Problem::new(Code::Syntax, "the parser gave up on this file");
+        let help = "leave blocks out, one after the other, to find the one it cannot take";
+        reading.error(Base { file, offset: 0 }.span(0, 1), problem.help(help));
+        return Vec::new();
+    };
     let mut nodes = Vec::new();
-    for (block, parsed) in blocks.iter().zip(parse_blocks(&text, &blocks)) {
-        let base = Base { file, offset: block.start };
+    for (block, parsed) in blocks.iter().zip(parsed) {
+        let base = Base { file, offset: block.range.start };
         match parsed {
             Ok(document) => {
                 nodes.extend(
                     document.nodes().iter().map(|node| TopNode { base, node: node.clone() }),
                 );
             }
-            Err(error) => {
-                let block = &text[block.clone()];
-                report_syntax(reading, base, block, &error.diagnostics);
-            }
+            Err(error) => report_syntax(reading, base, (&text, block), &error.diagnostics),
         }
     }
     nodes
@@ -72,36 +74,70 @@ pub(crate) fn parse(reading: &Reading<'_>, file: FileId) -> Vec<TopNode> {
 
 type Parsed = Result<KdlDocument, kdl::KdlError>;
 
-fn parse_blocks(text: &str, blocks: &[Range<usize>]) -> Vec<Parsed> {
+/// `None` when the parser panicked.
+fn parse_blocks(text: &str, blocks: &[Block]) -> Option<Vec<Parsed>> {
     let parse_all = || -> Vec<Parsed> {
-        blocks.iter().map(|block| KdlDocument::parse_v2(&text[block.clone()])).collect()
+        let block = |block: &Block| KdlDocument::parse_v2(&text[block.range.clone()]);
+        blocks.iter().map(block).collect()
     };
     thread::scope(|scope| {
         let parser = thread::Builder::new().name("kdl".to_owned()).stack_size(STACK_BYTES);
         match parser.spawn_scoped(scope, parse_all) {
-            Ok(handle) => handle.join().expect("the KDL parser does not panic"),
+            Ok(handle) => handle.join().ok(),
             // No thread to be had: the stack at hand does for every text without many mistakes.
-            Err(_) => parse_all(),
+            Err(_) => Some(parse_all()),
         }
     })
 }
 
-fn report_syntax(reading: &Reading<'_>, base: Base, block: &str, found: &[KdlDiagnostic]) {
-    let mut reported = None;
+fn report_syntax(
+    reading: &Reading<'_>,
+    base: Base,
+    (text, block): (&str, &Block),
+    found: &[KdlDiagnostic],
+) {
+    let text = &text[block.range.clone()];
+    let mut complaints: Vec<Complaint> = Vec::new();
     for diagnostic in found {
-        let start = diagnostic.span.offset().min(block.len());
+        let start = diagnostic.span.offset().min(text.len());
         let is_echo =
             diagnostic.message.as_deref() == Some("Closing '}' was not found after nodes");
-        if is_echo || reported == Some(start) {
-            continue;
+        if !is_echo && complaints.last().is_none_or(|last| last.start != start) {
+            complaints.push(Complaint::new(text, start, diagnostic));
         }
-        reported = Some(start);
+    }
+    // After a mistake the parser loses count of braces that are all there, or reads values as names.
+    let is_root = |complaint: &&Complaint| complaint.kind == ComplaintKind::Root;
+    if block.is_balanced && complaints.iter().any(|complaint| is_root(&complaint)) {
+        complaints.retain(|complaint| complaint.kind == ComplaintKind::Root);
+    }
+    for Complaint { start, len, kind: _, problem } in complaints {
+        reading.error(base.span(start, len), problem);
+    }
+}
+
+/// One mistake of a block.
+struct Complaint {
+    start: usize,
+    len: usize,
+    kind: ComplaintKind,
+    problem: Problem,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum ComplaintKind {
+    /// A mistake by itself.
+    Root,
+    /// May follow from one before.
+    Consequence,
+}
+
+impl Complaint {
+    fn new(block: &str, start: usize, diagnostic: &KdlDiagnostic) -> Self {
         let written = word_at(block, start);
         let len = diagnostic.span.len().max(written.len()).max(1);
-        reading.error(base.span(start, len), syntax_problem(written, diagnostic));
-    }
-    if reported.is_none() {
-        reading.error(base.span(0, block.len()), Problem::new(Code::Syntax, "this is not KDL"));
+        let (kind, problem) = syntax_problem(written, diagnostic);
+        Self { start, len, kind, problem }
     }
 }
 
@@ -114,32 +150,52 @@ fn word_at(block: &str, start: usize) -> &str {
     &rest[..end]
 }
 
-fn syntax_problem(written: &str, diagnostic: &KdlDiagnostic) -> Problem {
+fn syntax_problem(written: &str, diagnostic: &KdlDiagnostic) -> (ComplaintKind, Problem) {
+    use ComplaintKind::{Consequence, Root};
     let problem = |message: String| Problem::new(Code::Syntax, message);
+    let complaint = diagnostic.message.as_deref().unwrap_or("this is not KDL");
     if matches!(written, "true" | "false" | "null" | "inf" | "nan") {
-        return problem(format!("`{written}` is neither a value nor a name in KDL 2"))
-            .help(format!("write `#{written}`, or \"{written}\" for the text"));
+        let help = format!("write `#{written}`, or \"{written}\" for the text");
+        let message = format!("`{written}` is neither a value nor a name in KDL 2");
+        return (Root, problem(message).help(help));
     }
     if written.starts_with('}') {
-        return problem("this `}` closes nothing".to_owned()).help("remove it");
+        return (Consequence, problem("this `}` closes nothing".to_owned()).help("remove it"));
     }
-    if written.starts_with('\'') {
-        return problem("text stands in double quotes".to_owned())
-            .help(format!("write \"{}\"", written.trim_matches('\'')));
+    if written.starts_with("/*") {
+        return (Root, problem("this comment has no end".to_owned()).help("add `*/`"));
+    }
+    if written.starts_with('=') {
+        let help = "values follow a node without sign: `workers 2`; properties are `name=value`";
+        return (Root, problem("this `=` belongs to no property".to_owned()).help(help));
     }
     let looks_bare = written.len() > 1
         && written.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '*'));
-    let complaint = diagnostic.message.as_deref().unwrap_or("this is not KDL");
-    if looks_bare && !complaint.starts_with("Found child block") {
-        return problem(format!("`{written}` needs quotes")).help(format!("write \"{written}\""));
+    if looks_bare {
+        let help = format!("write \"{written}\"");
+        return (Root, problem(format!("`{written}` needs quotes")).help(help));
     }
+    if complaint.starts_with("No closing '}'") {
+        let message = "this block has no end".to_owned();
+        return (Consequence, problem(message).help("add the `}` that closes it"));
+    }
+    if complaint.starts_with("Unexpected newline in single-line") {
+        let help = "add the closing quote; text of several lines stands between `\"\"\"`";
+        return (Root, problem("this text has no end".to_owned()).help(help));
+    }
+    if complaint.starts_with("Found child block") {
+        let help = "write the name in front of its `{`, on the same line";
+        return (Root, problem("this block belongs to no node".to_owned()).help(help));
+    }
+    if complaint == "Expected end of document" {
+        let message = format!("`{written}` cannot stand here");
+        return (Root, problem(message).help("remove it, or put it in quotes"));
+    }
+    let kind = if complaint == "Found invalid node name" { Consequence } else { Root };
     let problem = problem(lowered(complaint));
     match diagnostic.help.as_deref() {
-        Some(help) => problem.help(lowered(help)),
-        None if complaint.starts_with("No closing '}'") => {
-            problem.help("add the `}` that ends this block")
-        }
-        None => problem,
+        Some(help) => (kind, problem.help(lowered(help))),
+        None => (kind, problem.help("compare with https://kdl.dev/spec")),
     }
 }
 
@@ -156,18 +212,23 @@ struct Fault {
 }
 
 enum FaultKind {
-    TooDeep,
-    TooLong,
+    Depth,
+    Slashdashes,
+    Length,
 }
 
 fn report_fault(reading: &Reading<'_>, file: FileId, fault: &Fault) {
     let span = Base { file, offset: 0 }.span(fault.start, fault.len);
     let problem = match fault.kind {
-        FaultKind::TooDeep => {
+        FaultKind::Depth => {
             Problem::new(Code::TooLarge, format!("blocks nest deeper than {DEPTH_MAX}"))
                 .help("no setting lies that deep; look for a `}` that is missing above")
         }
-        FaultKind::TooLong => Problem::new(Code::TooLarge, "this block is longer than 64KiB")
+        FaultKind::Slashdashes => {
+            Problem::new(Code::TooLarge, format!("more than {SLASHDASHES_MAX} `/-` in a row"))
+                .help("one comments a node or value out; remove the others")
+        }
+        FaultKind::Length => Problem::new(Code::TooLarge, "this block is longer than 64KiB")
             .help("look for a `}` or a quote that is missing, or split the block"),
     };
     reading.error(span, problem);
@@ -175,6 +236,8 @@ fn report_fault(reading: &Reading<'_>, file: FileId, fault: &Fault) {
 
 struct Block {
     range: Range<usize>,
+    /// Whether its braces match.
+    is_balanced: bool,
     fault: Option<Fault>,
 }
 
@@ -201,88 +264,110 @@ impl Iterator for Blocks<'_> {
         if start >= self.text.len() {
             return None;
         }
-        let deepest = self.skip_node();
+        let shape = self.skip_node();
         let range = start..self.at;
-        Some(Block { fault: self.fault(&range, deepest), range })
+        let is_balanced = !shape.is_unbalanced;
+        Some(Block { fault: self.fault(&range, shape), is_balanced, range })
     }
 }
 
-/// How deep a block goes, and where it goes deepest.
+/// What a block looks like from afar.
 #[derive(Clone, Copy, Default)]
-struct Deepest {
-    depth: usize,
-    at: usize,
+struct Shape {
+    /// Where braces first nest too deep.
+    too_deep: Option<usize>,
+    /// Where too many `/-` first follow each other.
+    too_many_slashdashes: Option<usize>,
+    is_unbalanced: bool,
+}
+
+/// What keeps a line end from ending a node.
+#[derive(Clone, Copy, PartialEq)]
+enum Pending {
+    Nothing,
+    /// `\` at the end of the line.
+    Line,
+    /// So many `/-` in a row, and nothing yet to comment out.
+    Slashdashes(usize),
 }
 
 impl Blocks<'_> {
-    fn fault(&self, range: &Range<usize>, deepest: Deepest) -> Option<Fault> {
-        if deepest.depth > DEPTH_MAX {
-            return Some(Fault { start: deepest.at, len: 1, kind: FaultKind::TooDeep });
+    fn fault(&self, range: &Range<usize>, shape: Shape) -> Option<Fault> {
+        if let Some(start) = shape.too_deep {
+            return Some(Fault { start, len: 1, kind: FaultKind::Depth });
+        }
+        if let Some(start) = shape.too_many_slashdashes {
+            return Some(Fault { start, len: 2, kind: FaultKind::Slashdashes });
         }
         if range.len() > BLOCK_BYTES_MAX {
             let block = &self.text[range.clone()];
             let start = range.start + (block.len() - block.trim_start().len());
             let len = word_at(self.text, start).len();
-            return Some(Fault { start, len, kind: FaultKind::TooLong });
+            return Some(Fault { start, len, kind: FaultKind::Length });
         }
         None
     }
 
     /// Moves behind the next node and its end.
-    fn skip_node(&mut self) -> Deepest {
-        let mut deepest = Deepest::default();
+    fn skip_node(&mut self) -> Shape {
+        let mut shape = Shape::default();
         let mut depth = 0_usize;
-        // A line end ends nothing after `\`, nor between `/-` and what it comments out.
-        let mut continues = false;
+        let mut pending = Pending::Nothing;
         while let Some(byte) = self.bytes.get(self.at).copied() {
+            let start = self.at;
             match byte {
                 b'/' if self.skip_comment() => continue,
                 b'/' if self.starts_with(b"/-") => {
-                    continues = true;
                     self.at += 2;
+                    let before = if let Pending::Slashdashes(count) = pending { count } else { 0 };
+                    if before >= SLASHDASHES_MAX {
+                        shape.too_many_slashdashes.get_or_insert(start);
+                    }
+                    pending = Pending::Slashdashes(before + 1);
+                    continue;
+                }
+                b'\\' if self.rest_of_line_is_blank() => {
+                    self.at += 1;
+                    pending = Pending::Line;
+                    continue;
+                }
+                b'\n' | b'\r' | b';' if depth == 0 && pending == Pending::Nothing => {
+                    self.at += 1;
+                    return shape;
+                }
+                b'\n' => {
+                    self.at += 1;
+                    pending = if pending == Pending::Line { Pending::Nothing } else { pending };
+                    continue;
+                }
+                b' ' | b'\t' | b'\r' => {
+                    self.at += 1;
                     continue;
                 }
                 b'"' => self.skip_quoted(),
                 b'#' => self.skip_hash(),
-                b'\\' => {
-                    continues = self.rest_of_line_is_blank();
-                    self.at += 1;
-                    continue;
-                }
-                b'\n' | b'\r' | b';' if depth == 0 && !continues => {
-                    self.at += 1;
-                    return deepest;
-                }
-                b'\n' | b' ' | b'\t' | b'\r' => {
-                    self.at += 1;
-                    continues &= byte != b'\n' || self.slashdash_pending();
-                    continue;
-                }
                 b'{' => {
-                    depth += 1;
-                    if depth > deepest.depth {
-                        deepest = Deepest { depth, at: self.at };
-                    }
                     self.at += 1;
+                    depth += 1;
+                    if depth > DEPTH_MAX {
+                        shape.too_deep.get_or_insert(start);
+                    }
                 }
                 b'}' => {
-                    depth = depth.saturating_sub(1);
                     self.at += 1;
+                    shape.is_unbalanced |= depth == 0;
+                    depth = depth.saturating_sub(1);
                 }
                 _ => self.at += 1,
             }
-            continues = false;
+            pending = Pending::Nothing;
         }
-        deepest
+        shape.is_unbalanced |= depth > 0;
+        shape
     }
 
     fn starts_with(&self, prefix: &[u8]) -> bool {
         self.bytes[self.at..].starts_with(prefix)
-    }
-
-    /// Whether all since the last `/-` is blank.
-    fn slashdash_pending(&self) -> bool {
-        self.text[..self.at].trim_end().ends_with("/-")
     }
 
     /// Whether nothing but blanks and a comment follow a `\` on its line.
@@ -343,7 +428,7 @@ impl Blocks<'_> {
     fn skip_escape(&mut self) {
         self.at += 1;
         let blanks = self.bytes[self.at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
-        self.at += blanks.max(1);
+        self.at = (self.at + blanks.max(1)).min(self.bytes.len());
     }
 
     /// `#true`, or a raw string such as `#"…"#`.

@@ -8,7 +8,7 @@ use crate::{
     cursor::Cursor,
     http::{base_url, header_value, operable_header_name},
     reading::{Problem, Reading},
-    source::Spanned,
+    source::{Spanned, sound},
     value::Value,
 };
 
@@ -38,11 +38,9 @@ impl TelemetryPart {
 
     pub(crate) fn settle(self, reading: &Reading<'_>) -> Option<Telemetry> {
         let Self { access_log, otlp } = self;
-        let otlp = match otlp {
-            Some(part) => Some(part.settle(reading)?),
-            None => None,
-        };
-        Some(Telemetry { access_log: access_log.unwrap_or(Some(Some(LogTarget::Stdout)))?, otlp })
+        let otlp = otlp.map(|part| part.settle(reading));
+        let access_log = access_log.unwrap_or(Some(Some(LogTarget::Stdout)));
+        Some(Telemetry { access_log: access_log?, otlp: sound(otlp)? })
     }
 }
 

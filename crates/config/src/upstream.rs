@@ -11,7 +11,7 @@ use crate::{
     http::{cookie_name, header_name},
     listener::TIMEOUT,
     reading::{Problem, Reading},
-    source::{Span, Spanned},
+    source::{Span, Spanned, sound},
     upstream_health::{EjectionPart, HealthPart},
     value::{Checked, pick},
 };
@@ -107,20 +107,16 @@ impl UpstreamPart {
             breaker,
             pool,
         } = self;
-        let id = id?.value;
-        let scope = format!("upstream {id:?}");
-        check_targets(reading, span, (&id, &targets));
+        let id = id.map(|id| id.value);
+        let name = id.as_deref().unwrap_or_default();
+        let scope = format!("upstream {name:?}");
+        check_targets(reading, span, (name, &targets));
         if health.is_none() {
-            warn_of_no_health_check(reading, span, &id);
+            warn_of_no_health_check(reading, span, name);
         }
-        let tls = match tls {
-            Some(part) => Some(part.settle(reading, &targets)?),
-            None => None,
-        };
-        let health = match health {
-            Some(part) => Some(part.settle(reading, &scope)?),
-            None => None,
-        };
+        // Everything is checked before anything that is missing ends it.
+        let tls = tls.map(|part| part.settle(reading, &targets));
+        let health = health.map(|part| part.settle(reading, &scope));
         let ejection = match ejection {
             Some(Switch::Off) => None,
             Some(Switch::On(part)) => Some(part.settle(reading, &scope)),
@@ -132,19 +128,16 @@ impl UpstreamPart {
         Some(Arc::new(Upstream {
             targets: targets.collect::<Option<_>>()?,
             protocol: protocol.map_or(UpstreamProtocol::Http1, |protocol| protocol.value),
-            tls,
+            tls: sound(tls)?,
             balance: balance.unwrap_or(Some(Balance::PowerOfTwo))?,
-            sticky: match sticky {
-                Some(sticky) => Some(sticky?),
-                None => None,
-            },
-            health,
+            sticky: sound(sticky)?,
+            health: sound(health)?,
             ejection,
             retry: retry.settle(reading, &scope),
             timeouts,
             breaker: breaker.map(|part| part.settle(reading, &scope)),
             pool,
-            id,
+            id: id?,
         }))
     }
 }
@@ -154,17 +147,14 @@ fn read_target(cursor: &mut Cursor<'_>) -> Option<Spanned<Target>> {
     let weight = cursor.property("weight").map(|value| value.integer(1..=1_000_u32));
     let address = address.and_then(|v| v.parse(|text| target(text, |path| v.resolve(path))));
     let Spanned { value: address, span } = address?;
-    let weight = match weight {
-        Some(weight) => weight?.value,
-        None => 1,
-    };
+    let weight = sound(weight)?.map_or(1, |weight| weight.value);
     Some(Spanned::new(Target { address, weight }, span))
 }
 
 fn check_targets(
     reading: &Reading<'_>,
     span: Span,
-    (id, targets): (&Id, &[Option<Spanned<Target>>]),
+    (id, targets): (&str, &[Option<Spanned<Target>>]),
 ) {
     if targets.is_empty() {
         let problem = Problem::new(Code::Missing, format!("upstream `{id}` has no target"));
@@ -182,7 +172,7 @@ fn check_targets(
     }
 }
 
-fn warn_of_no_health_check(reading: &Reading<'_>, span: Span, id: &Id) {
+fn warn_of_no_health_check(reading: &Reading<'_>, span: Span, id: &str) {
     let message = format!("upstream `{id}` has no health check: its targets are presumed healthy");
     let help = "add `health { http \"/healthz\" }` or `health { tcp }`";
     reading.warning(Some(span), Problem::new(Code::NoHealthCheck, message).help(help));
@@ -304,11 +294,7 @@ fn read_sticky(cursor: &mut Cursor<'_>) -> Option<Sticky> {
     let cookie = cookie.and_then(|value| value.parse(cookie_name));
     let life = Duration::from_secs(1)..=Duration::from_secs(400 * 86_400);
     let ttl = cursor.property("ttl").map(|value| value.duration(life));
-    let ttl = match ttl {
-        Some(ttl) => Some(ttl?.value),
-        None => None,
-    };
-    Some(Sticky { cookie: cookie?.value, ttl })
+    Some(Sticky { ttl: sound(ttl)?.map(|ttl| ttl.value), cookie: cookie?.value })
 }
 
 impl RetryPart {

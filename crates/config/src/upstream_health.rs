@@ -8,7 +8,7 @@ use crate::{
     http::{authority, path_and_query},
     listener::TIMEOUT,
     reading::{Problem, Reading},
-    source::{Span, Spanned},
+    source::{Span, Spanned, sound},
     value::Checked,
 };
 
@@ -92,15 +92,11 @@ fn read_http_probe(cursor: &mut Cursor<'_>) -> Option<Probe> {
     let path = path.and_then(|value| value.parse(path_and_query));
     let host = cursor.property("host").map(|value| value.parse(authority));
     let expect = cursor.property("expect").map(|value| value.parse(status_range));
-    let host = match host {
-        Some(host) => Some(host?.value),
-        None => None,
-    };
-    let expect = match expect {
-        Some(expect) => expect?.value,
-        None => (200, 399),
-    };
-    Some(Probe::Http { path: path?.value, host, expect })
+    Some(Probe::Http {
+        path: path?.value,
+        host: sound(host)?.map(|host| host.value),
+        expect: sound(expect)?.map_or((200, 399), |expect| expect.value),
+    })
 }
 
 /// `200`, `200-399`.

@@ -52,7 +52,7 @@ impl<'r> Value<'r> {
 
     /// Text, `(env)"NAME"` or `(file)"path"`.
     pub(crate) fn text(self) -> Option<Spanned<Text>> {
-        let written = self.string("text in quotes")?;
+        let written = self.string()?;
         let text = match self.entry.ty().map(|ty| ty.value()) {
             None => Ok(Text { value: written.to_owned(), source: None }),
             Some("env") => self.variable(written),
@@ -77,7 +77,7 @@ impl<'r> Value<'r> {
 
     /// Text that must be written out: a name, a reference, a word of the language.
     pub(crate) fn literal<T>(self, read: impl FnOnce(&str) -> Checked<T>) -> Option<Spanned<T>> {
-        let written = self.string("text in quotes")?;
+        let written = self.string()?;
         if self.entry.ty().is_some() {
             self.refuse_annotation();
             return None;
@@ -94,7 +94,7 @@ impl<'r> Value<'r> {
         self.refuse_any_annotation()?;
         match self.entry.value() {
             KdlValue::Bool(value) => Some(Spanned::new(*value, self.span())),
-            _ => self.wrong_type("#true or #false"),
+            _ => self.wrong_type("a switch", "write #true or #false"),
         }
     }
 
@@ -105,7 +105,7 @@ impl<'r> Value<'r> {
     {
         self.refuse_any_annotation()?;
         let KdlValue::Integer(written) = self.entry.value() else {
-            return self.wrong_type("a whole number without quotes");
+            return self.wrong_type("a whole number", "write digits alone, without quotes");
         };
         let (least, most): (i128, i128) = ((*range.start()).into(), (*range.end()).into());
         let value =
@@ -125,7 +125,7 @@ impl<'r> Value<'r> {
         let value = match self.entry.value() {
             KdlValue::Float(value) => *value,
             KdlValue::Integer(value) => *value as f64,
-            _ => return self.wrong_type("a number without quotes"),
+            _ => return self.wrong_type("a number", "write it without quotes, such as 0.5"),
         };
         let problem = || out_of_range(&value.to_string(), range.start(), range.end());
         self.settle(range.contains(&value).then_some(value).ok_or_else(problem))
@@ -134,7 +134,8 @@ impl<'r> Value<'r> {
     /// `"10s"`, within `range`.
     pub(crate) fn duration(self, range: RangeInclusive<Duration>) -> Option<Spanned<Duration>> {
         if !self.entry.value().is_string() {
-            return self.wrong_type("a duration in quotes, such as \"10s\"");
+            return self
+                .wrong_type("a duration", "write it in quotes and with its unit, such as \"10s\"");
         }
         self.parse(|text| {
             let value = parse_duration(text).map_err(|error| bad_duration(text, &error))?;
@@ -147,7 +148,8 @@ impl<'r> Value<'r> {
     /// `"64KiB"`, within `range`.
     pub(crate) fn size(self, range: RangeInclusive<ByteSize>) -> Option<Spanned<ByteSize>> {
         if !self.entry.value().is_string() {
-            return self.wrong_type("a size in quotes, such as \"64KiB\"");
+            return self
+                .wrong_type("a size", "write it in quotes and with its unit, such as \"64KiB\"");
         }
         self.parse(|text| {
             let value: ByteSize = text.parse().map_err(|error| bad_size(text, &error))?;
@@ -224,11 +226,22 @@ impl<'r> Value<'r> {
         })
     }
 
-    fn string(self, expected: &str) -> Option<&'r str> {
+    fn string(self) -> Option<&'r str> {
         match self.entry.value() {
-            KdlValue::String(text) => Some(text),
-            _ => self.wrong_type(expected),
+            KdlValue::String(text) if !self.is_single_quoted() => Some(text),
+            KdlValue::String(text) => {
+                let problem = Problem::new(Code::Syntax, "text stands in double quotes");
+                let help = format!("write \"{}\"", text.trim_matches('\''));
+                self.reading.error(self.span(), problem.help(help));
+                None
+            }
+            _ => self.wrong_type("text", "put it in double quotes"),
         }
+    }
+
+    /// KDL takes `'x'` for a bare word that has quotes in it, which nobody means.
+    fn is_single_quoted(self) -> bool {
+        self.entry.format().is_some_and(|format| format.value_repr.starts_with('\''))
     }
 
     fn variable(self, name: &str) -> Checked<Text> {
@@ -262,7 +275,7 @@ impl<'r> Value<'r> {
         }
     }
 
-    fn wrong_type<T>(self, expected: &str) -> Option<T> {
+    fn wrong_type<T>(self, expected: &str, remedy: &str) -> Option<T> {
         let found = match self.entry.value() {
             KdlValue::String(_) => "text",
             KdlValue::Integer(_) => "a whole number",
@@ -271,7 +284,7 @@ impl<'r> Value<'r> {
             KdlValue::Null => "#null",
         };
         let message = format!("{found} stands where {expected} belongs");
-        self.reading.error(self.span(), Problem::new(Code::WrongType, message));
+        self.reading.error(self.span(), Problem::new(Code::WrongType, message).help(remedy));
         None
     }
 
@@ -354,5 +367,8 @@ fn check_path_text(text: &str) -> Checked<()> {
 
 fn not_there(text: &str, path: &Path) -> Problem {
     let problem = Problem::new(Code::FileMissing, format!("{text:?} is not there"));
-    problem.help(format!("looked for {}; relative paths start at this file", path.display()))
+    problem.help(format!(
+        "looked for {}; relative paths start at the folder of this file",
+        path.display()
+    ))
 }

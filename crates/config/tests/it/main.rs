@@ -1,3 +1,14 @@
 //! The config as operators meet it: text in, a config or a report out.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod bounds;
+mod diff;
+mod documents;
+mod errors;
+mod includes;
+mod language;
+mod mutations;
+mod secrets;
 mod spec;
+mod system;

@@ -55,7 +55,9 @@ impl From<&StartError> for Failure {
     fn from(error: &StartError) -> Self {
         let exit = match error {
             StartError::Plan(_) | StartError::Site(_) => Exit::Config,
-            StartError::Bind { .. } | StartError::Thread(_) => Exit::Unavailable,
+            StartError::Bind { .. } | StartError::Admin { .. } | StartError::Thread(_) => {
+                Exit::Unavailable
+            }
             StartError::Worker => Exit::Bug,
         };
         Self::chain(exit, error)

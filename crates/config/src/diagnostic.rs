@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::{Code, source::Place};
+use crate::{Code, reading::Findings, source::Place};
 
 /// Whether a config can be used all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,14 +62,18 @@ impl fmt::Display for Diagnostic {
 }
 
 /// Everything that is wrong with a config: every error, and the warnings found on the way.
+///
+/// It holds at most 500 of each; the last line of its text says how many more there were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
+    omitted: usize,
 }
 
 impl Report {
-    pub(crate) fn new(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { diagnostics }
+    pub(crate) fn new(findings: Findings) -> Self {
+        let Findings { diagnostics, omitted, origins: _ } = findings;
+        Self { diagnostics, omitted }
     }
 
     /// All of it, file by file, top to bottom.
@@ -94,10 +98,14 @@ impl Report {
         let first = self.diagnostics.iter().find(|d| d.severity == Severity::Error);
         let code = first.map_or(Code::Syntax, |diagnostic| diagnostic.code);
         let more = format!("`selvedge explain {code}` says more");
-        match warnings {
-            0 => format!("{}; {more}", counted(errors, "error")),
-            _ => format!("{}, {}; {more}", counted(errors, "error"), counted(warnings, "warning")),
+        let mut summary = counted(errors, "error");
+        if warnings > 0 {
+            summary += &format!(", {}", counted(warnings, "warning"));
         }
+        if self.omitted > 0 {
+            summary += &format!(", {} more not shown", self.omitted);
+        }
+        format!("{summary}; {more}")
     }
 }
 

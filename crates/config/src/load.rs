@@ -7,7 +7,7 @@ use crate::{
     config_part::ConfigPart,
     cursor::Cursor,
     include,
-    reading::{Problem, Reading},
+    reading::{Findings, Problem, Reading},
     source::{FileId, Source, Span},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub struct Loaded {
     /// The config.
     pub config: Config,
-    /// Doubts that do not stop it; all of severity warning.
+    /// Doubts that do not stop it; all of severity warning, the first 500.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -30,7 +30,7 @@ pub fn load(path: &Path, env: &dyn Environment) -> Result<Loaded, Report> {
             let message = format!("{} cannot be read: {error}", path.display());
             let problem = Problem::new(Code::Unreadable, message);
             reading.error_at_large(problem.help("check the name, or `selvedge init` writes one"));
-            return Err(Report::new(reading.into_findings().0));
+            return Err(Report::new(reading.into_findings()));
         }
     };
     let source = Source::new(&path.display().to_string(), absolute, &text);
@@ -51,12 +51,13 @@ fn read(reading: Reading<'_>, main: Source) -> Result<Loaded, Report> {
     if is_deaf && !failed {
         warn_of_no_listener(&reading);
     }
-    let (diagnostics, origins) = reading.into_findings();
+    let findings = reading.into_findings();
     match config {
         Some(config) if !failed => {
-            Ok(Loaded { config: Config { origins, ..config }, warnings: diagnostics })
+            let Findings { diagnostics: warnings, omitted: _, origins } = findings;
+            Ok(Loaded { config: Config { origins, ..config }, warnings })
         }
-        _ => Err(Report::new(diagnostics)),
+        _ => Err(Report::new(findings)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     source::{FileId, Place, Source, Span, Spanned},
 };
 
-/// Diagnostics kept; a text that is wrong throughout is not worth more.
+/// Errors kept, and as many warnings; a text that is wrong throughout is not worth more.
 const DIAGNOSTICS_MAX: usize = 500;
 
 /// One load under way.
@@ -20,7 +20,17 @@ pub(crate) struct Reading<'e> {
     sources: RefCell<Vec<Source>>,
     found: RefCell<Vec<(Option<Span>, Diagnostic)>>,
     origins: RefCell<Origins>,
-    failed: Cell<bool>,
+    errors: Cell<usize>,
+    warnings: Cell<usize>,
+}
+
+/// What a load found, whether it came to a config or not.
+pub(crate) struct Findings {
+    /// File by file, top to bottom.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// How many more there were.
+    pub(crate) omitted: usize,
+    pub(crate) origins: Origins,
 }
 
 /// What is wrong, before it has a place.
@@ -61,7 +71,8 @@ impl<'e> Reading<'e> {
             sources: RefCell::default(),
             found: RefCell::default(),
             origins: RefCell::default(),
-            failed: Cell::new(false),
+            errors: Cell::new(0),
+            warnings: Cell::new(0),
         }
     }
 
@@ -81,7 +92,6 @@ impl<'e> Reading<'e> {
     }
 
     pub(crate) fn error(&self, span: Span, problem: Problem) {
-        self.failed.set(true);
         self.found(Severity::Error, Some(span), problem);
     }
 
@@ -91,23 +101,25 @@ impl<'e> Reading<'e> {
 
     /// An error without a place, such as a main file that cannot be read.
     pub(crate) fn error_at_large(&self, problem: Problem) {
-        self.failed.set(true);
         self.found(Severity::Error, None, problem);
     }
 
     pub(crate) fn failed(&self) -> bool {
-        self.failed.get()
+        self.errors.get() > 0
     }
 
     fn found(&self, severity: Severity, span: Option<Span>, problem: Problem) {
-        let mut found = self.found.borrow_mut();
-        if found.len() >= DIAGNOSTICS_MAX {
+        let count = if severity == Severity::Error { &self.errors } else { &self.warnings };
+        count.set(count.get() + 1);
+        if count.get() > DIAGNOSTICS_MAX {
             return;
         }
         let Problem { code, message, help, note } = problem;
         let place = span.map(|span| self.place(span));
         let note = note.map(|(message, span)| (message, self.place(span)));
-        found.push((span, Diagnostic { severity, code, message, place, help, note }));
+        self.found
+            .borrow_mut()
+            .push((span, Diagnostic { severity, code, message, place, help, note }));
     }
 
     fn place(&self, span: Span) -> Place {
@@ -159,11 +171,12 @@ impl<'e> Reading<'e> {
         self.sources.borrow()[file.0].path.clone()
     }
 
-    /// What was found, file by file, top to bottom; and where bounds are written.
-    pub(crate) fn into_findings(self) -> (Vec<Diagnostic>, Origins) {
+    pub(crate) fn into_findings(self) -> Findings {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(span, _)| *span);
-        (found.into_iter().map(|(_, diagnostic)| diagnostic).collect(), self.origins.into_inner())
+        let omitted = self.errors.get() + self.warnings.get() - found.len();
+        let diagnostics = found.into_iter().map(|(_, diagnostic)| diagnostic).collect();
+        Findings { diagnostics, omitted, origins: self.origins.into_inner() }
     }
 }
 

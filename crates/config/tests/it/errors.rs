@@ -1600,3 +1600,22 @@ fn the_whole_config_has_bounds() {
     "#]],
     );
 }
+
+#[test]
+fn a_flood_of_warnings_does_not_hide_an_error() {
+    let upstreams = (0..600).map(|n| format!("upstream \"u{n}\" {{ target \"u:1\" }}\n"));
+    let text = format!("{}workers 0\n", upstreams.collect::<String>());
+    let environment = MemoryEnvironment::default();
+    let report = parse_str("selvedge.kdl", &text, &environment).unwrap_err().to_string();
+    let end: String =
+        report.lines().skip_while(|line| !line.contains("E0109")).collect::<Vec<_>>().join("\n");
+    expect![[r#"
+        error[E0109]: 0 is out of range
+           --> selvedge.kdl:601:9
+            |
+        601 | workers 0
+            |         ^
+        help: allowed: 1 to 1024
+
+        1 error, 500 warnings, 700 more not shown; `selvedge explain E0109` says more"#]].assert_eq(&end);
+}

@@ -1617,5 +1617,6 @@ fn a_flood_of_warnings_does_not_hide_an_error() {
             |         ^
         help: allowed: 1 to 1024
 
-        1 error, 500 warnings, 700 more not shown; `selvedge explain E0109` says more"#]].assert_eq(&end);
+        1 error, 500 warnings, 700 more not shown; `selvedge explain E0109` says more"#]]
+    .assert_eq(&end);
 }

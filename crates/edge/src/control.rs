@@ -5,7 +5,7 @@ mod certificates;
 mod gauges;
 mod probe;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::BTreeMap,

@@ -371,3 +371,45 @@ fn a_draining_edge_says_so_until_its_end() {
     assert_eq!(drain.join().unwrap().cut, 0);
     assert!(TcpStream::connect(admin).is_err());
 }
+
+const PAGE: &str = include_str!("../../../../docs/reference/admin.md");
+const GUIDE: &str = include_str!("../../../../docs/guide/operations.md");
+
+#[test]
+fn the_pages_parse() {
+    let blocks = |page: &'static str| {
+        page.split("```kdl\n").skip(1).map(|rest| rest.split("```").next().unwrap())
+    };
+    let mut configs = 0;
+    for block in blocks(PAGE).chain(blocks(GUIDE)) {
+        let loaded = parse_str("selvedge.kdl", block, &MemoryEnvironment::default());
+        loaded.unwrap_or_else(|report| panic!("{report}"));
+        configs += 1;
+    }
+    assert_eq!(configs, 3);
+}
+
+#[test]
+fn the_page_lists_the_endpoints() {
+    let listed = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let listed = listed.filter_map(|(request, _)| request.split_once(' '));
+    let listed = listed.map(|(method, path)| (Endpoint::of(path).unwrap(), method));
+    let index = INDEX.lines().skip(2).map(|line| {
+        let mut words = line.split_whitespace();
+        let method = words.next().unwrap();
+        (Endpoint::of(words.next().unwrap()).unwrap(), method)
+    });
+    assert_eq!(listed.skip(1).collect::<Vec<_>>(), index.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_guide_names_metrics_that_exist() {
+    let (_, metrics) = Running::start("").ask("GET /metrics");
+    let words = GUIDE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("selvedge_") || word.starts_with("process_"));
+    let names = names.collect::<std::collections::BTreeSet<_>>();
+    assert!(names.len() > 8);
+    for name in names {
+        assert!(metrics.contains(&format!("# TYPE {name} ")), "{name}");
+    }
+}

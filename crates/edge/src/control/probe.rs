@@ -156,9 +156,9 @@ impl Subject {
     /// Puts the verdict in force and tells of it.
     fn turn(&self, hub: &Hub, health: Health, fault: Option<Fault>) {
         self.target.set_health(health);
-        let (level, word) = match health {
-            Health::Unhealthy => (Level::Warn, "unhealthy"),
-            Health::Healthy | Health::Unknown => (Level::Info, "healthy"),
+        let (level, message, word) = match health {
+            Health::Unhealthy => (Level::Warn, "target unhealthy", "unhealthy"),
+            Health::Healthy | Health::Unknown => (Level::Info, "target healthy", "healthy"),
         };
         let reason = fault.map_or_else(|| "probes passed".to_owned(), |fault| fault.to_string());
         let fields: [(&str, &dyn fmt::Display); 4] = [
@@ -167,7 +167,7 @@ impl Subject {
             ("health", &word),
             ("reason", &reason),
         ];
-        hub.event(level, "target health", &fields);
+        hub.event(level, message, &fields);
     }
 
     async fn probe(&self) -> Result<(), Fault> {

@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) socket_peer: SocketAddr,
     /// The other end as a PROXY header names it; otherwise the same.
     pub(crate) peer: SocketAddr,
+    /// The peer's IP address as text.
+    pub(crate) peer_text: Box<str>,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) accepted: Instant,
     pub(crate) tls_done: Option<Instant>,

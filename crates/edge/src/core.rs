@@ -20,6 +20,7 @@ use crate::{
     site::{Site, SiteError},
     transport::BufferPool,
     upstream::{
+        breaker,
         connect::Resolver,
         ejection,
         pool::{CoreUpstream, PoolQueue},
@@ -42,6 +43,8 @@ pub(crate) struct Core {
     snapshot: RefCell<Rc<Snapshot>>,
     scratch: RefCell<Vec<Box<Scratch>>>,
     date: RefCell<(u64, String)>,
+    /// The same moment on both clocks.
+    wall: Cell<(Instant, SystemTime)>,
 }
 
 /// The config in force, as one core runs it.
@@ -92,6 +95,7 @@ impl Core {
             snapshot: RefCell::new(Rc::new(snapshot)),
             scratch: RefCell::default(),
             date: RefCell::default(),
+            wall: Cell::new((Instant::now(), SystemTime::now())),
         }))
     }
 
@@ -117,7 +121,14 @@ impl Core {
     /// Work done less often: idle connections, the access log.
     pub(crate) fn tick_slow(&self, now: Instant) {
         self.telemetry.tick();
+        self.wall.set((now, SystemTime::now()));
         self.snapshot().upstreams.iter().for_each(|upstream| upstream.tick(now));
+    }
+
+    /// The wall clock at `instant`, a moment ago.
+    pub(crate) fn wall_clock(&self, instant: Instant) -> SystemTime {
+        let (then, wall) = self.wall.get();
+        wall + instant.saturating_duration_since(then)
     }
 
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {
@@ -133,7 +144,7 @@ impl Core {
 
     /// The current date as `Date` wants it (RFC 9110 §5.6.7); formatted once a second.
     pub(crate) fn with_date<T>(&self, use_date: impl FnOnce(&str) -> T) -> T {
-        let now = SystemTime::now();
+        let (_, now) = self.wall.get();
         let seconds =
             now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let mut date = self.date.borrow_mut();
@@ -163,6 +174,15 @@ impl Core {
                 ("target", &target),
                 ("event", &format_args!("{event:?}")),
             ],
+        );
+    }
+
+    /// Tells of a circuit breaker that changed its state.
+    pub(crate) fn report_breaker(&self, upstream: &UpstreamState, change: Option<breaker::Change>) {
+        let Some(change) = change else { return };
+        self.warn(
+            "circuit breaker",
+            &[("upstream", &upstream.config.id), ("change", &format_args!("{change:?}"))],
         );
     }
 

@@ -112,11 +112,6 @@ impl Deadline {
         *at = Some(at.map_or(limit, |at| at.min(limit)));
     }
 
-    /// Never expires.
-    pub(crate) fn disarm(&self) {
-        self.deadlines.slots.borrow_mut().list[self.index].at = None;
-    }
-
     /// Ready once it has expired; otherwise the task is woken then.
     pub(crate) fn poll_expired(&self, context: &mut Context<'_>) -> Poll<()> {
         let slot = &mut self.deadlines.slots.borrow_mut().list[self.index];
@@ -175,7 +170,7 @@ mod tests {
         assert_eq!(poll(&deadline), Poll::Pending);
         deadlines.tick(start + Duration::from_secs(1));
         assert_eq!(poll(&deadline), Poll::Ready(()));
-        deadline.disarm();
+        deadline.arm(Duration::from_secs(1));
         assert_eq!(poll(&deadline), Poll::Pending);
     }
 

@@ -164,22 +164,3 @@ impl Pump {
         if sink.pending() > 0 { Waiting::Sink } else { Waiting::Source }
     }
 }
-
-/// A body that is not there.
-pub(crate) struct Empty;
-
-impl BodySource for Empty {
-    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
-        Poll::Ready(Ok(Filled::End))
-    }
-
-    fn chunk(&self) -> &[u8] {
-        &[]
-    }
-
-    fn consume(&mut self) {}
-
-    fn trailers(&self) -> Option<&Fields> {
-        None
-    }
-}

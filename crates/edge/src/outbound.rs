@@ -11,7 +11,7 @@ pub(crate) struct Outbound<'a> {
     pub(crate) authority: &'a str,
     /// `https` when the client came over TLS.
     pub(crate) scheme: &'static str,
-    pub(crate) forwarding: &'a Forwarding,
+    pub(crate) forwarding: Forwarding<'a>,
     pub(crate) traceparent: &'a [u8],
     /// The `tracestate` that belongs to the trace passed on.
     pub(crate) tracestate: Option<&'a str>,
@@ -28,14 +28,14 @@ pub(crate) enum RequestBody {
     Streamed,
 }
 
-/// Values of the forwarding fields, made once per request.
-#[derive(Debug, Default)]
-pub(crate) struct Forwarding {
-    pub(crate) for_: String,
-    pub(crate) proto: String,
-    pub(crate) host: String,
+/// Values of the forwarding fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarding<'a> {
+    pub(crate) for_: &'a str,
+    pub(crate) proto: &'a str,
+    pub(crate) host: &'a str,
     /// An extended `Forwarded` field; only if a trusted proxy sent one.
-    pub(crate) forwarded: Option<String>,
+    pub(crate) forwarded: Option<&'a str>,
 }
 
 impl Outbound<'_> {
@@ -69,7 +69,7 @@ impl Outbound<'_> {
         emit(b"x-forwarded-for", self.forwarding.for_.as_bytes());
         emit(b"x-forwarded-proto", self.forwarding.proto.as_bytes());
         emit(b"x-forwarded-host", self.forwarding.host.as_bytes());
-        if let Some(forwarded) = &self.forwarding.forwarded {
+        if let Some(forwarded) = self.forwarding.forwarded {
             emit(b"forwarded", forwarded.as_bytes());
         }
         if !self.traceparent.is_empty() {

@@ -1,5 +1,6 @@
 //! One exchange from head to end: route it, act on it, answer whatever goes wrong.
 
+mod encoding;
 mod facts;
 mod forward;
 mod local;

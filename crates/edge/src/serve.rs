@@ -39,6 +39,7 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
         server_tls: planned.tls.clone(),
         socket_peer: peer,
         peer,
+        peer_text: peer.ip().to_canonical().to_string().into(),
         tls: None,
         accepted,
         tls_done: None,
@@ -47,7 +48,10 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
     drop(snapshot);
     if prelude::is_expected(&connection) {
         match prelude::read_proxy_header(&core, &stream, &connection).await {
-            Ok(Some(source)) => connection.peer = source,
+            Ok(Some(source)) => {
+                connection.peer = source;
+                connection.peer_text = source.ip().to_canonical().to_string().into();
+            }
             Ok(None) => {}
             Err(fault) => {
                 core.telemetry.connection_refused(&connection.label, "proxy_protocol");

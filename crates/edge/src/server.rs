@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 
 use self::worker::{Command, Worker};
 use crate::{
-    bounds::Bounds,
     admin::{AdminSocket, ReloadRequest},
+    bounds::Bounds,
     control::{Control, InForce, Stage},
     plan::{Parts, Plan, PlanError},
     site::{Site, SiteError},

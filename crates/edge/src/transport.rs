@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     io,
-    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -58,22 +57,6 @@ impl Transport {
         Poll::Ready(Ok(read.filled().len()))
     }
 
-    /// Ready when reading is worth a try, without a buffer in hand. May be ready in vain.
-    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.0.borrow_mut() {
-            Kind::Tcp(stream) => stream.poll_read_ready(context),
-            Kind::Unix(stream) => stream.poll_read_ready(context),
-            Kind::ServerTls(stream) => {
-                let (tcp, session) = stream.get_mut();
-                poll_tls_readable(session.process_new_packets(), tcp, context)
-            }
-            Kind::ClientTls(stream) => {
-                let (tcp, session) = stream.get_mut();
-                poll_tls_readable(session.process_new_packets(), tcp, context)
-            }
-        }
-    }
-
     /// Writes some of `bytes`.
     pub(crate) fn poll_write(
         &self,
@@ -105,29 +88,6 @@ impl Transport {
             Kind::ServerTls(stream) => Pin::new(stream).poll_shutdown(context),
             Kind::ClientTls(stream) => Pin::new(stream).poll_shutdown(context),
         }
-    }
-
-    /// The other end's address, where there is one.
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        match &*self.0.borrow() {
-            Kind::Tcp(stream) => stream.peer_addr().ok(),
-            Kind::Unix(_) => None,
-            Kind::ServerTls(stream) => stream.get_ref().0.peer_addr().ok(),
-            Kind::ClientTls(stream) => stream.get_ref().0.peer_addr().ok(),
-        }
-    }
-}
-
-fn poll_tls_readable(
-    state: Result<rustls::IoState, rustls::Error>,
-    tcp: &TcpStream,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    match state {
-        Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {
-            tcp.poll_read_ready(context)
-        }
-        _ => Poll::Ready(Ok(())),
     }
 }
 
@@ -302,11 +262,7 @@ impl Input {
         transport: &Transport,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Read>> {
-        if self.buffer.is_none() {
-            ready!(transport.poll_readable(context))?;
-            self.buffer = Some(self.pool.take_input());
-        }
-        let buffer = self.buffer.as_mut().expect("it was just put there");
+        let buffer = self.buffer.get_or_insert_with(|| self.pool.take_input());
         if self.end == buffer.len() && self.start > 0 {
             buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -359,11 +315,6 @@ impl Output {
     /// Bytes not written yet.
     pub(crate) fn pending(&self) -> usize {
         self.buffer.len() - self.written
-    }
-
-    /// Whether bytes of this buffer have reached the transport already.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.written > 0
     }
 
     /// Forgets what was not written.

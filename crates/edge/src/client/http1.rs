@@ -117,11 +117,6 @@ impl Http1Source {
         self.input.poll_read(&self.transport, context)
     }
 
-    /// Whether the client still waits to be asked for the body.
-    pub(crate) fn awaits_continue(&self) -> bool {
-        self.interim == Interim::Wanted
-    }
-
     fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
         loop {
             let sent = match self.interim {

@@ -9,7 +9,7 @@ use std::{
 use selvedge_config::{HeaderOp, Respond, Route};
 use selvedge_http1::{Fields, Known};
 
-use super::{Exchange, Failure, Refusal};
+use super::{Exchange, Failure, Refusal, encoding::choose_encoding};
 use crate::{
     client::{Client, Delivery, ResponseSink},
     encoded::Encoded,
@@ -167,7 +167,7 @@ impl Exchange<'_> {
             client.split().1.close_after();
         }
         let length = body.length;
-        let encoding = self.encoding_for(route, Some(length));
+        let encoding = choose_encoding(route, self.request, self.response, Some(length));
         let delivery = match encoding {
             Some(_) => Delivery::Streamed,
             None => Delivery::Sized(length),

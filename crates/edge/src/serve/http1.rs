@@ -4,7 +4,7 @@ use std::{
     io,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use selvedge_http1::{Framing, HeadLimits, Known, Parsed, Rejection, RequestHead};
@@ -164,7 +164,7 @@ pub(super) fn facts(
     request: &RequestHead,
     first_byte: Instant,
 ) -> Facts {
-    let mut timings = Timings::new(first_byte, SystemTime::now());
+    let mut timings = Timings::new(first_byte, core.wall_clock(first_byte));
     if connection.is_fresh.replace(false) {
         timings.accepted = Some(connection.accepted);
         timings.tls_done = connection.tls_done;

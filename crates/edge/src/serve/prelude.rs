@@ -1,6 +1,6 @@
 //! What may come before HTTP: a PROXY protocol header, or HTTP where TLS is spoken.
 
-use std::{fmt, io, net::SocketAddr, task::Poll};
+use std::{fmt, future::Future, io, net::SocketAddr, task::Poll};
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -73,7 +73,7 @@ pub(super) async fn read_proxy_header(
 async fn wait_for_more(deadline: &crate::deadline::Deadline) -> Result<(), PreludeFault> {
     let mut pause = Box::pin(tokio::time::sleep(crate::deadline::TICK));
     deadline
-        .within(|context| std::future::Future::poll(pause.as_mut(), context))
+        .within(|context| Future::poll(pause.as_mut(), context))
         .await
         .map_err(|_| PreludeFault::Late)
 }

@@ -88,8 +88,8 @@ mod tests {
         }
         assert_eq!(cache.pages.len(), expected_held);
         let held = cache.pages.iter().map(|(_, page)| page);
-        assert_eq!(cache.memory, held.clone().map(|page| page.memory()).sum());
-        assert_eq!(cache.descriptors, held.map(|page| page.descriptors()).sum());
+        assert_eq!(cache.memory, held.clone().map(|page| page.memory()).sum::<usize>());
+        assert_eq!(cache.descriptors, held.map(|page| page.descriptors()).sum::<usize>());
         assert!(cache.get(&format!("/{}", pages - 1), now).is_some());
     }
 

@@ -14,7 +14,7 @@ const FIRST_READ: usize = 2048;
 
 /// Whether a client that speaks to a TLS port began in plain HTTP. A TLS connection begins with
 /// byte 22 (RFC 8446, 5.1), a request line with a letter.
-pub(crate) fn looks_like_http(first_bytes: &[u8]) -> bool {
+pub(super) fn looks_like_http(first_bytes: &[u8]) -> bool {
     first_bytes.first().is_some_and(u8::is_ascii_alphabetic)
 }
 

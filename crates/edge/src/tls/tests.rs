@@ -24,7 +24,7 @@ use selvedge_config::{
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::{certificate::unix_now, resolver::Certificates, *};
+use super::{accept::looks_like_http, certificate::unix_now, resolver::Certificates, *};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];

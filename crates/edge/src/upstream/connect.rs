@@ -10,6 +10,7 @@ use std::{
 };
 
 use selvedge_config::TargetAddress;
+use selvedge_telemetry::ConnectError;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{
@@ -45,17 +46,31 @@ impl fmt::Display for ConnectFault {
     }
 }
 
+impl ConnectFault {
+    /// What it counts as in the metrics.
+    pub(crate) fn kind(&self) -> ConnectError {
+        match self {
+            Self::Name(_) => ConnectError::Dns,
+            Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                ConnectError::Refused
+            }
+            Self::Tls(_) => ConnectError::Tls,
+            Self::Connect(_) | Self::Http2(_) => ConnectError::Other,
+        }
+    }
+}
+
 /// Opens an HTTP/1 connection.
 pub(crate) async fn http1(
     core: &Rc<Core>,
     upstream: &CoreUpstream,
     target: usize,
     permit: ConnectionPermit,
-) -> Result<Http1Upstream, ConnectFault> {
+) -> Result<Box<Http1Upstream>, ConnectFault> {
     let transport = open(core, upstream, target).await?;
     let input = Input::new(core.upstream_buffers.clone());
     let output = Output::new(core.upstream_buffers.clone());
-    Ok(Http1Upstream::new(transport, input, output, permit))
+    Ok(Box::new(Http1Upstream::new(transport, input, output, permit)))
 }
 
 /// Opens an HTTP/2 connection, shares it, and drives it until it ends.

@@ -32,8 +32,6 @@ pub(crate) struct Http1Upstream {
     permit: ConnectionPermit,
     /// When it was last given back.
     pub(crate) idle_since: Instant,
-    /// Exchanges before this one.
-    pub(crate) exchanges: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +80,6 @@ impl Http1Upstream {
             answered: false,
             permit: permit,
             idle_since: Instant::now(),
-            exchanges: 0,
         }
     }
 
@@ -93,7 +90,6 @@ impl Http1Upstream {
 
     /// Begins an exchange: the head goes into the output.
     pub(crate) fn push_request(&mut self, request: &Outbound<'_>) {
-        self.exchanges += 1;
         self.answered = false;
         self.response = ResponseState::Head;
         self.request = match request.body {
@@ -173,11 +169,6 @@ impl Http1Upstream {
     /// Whether any byte of a response has come; until then a request may be tried elsewhere.
     pub(crate) fn has_answered(&self) -> bool {
         self.answered
-    }
-
-    /// Whether any byte of the request may have reached the target.
-    pub(crate) fn has_sent(&self) -> bool {
-        self.output.is_under_way() || self.output.pending() == 0
     }
 
     /// Whether another exchange may follow on this connection.

@@ -88,11 +88,6 @@ impl Http2Upstream {
         self.input = Http2In::new(body);
         Poll::Ready(Ok(()))
     }
-
-    /// Gives the stream up.
-    pub(crate) fn cancel(&mut self) {
-        self.out.reset(h2::Reason::CANCEL);
-    }
 }
 
 fn fill(head: &mut ResponseHead, map: &http::HeaderMap) {

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use selvedge_telemetry::Open;
 
 use super::{balance::Balancer, http1::Http1Upstream, target::UpstreamState};
 use crate::{
@@ -28,7 +29,7 @@ pub(crate) struct CoreUpstream {
     pub(crate) balancer: RefCell<Balancer>,
     connections: Arc<Gauge>,
     /// Idle HTTP/1 connections by target, the most recently used last.
-    idle: RefCell<Vec<Vec<Http1Upstream>>>,
+    idle: RefCell<Vec<Vec<Box<Http1Upstream>>>>,
     /// Open HTTP/2 connections by target.
     http2: RefCell<Vec<Vec<Http2Handle>>>,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Http2Handle {
 /// A connection counted against the upstream's bound and the bound of all.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(
-    #[expect(dead_code, reason = "held for its drop")] (Entered, Entered),
+    #[expect(dead_code, reason = "held for its drop")] (Entered, Entered, Open),
 );
 
 impl CoreUpstream {
@@ -61,10 +62,15 @@ impl CoreUpstream {
     }
 
     /// Counts a new connection; `None` at the bound.
-    pub(crate) fn try_permit(&self, bounds: &Bounds, all_max: usize) -> Option<ConnectionPermit> {
+    pub(crate) fn try_permit(
+        &self,
+        bounds: &Bounds,
+        all_max: usize,
+        open: impl FnOnce() -> Open,
+    ) -> Option<ConnectionPermit> {
         let all = bounds.upstream_connections.try_enter(all_max)?;
         let upstream = self.connections.try_enter(self.state.config.pool.connections)?;
-        Some(ConnectionPermit((upstream, all)))
+        Some(ConnectionPermit((upstream, all, open())))
     }
 
     /// The idle connection used last that is still open.
@@ -72,7 +78,7 @@ impl CoreUpstream {
         &self,
         target: usize,
         context: &mut Context<'_>,
-    ) -> Option<Http1Upstream> {
+    ) -> Option<Box<Http1Upstream>> {
         loop {
             let mut connection = self.idle.borrow_mut()[target].pop()?;
             if connection.is_usable(context) {
@@ -82,7 +88,12 @@ impl CoreUpstream {
     }
 
     /// Takes a connection back; beyond the bound it is closed.
-    pub(crate) fn give_back(&self, target: usize, mut connection: Http1Upstream, now: Instant) {
+    pub(crate) fn give_back(
+        &self,
+        target: usize,
+        mut connection: Box<Http1Upstream>,
+        now: Instant,
+    ) {
         let idle = &mut self.idle.borrow_mut()[target];
         if idle.len() < self.state.config.pool.idle {
             connection.idle_since = now;
@@ -107,11 +118,6 @@ impl CoreUpstream {
                 list.partition_point(|c| now.saturating_duration_since(c.idle_since) >= bound);
             list.drain(..expired);
         }
-    }
-
-    /// Idle connections, for the metrics.
-    pub(crate) fn idle_count(&self) -> usize {
-        self.idle.borrow().iter().map(Vec::len).sum()
     }
 
     /// A shared connection that takes another stream now.

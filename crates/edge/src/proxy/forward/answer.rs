@@ -1,0 +1,169 @@
+//! The second half of an exchange: the response goes to the client.
+
+use std::{future::poll_fn, rc::Rc};
+
+use selvedge_http1::{Framing, Known};
+
+use super::{
+    super::{Failure, Refusal, encoding::choose_encoding, local::apply},
+    Forward, arm,
+    attempt::Attempt,
+};
+use crate::{
+    client::{Client, Delivery, ResponseSink},
+    encoded::Encoded,
+    message::{BodySink, Pump, PumpFault, Waiting},
+    problem::Problem,
+    tunnel,
+};
+
+impl Forward<'_> {
+    /// Brings the response to the client, and the rest of the request's body to the target.
+    pub(super) async fn deliver<C: Client>(
+        &mut self,
+        client: &mut C,
+        target: usize,
+        attempt: Attempt,
+        mut upload: Pump,
+    ) -> Result<(), Failure> {
+        if self.response.status() == 101 {
+            return self.switch(client, attempt).await;
+        }
+        let length = match self.response.framing() {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let encoding = choose_encoding(self.route, self.request, self.response, length);
+        self.dress(target);
+        let status = self.response.status();
+        let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
+        let delivery = match length {
+            _ if bodiless => Delivery::Bodiless,
+            _ if encoding.is_some() => Delivery::Streamed,
+            Some(length) => Delivery::Sized(length),
+            None => Delivery::Streamed,
+        };
+        self.facts.status = Some(status);
+        if !upload.is_done() {
+            // The target answered before it had the whole request.
+            client.split().1.close_after();
+        }
+        client.split().1.push_head(self.response, delivery);
+        let mut body = Encoded::new(attempt, encoding)
+            .map_err(|error| Refusal::new(Problem::INTERNAL).because(error))?;
+        let result = self.move_bodies(client, &mut body, &mut upload).await;
+        self.facts.bytes_in = upload.moved();
+        if let Attempt::Http1(connection) = body.into_source()
+            && result.is_ok()
+            && connection.is_reusable()
+        {
+            self.upstream.give_back(target, connection, self.core.deadlines.now());
+        }
+        self.core.pool_queue.wake_one();
+        result
+    }
+
+    /// Prepares the response's fields for the client.
+    fn dress(&mut self, target: usize) {
+        let state = &self.upstream.state;
+        let fields = self.response.fields_mut();
+        if fields.first(Known::Date).is_none() {
+            self.core.with_date(|date| fields.push(b"date", date.as_bytes()));
+        }
+        fields.push(b"via", b"1.1 selvedge");
+        let token = state.target(target).token();
+        if let Some(sticky) = &state.config.sticky
+            && self.sticky != Some(token)
+        {
+            let mut value = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax", sticky.cookie);
+            if self.connection.listener.tls.is_some() {
+                value.push_str("; Secure");
+            }
+            if let Some(ttl) = sticky.ttl {
+                value.push_str(&format!("; Max-Age={}", ttl.as_secs()));
+            }
+            fields.push(b"set-cookie", value.as_bytes());
+        }
+        apply(&self.route.response_headers, fields);
+    }
+
+    async fn move_bodies<C: Client>(
+        &mut self,
+        client: &mut C,
+        body: &mut Encoded<Attempt>,
+        upload: &mut Pump,
+    ) -> Result<(), Failure> {
+        let (source, sink) = client.split();
+        let write = self.connection.listener.timeouts.write;
+        let idle = self.upstream.state.config.timeouts.idle;
+        let (deadline, over_at) = (self.deadline, self.over_at);
+        let mut download = Pump::new(u64::MAX);
+        let mut upload_over = upload.is_done();
+        let mut seen = None;
+        let result = poll_fn(|context| {
+            if !upload_over {
+                upload_over = upload.poll(source, body.source_mut(), context).is_ready();
+            }
+            let polled = download.poll(body, sink, context);
+            if polled.is_ready() {
+                return polled.map(Ok);
+            }
+            let waiting = download.waiting_for(sink);
+            let progress = (download.moved(), upload.moved(), waiting);
+            if seen.replace(progress) != Some(progress) {
+                let patience = match waiting {
+                    Waiting::Sink => write,
+                    Waiting::Source => idle,
+                };
+                arm(deadline, over_at, patience);
+            }
+            deadline.poll_expired(context).map(Err)
+        })
+        .await;
+        self.facts.bytes_out = download.moved();
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(PumpFault::Sink(fault))) => Err(Failure::ClientGone(fault.to_string())),
+            Ok(Err(PumpFault::Source(fault))) => {
+                Err(Refusal::new(Problem::CLOSED).because(fault).into())
+            }
+            Ok(Err(PumpFault::TooLarge)) => Err(Refusal::new(Problem::MALFORMED_RESPONSE).into()),
+            Err(()) if download.waiting_for(sink) == Waiting::Sink => {
+                Err(Failure::ClientGone("reads too slowly".to_owned()))
+            }
+            Err(()) => {
+                let cause = "the response stopped arriving";
+                Err(Refusal::new(Problem::EXCHANGE_TIMEOUT).because(cause).into())
+            }
+        }
+    }
+
+    /// After a 101: sends it on and becomes a pipe.
+    async fn switch<C: Client>(&mut self, client: &mut C, attempt: Attempt) -> Result<(), Failure> {
+        let Attempt::Http1(connection) = attempt else {
+            return Err(Refusal::new(Problem::MALFORMED_RESPONSE).into());
+        };
+        self.facts.status = Some(101);
+        let sink = client.split().1;
+        sink.push_interim(self.response);
+        self.deadline.arm(self.connection.listener.timeouts.write);
+        match self.deadline.within(|context| sink.poll_flush(context)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => return Err(Failure::ClientGone(fault.to_string())),
+            Err(_) => return Err(Failure::ClientGone("reads too slowly".to_owned())),
+        }
+        let Some((transport, input)) = client.tunnel() else {
+            return Err(Refusal::new(Problem::INTERNAL).into());
+        };
+        let (target, target_input, _permit) = connection.into_tunnel();
+        let idle = self.upstream.state.config.timeouts.idle;
+        let ends = [
+            tunnel::End { transport, input },
+            tunnel::End { transport: Rc::new(target), input: target_input },
+        ];
+        let moved = tunnel::run(ends, self.deadline, idle).await;
+        (self.facts.bytes_in, self.facts.bytes_out) = (moved.forth, moved.back);
+        Ok(())
+    }
+}

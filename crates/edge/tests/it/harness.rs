@@ -1,0 +1,109 @@
+//! An edge under test: a config text, started on ports of the system's choice.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use selvedge_config::{Config, SystemEnvironment, parse_str};
+use selvedge_edge::Edge;
+use selvedge_telemetry::{Hub, Settings};
+
+use crate::client::Client;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A listener for plain HTTP on a free port.
+pub(crate) const HTTP: &str = r#"listener "http" { address "127.0.0.1:0" }
+"#;
+
+/// A running edge; ends with the test.
+pub(crate) struct Bench(Option<Edge>);
+
+/// Reads a config; what every test config has in common is added.
+#[track_caller]
+pub(crate) fn config(text: &str) -> Arc<Config> {
+    let workers = if text.contains("workers ") { "" } else { "workers 1\n" };
+    let text = format!("{text}\n{workers}admin #false\ntelemetry {{ access-log #false }}\n");
+    let loaded = parse_str("selvedge.kdl", &text, &SystemEnvironment);
+    Arc::new(loaded.unwrap_or_else(|report| panic!("{report}")).config)
+}
+
+impl Bench {
+    /// Starts an edge for `text`.
+    #[track_caller]
+    pub(crate) fn start(text: &str) -> Self {
+        let config = config(text);
+        let hub = Hub::start(&Settings::quiet(config.workers)).unwrap();
+        Self(Some(Edge::start(config, hub).unwrap()))
+    }
+
+    /// Starts an edge with one plain listener; `text` is the rest of its config.
+    #[track_caller]
+    pub(crate) fn plain(text: &str) -> Self {
+        Self::start(&format!("{HTTP}{text}"))
+    }
+
+    /// Starts an edge that sends everything to `target`; `settings` go into the upstream.
+    #[track_caller]
+    pub(crate) fn before(target: &str, settings: &str) -> Self {
+        Self::plain(&before(target, settings))
+    }
+
+    pub(crate) fn edge(&mut self) -> &mut Edge {
+        self.0.as_mut().unwrap()
+    }
+
+    pub(crate) fn into_edge(mut self) -> Edge {
+        self.0.take().unwrap()
+    }
+
+    /// Where the first listener listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.as_ref().unwrap().addresses()[0].1
+    }
+
+    /// Where the listener named `id` listens.
+    pub(crate) fn address_of(&self, id: &str) -> SocketAddr {
+        let addresses = self.0.as_ref().unwrap().addresses();
+        addresses.into_iter().find(|(name, _)| &**name == id).unwrap().1
+    }
+
+    /// A new connection to the first listener.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// Client connections open now.
+    pub(crate) fn connections(&self) -> usize {
+        self.0.as_ref().unwrap().connections()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(edge) = self.0.take() {
+            edge.drain(Duration::ZERO);
+        }
+    }
+}
+
+/// Config that sends everything to `target`.
+pub(crate) fn before(target: &str, settings: &str) -> String {
+    format!(
+        "upstream \"u\" {{ target \"{target}\"; {settings} }}\nroute \"all\" {{ upstream \"u\" }}\n"
+    )
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "it never came to be: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

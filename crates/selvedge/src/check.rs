@@ -33,7 +33,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: &mut Terminal) -> Outcome {
         Err(findings) => (findings, None),
     };
     let text = match args.format {
-        Format::Text => render(args, &findings, (summary, Paint { on: terminal.color })),
+        Format::Text => render(args, &findings, (summary, terminal.paint)),
         Format::Json => render_json(&findings),
     };
     terminal.write(&text)?;
@@ -48,7 +48,11 @@ fn exit(args: &CheckArgs, findings: &Findings) -> Exit {
     }
 }
 
-fn render(args: &CheckArgs, findings: &Findings, (summary, paint): (Option<String>, Paint)) -> String {
+fn render(
+    args: &CheckArgs,
+    findings: &Findings,
+    (summary, paint): (Option<String>, Paint),
+) -> String {
     let mut text = findings.render(paint);
     if let Some(summary) = summary {
         let verdict = paint.with("1;32", "ok");

@@ -2,13 +2,20 @@
 
 use std::{io, panic, process::ExitCode, sync::LazyLock};
 
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap_complete::{Shell, generate};
 
 use crate::{
+    bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
+    diff::{self, DiffArgs},
     edge::{self, EdgeArgs},
     exit::{Exit, Failure},
+    explain::{self, ExplainArgs},
+    init::{self, InitArgs},
+    reload::{self, ReloadArgs},
     terminal::{Terminal, complain},
+    up::{self, UpArgs},
 };
 
 /// What a command came to.
@@ -26,6 +33,10 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// A reverse proxy that says what it does and refuses a config it does not wholly understand
 #[derive(Debug, Parser)]
 #[command(name = "selvedge", version = VERSION.as_str(), max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 config wrong, 3 config has warnings that were denied,\n\
+    64 command line wrong, 69 something needed is not there (a free port), 70 a bug."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,10 +44,32 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the edge in the foreground
+    /// Run everything; without a config, show a demonstration on this machine
+    Up(UpArgs),
+    /// Run the edge alone, in the foreground
     Edge(EdgeArgs),
     /// Say everything that is wrong with a config
     Check(CheckArgs),
+    /// Tell which route a request takes and why, or what a code such as E0123 means
+    Explain(ExplainArgs),
+    /// List every bound, its value, where it comes from and what happens there
+    Bounds(BoundsArgs),
+    /// Tell what changes from one config to another
+    Diff(DiffArgs),
+    /// Write a first config and a page to serve
+    Init(InitArgs),
+    /// Have the running edge read its config again, and tell what came of it
+    Reload(ReloadArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Options of `selvedge completions`.
+#[derive(Args, Debug)]
+struct CompletionsArgs {
+    /// Shell
+    #[arg(value_enum)]
+    shell: Shell,
 }
 
 /// For whom something is printed.
@@ -55,7 +88,13 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };
-    panic::catch_unwind(|| obey(&cli.command)).unwrap_or(Exit::Bug).into()
+    let exit = panic::catch_unwind(|| obey(&cli.command)).unwrap_or_else(|_| {
+        complain(
+            "error: this is a mistake in selvedge itself; please report it with the lines above\n",
+        );
+        Exit::Bug
+    });
+    exit.into()
 }
 
 /// Help and version are asked for, anything else is a mistake.
@@ -69,8 +108,15 @@ fn refuse(error: &clap::Error) -> Exit {
 fn obey(command: &Command) -> Exit {
     let mut terminal = Terminal::new();
     let outcome = match command {
+        Command::Up(args) => up::run(args, &mut terminal),
         Command::Edge(args) => edge::run(args),
         Command::Check(args) => check::run(args, &mut terminal),
+        Command::Explain(args) => explain::run(args, &mut terminal),
+        Command::Bounds(args) => bounds::run(args, &mut terminal),
+        Command::Diff(args) => diff::run(args, &mut terminal),
+        Command::Init(args) => init::run(args, &mut terminal),
+        Command::Reload(args) => reload::run(args, &mut terminal),
+        Command::Completions(args) => complete(args, &mut terminal),
     };
     let flushed = terminal.flush();
     match outcome.and_then(|exit| Ok(flushed.map(|()| exit)?)) {
@@ -80,6 +126,13 @@ fn obey(command: &Command) -> Exit {
             exit
         }
     }
+}
+
+fn complete(args: &CompletionsArgs, terminal: &mut Terminal) -> Outcome {
+    let mut script = Vec::new();
+    generate(args.shell, &mut Cli::command(), "selvedge", &mut script);
+    terminal.write(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Success)
 }
 
 impl From<io::Error> for Failure {

@@ -24,6 +24,23 @@ pub(crate) enum Exit {
     Bug = 70,
 }
 
+impl Exit {
+    const ALL: [Self; 7] = [
+        Self::Success,
+        Self::Failure,
+        Self::Config,
+        Self::Warnings,
+        Self::Usage,
+        Self::Unavailable,
+        Self::Bug,
+    ];
+
+    /// What a role's process ended with.
+    pub(crate) fn of_child(code: i32) -> Self {
+        Self::ALL.into_iter().find(|exit| *exit as i32 == code).unwrap_or(Self::Failure)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -96,6 +96,16 @@ impl Findings {
         }
     }
 
+    /// The first mistake in one line.
+    pub(crate) fn headline(&self) -> String {
+        let Some(first) = self.entries().find(|entry| entry.is_error) else { return String::new() };
+        let text = format!("{}: {} ({})", first.at(), first.message, first.code);
+        match self.errors() - 1 {
+            0 => text,
+            more => format!("{text}, and {}", counted(more, "more error")),
+        }
+    }
+
     /// For programs.
     pub(crate) fn to_json(&self) -> Value {
         self.entries().map(|entry| entry.to_json()).collect()
@@ -199,8 +209,10 @@ impl Lines {
     /// The line without anything that a terminal would obey; `None` when the file has changed since.
     fn get(&mut self, file: &str, line: usize) -> Option<String> {
         let path = PathBuf::from(file);
-        let text =
-            self.0.entry(path).or_insert_with_key(|path| fs::read_to_string(path).unwrap_or_default());
+        let text = self
+            .0
+            .entry(path)
+            .or_insert_with_key(|path| fs::read_to_string(path).unwrap_or_default());
         let shown = text.lines().nth(line - 1)?.replace('\t', "    ");
         Some(shown.chars().filter(|c| !c.is_control()).take(160).collect())
     }

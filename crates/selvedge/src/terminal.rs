@@ -5,14 +5,14 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 /// Standard output, buffered. A reader that has gone (`selvedge bounds | head`) is no error.
 pub(crate) struct Terminal {
     out: BufWriter<Stdout>,
-    /// Whether colour is wanted on standard output.
-    pub(crate) color: bool,
+    /// Whether standard output wants colour.
+    pub(crate) paint: Paint,
 }
 
 impl Terminal {
     /// This process's standard output.
     pub(crate) fn new() -> Self {
-        Self { out: BufWriter::new(io::stdout()), color: wants_color(&io::stdout()) }
+        Self { out: BufWriter::new(io::stdout()), paint: Paint { on: wants_color(&io::stdout()) } }
     }
 
     /// Writes all of `text`.
@@ -39,7 +39,7 @@ pub(crate) fn complain(text: &str) {
 }
 
 /// Whether `stream` is a terminal and nobody asked for plain text (<https://no-color.org>).
-pub(crate) fn wants_color(stream: &impl IsTerminal) -> bool {
+fn wants_color(stream: &impl IsTerminal) -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb
@@ -53,14 +53,14 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
+    /// For standard error.
+    pub(crate) fn on_stderr() -> Self {
+        Self { on: wants_color(&io::stderr()) }
+    }
+
     /// Heads and what matters.
     pub(crate) fn bold(self, text: &str) -> String {
         self.with("1", text)
-    }
-
-    /// What is there for completeness.
-    pub(crate) fn dim(self, text: &str) -> String {
-        self.with("2", text)
     }
 
     /// In the hue of this SGR code.

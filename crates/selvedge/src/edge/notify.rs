@@ -16,8 +16,42 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use selvedge_config::Id;
 
-/// Name of a field with one listener: `NAME URL`. What begins with `X_` is skipped by systemd.
+/// Names a listener: `NAME URL`. systemd skips fields that begin with `X_`.
 pub(crate) const LISTENING: &str = "X_SELVEDGE_LISTENING";
+/// Names the admin listener's URL.
+pub(crate) const ADMIN: &str = "X_SELVEDGE_ADMIN";
+
+/// Where clients and operators find the edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reachable {
+    /// Each listener with its URL.
+    pub(crate) listeners: Vec<(Id, String)>,
+    /// URL of the admin listener.
+    pub(crate) admin: Option<String>,
+}
+
+impl Reachable {
+    fn push_to(&self, text: &mut String) {
+        for (listener, url) in &self.listeners {
+            writeln!(text, "{LISTENING}={listener} {url}").expect("a String takes every write");
+        }
+        if let Some(url) = &self.admin {
+            writeln!(text, "{ADMIN}={url}").expect("a String takes every write");
+        }
+    }
+
+    /// Reads what [`Notifier::ready`] says; `None` when it says something else.
+    pub(crate) fn from_message(message: &str) -> Option<Self> {
+        let mut lines = message.lines();
+        lines.clone().find(|line| *line == "READY=1")?;
+        let listeners = message.lines().filter_map(|line| {
+            let (id, url) = line.strip_prefix(LISTENING)?.strip_prefix('=')?.split_once(' ')?;
+            Some((id.into(), url.to_owned()))
+        });
+        let admin = lines.find_map(|line| line.strip_prefix(ADMIN)?.strip_prefix('='));
+        Some(Self { listeners: listeners.collect(), admin: admin.map(str::to_owned) })
+    }
+}
 
 /// A service manager, or nobody.
 pub(crate) struct Notifier {
@@ -31,12 +65,10 @@ impl Notifier {
         Self { socket: socket.and_then(|name| connect(&name).ok()) }
     }
 
-    /// Clients are served at these URLs.
-    pub(crate) fn ready(&self, urls: &[(Id, String)]) {
+    /// Clients are served.
+    pub(crate) fn ready(&self, reachable: &Reachable) {
         let mut text = "READY=1\n".to_owned();
-        for (listener, url) in urls {
-            writeln!(text, "{LISTENING}={listener} {url}").expect("a String takes every write");
-        }
+        reachable.push_to(&mut text);
         self.tell(&text);
     }
 
@@ -52,7 +84,8 @@ impl Notifier {
         self.tell("STOPPING=1\n");
     }
 
-    fn tell(&self, text: &str) {
+    /// Passes on what somebody else said.
+    pub(crate) fn tell(&self, text: &str) {
         if let Some(socket) = &self.socket {
             // A manager that does not listen is no reason to stop serving.
             let _ = socket.send(text.as_bytes());
@@ -70,4 +103,22 @@ fn connect(name: &OsString) -> io::Result<UnixDatagram> {
     socket.connect_addr(&address)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_understood() {
+        let reachable = Reachable {
+            listeners: vec![("web".into(), "http://127.0.0.1:80/".to_owned())],
+            admin: Some("http://127.0.0.1:9900/".to_owned()),
+        };
+        let mut message = "READY=1\n".to_owned();
+        reachable.push_to(&mut message);
+        assert_eq!(Reachable::from_message(&message), Some(reachable));
+        assert_eq!(Reachable::from_message("READY=1"), Some(Reachable::default()));
+        assert_eq!(Reachable::from_message("STOPPING=1\n"), None);
+    }
 }

@@ -1,0 +1,34 @@
+//! The pages about routes that cannot do what they seem to say.
+
+const PAGES: &str = include_str!("../../../../docs/reference/lints.md");
+
+/// The section called `name`, without what is around it.
+pub(super) fn page(name: &str) -> Option<&'static str> {
+    let sections = PAGES.split("\n## ").skip(1);
+    sections.into_iter().find(|section| section.lines().next() == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_routing::LintCode;
+
+    use super::*;
+
+    #[test]
+    fn every_lint_has_a_page() {
+        let codes = [
+            LintCode::UnreachableRoute,
+            LintCode::DuplicateRoute,
+            LintCode::UnreachableAlternative,
+            LintCode::ShadowedRoute,
+            LintCode::PathNeverMatches,
+            LintCode::OpenRedirect,
+        ];
+        for code in codes {
+            let page = page(code.name()).unwrap();
+            assert!(page.contains("\nRemedy: "), "{}", code.name());
+        }
+        assert_eq!(page(""), None);
+        assert_eq!(page("unreachable"), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! `selvedge up`: every role as a child of one process, and a demonstration for those who have no
+//! config yet.
+
+mod backoff;
+mod demo;
+mod echo;
+mod supervisor;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use self::{demo::Demo, supervisor::Supervisor};
+use crate::{cli::Outcome, edge::signals::Signals, terminal::Terminal};
+
+/// Options of `selvedge up`.
+#[derive(Args, Debug)]
+pub(crate) struct UpArgs {
+    /// Config file; without it ./selvedge.kdl, and without that a demonstration
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What is run when nothing else is named.
+const USUAL: &str = "selvedge.kdl";
+
+/// Runs all roles until told to stop.
+pub(crate) fn run(args: &UpArgs, terminal: &mut Terminal) -> Outcome {
+    let usual = || Path::new(USUAL).exists().then(|| PathBuf::from(USUAL));
+    let config = args.config.clone().or_else(usual);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        match config {
+            Some(config) => Supervisor::new(config, false)?.run(&mut signals, |_| Ok(())).await,
+            None => show(&mut signals, terminal).await,
+        }
+    })
+}
+
+async fn show(signals: &mut Signals, terminal: &mut Terminal) -> Outcome {
+    let demo = Demo::prepare().await?;
+    let mut supervisor = Supervisor::new(demo.config(), true)?;
+    let announce = |reachable: &_| {
+        terminal.write(&demo.banner(reachable, terminal.paint))?;
+        terminal.flush()
+    };
+    supervisor.run(signals, announce).await
+}

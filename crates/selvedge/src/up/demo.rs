@@ -1,0 +1,125 @@
+//! A demonstration for somebody who has no config yet: a site, an echo, TLS, metrics, on loopback.
+
+use std::{
+    fmt::Write,
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use super::echo::Echo;
+use crate::{edge::notify::Reachable, exit::Failure, terminal::Paint};
+
+const CONFIG: &str = include_str!("demo/selvedge.kdl");
+const PAGE: &str = include_str!("demo/index.html");
+/// Ports as the config has them: site, site over TLS, admin.
+const PORTS: [u16; 3] = [8080, 8443, 9900];
+/// Where the config has the echo.
+const ECHO: &str = "127.0.0.1:9000";
+
+/// Files and the echo of a running demonstration; both go with it.
+pub(super) struct Demo {
+    folder: TempDir,
+    /// Ports that were taken, and those used instead.
+    moved: Vec<(u16, u16)>,
+    _echo: Echo,
+}
+
+impl Demo {
+    /// Writes config and page for ports that are free, and starts the echo.
+    pub(super) async fn prepare() -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("selvedge-demo-").tempdir()?;
+        let echo = Echo::start().await?;
+        let moved = moved_ports()?;
+        let config = move_ports(CONFIG, &moved).replace(ECHO, &echo.address().to_string());
+        let page = move_ports(PAGE, &moved);
+        write(folder.path(), &config, &page)?;
+        Ok(Self { folder, moved, _echo: echo })
+    }
+
+    /// The config file.
+    pub(super) fn config(&self) -> PathBuf {
+        self.folder.path().join("selvedge.kdl")
+    }
+
+    /// What a newcomer wants to know.
+    pub(super) fn banner(&self, reachable: &Reachable, paint: Paint) -> String {
+        let url = |id: &str| {
+            let found = reachable.listeners.iter().find(|(listener, _)| **listener == *id);
+            found.map_or("", |(_, url)| url.as_str())
+        };
+        let (plain, tls) = (url("http"), url("https"));
+        let metrics = reachable.admin.as_deref().unwrap_or_default();
+        let mut out = format!(
+            "{}\n\n  Site      {plain}\n  Over TLS  {tls}  (self-signed, so your browser will ask)\n  \
+             Echo      {plain}api/echo\n  Metrics   {metrics}metrics\n\n",
+            paint.bold("Selvedge runs a demonstration on this machine."),
+        );
+        for (wanted, used) in &self.moved {
+            writeln!(out, "Port {wanted} is taken; {used} serves instead.")
+                .expect("a String takes every write");
+        }
+        let config = self.config();
+        out.push_str(&format!(
+            "Config  {}\nTry     curl {plain}api/echo\n        selvedge explain {plain}api/echo --config {}\n\
+             Next    selvedge init writes a config of your own, selvedge up runs it.\n\
+             \nCtrl-C stops it. Each request is one line of JSON from here on.\n",
+            config.display(),
+            config.display(),
+        ));
+        out
+    }
+}
+
+/// The ports that are taken, each with a free one.
+///
+/// A port may be taken between this look and the edge's; then the edge says so and ends.
+fn moved_ports() -> io::Result<Vec<(u16, u16)>> {
+    let mut moved = Vec::new();
+    // Held until all are chosen, so that none is chosen twice.
+    let mut held = Vec::new();
+    for port in PORTS {
+        let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let listener = match bind(port) {
+            Ok(listener) => listener,
+            Err(_) => bind(0)?,
+        };
+        let free = listener.local_addr()?.port();
+        if free != port {
+            moved.push((port, free));
+        }
+        held.push(listener);
+    }
+    Ok(moved)
+}
+
+fn move_ports(text: &str, moved: &[(u16, u16)]) -> String {
+    moved.iter().fold(text.to_owned(), |text, (from, to)| {
+        text.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"))
+    })
+}
+
+fn write(folder: &Path, config: &str, page: &str) -> io::Result<()> {
+    let public = folder.join("public");
+    fs::create_dir(&public)?;
+    fs::write(public.join("index.html"), page)?;
+    fs::write(public.join("selvedge.kdl.txt"), config)?;
+    fs::write(folder.join("selvedge.kdl"), config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_and_page_name_the_ports_that_are_moved() {
+        for port in PORTS {
+            assert!(CONFIG.contains(&format!("127.0.0.1:{port}")), "{port}");
+        }
+        assert!(CONFIG.contains(ECHO));
+        let moved = move_ports("a 127.0.0.1:8080 b 127.0.0.1:8443", &[(8080, 1), (8443, 2)]);
+        assert_eq!(moved, "a 127.0.0.1:1 b 127.0.0.1:2");
+    }
+}

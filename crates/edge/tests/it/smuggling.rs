@@ -102,7 +102,6 @@ fn bodies_whose_end_is_in_doubt() {
         "Transfer-Encoding: chunked\r\nContent-Length: 0",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
-        "Transfer-Encoding: \r\nContent-Length: 5",
         "Content_Length: 5\r\nContent-Length: 4, 5",
         "Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\nContent-Length: 5",
     ] {
@@ -117,6 +116,7 @@ fn codings_that_nobody_here_undoes() {
     let upstream = Upstream::echo();
     let bench = Bench::before(&upstream.target(), "");
     for coding in [
+        "",
         "gzip",
         "gzip, chunked",
         "chunked, gzip",

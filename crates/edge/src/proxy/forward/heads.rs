@@ -16,7 +16,7 @@ use super::{
 use crate::{
     client::{Client, ClientGone, ResponseSink},
     deadline::Deadline,
-    message::{BodyFault, BodySource, Pump, PumpFault, Waiting},
+    message::{BodyFault, BodySink, BodySource, Pump, PumpFault, Waiting},
     problem::Problem,
     upstream::http1::HeadAsk,
 };
@@ -56,7 +56,14 @@ impl Forward<'_> {
         loop {
             let response = &mut *self.response;
             let waited = poll_fn(|context| {
-                if !upload_broken {
+                // Interim heads go out at once, and before the client is asked for its body.
+                if sink.pending() > 0
+                    && let Poll::Ready(Err(fault)) = sink.poll_flush(context)
+                {
+                    let gone = Failure::ClientGone(fault.to_string());
+                    return Poll::Ready(Waited::Client(gone));
+                }
+                if !upload_broken && sink.pending() == 0 {
                     match poll_upload(upload, source, attempt, &mut watch, context) {
                         Poll::Ready(Err(failure)) => return Poll::Ready(Waited::Client(failure)),
                         Poll::Ready(Ok(broken)) => upload_broken = broken,

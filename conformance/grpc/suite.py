@@ -1,6 +1,6 @@
 """Calls a gRPC service through a proxy, in cleartext and over TLS.
 
-Usage: suite.py PLAIN_PORT TLS_PORT ORIGIN_PORT CERT; this program is the service at ORIGIN_PORT.
+Usage: suite.py PLAIN_PORT TLS_PORT ORIGIN_PORT CERT PATIENCE_S; this program is the service at ORIGIN_PORT.
 Calls below /down/ must lead to an upstream that is not there.
 """
 
@@ -15,11 +15,11 @@ import grpc
 import outcome
 from service import MESSAGE_BYTES, NAME, OPTIONS, start
 
-PATIENCE_S = 20
+PATIENCE_S = float(sys.argv[5])
 
 
 def main():
-    plain, tls, origin, certificate = sys.argv[1:]
+    plain, tls, origin, certificate = sys.argv[1:5]
     service, server = start(int(origin))
     outcome.version(f"grpcio {grpc.__version__}")
     roots = grpc.ssl_channel_credentials(pathlib.Path(certificate).read_bytes())

@@ -73,6 +73,13 @@ impl Stage {
             format!("{error}; see {}", self.file(&format!("{name}.log")).display()).into()
         })
     }
+
+    /// Starts an upstream that reads whole requests and answers with some text.
+    pub fn origin(&self, port: u16) -> Result<Server> {
+        setup::packages(&[setup::NODE])?;
+        let mut origin = process::command("node");
+        start(origin.args(["conformance/origin.js", &port.to_string()]), &[port])
+    }
 }
 
 /// Starts a server and waits until it listens on `ports`.

@@ -27,7 +27,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
     ("selvedge-routing", &["tokio", "hyper", "rustls", "socket2"]),
-    ("selvedge-telemetry", &["kdl", "rustls"]),
+    ("selvedge-telemetry", &["kdl", "selvedge-config"]),
 ];
 
 /// Dependencies that stay behind one door.

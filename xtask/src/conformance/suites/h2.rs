@@ -25,12 +25,14 @@ const FRAME_TIMEOUT_MS: &str = "2000";
 
 fn run(stage: &Stage, subject: Subject) -> Result<Report> {
     let suite = setup::tool(setup::HTTPWG)?;
-    let [port] = free_ports()?;
-    let _server = match subject {
-        Subject::Selvedge => stage.selvedge("h2", &config(port), &[port])?,
+    let [port, origin] = free_ports()?;
+    let _servers = match subject {
+        Subject::Selvedge => {
+            vec![stage.origin(origin)?, stage.selvedge("h2", &config(port, origin), &[port])?]
+        }
         Subject::Wrong => {
             let mut wrong = process::command("python3");
-            start(wrong.args(["conformance/h2/wrong.py", &port.to_string()]), &[port])?
+            vec![start(wrong.args(["conformance/h2/wrong.py", &port.to_string()]), &[port])?]
         }
     };
     let mut suite = process::command(suite);
@@ -42,14 +44,14 @@ fn run(stage: &Stage, subject: Subject) -> Result<Report> {
     read(&String::from_utf8_lossy(&output.stderr))
 }
 
-fn config(port: u16) -> String {
+fn config(port: u16, origin: u16) -> String {
     format!(
         r#"listener "h2c" {{ address "127.0.0.1:{port}"; protocols "h2" }}
-route "all" {{ respond 200 "{body}" }}
+upstream "origin" {{ target "127.0.0.1:{origin}" }}
+route "all" {{ upstream "origin" }}
 limits {{ connections-per-address 1000 }}
 admin #false
-"#,
-        body = "hello ".repeat(100)
+"#
     )
 }
 

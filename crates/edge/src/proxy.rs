@@ -57,6 +57,7 @@ impl Exchange<'_> {
 
     async fn act<C: Client>(&mut self, client: &mut C) -> Result<(), Failure> {
         let snapshot = self.snapshot.clone();
+        let _counted = self.core.telemetry.in_flight(&self.connection.label);
         let limits = &snapshot.plan.config.limits;
         let _in_flight = self
             .core

@@ -59,13 +59,14 @@ macro_rules! known {
             /// Recognises a field name in any case.
             pub fn of(name: &[u8]) -> Self {
                 const NAMES: &[(&[u8], Known)] = &[$(($text.as_bytes(), Known::$variant)),*];
-                const INDEX: [[u8; ROW]; 32] = index(NAMES);
-                let Some(row) = INDEX.get(name.len()) else { return Self::Other };
-                row.iter()
-                    .take_while(|&&i| i != u8::MAX)
-                    .map(|&i| NAMES[i as usize])
-                    .find(|(text, _)| text.eq_ignore_ascii_case(name))
-                    .map_or(Self::Other, |(_, known)| known)
+                const TABLE: [u8; SLOTS] = table(NAMES);
+                if name.is_empty() {
+                    return Self::Other;
+                }
+                match NAMES.get(usize::from(TABLE[slot(name)])) {
+                    Some((text, known)) if text.eq_ignore_ascii_case(name) => *known,
+                    _ => Self::Other,
+                }
             }
 
             /// The name in lower case; empty for [`Known::Other`].
@@ -122,23 +123,29 @@ known! {
     XForwardedProto = "x-forwarded-proto",
 }
 
-/// Names of one length, at most.
-const ROW: usize = 6;
+/// Slots of the table of known names; a power of two.
+const SLOTS: usize = 1024;
 
-/// For each length up to 31, the names of that length.
-const fn index(names: &[(&[u8], Known)]) -> [[u8; ROW]; 32] {
-    let mut rows = [[u8::MAX; ROW]; 32];
+/// Where a name stands in the table: no two known names share a place, in any case.
+const fn slot(name: &[u8]) -> usize {
+    let length = name.len();
+    let first = (name[0] | 0x20) as usize;
+    let middle = (name[length / 2] | 0x20) as usize;
+    let last = (name[length - 1] | 0x20) as usize;
+    (length * 71 + first * 31 + middle * 211 + last * 7) & (SLOTS - 1)
+}
+
+/// For each slot the index of its name, or one beyond them all.
+const fn table(names: &[(&[u8], Known)]) -> [u8; SLOTS] {
+    let mut table = [u8::MAX; SLOTS];
     let mut i = 0;
     while i < names.len() {
-        let row = &mut rows[names[i].0.len()];
-        let mut slot = 0;
-        while row[slot] != u8::MAX {
-            slot += 1; // Past the row's end the compiler stops us: then ROW must grow.
-        }
-        row[slot] = i as u8;
+        let slot = slot(names[i].0);
+        assert!(table[slot] == u8::MAX, "two names share a slot: change the factors in `slot`");
+        table[slot] = i as u8;
         i += 1;
     }
-    rows
+    table
 }
 
 impl Known {

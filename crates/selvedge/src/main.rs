@@ -13,6 +13,10 @@ mod reload;
 mod terminal;
 mod up;
 
+/// Heads, buffers and futures come and go with each request; this allocator keeps them per thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     cli::run()
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     core::Core,
-    transport::{Input, Output, Owned, Transport},
+    transport::{Input, Output, Owned, Socket, Transport},
 };
 
 /// Why no connection was made.
@@ -110,20 +110,26 @@ async fn open(
     target: usize,
 ) -> Result<Transport, ConnectFault> {
     let address = upstream.state.target(target).address();
-    let tcp = match address {
+    let socket = match address {
         TargetAddress::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(ConnectFault::Connect)?;
-            return Ok(Transport::unix(stream));
+            Socket::Unix(UnixStream::connect(path).await.map_err(ConnectFault::Connect)?)
         }
         TargetAddress::Socket(address) => {
-            TcpStream::connect(address).await.map_err(ConnectFault::Connect)?
+            Socket::Tcp(TcpStream::connect(address).await.map_err(ConnectFault::Connect)?)
         }
-        TargetAddress::Name { host, port } => connect_name(core, host, *port).await?,
+        TargetAddress::Name { host, port } => Socket::Tcp(connect_name(core, host, *port).await?),
     };
-    tcp.set_nodelay(true).map_err(ConnectFault::Connect)?;
-    let Some(tls) = &upstream.tls else { return Ok(Transport::tcp(tcp)) };
-    let stream = tls.connect(address, tcp).await.map_err(ConnectFault::Tls)?;
-    Ok(Transport::client_tls(stream))
+    if let Socket::Tcp(stream) = &socket {
+        stream.set_nodelay(true).map_err(ConnectFault::Connect)?;
+    }
+    match (&upstream.tls, socket) {
+        (Some(tls), socket) => {
+            let stream = tls.connect(address, socket).await.map_err(ConnectFault::Tls)?;
+            Ok(Transport::client_tls(stream))
+        }
+        (None, Socket::Tcp(stream)) => Ok(Transport::tcp(stream)),
+        (None, Socket::Unix(stream)) => Ok(Transport::unix(stream)),
+    }
 }
 
 async fn connect_name(core: &Core, host: &str, port: u16) -> Result<TcpStream, ConnectFault> {

@@ -1,9 +1,6 @@
 //! HTTP/1 towards upstreams.
 
-use std::{
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::task::{Context, Poll, ready};
 
 use selvedge_http1::{
     BodyDecoder, BodyError, Fields, Framing, Parsed, Piece, ResponseError, ResponseHead,
@@ -30,8 +27,6 @@ pub(crate) struct Http1Upstream {
     /// Whether any byte of the response has come.
     answered: bool,
     permit: ConnectionPermit,
-    /// When it was last given back.
-    pub(crate) idle_since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +74,6 @@ impl Http1Upstream {
             response: ResponseState::Reusable,
             answered: false,
             permit: permit,
-            idle_since: Instant::now(),
         }
     }
 

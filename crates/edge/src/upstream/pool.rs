@@ -29,9 +29,16 @@ pub(crate) struct CoreUpstream {
     pub(crate) balancer: RefCell<Balancer>,
     connections: Arc<Gauge>,
     /// Idle HTTP/1 connections by target, the most recently used last.
-    idle: RefCell<Vec<Vec<Box<Http1Upstream>>>>,
+    idle: RefCell<Vec<Vec<Idle>>>,
     /// Open HTTP/2 connections by target.
     http2: RefCell<Vec<Vec<Http2Handle>>>,
+}
+
+/// An HTTP/1 connection that waits for its next exchange.
+struct Idle {
+    connection: Box<Http1Upstream>,
+    since: Instant,
+    _counted: Open,
 }
 
 /// A shared HTTP/2 connection.
@@ -80,7 +87,7 @@ impl CoreUpstream {
         context: &mut Context<'_>,
     ) -> Option<Box<Http1Upstream>> {
         loop {
-            let mut connection = self.idle.borrow_mut()[target].pop()?;
+            let mut connection = self.idle.borrow_mut()[target].pop()?.connection;
             if connection.is_usable(context) {
                 return Some(connection);
             }
@@ -91,13 +98,13 @@ impl CoreUpstream {
     pub(crate) fn give_back(
         &self,
         target: usize,
-        mut connection: Box<Http1Upstream>,
+        connection: Box<Http1Upstream>,
         now: Instant,
+        count: impl FnOnce() -> Open,
     ) {
         let idle = &mut self.idle.borrow_mut()[target];
         if idle.len() < self.state.config.pool.idle {
-            connection.idle_since = now;
-            idle.push(connection);
+            idle.push(Idle { connection, since: now, _counted: count() });
         }
     }
 
@@ -114,8 +121,7 @@ impl CoreUpstream {
     pub(crate) fn tick(&self, now: Instant) {
         let bound = self.state.config.pool.idle_timeout;
         for list in self.idle.borrow_mut().iter_mut() {
-            let expired =
-                list.partition_point(|c| now.saturating_duration_since(c.idle_since) >= bound);
+            let expired = list.partition_point(|c| now.saturating_duration_since(c.since) >= bound);
             list.drain(..expired);
         }
     }

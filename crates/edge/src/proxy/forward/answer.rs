@@ -1,6 +1,6 @@
 //! The second half of an exchange: the response goes to the client.
 
-use std::{future::poll_fn, rc::Rc};
+use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use selvedge_http1::{Framing, Known};
 
@@ -10,9 +10,9 @@ use super::{
     attempt::Attempt,
 };
 use crate::{
-    client::{Client, Delivery, ResponseSink},
+    client::{Client, ClientGone, Delivery, ResponseSink},
     encoded::Encoded,
-    message::{BodySink, Pump, PumpFault, Waiting},
+    message::{BodyFault, BodySink, Pump, PumpFault, Waiting},
     problem::Problem,
     tunnel,
 };
@@ -58,7 +58,9 @@ impl Forward<'_> {
             && result.is_ok()
             && connection.is_reusable()
         {
-            self.upstream.give_back(target, connection, self.core.deadlines.now());
+            let label = self.snapshot.plan.labels.upstream(self.upstream.index);
+            let count = || self.core.telemetry.upstream_idle(label);
+            self.upstream.give_back(target, connection, self.core.deadlines.now(), count);
         }
         self.core.pool_queue.wake_one();
         result
@@ -110,6 +112,11 @@ impl Forward<'_> {
                 return polled.map(Ok);
             }
             let waiting = download.waiting_for(sink);
+            // Nobody may notice for long, when the target has nothing to say.
+            let idles = waiting == Waiting::Source && upload.is_done();
+            if idles && source.poll_gone(context).is_ready() {
+                return Poll::Ready(Ok(Err(PumpFault::Sink(BodyFault::Closed))));
+            }
             let progress = (download.moved(), upload.moved(), waiting);
             if seen.replace(progress) != Some(progress) {
                 let patience = match waiting {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use selvedge_config::{Balance, HashKey, Upstream, UpstreamProtocol};
-use selvedge_http1::{Framing, Known, RequestHead};
+use selvedge_http1::{Framing, Known, RequestHead, Version};
 
 use super::Forward;
 use crate::{
@@ -93,10 +93,12 @@ impl Forwarded<'_> {
     }
 }
 
-/// The protocol to switch to, if the client asked for one that may be tunnelled.
+/// The protocol to switch to, if the client asked for one that may be tunnelled. HTTP/1.0 cannot ask
+/// (RFC 9110 §7.8).
 pub(super) fn upgrade_wanted<'r>(request: &'r RequestHead, settings: &Upstream) -> Option<&'r str> {
     let wanted = request.upgrade();
-    if wanted.is_empty() || !request.asks_for_upgrade() || request.framing() != Framing::None {
+    let asks = request.asks_for_upgrade() && request.version() == Version::Http11;
+    if wanted.is_empty() || !asks || request.framing() != Framing::None {
         return None;
     }
     let name = wanted.split('/').next().unwrap_or_default();

@@ -75,7 +75,7 @@ impl ListenerPart {
         };
         warn_of_wide_trust(reading, &trusted_proxies);
         warn_of_prior_knowledge(reading, protocols.as_ref(), has_tls);
-        timeouts.check(reading, has_tls);
+        timeouts.check(reading, has_tls || !proxy_protocol.is_empty());
         if let Some(http2) = http2.as_ref().filter(|_| !speaks.http2) {
             refuse_idle_http2(reading, http2.span, has_tls);
         }
@@ -175,8 +175,9 @@ impl TimeoutsPart {
         }
     }
 
-    fn check(&self, reading: &Reading<'_>, has_tls: bool) {
-        let Some(handshake) = self.handshake.as_ref().filter(|_| !has_tls) else { return };
+    /// The handshake is what comes before HTTP: TLS, or a PROXY protocol header.
+    fn check(&self, reading: &Reading<'_>, has_handshake: bool) {
+        let Some(handshake) = self.handshake.as_ref().filter(|_| !has_handshake) else { return };
         let message = "`handshake` has no effect: this listener has no `tls`";
         reading.error(handshake.span, Problem::new(Code::Conflict, message).help("remove it"));
     }

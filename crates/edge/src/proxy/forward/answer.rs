@@ -45,8 +45,8 @@ impl Forward<'_> {
             None => Delivery::Streamed,
         };
         self.facts.status = Some(status);
-        if !upload.is_done() {
-            // The target answered before it had the whole request.
+        // The target may have answered before it had the whole request.
+        if !upload.is_done() || self.core.draining.get() {
             client.split().1.close_after();
         }
         client.split().1.push_head(self.response, delivery);

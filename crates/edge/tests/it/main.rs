@@ -2,8 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bounds;
 mod client;
+mod drain;
 mod exchange;
+mod faults;
 mod harness;
+mod pool;
+mod reload;
+mod routing;
+mod site;
 mod smuggling;
+mod targets;
+mod upgrade;
 mod upstream;

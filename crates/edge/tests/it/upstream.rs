@@ -122,6 +122,17 @@ impl Upstream {
         })
     }
 
+    /// A server that answers a request's head with these bytes and closes, whatever else comes.
+    pub(crate) fn closing_at_head(response: &str) -> Self {
+        let response = response.as_bytes().to_vec();
+        Self::start(move |mut peer| {
+            if peer.head().is_some() {
+                peer.send(&response);
+                peer.close();
+            }
+        })
+    }
+
     pub(crate) fn target(&self) -> String {
         self.address.to_string()
     }

@@ -60,7 +60,9 @@ const CHECKS: &[Check] = &[
 ];
 
 fn format() -> Result {
-    process::run(&mut process::cargo(&["fmt", "--all", "--check"]))
+    let own = process::run(&mut process::cargo(&["fmt", "--all", "--check"]));
+    let tonic = ["fmt", "--manifest-path", "conformance/tonic/Cargo.toml", "--check"];
+    own.and(process::run(&mut process::cargo(&tonic)))
 }
 
 fn lints() -> Result {

@@ -5,6 +5,7 @@ mod grpc;
 mod h2;
 mod llhttp;
 mod tls;
+mod tonic;
 mod trace_context;
 
 use super::{report::Report, stage::Stage};
@@ -36,5 +37,12 @@ pub struct Suite {
 }
 
 /// All of them, in the order of the page.
-pub const SUITES: &[Suite] =
-    &[llhttp::SUITE, h2::SUITE, tls::SUITE, trace_context::SUITE, grpc::SUITE, autobahn::SUITE];
+pub const SUITES: &[Suite] = &[
+    llhttp::SUITE,
+    h2::SUITE,
+    tls::SUITE,
+    trace_context::SUITE,
+    grpc::SUITE,
+    tonic::SUITE,
+    autobahn::SUITE,
+];

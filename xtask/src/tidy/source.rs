@@ -22,7 +22,7 @@ pub fn findings(path: &str, text: &str) -> Vec<Finding> {
         found.extend(exceptions(path, text));
         found.extend(tests_last(path, text));
     }
-    if path.ends_with("/Cargo.toml") {
+    if path.ends_with("/Cargo.toml") && !text.contains("[workspace]") {
         found.extend(manifest(path, text));
     }
     found

@@ -16,7 +16,12 @@ pub const SUITE: Suite = Suite {
         answers every request and checks nothing.",
     quick: true,
     python: &[],
-    unavailable: || None,
+    unavailable: || {
+        let setting = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+        setting.is_ok_and(|text| text.trim() == "2").then(|| {
+            "httpwg needs io_uring, which kernel.io_uring_disabled forbids here".to_owned()
+        })
+    },
     run,
 };
 

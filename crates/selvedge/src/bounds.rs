@@ -19,7 +19,7 @@ pub(crate) struct BoundsArgs {
     /// Config file
     #[arg(long, short, value_name = "FILE", default_value = "selvedge.kdl")]
     config: PathBuf,
-    /// How to print them
+    /// Print for people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -21,7 +21,7 @@ pub(crate) struct CheckArgs {
     /// End with exit code 3 when there are warnings
     #[arg(long)]
     deny_warnings: bool,
-    /// How to print what was found
+    /// Print for people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -72,13 +72,11 @@ struct CompletionsArgs {
     shell: Shell,
 }
 
-/// For whom something is printed.
+/// For whom something is printed: people or programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
     #[default]
     Text,
-    /// For programs
     Json,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct ExplainArgs {
     /// Config file
     #[arg(long, short, value_name = "FILE", default_value = "selvedge.kdl")]
     config: PathBuf,
-    /// How to print it
+    /// Print for people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -33,19 +33,20 @@ const FILES: [(&str, &str); 2] = [
 
 /// Writes all files, or none when one is there already.
 pub(crate) fn run(args: &InitArgs, terminal: &mut Terminal) -> Outcome {
+    let folder = args.folder.strip_prefix(".").unwrap_or(&args.folder);
     if !args.force {
-        refuse_to_overwrite(&args.folder)?;
+        refuse_to_overwrite(folder)?;
     }
     for (name, text) in FILES {
-        let path = args.folder.join(name);
-        write(&path, text, args.force).map_err(|error| cannot_write(&path, &error))?;
+        let path = folder.join(name);
+        write(&path, text, args.force)?;
         terminal.write(&format!("wrote {}\n", path.display()))?;
     }
-    let config = args.folder.join(FILES[0].0);
-    let config = config.strip_prefix(".").unwrap_or(&config).display();
-    terminal.write(&format!(
-        "\nNext   selvedge check {config}\n       selvedge up --config {config}\n"
-    ))?;
+    let enter = match folder.as_os_str().is_empty() {
+        true => String::new(),
+        false => format!("cd {}\n       ", folder.display()),
+    };
+    terminal.write(&format!("\nNext   {enter}selvedge check\n       selvedge up\n"))?;
     Ok(Exit::Success)
 }
 
@@ -60,15 +61,20 @@ fn refuse_to_overwrite(folder: &Path) -> Result<(), Failure> {
     }
 }
 
-fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        let made = fs::create_dir_all(folder);
+        made.map_err(|error| {
+            cannot(&format!("folder {} cannot be made", folder.display()), &error)
+        })?;
     }
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(!force).create(force).truncate(force);
-    options.open(path)?.write_all(text.as_bytes())
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| cannot(&format!("{} cannot be written", path.display()), &error))
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Failure, format!("{} cannot be written: {error}", path.display()))
+fn cannot(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failure, format!("{what}: {error}"))
 }

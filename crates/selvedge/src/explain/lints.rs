@@ -2,10 +2,14 @@
 
 const PAGES: &str = include_str!("../../../../docs/reference/lints.md");
 
-/// The section called `name`, without what is around it.
+/// The section called `name`, with its heading and without what is around it.
 pub(super) fn page(name: &str) -> Option<&'static str> {
-    let sections = PAGES.split("\n## ").skip(1);
-    sections.into_iter().find(|section| section.lines().next() == Some(name))
+    let (start, heading) = PAGES.match_indices("## ").find(|(at, heading)| {
+        PAGES[..*at].ends_with('\n') && PAGES[at + heading.len()..].lines().next() == Some(name)
+    })?;
+    let section = &PAGES[start..];
+    let end = section[heading.len()..].find("\n## ").map(|at| at + heading.len());
+    Some(&section[..end.unwrap_or(section.len())])
 }
 
 #[cfg(test)]

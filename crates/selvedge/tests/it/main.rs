@@ -1,0 +1,13 @@
+//! The command as its users meet it: the real executable, its output, its exit codes.
+
+mod bounds;
+mod check;
+mod docs;
+mod edge;
+mod explain;
+mod help;
+mod http;
+mod init;
+mod process;
+mod reload;
+mod up;

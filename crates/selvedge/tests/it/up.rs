@@ -1,0 +1,111 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::Signal;
+
+use crate::{
+    http::{get, try_get},
+    process::{Place, Running, children, eventually, field, is_alive, send},
+};
+
+/// Demonstrations look for free ports, which two at once could both find.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Demo {
+    up: Running,
+    site: String,
+    tls: String,
+    echo: String,
+    metrics: String,
+}
+
+fn demo(place: &Place) -> Demo {
+    let mut up = place.start("up");
+    let mut url = |name: &str| {
+        let line = up.read(&format!("  {name} "));
+        line.split_whitespace().find(|word| word.contains("://")).unwrap().to_owned()
+    };
+    let (site, tls, echo, metrics) = (url("Site"), url("Over TLS"), url("Echo"), url("Metrics"));
+    up.read("Ctrl-C stops it.");
+    Demo { up, site, tls, echo, metrics }
+}
+
+#[test]
+fn without_a_config_a_demonstration_answers_on_its_urls() {
+    let _alone = alone();
+    let place = Place::new();
+    let Demo { mut up, site, tls, echo, metrics } = demo(&place);
+    let page = get(&site);
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<title>Selvedge is running</title>"));
+    let config = get(&format!("{site}selvedge.kdl.txt"));
+    assert!(config.body.contains(site.trim_start_matches("http://").trim_end_matches('/')));
+    let seen: serde_json::Value = serde_json::from_str(&get(&format!("{echo}?a=b")).body).unwrap();
+    assert_eq!(seen["path"], "/api/echo");
+    assert_eq!(seen["query"], "a=b");
+    assert_eq!(seen["headers"]["x-forwarded-for"], "127.0.0.1");
+    assert!(seen["headers"]["traceparent"].is_string());
+    assert_eq!(get(&format!("{site}old")).status, 307);
+    assert_eq!(get(&format!("{site}nowhere")).status, 404);
+    assert!(get(&metrics).body.contains("selvedge_requests_total"));
+    // Plain text on the TLS port gets a plain answer.
+    assert_eq!(get(&tls.replace("https", "http")).status, 400);
+    up.read("\"path\":\"/api/echo\"");
+
+    let edge = children(up.id());
+    assert_eq!(edge.len(), 1);
+    up.signal(Signal::INT);
+    assert_eq!(up.end(), 0);
+    assert!(!is_alive(edge[0]));
+    assert!(try_get(&site).is_err());
+    let left: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_edge_goes_with_its_supervisor() {
+    let _alone = alone();
+    let place = Place::new();
+    let Demo { mut up, .. } = demo(&place);
+    let edge = children(up.id())[0];
+    up.signal(Signal::KILL);
+    eventually("the edge ends", || (!is_alive(edge)).then_some(()));
+    drop(up);
+}
+
+const CONFIG: &str = "workers 1\nadmin #false\ntelemetry { access-log #false }\n\
+    listener \"web\" { address \"127.0.0.1:0\" }\nroute \"all\" { respond 200 \"one\" }\n";
+
+#[test]
+fn the_usual_config_is_found_and_an_edge_that_dies_is_started_again() {
+    let place = Place::new();
+    let mut up = place.write("selvedge.kdl", CONFIG).start("up");
+    let url = field(&up.hear("msg=listening"), "url");
+    up.hear("msg=serving");
+    assert_eq!(get(&url).body, "one");
+    send(children(up.id())[0], Signal::KILL);
+    up.hear("the edge ended (signal: 9 (SIGKILL)); starting it again in 250ms");
+    let url = field(&up.hear("msg=listening"), "url");
+    up.hear("msg=serving");
+    assert_eq!(get(&url).body, "one");
+
+    place.write("selvedge.kdl", &CONFIG.replace("one", "two"));
+    up.signal(Signal::HUP);
+    up.hear("config reloaded");
+    assert_eq!(get(&url).body, "two");
+
+    place.write("selvedge.kdl", "route");
+    send(children(up.id())[0], Signal::KILL);
+    assert_eq!(up.end(), 2);
+}
+
+#[test]
+fn a_config_that_is_wrong_from_the_start_is_told_once() {
+    let place = Place::new();
+    let said = place.write("a.kdl", "route").run("up --config a.kdl");
+    assert!(said.starts_with("exit 2\n--- stderr\n"), "{said}");
+    let report = place.run("check a.kdl");
+    assert_eq!(said.replace("stderr", "stdout"), report);
+}

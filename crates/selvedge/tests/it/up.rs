@@ -47,7 +47,9 @@ fn without_a_config_a_demonstration_answers_on_its_urls() {
     assert_eq!(seen["query"], "a=b");
     assert_eq!(seen["headers"]["x-forwarded-for"], "127.0.0.1");
     assert!(seen["headers"]["traceparent"].is_string());
-    assert_eq!(get(&format!("{site}old")).status, 307);
+    let moved = get(&format!("{site}old"));
+    assert_eq!(moved.status, 307);
+    assert!(moved.head.contains(&format!("location: {site}\r\n")), "{}", moved.head);
     assert_eq!(get(&format!("{site}nowhere")).status, 404);
     assert!(get(&metrics).body.contains("selvedge_requests_total"));
     // Plain text on the TLS port gets a plain answer.
@@ -68,7 +70,7 @@ fn without_a_config_a_demonstration_answers_on_its_urls() {
 fn the_edge_goes_with_its_supervisor() {
     let _alone = alone();
     let place = Place::new();
-    let Demo { mut up, .. } = demo(&place);
+    let Demo { up, .. } = demo(&place);
     let edge = children(up.id())[0];
     up.signal(Signal::KILL);
     eventually("the edge ends", || (!is_alive(edge)).then_some(()));

@@ -26,11 +26,6 @@ impl Http2In {
     pub(crate) fn empty() -> Self {
         Self { stream: None, chunk: Bytes::new(), trailers: None, data_over: true }
     }
-
-    /// Whether the peer said that nothing more comes.
-    pub(crate) fn is_end(&self) -> bool {
-        self.chunk.is_empty() && self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
-    }
 }
 
 impl BodySource for Http2In {

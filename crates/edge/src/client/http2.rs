@@ -45,13 +45,12 @@ impl Http2Client {
         }
     }
 
-    /// After the exchange: a response that was not finished is reset, a request that was not read
-    /// is declined (RFC 9113 §8.1).
+    /// After the exchange: a response that was not finished is reset. A request that was not read is
+    /// declined (RFC 9113 §8.1) by letting go of its stream, which says so behind the response; an
+    /// explicit reset would overtake it.
     pub(crate) fn finish(mut self) {
         if !self.sink.out.is_over() {
             self.sink.abort();
-        } else if !self.source.0.is_end() {
-            self.sink.out.reset(h2::Reason::NO_ERROR);
         }
     }
 }
@@ -110,8 +109,17 @@ impl BodySource for Http2Source {
 
 impl ClientGone for Http2Source {
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.1.borrow_mut().0.poll_reset(context).map(|_| ())
+        match self.1.borrow_mut().0.poll_reset(context) {
+            // Asked after the head was sent: from then on the sink notices.
+            Poll::Ready(Err(error)) if is_usage(&error) => Poll::Pending,
+            polled => polled.map(|_| ()),
+        }
     }
+}
+
+/// Whether an error is about how h2 was called, and not about the connection.
+fn is_usage(error: &h2::Error) -> bool {
+    !error.is_reset() && !error.is_go_away() && !error.is_io()
 }
 
 impl ResponseSink for Http2Sink {

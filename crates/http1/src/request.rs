@@ -267,7 +267,7 @@ impl RequestHead {
 
     fn take_host(&mut self, host: Option<Span>) -> Result<(), Rejection> {
         let Some(host) = host else {
-            if self.version == Version::Http11 {
+            if self.version != Version::Http10 {
                 return Err(reject(400, "head-gate/missing-host", 0));
             }
             self.authority = Span::default();

@@ -8,6 +8,8 @@ mod drain;
 mod exchange;
 mod faults;
 mod harness;
+mod http2;
+mod peer;
 mod pool;
 mod reload;
 mod routing;

@@ -4,10 +4,12 @@
 
 mod bounds;
 mod client;
+mod descriptors;
 mod drain;
 mod exchange;
 mod faults;
 mod harness;
+mod heavy;
 mod http2;
 mod peer;
 mod pool;
@@ -16,5 +18,6 @@ mod routing;
 mod site;
 mod smuggling;
 mod targets;
+mod tls;
 mod upgrade;
 mod upstream;

@@ -88,20 +88,25 @@ pub(crate) async fn ask(
 }
 
 /// Sends a body as the windows allow.
-pub(crate) async fn upload(
-    stream: &mut SendStream<Bytes>,
-    mut body: &[u8],
-) -> Result<(), h2::Error> {
-    while !body.is_empty() {
-        stream.reserve_capacity(body.len().min(64 << 10));
-        let Some(capacity) = poll_fn(|context| stream.poll_capacity(context)).await else {
-            return Ok(());
-        };
-        let (now, later) = body.split_at(capacity?.min(body.len()));
-        stream.send_data(Bytes::copy_from_slice(now), false)?;
-        body = later;
-    }
+pub(crate) async fn upload(stream: &mut SendStream<Bytes>, body: &[u8]) -> Result<(), h2::Error> {
+    send(stream, Bytes::copy_from_slice(body)).await?;
     stream.send_data(Bytes::new(), true)
+}
+
+/// Sends a piece of a body as the windows allow.
+pub(crate) async fn send(
+    stream: &mut SendStream<Bytes>,
+    mut piece: Bytes,
+) -> Result<(), h2::Error> {
+    while !piece.is_empty() {
+        stream.reserve_capacity(piece.len().min(64 << 10));
+        let Some(capacity) = poll_fn(|context| stream.poll_capacity(context)).await else {
+            return Err(h2::Reason::CANCEL.into());
+        };
+        let now = piece.split_to(capacity?.min(piece.len()));
+        stream.send_data(now, false)?;
+    }
+    Ok(())
 }
 
 /// Reads all of a response.
@@ -155,17 +160,9 @@ pub(crate) async fn echo(request: Request<RecvStream>, mut respond: SendResponse
         .unwrap();
     let mut stream = respond.send_response(response, false).unwrap();
     while let Some(Ok(data)) = body.data().await {
-        let mut rest = data;
-        while !rest.is_empty() {
-            stream.reserve_capacity(rest.len());
-            let Some(Ok(capacity)) = poll_fn(|context| stream.poll_capacity(context)).await else {
-                return;
-            };
-            let now = rest.split_to(capacity.min(rest.len()));
-            let _ = body.flow_control().release_capacity(now.len());
-            if stream.send_data(now, false).is_err() {
-                return;
-            }
+        let _ = body.flow_control().release_capacity(data.len());
+        if send(&mut stream, data).await.is_err() {
+            return;
         }
     }
     let mut trailers = body.trailers().await.ok().flatten().unwrap_or_default();

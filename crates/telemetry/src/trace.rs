@@ -183,6 +183,8 @@ pub(crate) fn parse_parent(header: &[u8]) -> Option<Parent> {
 }
 
 /// Joins the members of all `tracestate` headers, or `None` when any is invalid or there are too many.
+///
+/// Of members with the same key the first one stays: the one added last (level 2, 3.3.1.1).
 fn combine_states<'h>(headers: impl IntoIterator<Item = &'h [u8]>) -> Option<Box<str>> {
     let mut combined = String::new();
     let mut count = 0;
@@ -201,8 +203,11 @@ fn combine_states<'h>(headers: impl IntoIterator<Item = &'h [u8]>) -> Option<Box
 fn push_member(combined: &mut String, member: &[u8]) -> Option<()> {
     let member = std::str::from_utf8(member).ok()?;
     let (key, value) = member.split_once('=')?;
-    if !is_key(key) || !is_value(value) || has_key(combined, key) {
+    if !is_key(key) || !is_value(value) {
         return None;
+    }
+    if has_key(combined, key) {
+        return Some(());
     }
     if !combined.is_empty() {
         combined.push(',');
@@ -215,19 +220,13 @@ fn has_key(combined: &str, key: &str) -> bool {
     combined.split(',').filter_map(|member| member.split_once('=')).any(|(other, _)| other == key)
 }
 
+/// Level 2 gives `@` no meaning: any character but the first may be one.
 fn is_key(key: &str) -> bool {
-    match key.split_once('@') {
-        None => is_key_part(key, 256),
-        Some((tenant, system)) => is_key_part(tenant, 241) && is_key_part(system, 14),
-    }
-}
-
-fn is_key_part(part: &str, length_max: usize) -> bool {
-    let first = part.bytes().next();
-    let rest = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/');
-    part.len() <= length_max
-        && first.is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'))
-        && part.bytes().all(rest)
+    let allowed =
+        |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    (1..=256).contains(&key.len())
+        && key.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && key.bytes().all(allowed)
 }
 
 /// The end was trimmed, so that it is no space; an empty value is none.
@@ -342,10 +341,12 @@ mod tests {
         check_state(&["tenant@system=1", "0a/_-*=~"], Some("tenant@system=1,0a/_-*=~"));
         check_state(&[], None);
         check_state(&[""], None);
-        for invalid in ["foo =1", "FOO=1", "foo.bar=1", "foo@=1", "@foo=1", "a@@b=1", "a@b@c=1"] {
+        check_state(&["foo@=1,a@@b=1", "a@b@c=1"], Some("foo@=1,a@@b=1,a@b@c=1"));
+        check_state(&["ok=1,ok=2,b=1", "ok=3"], Some("ok=1,b=1"));
+        for invalid in ["foo =1", "FOO=1", "foo.bar=1", "@foo=1", "_foo=1", "ok="] {
             check_state(&["ok=1", invalid], None);
         }
-        for invalid in ["foo", "foo=", "foo=a=b", "foo=ü", "ok=2", "=1"] {
+        for invalid in ["foo", "foo=", "foo=a=b", "foo=ü", "=1"] {
             check_state(&["ok=1", invalid], None);
         }
     }
@@ -357,8 +358,9 @@ mod tests {
         check_state(&[&members(33)], None);
         check_state(&[&format!("{}=1", "z".repeat(256))], Some(&format!("{}=1", "z".repeat(256))));
         check_state(&[&format!("{}=1", "z".repeat(257))], None);
-        check_state(&[&format!("{}@v=1", "t".repeat(242))], None);
-        check_state(&[&format!("t@{}=1", "v".repeat(15))], None);
+        let vendor = format!("{}@v=1", "t".repeat(254));
+        check_state(&[&vendor], Some(&vendor));
+        check_state(&[&format!("t{vendor}")], None);
         let half = |key: &str, length: usize| format!("{key}={}", "x".repeat(length));
         let fits = [half("a", 253), half("b", 254)].join(",");
         assert_eq!(fits.len(), 512);

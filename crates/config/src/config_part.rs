@@ -28,6 +28,7 @@ pub(crate) struct ConfigPart {
     core: Option<Option<Core>>,
     workers: Option<Spanned<usize>>,
     drain_timeout: Option<Spanned<Duration>>,
+    has_unknown: bool,
 }
 
 impl ConfigPart {
@@ -43,6 +44,7 @@ impl ConfigPart {
             core: cursor.child("core", read_core),
             workers: cursor.child("workers", read_workers).flatten(),
             drain_timeout: cursor.child("drain-timeout", read_drain_timeout).flatten(),
+            has_unknown: cursor.has_unread(),
         }
     }
 
@@ -96,6 +98,10 @@ impl ConfigPart {
                 );
             }
         }
+        // A route or its action may be among the nodes that nobody knows.
+        if self.has_unknown || self.routes.iter().any(|route| route.has_unknown) {
+            return;
+        }
         for (name, span) in unused {
             let problem =
                 Problem::new(Code::UnusedUpstream, format!("no route uses upstream `{name}`"));
@@ -116,6 +122,7 @@ impl ConfigPart {
             core,
             workers,
             drain_timeout,
+            has_unknown: _,
         } = self;
         let limits = limits.settle(reading);
         let admin = AdminPart::settle(admin, reading);

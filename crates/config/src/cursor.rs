@@ -177,6 +177,11 @@ impl<'r> Cursor<'r> {
         self.children.iter().any(|(child, _)| child.name() == name)
     }
 
+    /// Whether there are children that nobody has asked for so far.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.children.iter().any(|(_, used)| !used.get())
+    }
+
     /// `name` as a switch with an optional block: `#false`, `#true`, or a block of settings.
     pub(crate) fn switch<T>(
         &mut self,

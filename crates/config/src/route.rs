@@ -29,6 +29,8 @@ pub(crate) struct RoutePart {
     response_headers: Option<(Span, Vec<HeaderOp>)>,
     limits: LimitsPart,
     compress: Option<Switch<CompressPart>>,
+    /// An action may be among the nodes that nobody knows: its name is misspelt.
+    pub(crate) has_unknown: bool,
 }
 
 #[derive(Default)]
@@ -61,6 +63,7 @@ impl RoutePart {
                 .child("response-headers", |c| (c.span(), read_header_ops(c, false))),
             limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
             compress: cursor.switch("compress", CompressPart::read),
+            has_unknown: cursor.has_unread(),
         }
     }
 
@@ -82,6 +85,7 @@ impl RoutePart {
             response_headers,
             limits,
             compress,
+            has_unknown,
         } = self;
         if let Some((span, _)) = &agents {
             refuse_agents(reading, *span);
@@ -90,7 +94,10 @@ impl RoutePart {
             rewrite.as_ref().map(|(span, _)| ("rewrite", *span)),
             request_headers.as_ref().map(|(span, _)| ("request-headers", *span)),
         ];
-        let action = only_action(reading, span, actions);
+        if actions.is_empty() && !has_unknown {
+            refuse_idle(reading, span);
+        }
+        let action = only_action(reading, actions);
         if action.as_ref().is_some_and(|action| !matches!(action, Action::Upstream(_))) {
             for (name, span) in upstream_only.into_iter().flatten() {
                 refuse_without_upstream(reading, name, span);
@@ -128,14 +135,15 @@ fn refuse_agents(reading: &Reading<'_>, span: Span) {
     reading.error(span, problem.help(help));
 }
 
-fn only_action(reading: &Reading<'_>, span: Span, actions: Vec<ActionPart>) -> Option<Action> {
+fn refuse_idle(reading: &Reading<'_>, span: Span) {
+    let problem = Problem::new(Code::Action, "this route does nothing with its requests");
+    let help = "add one of `upstream \"…\"`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
+    reading.error(span, problem.help(help));
+}
+
+fn only_action(reading: &Reading<'_>, actions: Vec<ActionPart>) -> Option<Action> {
     let mut actions = actions.into_iter();
-    let Some(first) = actions.next() else {
-        let problem = Problem::new(Code::Action, "this route does nothing with its requests");
-        let help = "add one of `upstream \"…\"`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
-        reading.error(span, problem.help(help));
-        return None;
-    };
+    let first = actions.next()?;
     for more in actions {
         let problem = Problem::new(Code::Action, "this route has a second action")
             .note("the first is here", first.span)

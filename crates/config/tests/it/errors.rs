@@ -85,13 +85,6 @@ route "api" {
               | ^^^^^^^^
             help: add `health { http "/healthz" }` or `health { tcp }`
 
-            warning[W0204]: no route uses upstream `backend`
-             --> selvedge.kdl:8:10
-              |
-            8 | upstream "backend" {
-              |          ^^^^^^^^^
-            help: add `upstream "backend"` to a route, or remove it
-
             error[E0103]: unknown property `wieght` of `target`
              --> selvedge.kdl:9:29
               |
@@ -127,7 +120,7 @@ route "api" {
                |                   ^^^^^^
             help: did you mean `MiB`?
 
-            11 errors, 2 warnings; `selvedge explain E0102` says more
+            11 errors, 1 warning; `selvedge explain E0102` says more
         "#]],
     );
 }
@@ -1329,6 +1322,32 @@ route "rewrite" {
 
             21 errors; `selvedge explain E0114` says more
         "##]],
+    );
+}
+
+#[test]
+fn a_misspelt_name_is_one_mistake() {
+    check(
+        r#"listner "http" { address "127.0.0.1:80" }
+upstream "a" { target "b:1"; health { tcp } }
+route "x" { upstrem "a" }"#,
+        expect![[r#"
+            error[E0102]: unknown node `listner`
+             --> selvedge.kdl:1:1
+              |
+            1 | listner "http" { address "127.0.0.1:80" }
+              | ^^^^^^^
+            help: did you mean `listener`?
+
+            error[E0102]: unknown node `upstrem` in `route`
+             --> selvedge.kdl:3:13
+              |
+            3 | route "x" { upstrem "a" }
+              |             ^^^^^^^
+            help: did you mean `upstream`?
+
+            2 errors; `selvedge explain E0102` says more
+        "#]],
     );
 }
 

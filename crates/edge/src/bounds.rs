@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -47,7 +47,8 @@ pub(crate) struct Bounds {
     pub(crate) addresses: Arc<Addresses>,
 }
 
-/// Client connections of each address. Locked at accept and close only.
+/// Client connections of each IPv4 address and each IPv6 /64: who has one IPv6 address has all of
+/// its /64 (RFC 6177). Locked at accept and close only.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses([Mutex<HashMap<IpAddr, usize>>; SHARDS]);
 
@@ -57,7 +58,7 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct AddressEntered {
     addresses: Arc<Addresses>,
-    address: IpAddr,
+    holder: IpAddr,
 }
 
 impl Addresses {
@@ -67,17 +68,18 @@ impl Addresses {
         address: IpAddr,
         bound: usize,
     ) -> Option<AddressEntered> {
-        let mut shard = self.shard(address);
-        let count = shard.entry(address).or_default();
-        if *count >= bound {
+        let holder = holder(address);
+        let mut shard = self.shard(holder);
+        let count = shard.get(&holder).copied().unwrap_or_default();
+        if count >= bound {
             return None;
         }
-        *count += 1;
-        Some(AddressEntered { addresses: self.clone(), address })
+        shard.insert(holder, count + 1);
+        Some(AddressEntered { addresses: self.clone(), holder })
     }
 
-    fn shard(&self, address: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
-        let last = match address {
+    fn shard(&self, holder: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let last = match holder {
             IpAddr::V4(v4) => v4.octets()[3],
             IpAddr::V6(v6) => v6.octets().into_iter().fold(0, |a, b| a ^ b),
         };
@@ -85,13 +87,21 @@ impl Addresses {
     }
 }
 
+/// What an address is counted as.
+fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 impl Drop for AddressEntered {
     fn drop(&mut self) {
-        let mut shard = self.addresses.shard(self.address);
-        if let Some(count) = shard.get_mut(&self.address) {
+        let mut shard = self.addresses.shard(self.holder);
+        if let Some(count) = shard.get_mut(&self.holder) {
             *count -= 1;
             if *count == 0 {
-                shard.remove(&self.address);
+                shard.remove(&self.holder);
             }
         }
     }
@@ -122,6 +132,25 @@ mod tests {
         assert!(addresses.try_enter(a, 1).is_none());
         assert!(addresses.try_enter(IpAddr::from([10, 0, 0, 17]), 1).is_some());
         drop(held);
+        assert!(addresses.0.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+    #[track_caller]
+    fn check_holder(address: &str, expected: &str) {
+        assert_eq!(holder(address.parse().unwrap()).to_string(), expected);
+    }
+
+    #[test]
+    fn an_ipv6_address_is_counted_as_its_network() {
+        check_holder("192.0.2.7", "192.0.2.7");
+        check_holder("::ffff:192.0.2.7", "192.0.2.7");
+        check_holder("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        check_holder("::1", "::");
+    }
+
+    #[test]
+    fn a_refused_address_leaves_no_trace() {
+        let addresses = Arc::new(Addresses::default());
+        assert!(addresses.try_enter(IpAddr::from([10, 0, 0, 1]), 0).is_none());
         assert!(addresses.0.iter().all(|shard| shard.lock().unwrap().is_empty()));
     }
 }

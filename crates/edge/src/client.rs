@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use selvedge_http1::{Fields, ResponseHead};
+use selvedge_http1::{Fields, Known, ResponseHead};
 
 use crate::{
     message::{BodySink, BodySource},
@@ -22,6 +22,9 @@ pub(crate) trait Client {
 
     /// The two directions, to be used at once.
     fn split(&mut self) -> (&mut Self::Source, &mut Self::Sink);
+
+    /// A response is about to begin: the client is not asked for its body any more.
+    fn begin_response(&mut self);
 
     /// After a 101 was sent: the bare connection and what was read ahead. `None` where a protocol
     /// has no such thing.
@@ -68,15 +71,13 @@ pub(crate) fn passed_on(
     head: &ResponseHead,
     delivery: Delivery,
 ) -> impl Iterator<Item = (&[u8], &[u8])> {
-    use selvedge_http1::Known;
+    let keeps_length =
+        delivery == Delivery::Bodiless && head.status() >= 200 && head.status() != 204;
     head.fields()
         .iter()
-        .filter(move |(name, _, known)| match known {
-            Known::ContentLength => {
-                delivery == Delivery::Bodiless && head.status() >= 200 && head.status() != 204
-            }
-            Known::Other => !head.is_nominated(name),
-            known => !known.is_hop_by_hop() && !head.is_nominated(name),
+        .filter(move |(_, _, known)| match known {
+            Known::ContentLength => keeps_length,
+            known => !known.is_hop_by_hop(),
         })
         .map(|(name, value, _)| (name, value))
 }

@@ -149,14 +149,6 @@ pub(crate) fn worth(candidate: &Candidate<'_>, min: u64) -> bool {
         && !cache_control.is_some_and(forbids_transform)
 }
 
-/// Whether chunks must not wait for more input: [`Encoder::flush`] after each [`Encoder::push`].
-pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
-    let essence = essence(content_type);
-    [&b"text/event-stream"[..], b"application/x-ndjson", b"application/json-seq"]
-        .iter()
-        .any(|stream| essence.eq_ignore_ascii_case(stream))
-}
-
 /// Text and what is built like it.
 fn compresses_well(content_type: &[u8]) -> bool {
     const TYPES: [&str; 15] = [
@@ -402,8 +394,6 @@ mod tests {
             check_worth(kind(does_not), false);
         }
         check_worth(Candidate { content_type: None, ..page() }, false);
-        assert!(is_event_stream(b"text/event-stream; charset=utf-8"));
-        assert!(!is_event_stream(b"text/html"));
     }
 
     #[test]

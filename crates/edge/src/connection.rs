@@ -26,3 +26,11 @@ pub(crate) struct Connection {
     /// Whether no request has come yet.
     pub(crate) is_fresh: Cell<bool>,
 }
+
+impl Connection {
+    /// Takes `peer` for the other end from now on.
+    pub(crate) fn come_from(&mut self, peer: SocketAddr) {
+        self.peer = peer;
+        self.peer_text = peer.ip().to_canonical().to_string().into();
+    }
+}

@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::{
     admin::{self, AdminSocket, ReloadRequest},
-    plan::Plan,
+    plan::{Place, Plan},
 };
 pub(crate) use gauges::publish;
 
@@ -45,8 +45,8 @@ pub(crate) struct Control {
 /// What the control thread works on until the next reload.
 pub(crate) struct InForce {
     pub(crate) plan: Arc<Plan>,
-    /// Addresses of listeners: as configured, and as bound.
-    pub(crate) bound: BTreeMap<SocketAddr, SocketAddr>,
+    /// Places of listeners, each with its address as bound.
+    pub(crate) bound: BTreeMap<Place, SocketAddr>,
     /// `None`: no admin listener.
     pub(crate) admin: Option<Arc<AdminSocket>>,
 }

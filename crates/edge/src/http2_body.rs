@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use selvedge_http1::{Fields, Known};
+use selvedge_http1::{Fields, Known, may_trail};
 
 use crate::message::{BodyFault, BodySource, Filled};
 
@@ -25,6 +25,13 @@ impl Http2In {
     /// A stream that carries nothing.
     pub(crate) fn empty() -> Self {
         Self { stream: None, chunk: Bytes::new(), trailers: None, data_over: true }
+    }
+}
+
+impl Http2In {
+    /// Whether the peer said that nothing more comes.
+    pub(crate) fn is_end(&self) -> bool {
+        self.chunk.is_empty() && self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 }
 
@@ -63,12 +70,15 @@ impl BodySource for Http2In {
     }
 }
 
+/// Trailer fields taken from one message.
+const TRAILER_FIELDS_MAX: usize = 64;
+
 /// Trailer fields that may be passed on.
 fn trailer_fields(map: &HeaderMap) -> Fields {
     let mut fields = Fields::default();
     for (name, value) in map {
         let known = Known::of(name.as_str().as_bytes());
-        if !known.is_hop_by_hop() && !matches!(known, Known::ContentLength | Known::Host) {
+        if fields.len() < TRAILER_FIELDS_MAX && may_trail(known) {
             fields.push(name.as_str().as_bytes(), value.as_bytes());
         }
     }
@@ -81,6 +91,8 @@ pub(crate) struct Http2Out {
     stream: Option<SendStream<Bytes>>,
     queue: BytesMut,
     end: End,
+    /// Bytes handed to the stream.
+    written: u64,
 }
 
 #[derive(Default)]
@@ -116,6 +128,10 @@ impl Http2Out {
         self.queue.len() + usize::from(matches!(self.end, End::Plain | End::Trailers(_)))
     }
 
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Whether the end has been handed to the stream.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.end, End::Sent)
@@ -131,6 +147,7 @@ impl Http2Out {
                 None => return Poll::Ready(Err(BodyFault::Closed)),
             };
             let part = self.queue.split_to(granted.min(self.queue.len())).freeze();
+            self.written += part.len() as u64;
             let last = self.queue.is_empty() && matches!(self.end, End::Plain);
             stream.send_data(part, last).map_err(BodyFault::Http2)?;
             if last {

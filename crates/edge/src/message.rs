@@ -42,6 +42,9 @@ pub(crate) trait BodySink {
     /// Bytes taken and not yet on their way.
     fn pending(&self) -> usize;
 
+    /// Bytes that have gone on their way since the sink was made, the framing included.
+    fn written(&self) -> u64;
+
     /// Ready when everything taken is on its way.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>>;
 }

@@ -25,8 +25,30 @@ pub(crate) struct Plan {
 
 /// One listener, its certificates read.
 pub(crate) struct ListenerPlan {
+    pub(crate) place: Place,
     pub(crate) listener: Arc<Listener>,
     pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+/// What makes a listener the same one after a reload: where it listens, whatever it is called. Where
+/// the system chooses the port there may be several, and the name tells them apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    address: SocketAddr,
+    name: Option<Id>,
+}
+
+impl Place {
+    /// The place of `listener`.
+    pub(crate) fn of(listener: &Listener) -> Self {
+        let name = (listener.address.port() == 0).then(|| listener.id.clone());
+        Self { address: listener.address, name }
+    }
+
+    /// As configured.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 /// One route, its references resolved.
@@ -110,9 +132,9 @@ impl Plan {
         Ok(Self { router: Router::new(&config), listeners, labels, upstreams, routes, config })
     }
 
-    /// The listener on `address`, and its position.
-    pub(crate) fn listener(&self, address: SocketAddr) -> Option<(usize, &ListenerPlan)> {
-        self.listeners.iter().enumerate().find(|(_, planned)| planned.listener.address == address)
+    /// The listener at `place`, and its position.
+    pub(crate) fn listener(&self, place: &Place) -> Option<(usize, &ListenerPlan)> {
+        self.listeners.iter().enumerate().find(|(_, planned)| planned.place == *place)
     }
 
     /// The upstream called `id`.
@@ -122,20 +144,23 @@ impl Plan {
 }
 
 fn listeners(config: &Config, previous: Option<&Plan>) -> Result<Vec<ListenerPlan>, PlanError> {
-    let tls = |listener: &Arc<Listener>| {
-        let Some(settings) = &listener.tls else { return Ok(None) };
+    config.listeners.iter().map(|listener| ListenerPlan::new(listener, previous)).collect()
+}
+
+impl ListenerPlan {
+    fn new(listener: &Arc<Listener>, previous: Option<&Plan>) -> Result<Self, PlanError> {
+        let place = Place::of(listener);
         let before = previous
-            .and_then(|plan| plan.listener(listener.address))
+            .and_then(|plan| plan.listener(&place))
             .and_then(|(_, planned)| planned.tls.as_deref());
-        ServerTls::load_after(before, settings, listener.http1, listener.http2)
-            .map(|tls| Some(Arc::new(tls)))
-            .map_err(|source| PlanError::ListenerTls { listener: listener.id.clone(), source })
-    };
-    config
-        .listeners
-        .iter()
-        .map(|listener| Ok(ListenerPlan { listener: listener.clone(), tls: tls(listener)? }))
-        .collect()
+        let load = |settings| {
+            ServerTls::load_after(before, settings, listener.http1, listener.http2)
+                .map(Arc::new)
+                .map_err(|source| PlanError::ListenerTls { listener: listener.id.clone(), source })
+        };
+        let tls = listener.tls.as_ref().map(load).transpose()?;
+        Ok(Self { place, listener: listener.clone(), tls })
+    }
 }
 
 fn labels<'a>(config: &'a Config, upstreams: &'a [SharedUpstream]) -> Labels<'a> {

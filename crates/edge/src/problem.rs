@@ -35,6 +35,7 @@ macro_rules! refusals {
             )+
 
             /// Every refusal, by status.
+            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
         }
     };
@@ -74,16 +75,12 @@ refusals! {
         "Only Expect: 100-continue is supported.";
     MISDIRECTED = 421 "request/misdirected" "Misdirected request"
         "This connection is not for the requested host. Send the request on a new connection.";
-    UPGRADE_REQUIRED = 426 "request/upgrade" "Upgrade required"
-        "Switch to the protocol that Upgrade names.";
     HEAD_LIMIT = 431 "limit/head" "Request head too large"
         "The head of the request has more bytes or fields than are accepted.";
     INTERNAL = 500 "edge/internal" "Internal error"
         "The request failed through a fault of the server.";
     NOT_IMPLEMENTED = 501 "request/unsupported" "Not implemented"
         "The server does not support what the request needs.";
-    HTTP1_OFF = 505 "request/version" "HTTP version not supported"
-        "This port speaks HTTP/2 only.";
     CONNECT = 502 "upstream/connect" "Upstream unreachable"
         "The server behind this one did not accept the connection.";
     UPSTREAM_TLS = 502 "upstream/tls" "Upstream not trusted"
@@ -106,23 +103,17 @@ refusals! {
         "The server behind this one failed too often and is given a rest. Try again shortly.";
     FILES = 503 "limit/files" "Too many open files"
         "The server cannot open more files at present. Try again shortly.";
-    DRAINING = 503 "edge/draining" "Shutting down"
-        "This server is shutting down. Try again; another will answer.";
     CONNECT_TIMEOUT = 504 "timeout/connect" "Upstream connection timed out"
         "The server behind this one did not accept the connection in time.";
     FIRST_BYTE_TIMEOUT = 504 "timeout/first-byte" "Upstream timed out"
         "The server behind this one did not begin to answer in time.";
     EXCHANGE_TIMEOUT = 504 "timeout/whole" "Exchange timed out"
         "The request as a whole took longer than is allowed here.";
+    HTTP1_OFF = 505 "request/version" "HTTP version not supported"
+        "This port speaks HTTP/2 only.";
 }
 
 impl Problem {
-    /// The same refusal with a text about this occurrence. It is public: no addresses, no paths
-    /// of this machine.
-    pub(crate) fn with_detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { detail: detail.into(), ..self }
-    }
-
     /// Seconds for `Retry-After`; on each 503.
     pub(crate) fn retry_after(&self) -> Option<u32> {
         (self.status == 503).then_some(1)
@@ -321,7 +312,7 @@ mod tests {
     #[test]
     fn json_is_escaped() {
         check(
-            &Problem::BODY_LIMIT.with_detail(HOSTILE),
+            &Problem { detail: HOSTILE.into(), ..Problem::BODY_LIMIT },
             "*/*",
             "4bf9\"2f",
             expect![[r#"
@@ -350,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_page_is_escaped_and_self_contained() {
-        let problem = Problem::BODY_LIMIT.with_detail(HOSTILE);
+        let problem = Problem { detail: HOSTILE.into(), ..Problem::BODY_LIMIT };
         let (content_type, body) = render(&problem, Some(b"text/html"), HOSTILE);
         let page = String::from_utf8(body).unwrap();
         assert_eq!(content_type, "text/html; charset=utf-8");

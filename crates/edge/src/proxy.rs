@@ -4,15 +4,17 @@ mod encoding;
 mod facts;
 mod forward;
 mod local;
+mod origin;
 mod record;
 mod refusal;
 
 use std::{borrow::Cow, rc::Rc};
 
 use selvedge_config::{Action, Listener};
-use selvedge_http1::{Known, RequestHead, ResponseHead};
+use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::{Headers, RequestView, normalise_path, redirect_target};
 
+use self::origin::Origin;
 pub(crate) use self::{
     facts::Facts,
     refusal::{Failure, Refusal},
@@ -20,7 +22,6 @@ pub(crate) use self::{
 use crate::{
     bounds::Entered,
     client::{Client, ResponseSink},
-    client_address,
     connection::Connection,
     core::{Core, Snapshot},
     deadline::Deadline,
@@ -66,10 +67,13 @@ impl Exchange<'_> {
             .try_enter(limits.in_flight)
             .ok_or_else(|| Refusal::new(Problem::IN_FLIGHT))?;
         if self.request.raw_path() == "*" {
-            return self.reply_status(client, 204).await;
+            return self.reply_options(client).await;
         }
         let path = normalised(self.request)?;
-        self.identify_client();
+        let origin = Origin::of(self.request, self.connection);
+        if let Some(ip) = origin.ip() {
+            self.facts.client.set_ip(ip);
+        }
         let Some(index) = self.route(&snapshot, &path) else {
             return Err(Refusal::new(Problem::NO_ROUTE).into());
         };
@@ -80,12 +84,12 @@ impl Exchange<'_> {
         match (&planned.route.action, planned.upstream) {
             (Action::Upstream(_), Some(upstream)) => {
                 let upstream = &snapshot.upstreams[upstream];
-                self.forward(client, &planned.route, upstream, &path).await
+                self.forward(client, &planned.route, upstream, &path, &origin).await
             }
             (Action::Upstream(_), None) => Err(Refusal::new(Problem::INTERNAL).into()),
             (Action::Static(_), _) => self.serve_site(client, &planned.route, index, &path).await,
             (Action::Redirect(redirect), _) => {
-                let scheme = scheme(self.connection);
+                let scheme = origin.scheme(self.connection);
                 let location = redirect_target(
                     redirect,
                     scheme,
@@ -97,25 +101,6 @@ impl Exchange<'_> {
             }
             (Action::Respond(respond), _) => self.respond(client, &planned.route, respond).await,
         }
-    }
-
-    /// Finds out who the client is: the peer, or whom trusted proxies name.
-    fn identify_client(&mut self) {
-        let trusted = &self.connection.listener.trusted_proxies;
-        if trusted.is_empty() {
-            return;
-        }
-        let fields = self.request.fields();
-        let collect = |known| fields.all(known).collect::<Vec<_>>();
-        let (forwarded, for_) = (collect(Known::Forwarded), collect(Known::XForwardedFor));
-        let incoming = client_address::Incoming {
-            forwarded: &forwarded,
-            x_forwarded_for: &for_,
-            x_forwarded_proto: &[],
-            x_forwarded_host: &[],
-        };
-        let client = client_address::client(self.connection.peer.ip(), trusted, &incoming);
-        self.facts.client.set_ip(client.ip);
     }
 
     fn route(&mut self, snapshot: &Snapshot, path: &str) -> Option<usize> {

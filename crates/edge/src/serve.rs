@@ -12,25 +12,22 @@ use tokio::net::TcpStream;
 use crate::{
     connection::Connection,
     core::Core,
+    plan::Place,
     tls::{self, AcceptError, Alpn, TlsFacts},
     transport::Transport,
 };
 
 /// Serves one accepted connection to its end.
-pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, at: SocketAddr) {
+pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, at: Rc<Place>) {
     let accepted = Instant::now();
     let snapshot = core.snapshot();
-    let Some((index, planned)) = snapshot.plan.listener(at) else { return };
+    let Some((index, planned)) = snapshot.plan.listener(&at) else { return };
     let label = snapshot.plan.labels.listener(index).clone();
     let limits = &snapshot.plan.config.limits;
     let Some(_connection) = core.bounds.connections.try_enter(limits.connections) else {
         return core.telemetry.connection_refused(&label, "connections");
     };
-    let address = core.bounds.addresses.try_enter(peer.ip(), limits.connections_per_address);
-    let Some(_address) = address else {
-        return core.telemetry.connection_refused(&label, "connections_per_address");
-    };
-    let _open = core.telemetry.connection(&label);
+    let per_address = limits.connections_per_address;
     // An old kernel or a broken socket: the connection works all the same, only slower.
     let _ = stream.set_nodelay(true);
     let mut connection = Connection {
@@ -48,11 +45,7 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
     drop(snapshot);
     if prelude::is_expected(&connection) {
         match prelude::read_proxy_header(&core, &stream, &connection).await {
-            Ok(Some(source)) => {
-                connection.peer = source;
-                connection.peer_text = source.ip().to_canonical().to_string().into();
-            }
-            Ok(None) => {}
+            Ok(source) => connection.come_from(source.unwrap_or(peer)),
             Err(fault) => {
                 core.telemetry.connection_refused(&connection.label, "proxy_protocol");
                 return core.warn(
@@ -62,6 +55,11 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
             }
         }
     }
+    // Whom a PROXY header names is counted, and not the load balancer that everybody comes through.
+    let Some(_address) = core.bounds.addresses.try_enter(connection.peer.ip(), per_address) else {
+        return core.telemetry.connection_refused(&connection.label, "connections_per_address");
+    };
+    let _open = core.telemetry.connection(&connection.label);
     match connection.server_tls.clone() {
         Some(tls) => serve_tls(core, stream, connection, tls).await,
         None => serve_plain(core, Transport::tcp(stream), connection, None).await,
@@ -80,7 +78,7 @@ async fn serve_tls(
         Ok(stream) => stream,
         Err(error) => {
             core.telemetry.handshake(&connection.label, Handshake::Failed);
-            if let AcceptError::PlainHttp { stream, .. } = error {
+            if let AcceptError::PlainHttp { stream } = error {
                 prelude::answer_plain_http(stream).await;
             }
             return;

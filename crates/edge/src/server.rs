@@ -21,7 +21,7 @@ use crate::{
     admin::{AdminSocket, ReloadRequest},
     bounds::Bounds,
     control::{Control, InForce, Stage},
-    plan::{Parts, Plan, PlanError},
+    plan::{Parts, Place, Plan, PlanError},
     site::{Site, SiteError},
 };
 
@@ -31,8 +31,8 @@ pub struct Edge {
     bounds: Arc<Bounds>,
     plan: Arc<Plan>,
     workers: Vec<Handle>,
-    /// Bound addresses: as configured, and as the system chose them (port 0).
-    bound: BTreeMap<SocketAddr, SocketAddr>,
+    /// Places that are listened on, each with its address as the system chose it (port 0).
+    bound: BTreeMap<Place, SocketAddr>,
     control: Control,
 }
 
@@ -156,9 +156,9 @@ impl Edge {
 
     /// Gives each worker its socket of each address.
     fn hand_out(&self, sockets: Vec<Bound>) -> Result<(), StartError> {
-        for Bound { address, sockets } in sockets {
+        for Bound { place, sockets } in sockets {
             for (worker, socket) in self.workers.iter().zip(sockets) {
-                worker.send(Command::Listen { address, socket })?;
+                worker.send(Command::Listen { place: place.clone(), socket })?;
             }
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Edge {
     pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
         let listeners = self.plan.config.listeners.iter();
         listeners
-            .filter_map(|listener| Some((listener.id.clone(), *self.bound.get(&listener.address)?)))
+            .filter_map(|listener| Some((listener.id.clone(), *self.bound.get(&Place::of(listener))?)))
             .collect()
     }
 
@@ -196,8 +196,8 @@ impl Edge {
     pub fn reload(&mut self, config: Arc<Config>) -> Result<(), StartError> {
         check_sites(&config)?;
         let mut bound = self.bound.clone();
-        bound.retain(|address, _| {
-            config.listeners.iter().any(|listener| listener.address == *address)
+        bound.retain(|place, _| {
+            config.listeners.iter().any(|listener| Place::of(listener) == *place)
         });
         let sockets = bind_missing_for(&config, &mut bound, self.workers.len())?;
         let admin = bind_admin(&config, self.control.admin())?;
@@ -249,9 +249,9 @@ impl Handle {
     }
 }
 
-/// One address with a socket for each worker.
+/// One place with a socket for each worker.
 struct Bound {
-    address: SocketAddr,
+    place: Place,
     sockets: Vec<std::net::TcpListener>,
 }
 
@@ -278,20 +278,21 @@ fn bind_admin(
 
 fn bind_missing(
     config: &Config,
-    bound: &mut BTreeMap<SocketAddr, SocketAddr>,
+    bound: &mut BTreeMap<Place, SocketAddr>,
 ) -> Result<Vec<Bound>, StartError> {
     bind_missing_for(config, bound, config.workers)
 }
 
-/// Binds the addresses that `bound` does not have yet, and adds them to it.
+/// Binds the places that `bound` does not have yet, and adds them to it.
 fn bind_missing_for(
     config: &Config,
-    bound: &mut BTreeMap<SocketAddr, SocketAddr>,
+    bound: &mut BTreeMap<Place, SocketAddr>,
     workers: usize,
 ) -> Result<Vec<Bound>, StartError> {
     let mut new = Vec::new();
     for listener in &config.listeners {
-        if bound.contains_key(&listener.address) {
+        let place = Place::of(listener);
+        if bound.contains_key(&place) {
             continue;
         }
         let fail = |source| StartError::Bind {
@@ -306,8 +307,8 @@ fn bind_missing_for(
             actual = socket.local_addr().map_err(fail)?;
             sockets.push(socket);
         }
-        bound.insert(listener.address, actual);
-        new.push(Bound { address: listener.address, sockets });
+        bound.insert(place.clone(), actual);
+        new.push(Bound { place, sockets });
     }
     Ok(new)
 }

@@ -6,8 +6,10 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -78,6 +80,19 @@ impl Transport {
             Kind::ServerTls(stream) => Pin::new(stream).poll_flush(context),
             Kind::ClientTls(stream) => Pin::new(stream).poll_flush(context),
         }
+    }
+
+    /// Makes the connection end with a reset instead of in order.
+    pub(crate) fn reset_on_close(&self) {
+        let socket = match &*self.0.borrow() {
+            Kind::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
+            Kind::ServerTls(stream) => {
+                SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO))
+            }
+            Kind::Unix(_) | Kind::ClientTls(_) => Ok(()),
+        };
+        // A socket that takes no options has ended already.
+        drop(socket);
     }
 
     /// Says that nothing more will be written.
@@ -355,11 +370,12 @@ pub(crate) struct Output {
     pool: Rc<BufferPool>,
     buffer: Vec<u8>,
     written: usize,
+    total: u64,
 }
 
 impl Output {
     pub(crate) fn new(pool: Rc<BufferPool>) -> Self {
-        Self { pool, buffer: Vec::new(), written: 0 }
+        Self { pool, buffer: Vec::new(), written: 0, total: 0 }
     }
 
     /// Where to append.
@@ -373,6 +389,11 @@ impl Output {
     /// Bytes not written yet.
     pub(crate) fn pending(&self) -> usize {
         self.buffer.len() - self.written
+    }
+
+    /// Bytes written in all.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Forgets what was not written.
@@ -396,6 +417,7 @@ impl Output {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.total += count as u64;
         }
         ready!(transport.poll_flush(context))?;
         self.clear();

@@ -1,6 +1,6 @@
 use crate::{
     Fields, Known, Rejection,
-    fields::{Block, is_field_value, parse_block},
+    fields::{Block, is_field_value, is_token, parse_block},
 };
 
 /// How a message's body is delimited (RFC 9112 §6).
@@ -85,12 +85,45 @@ pub struct BodyDecoder {
     trailers: Option<Box<Fields>>,
 }
 
+/// Where in the extensions of a chunk we are (RFC 9112 §7.1.1), without the white space that the
+/// grammar calls bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    NameStart,
+    Name,
+    ValueStart,
+    Value,
+    Quoted,
+    QuotedPair,
+    QuotedEnd,
+}
+
+impl Extension {
+    fn next(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::NameStart | Self::Name, _) if is_token(&[byte]) => Some(Self::Name),
+            (Self::ValueStart | Self::Value, _) if is_token(&[byte]) => Some(Self::Value),
+            (Self::Name, b'=') => Some(Self::ValueStart),
+            (Self::ValueStart, b'"') => Some(Self::Quoted),
+            (Self::Quoted, b'"') => Some(Self::QuotedEnd),
+            (Self::Quoted, b'\\') => Some(Self::QuotedPair),
+            (Self::Quoted | Self::QuotedPair, _) if is_field_value(&[byte]) => Some(Self::Quoted),
+            (Self::Name | Self::Value | Self::QuotedEnd, b';') => Some(Self::NameStart),
+            _ => None,
+        }
+    }
+
+    fn may_end(self) -> bool {
+        matches!(self, Self::Name | Self::Value | Self::QuotedEnd)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum State {
     Length(u64),
     UntilClose,
     Size { value: u64, digits: u8 },
-    Extension { value: u64, length: usize },
+    Extension { value: u64, length: usize, part: Extension },
     SizeLineFeed { value: u64 },
     Chunk { left: u64 },
     ChunkEnd,
@@ -191,13 +224,16 @@ impl BodyDecoder {
                 State::Size { value: value << 4 | digit, digits: digits + 1 }
             }
             (State::Size { value, digits: 1.. }, b'\r') => State::SizeLineFeed { value },
-            (State::Size { value, digits: 1.. }, b';') => State::Extension { value, length: 1 },
+            (State::Size { value, digits: 1.. }, b';') => {
+                State::Extension { value, length: 1, part: Extension::NameStart }
+            }
             (State::Size { .. }, _) => return Err(BodyError::ChunkSize),
-            (State::Extension { value, .. }, b'\r') => State::SizeLineFeed { value },
-            (State::Extension { value, length }, _)
-                if length < EXTENSION_BYTES_MAX && is_field_value(&[byte]) =>
-            {
-                State::Extension { value, length: length + 1 }
+            (State::Extension { value, part, .. }, b'\r') if part.may_end() => {
+                State::SizeLineFeed { value }
+            }
+            (State::Extension { value, length, part }, _) if length < EXTENSION_BYTES_MAX => {
+                let part = part.next(byte).ok_or(BodyError::ChunkExtension)?;
+                State::Extension { value, length: length + 1, part }
             }
             (State::Extension { .. }, _) => return Err(BodyError::ChunkExtension),
             (State::SizeLineFeed { value: 0 }, b'\n') => State::Trailer,
@@ -234,7 +270,7 @@ impl BodyDecoder {
 
 /// Whether a trailer field may be passed on: none that changes framing, routing, authentication or
 /// how the content is read (RFC 9110 §6.5.1).
-fn may_trail(known: Known) -> bool {
+pub fn may_trail(known: Known) -> bool {
     matches!(known, Known::Other | Known::Etag | Known::Date | Known::Server | Known::Via)
 }
 
@@ -292,6 +328,9 @@ mod tests {
         check("5\rhello", Err(BodyError::LineEnd));
         check("5\r\nhello\n0\r\n\r\n", Err(BodyError::LineEnd));
         check("5\r\nhelloX\r\n", Err(BodyError::LineEnd));
+        check("5;\r\nhello\r\n", Err(BodyError::ChunkExtension));
+        check("5;/a\tb\r\nhello\r\n", Err(BodyError::ChunkExtension));
+        check("5;a=\"x\\\"y\";b\r\nhello\r\n0\r\n\r\n", Ok("hello"));
         check("5;a\nb\r\nhello\r\n", Err(BodyError::ChunkExtension));
         check("1000000000000000\r\n", Err(BodyError::ChunkSize));
         check("5\r\nhel", Err(BodyError::Truncated));

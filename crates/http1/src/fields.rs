@@ -235,6 +235,21 @@ impl Fields {
         self.list.retain(|field| field.known != known);
     }
 
+    /// Adds one more field whose value stands in these bytes already.
+    pub(crate) fn push_span(&mut self, name: &[u8], value: Span) {
+        let name_span = self.append_bytes(name);
+        self.list.push(Field { name: name_span, value, known: Known::of(name) });
+    }
+
+    /// Removes every field whose name is one of those at `names` in these bytes, in any case.
+    pub(crate) fn remove_named_at(&mut self, names: &[Span]) {
+        let bytes = &self.bytes;
+        self.list.retain(|field| {
+            let name = field.name.of(bytes);
+            !names.iter().any(|other| other.of(bytes).eq_ignore_ascii_case(name))
+        });
+    }
+
     /// Removes the fields that `keep` refuses.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8], Known) -> bool) {
         let bytes = &self.bytes;

@@ -22,8 +22,8 @@ mod request;
 mod response;
 
 pub use authority::{Authority, AuthorityError, parse_authority};
-pub use body::{BodyDecoder, BodyError, Framing, Piece, TRAILER_BYTES_MAX};
+pub use body::{BodyDecoder, BodyError, Framing, Piece, TRAILER_BYTES_MAX, may_trail};
 pub use encode::{push_chunk_size, push_crlf, push_field, push_last_chunk, push_number};
 pub use fields::{Field, Fields, Known, Span, is_field_value, is_token};
-pub use request::{HeadLimits, Parsed, Rejection, RequestHead, Version};
+pub use request::{HeadLimits, Parsed, Rejection, RequestHead, Version, head_may_be_whole};
 pub use response::{ResponseError, ResponseHead};

@@ -104,8 +104,8 @@ impl RequestHead {
             [] | [b'\r'] => return Ok(Parsed::Partial),
             _ => 0,
         };
+        self.reset();
         let Some(line) = parse_request_line(bytes, start)? else { return Ok(Parsed::Partial) };
-        self.fields.clear();
         let block = parse_block(bytes, line.end, limits.fields, self.fields.list_mut())?;
         let Block::End(end) = block else { return Ok(Parsed::Partial) };
         self.fields.adopt(&bytes[..end]);
@@ -125,10 +125,13 @@ impl RequestHead {
         authority: Option<&str>,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), Rejection> {
-        self.fields.clear();
+        self.reset();
         let method = self.fields.append_bytes(method.as_bytes());
         let target = self.fields.append_bytes(path.as_bytes());
         for (name, value) in fields {
+            if value.trim_ascii().len() != value.len() {
+                return Err(reject(400, "head-gate/value-space", 0));
+            }
             self.fields.push(name, value);
         }
         let hosts = self.fields.all(Known::Host).count();
@@ -154,16 +157,17 @@ impl RequestHead {
         self.take_target(target)
     }
 
+    /// Forgets everything and keeps the memory.
+    fn reset(&mut self) {
+        let Self { fields, nominated, .. } = std::mem::take(self);
+        (self.fields, self.nominated) = (fields, nominated);
+        self.fields.clear();
+        self.nominated.clear();
+    }
+
     fn take_line(&mut self, line: &RequestLine) {
         self.method = line.method;
         self.version = line.version;
-        self.close = false;
-        self.framing = Framing::None;
-        self.upgrade = Span::default();
-        self.asks_for_upgrade = false;
-        self.expects_continue = false;
-        self.accepts_trailers = false;
-        self.nominated.clear();
     }
 
     /// One walk over the fields: framing, host, connection options, expectations.
@@ -182,6 +186,11 @@ impl RequestHead {
                 Known::Host => host = Some(field.value),
                 Known::ContentLength if length.is_some() => {
                     return Err(reject(400, "head-gate/duplicate-content-length", at(field.name)));
+                }
+                Known::ContentLength | Known::TransferEncoding
+                    if self.fields.bytes().get(at(field.value) + value.len()) == Some(&b'\t') =>
+                {
+                    return Err(reject(400, "head-gate/tab", at(field.value) + value.len()));
                 }
                 Known::ContentLength => {
                     length = Some(parse_length(value).ok_or(reject(
@@ -226,6 +235,10 @@ impl RequestHead {
         if self.version == Version::Http10 {
             self.close |= !keep_alive;
             self.expects_continue = false;
+        }
+        if !self.nominated.is_empty() {
+            // Meant for this hop alone (RFC 9110 §7.6.1): as if it had not been sent to the next.
+            self.fields.remove_named_at(&self.nominated);
         }
         self.take_host(host)
     }
@@ -415,9 +428,9 @@ impl RequestHead {
         self.accepts_trailers
     }
 
-    /// Whether the `Connection` field asks that this field go no further.
-    pub fn is_nominated(&self, name: &[u8]) -> bool {
-        self.nominated.iter().any(|span| span.of(self.fields.bytes()).eq_ignore_ascii_case(name))
+    /// Adds a field whose value is the authority.
+    pub fn push_authority_as(&mut self, name: &[u8]) {
+        self.fields.push_span(name, self.authority);
     }
 
     /// The fields, in order.
@@ -429,6 +442,15 @@ impl RequestHead {
     pub fn fields_mut(&mut self) -> &mut Fields {
         &mut self.fields
     }
+}
+
+/// Whether parsing a head is worth a try when `seen` bytes of it were tried before: always at first,
+/// then only once an empty line has come, so that a head sent byte by byte is not parsed byte by byte.
+pub fn head_may_be_whole(bytes: &[u8], seen: usize) -> bool {
+    let fresh = bytes.get(seen.saturating_sub(3)..).unwrap_or_default();
+    seen == 0
+        || memchr::memmem::find(fresh, b"\n\r\n").is_some()
+        || memchr::memmem::find(fresh, b"\n\n").is_some()
 }
 
 struct RequestLine {
@@ -723,13 +745,23 @@ mod tests {
     }
 
     #[test]
-    fn connection_options_are_nominated() {
+    fn what_a_connection_option_names_goes_no_further() {
         let mut head = RequestHead::default();
-        let text =
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Drop ,te\r\nX-Drop: 1\r\n\r\n";
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Drop ,te\r\nx-drop: 1\r\nX-Keep: 1\r\n\r\n";
         head.parse(text.as_bytes(), &HeadLimits::default()).unwrap();
-        assert!(head.is_nominated(b"x-drop"));
-        assert!(!head.is_nominated(b"keep-alive"));
+        assert_eq!(head.fields().named("x-drop").count(), 0);
+        assert_eq!(head.fields().named("x-keep").count(), 1);
+        assert!(!head.close());
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_head_is_left() {
+        let mut head = RequestHead::default();
+        let text = "POST /path?query HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
+        head.parse(text.as_bytes(), &HeadLimits::default()).unwrap();
+        head.parse(b"G\0", &HeadLimits::default()).unwrap_err();
+        let left = (head.method(), head.host(), head.raw_path(), head.query(), head.framing());
+        assert_eq!(left, ("", "", "", "", Framing::None));
     }
 
     #[test]

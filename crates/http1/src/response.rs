@@ -93,6 +93,12 @@ impl ResponseHead {
                 _ => {}
             }
         }
+        if chunked && self.version == Version::Http10 {
+            return Err(reject(502, "upstream/chunked-version", 0));
+        }
+        if !self.nominated.is_empty() {
+            self.fields.remove_named_at(&self.nominated);
+        }
         if chunked && length.is_some() {
             return Err(reject(502, "upstream/length-and-chunked", 0));
         }
@@ -168,8 +174,9 @@ impl ResponseHead {
     }
 
     /// Derives the framing of a response that came by HTTP/2: a stream ends by itself.
-    pub fn take_http2_framing(&mut self, bodiless: bool) {
+    pub fn take_http2_framing(&mut self, bodiless: bool, ended: bool) {
         let length = self.fields.first(Known::ContentLength).and_then(parse_length);
+        let bodiless = bodiless || ended && length.is_none();
         self.version = Version::Http2;
         self.framing = match (bodiless, length) {
             (true, _) | (false, Some(0)) => Framing::None,
@@ -181,11 +188,6 @@ impl ResponseHead {
     /// Whether the upstream closes the connection after this response.
     pub fn close(&self) -> bool {
         self.close
-    }
-
-    /// Whether the `Connection` field asks that this field go no further.
-    pub fn is_nominated(&self, name: &[u8]) -> bool {
-        self.nominated.iter().any(|span| span.of(self.fields.bytes()).eq_ignore_ascii_case(name))
     }
 
     /// The fields, in order.

@@ -92,7 +92,7 @@ impl<'a> Status<'a> {
                 .listeners
                 .iter()
                 .map(|planned| ListenerStatus {
-                    bound: bound.get(&planned.listener.address).map(ToString::to_string),
+                    bound: bound.get(&planned.place).map(ToString::to_string),
                     ..ListenerStatus::of(planned)
                 })
                 .collect(),

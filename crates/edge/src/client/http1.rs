@@ -67,6 +67,11 @@ impl Http1Client {
         self.exchanges == 0
     }
 
+    /// Whether the connection's orderly end would make a cut response look whole.
+    pub(crate) fn must_reset(&self) -> bool {
+        self.sink.aborted && self.sink.body == Body::UntilClose
+    }
+
     /// Whether another exchange may follow on this connection.
     pub(crate) fn may_continue(&self) -> bool {
         !self.sink.close
@@ -82,6 +87,13 @@ impl Client for Http1Client {
 
     fn split(&mut self) -> (&mut Http1Source, &mut Http1Sink) {
         (&mut self.source, &mut self.sink)
+    }
+
+    fn begin_response(&mut self) {
+        if let Interim::Sending(sent) = self.source.interim {
+            self.sink.output.buffer().extend_from_slice(&CONTINUE[sent..]);
+        }
+        self.source.interim = Interim::NotWanted;
     }
 
     fn tunnel(&mut self) -> Option<(Rc<Transport>, Input)> {
@@ -215,6 +227,23 @@ enum Body {
     UntilClose,
 }
 
+impl Body {
+    /// Counts `length` bytes more; false if they are more than was promised.
+    fn admit(&mut self, length: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::Sized(left) => match left.checked_sub(length as u64) {
+                Some(rest) => {
+                    *left = rest;
+                    true
+                }
+                None => false,
+            },
+            Self::Chunked | Self::UntilClose => true,
+        }
+    }
+}
+
 impl Http1Sink {
     fn push_status(&mut self, head: &ResponseHead) {
         let out = self.output.buffer();
@@ -299,13 +328,13 @@ impl ResponseSink for Http1Sink {
 
 impl BodySink for Http1Sink {
     fn push(&mut self, data: &[u8]) {
-        match &mut self.body {
-            Body::None => return,
-            Body::Sized(left) => *left = left.saturating_sub(data.len() as u64),
-            Body::Chunked => push_chunk_size(self.output.buffer(), data.len()),
-            Body::UntilClose => {}
+        if data.is_empty() || !self.body.admit(data.len()) {
+            return;
         }
         let out = self.output.buffer();
+        if self.body == Body::Chunked {
+            push_chunk_size(out, data.len());
+        }
         out.extend_from_slice(data);
         if self.body == Body::Chunked {
             push_crlf(out);
@@ -327,6 +356,10 @@ impl BodySink for Http1Sink {
 
     fn pending(&self) -> usize {
         self.output.pending()
+    }
+
+    fn written(&self) -> u64 {
+        self.output.total()
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {

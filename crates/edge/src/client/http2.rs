@@ -1,13 +1,14 @@
 //! HTTP/2 towards clients: each stream is an exchange.
 
 use std::{
+    cell::RefCell,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
-use http::Response;
+use http::{Response, StatusCode};
 use selvedge_http1::{Fields, Rejection, RequestHead, ResponseHead};
 
 use super::{Client, ClientGone, Delivery, ResponseSink, passed_on};
@@ -24,11 +25,16 @@ pub(crate) struct Http2Client {
 }
 
 /// A request's body.
-pub(crate) struct Http2Source(Http2In, Rc<std::cell::RefCell<Responder>>);
+pub(crate) struct Http2Source {
+    body: Http2In,
+    responder: Rc<RefCell<Responder>>,
+    /// The client waits to be asked for its body.
+    wants_continue: bool,
+}
 
 /// A response.
 pub(crate) struct Http2Sink {
-    responder: Rc<std::cell::RefCell<Responder>>,
+    responder: Rc<RefCell<Responder>>,
     out: Http2Out,
     has_head: bool,
     fault: Option<h2::Error>,
@@ -37,10 +43,14 @@ pub(crate) struct Http2Sink {
 struct Responder(SendResponse<Bytes>);
 
 impl Http2Client {
-    pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        let responder = Rc::new(std::cell::RefCell::new(Responder(respond)));
+    pub(crate) fn new(head: &RequestHead, body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        let responder = Rc::new(RefCell::new(Responder(respond)));
         Self {
-            source: Http2Source(Http2In::new(body), responder.clone()),
+            source: Http2Source {
+                body: Http2In::new(body),
+                responder: responder.clone(),
+                wants_continue: head.expects_continue(),
+            },
             sink: Http2Sink { responder, out: Http2Out::default(), has_head: false, fault: None },
         }
     }
@@ -84,6 +94,10 @@ impl Client for Http2Client {
         (&mut self.source, &mut self.sink)
     }
 
+    fn begin_response(&mut self) {
+        self.source.wants_continue = false;
+    }
+
     fn tunnel(&mut self) -> Option<(Rc<Transport>, Input)> {
         None
     }
@@ -91,25 +105,30 @@ impl Client for Http2Client {
 
 impl BodySource for Http2Source {
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
-        self.0.poll_fill(context)
+        if std::mem::take(&mut self.wants_continue) && !self.body.is_end() {
+            let mut interim = Response::new(());
+            *interim.status_mut() = StatusCode::CONTINUE;
+            self.responder.borrow_mut().0.send_informational(interim).map_err(BodyFault::Http2)?;
+        }
+        self.body.poll_fill(context)
     }
 
     fn chunk(&self) -> &[u8] {
-        self.0.chunk()
+        self.body.chunk()
     }
 
     fn consume(&mut self) {
-        self.0.consume();
+        self.body.consume();
     }
 
     fn trailers(&self) -> Option<&Fields> {
-        self.0.trailers()
+        self.body.trailers()
     }
 }
 
 impl ClientGone for Http2Source {
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match self.1.borrow_mut().0.poll_reset(context) {
+        match self.responder.borrow_mut().0.poll_reset(context) {
             // Asked after the head was sent: from then on the sink notices.
             Poll::Ready(Err(error)) if is_usage(&error) => Poll::Pending,
             polled => polled.map(|_| ()),
@@ -178,6 +197,10 @@ impl BodySink for Http2Sink {
         self.out.pending()
     }
 
+    fn written(&self) -> u64 {
+        self.out.written()
+    }
+
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
         match self.fault.take() {
             Some(error) => Poll::Ready(Err(BodyFault::Http2(error))),
@@ -193,7 +216,7 @@ impl BodySink for Http2Sink {
 
 fn response(head: &ResponseHead, delivery: Delivery) -> Option<Response<()>> {
     let mut response = Response::new(());
-    *response.status_mut() = http::StatusCode::from_u16(head.status()).ok()?;
+    *response.status_mut() = StatusCode::from_u16(head.status()).ok()?;
     *response.version_mut() = http::Version::HTTP_2;
     let map = response.headers_mut();
     for (name, value) in passed_on(head, delivery) {

@@ -17,9 +17,9 @@ use selvedge_routing::rewrite_path;
 
 use self::{
     attempt::{Attempt, AttemptFault},
-    request::{Forwarded, cookie, hash_of, upgrade_wanted},
+    request::{cookie, hash_of, upgrade_wanted},
 };
-use super::{Exchange, Facts, Failure, Refusal, local::apply};
+use super::{Exchange, Facts, Failure, Refusal, local::apply, origin::Origin};
 use crate::{
     client::Client,
     connection::Connection,
@@ -49,13 +49,11 @@ struct Forward<'a> {
     upstream: &'a Rc<CoreUpstream>,
     path: &'a str,
     authority: &'a str,
-    forwarded: Forwarded<'a>,
-    traceparent: [u8; 55],
     upgrade: Option<&'a str>,
     /// What the upstream hashes by.
     key: Option<u64>,
     /// The target that the client's cookie names.
-    sticky: Option<&'a str>,
+    sticky: Option<String>,
     /// When the whole exchange must be over.
     over_at: Option<Instant>,
 }
@@ -77,9 +75,19 @@ impl Exchange<'_> {
         route: &Route,
         upstream: &Rc<CoreUpstream>,
         path: &str,
+        origin: &Origin,
     ) -> Result<(), Failure> {
         let settings = &upstream.state.config;
         let key = hash_of(settings, self.request, self.facts.client.ip());
+        let sticky = settings.sticky.as_ref();
+        let sticky = sticky.and_then(|sticky| cookie(self.request, &sticky.cookie));
+        let sticky = sticky.map(str::to_owned);
+        origin.write(self.request, self.connection);
+        let fields = self.request.fields_mut();
+        fields.push(b"traceparent", &self.facts.trace.child_header());
+        if let Some(state) = self.facts.trace.state() {
+            fields.push(b"tracestate", state.as_bytes());
+        }
         apply(&route.request_headers, self.request.fields_mut());
         let rewritten = match &route.rewrite {
             Some(rewrite) => {
@@ -90,7 +98,7 @@ impl Exchange<'_> {
         let request = &*self.request;
         let host = route.rewrite.as_ref().and_then(|rewrite| rewrite.host.as_deref());
         let authority = match host.unwrap_or(request.authority()) {
-            "" => upstream.state.target(0).label(),
+            "" => "localhost",
             authority => authority,
         };
         let forward = Forward {
@@ -100,17 +108,15 @@ impl Exchange<'_> {
             snapshot: &self.snapshot,
             request,
             response: self.response,
-            traceparent: self.facts.trace.child_header(),
             facts: &mut self.facts,
             body: self.body,
             route,
             upstream,
             path: &rewritten,
             authority,
-            forwarded: Forwarded::new(self.connection, request),
             upgrade: upgrade_wanted(request, settings),
             key,
-            sticky: settings.sticky.as_ref().and_then(|sticky| cookie(request, &sticky.cookie)),
+            sticky,
             over_at: settings.timeouts.whole.map(|whole| Instant::now() + whole),
         };
         forward.run(client).await
@@ -130,7 +136,9 @@ impl Forward<'_> {
             };
             let _in_flight = self.upstream.state.target(target).begin();
             let mut upload = Pump::new(self.route.limits.body.0);
-            let fault = match self.attempt(client, target, &mut upload, &tries, now).await {
+            let attempted = self.attempt(client, target, &mut upload, &tries, now).await;
+            self.facts.bytes_in = upload.moved();
+            let fault = match attempted {
                 Ok(attempt) => {
                     let answered = Instant::now();
                     self.facts.timings.upstream_first_byte = Some(answered);
@@ -202,7 +210,7 @@ impl Forward<'_> {
     fn pick(&self, tries: &Tries, now: Instant) -> Option<usize> {
         let state = &self.upstream.state;
         let ask = Ask { key: self.key, tried: &tries.failed, now };
-        let sticky = self.sticky.and_then(|token| pick_sticky(state, token, &ask));
+        let sticky = self.sticky.as_deref().and_then(|token| pick_sticky(state, token, &ask));
         let pick = sticky.or_else(|| {
             let rng = &mut self.core.rng.borrow_mut();
             self.upstream.balancer.borrow_mut().pick(state, &ask, rng)

@@ -4,14 +4,16 @@ use std::{
     future::poll_fn,
     os::unix::fs::FileExt,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use selvedge_config::{HeaderOp, Respond, Route};
-use selvedge_http1::{Fields, Known};
+use selvedge_http1::{Fields, Known, RequestHead};
 
 use super::{Exchange, Failure, Refusal, encoding::choose_encoding};
 use crate::{
     client::{Client, Delivery, ResponseSink},
+    deadline::Deadline,
     encoded::Encoded,
     message::{BodyFault, BodySink, BodySource, Filled, Pump, PumpFault},
     outbound::RequestBody,
@@ -20,13 +22,11 @@ use crate::{
 };
 
 impl Exchange<'_> {
-    /// A status without a body.
-    pub(super) async fn reply_status<C: Client>(
-        &mut self,
-        client: &mut C,
-        status: u16,
-    ) -> Result<(), Failure> {
-        self.begin(status);
+    /// The answer to `OPTIONS *`: what the edge as a whole lets through (RFC 9110 §9.3.7).
+    pub(super) async fn reply_options<C: Client>(&mut self, client: &mut C) -> Result<(), Failure> {
+        self.begin(204);
+        let methods = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        self.response.fields_mut().push(b"allow", methods);
         self.finish(client, b"").await
     }
 
@@ -56,6 +56,9 @@ impl Exchange<'_> {
     }
 
     pub(super) async fn send_refusal<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
+        if is_grpc(self.request) {
+            return self.send_grpc_refusal(client, refusal).await;
+        }
         let Refusal { problem, cause, retry_after, fields: extra } = refusal;
         let trace_id = self.facts.trace_id();
         let (content_type, body) =
@@ -73,6 +76,22 @@ impl Exchange<'_> {
             fields.push(b"retry-after", seconds.to_string().as_bytes());
         }
         if let Err(Failure::ClientGone(detail)) = self.finish(client, &body).await {
+            self.facts.error.get_or_insert(detail);
+        }
+    }
+
+    /// A refusal as gRPC clients read it: status and message as fields of a response without a body
+    /// (gRPC over HTTP/2, "Trailers-Only").
+    async fn send_grpc_refusal<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
+        let Refusal { problem, cause, .. } = refusal;
+        self.facts.refuse(problem.code, cause);
+        self.begin(200);
+        let message = format!("{} ({})", problem.title, problem.code);
+        let fields = self.response.fields_mut();
+        fields.push(b"content-type", b"application/grpc");
+        fields.push(b"grpc-status", grpc_status(problem.status).as_bytes());
+        fields.push(b"grpc-message", message.as_bytes());
+        if let Err(Failure::ClientGone(detail)) = self.finish(client, b"").await {
             self.facts.error.get_or_insert(detail);
         }
     }
@@ -142,18 +161,16 @@ impl Exchange<'_> {
             self.response.fields_mut().push(b"content-length", length.as_bytes());
         }
         self.facts.status = Some(status);
+        client.begin_response();
+        let (_, sink) = client.split();
         sink.push_head(self.response, delivery);
         if !bodiless {
             self.facts.bytes_out = body.len() as u64;
             sink.push(body);
             sink.push_end(None);
         }
-        self.deadline.arm(self.connection.listener.timeouts.write);
-        match self.deadline.within(|context| sink.poll_flush(context)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(fault)) => Err(Failure::ClientGone(fault.to_string())),
-            Err(_) => Err(Failure::ClientGone("reads too slowly".to_owned())),
-        }
+        let write = self.connection.listener.timeouts.write;
+        flush(sink, self.deadline, write).await
     }
 
     /// Sends the head that was begun, and a body as it comes.
@@ -183,20 +200,22 @@ impl Exchange<'_> {
         body: &mut impl BodySource,
         delivery: Delivery,
     ) -> Result<(), Failure> {
+        client.begin_response();
         let (_, sink) = client.split();
         self.facts.status = Some(self.response.status());
         sink.push_head(self.response, delivery);
         let mut pump = Pump::new(u64::MAX);
         let write = self.connection.listener.timeouts.write;
         self.deadline.arm(write);
-        let mut before = 0;
+        let mut before = (0, 0);
         let result = poll_fn(|context| {
             let polled = pump.poll(body, sink, context);
             if polled.is_ready() {
                 return polled.map(Ok);
             }
-            if pump.moved() != before {
-                before = pump.moved();
+            let progress = (pump.moved(), sink.written());
+            if progress != before {
+                before = progress;
                 self.deadline.arm(write);
             }
             self.deadline.poll_expired(context).map(Err)
@@ -212,6 +231,47 @@ impl Exchange<'_> {
             Ok(Err(PumpFault::TooLarge)) => Err(Refusal::new(Problem::INTERNAL).into()),
             Err(()) => Err(Failure::ClientGone("reads too slowly".to_owned())),
         }
+    }
+}
+
+/// Writes out what a sink holds; the client may take `write` for each step.
+pub(super) async fn flush(
+    sink: &mut impl ResponseSink,
+    deadline: &Deadline,
+    write: Duration,
+) -> Result<(), Failure> {
+    deadline.arm(write);
+    let mut before = sink.written();
+    let flushed = deadline.within(|context| {
+        let polled = sink.poll_flush(context);
+        if sink.written() != before {
+            before = sink.written();
+            deadline.arm(write);
+        }
+        polled
+    });
+    match flushed.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) => Err(Failure::ClientGone(fault.to_string())),
+        Err(_) => Err(Failure::ClientGone("reads too slowly".to_owned())),
+    }
+}
+
+fn is_grpc(request: &RequestHead) -> bool {
+    let content_type = request.fields().first(Known::ContentType);
+    content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+/// The gRPC code nearest to an HTTP status.
+fn grpc_status(status: u16) -> &'static str {
+    match status {
+        404 => "12",                  // UNIMPLEMENTED
+        408 | 504 => "4",             // DEADLINE_EXCEEDED
+        413 | 414 | 429 | 431 => "8", // RESOURCE_EXHAUSTED
+        401 => "16",                  // UNAUTHENTICATED
+        403 => "7",                   // PERMISSION_DENIED
+        502 | 503 => "14",            // UNAVAILABLE
+        _ => "13",                    // INTERNAL
     }
 }
 

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use selvedge_http1::{Framing, HeadLimits, Known, Parsed, Rejection, RequestHead};
+use selvedge_http1::{
+    Framing, HeadLimits, Known, Parsed, Rejection, RequestHead, head_may_be_whole,
+};
 use selvedge_telemetry::Timings;
 
 use crate::{
@@ -53,7 +55,10 @@ pub(super) async fn serve(
             After::Close => break,
         }
     }
-    linger(transport, &mut client.source.input, &deadline).await;
+    match client.must_reset() {
+        true => transport.reset_on_close(),
+        false => linger(transport, &mut client.source.input, &deadline).await,
+    }
     None
 }
 
@@ -106,8 +111,7 @@ async fn exchange(
             run(core, client, connection, deadline, &mut scratch, first_byte).await
         }
         Next::Refused(refusal) => {
-            scratch.request = RequestHead::default();
-            client.begin(&scratch.request);
+            client.begin(&RequestHead::default());
             client.sink.close_after();
             let facts = facts(core, connection, &scratch.request, first_byte);
             let exchange = new_exchange(core, connection, deadline, &mut scratch, facts);
@@ -197,7 +201,7 @@ async fn read_head(
                     if bytes.len() >= HTTP2_PREFACE.len() {
                         return Poll::Ready(Ok(Next::Http2));
                     }
-                } else if may_be_whole(bytes, seen, limits.bytes) {
+                } else if bytes.len() >= limits.bytes || head_may_be_whole(bytes, seen) {
                     match head.parse(bytes, &limits) {
                         Ok(Parsed::Complete(length)) => {
                             source.input.consume(length);
@@ -234,16 +238,6 @@ fn is_preface(bytes: &[u8]) -> bool {
     length > 3 && bytes[..length] == HTTP2_PREFACE[..length]
 }
 
-/// Whether parsing is worth a try: always at first, then only once an empty line or the bound has
-/// come, so that a head sent byte by byte is not parsed byte by byte.
-fn may_be_whole(bytes: &[u8], seen: usize, bound: usize) -> bool {
-    let from = seen.saturating_sub(3);
-    seen == 0
-        || bytes.len() >= bound
-        || memchr::memmem::find(&bytes[from..], b"\n\r\n").is_some()
-        || memchr::memmem::find(&bytes[from..], b"\n\n").is_some()
-}
-
 /// What the client is told of a head that the gate refused.
 pub(super) fn refusal(rejection: Rejection) -> Refusal {
     let problem = match rejection.status {
@@ -265,7 +259,7 @@ pub(super) fn refusal(rejection: Rejection) -> Refusal {
 /// How long a closed connection may still be read from.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much may still be read from it.
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: usize = 16 << 20;
 
 /// Closes so that the client gets the last response: what it still sends is read and dropped, because
 /// the kernel would answer it with a reset that overtakes the response.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{RecvStream, server::SendResponse};
+use h2::{Reason, RecvStream, server::SendResponse};
 use http::Request;
 use selvedge_http1::{Framing, RequestHead};
 
@@ -41,27 +41,38 @@ pub(super) async fn serve(
         return;
     };
     let active = Rc::new(Cell::new(0_usize));
+    let streams_max = connection.listener.http2_limits.streams as usize;
     let mut closing = false;
     deadline.arm_idle(timeouts.head);
     loop {
+        // Nobody has to wait for a connection in use; one that closes has to get its end across.
+        let rearm = |closing| match closing {
+            true => deadline.arm(timeouts.write),
+            false => deadline.arm_idle(timeouts.idle),
+        };
         let accepted = poll_fn(|context| {
             if core.draining.get() && !closing {
                 closing = true;
                 http2.graceful_shutdown();
+                rearm(closing);
             }
             let polled = http2.poll_accept(context);
             if polled.is_ready() {
                 return polled.map(Some);
             }
             if active.get() > 0 {
-                deadline.arm_idle(timeouts.idle);
+                rearm(closing);
             }
             deadline.poll_expired(context).map(|()| None)
         })
         .await;
         match accepted {
-            Some(Some(Ok((request, respond)))) => {
-                deadline.arm_idle(timeouts.idle);
+            Some(Some(Ok((request, mut respond)))) => {
+                rearm(closing);
+                if !has_room(&active, streams_max).await {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                    continue;
+                }
                 active.set(active.get() + 1);
                 let stream = Stream {
                     core: core.clone(),
@@ -75,10 +86,20 @@ pub(super) async fn serve(
             None => {
                 closing = true;
                 http2.graceful_shutdown();
-                deadline.arm(timeouts.write);
+                rearm(closing);
             }
         }
     }
+}
+
+/// Whether another stream may be served. A stream that its client has reset is no longer counted by
+/// the protocol, but its task may still hold something: such tasks get a turn to end, and count for
+/// as long as they do not.
+async fn has_room(active: &Cell<usize>, streams_max: usize) -> bool {
+    if active.get() >= streams_max {
+        tokio::task::yield_now().await;
+    }
+    active.get() < streams_max
 }
 
 fn builder(core: &Core, connection: &Connection) -> h2::server::Builder {
@@ -124,11 +145,8 @@ impl Stream {
         let checked = read_head(&mut scratch.request, &parts)
             .map_err(refusal)
             .and_then(|()| self.check(&scratch.request));
-        if checked.is_err() {
-            scratch.request = RequestHead::default();
-        }
         let facts = facts(core, &self.connection, &scratch.request, first_byte);
-        let mut client = Http2Client::new(body, respond);
+        let mut client = Http2Client::new(&scratch.request, body, respond);
         let body = match scratch.request.framing() {
             _ if ended => RequestBody::None,
             Framing::Length(length) => RequestBody::Sized(length),

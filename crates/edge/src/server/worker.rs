@@ -21,15 +21,15 @@ use crate::{
     bounds::Bounds,
     core::{Core, Parts},
     deadline::TICK,
-    plan::Plan,
+    plan::{Place, Plan},
     serve::serve,
     site::SiteError,
 };
 
 /// What the edge tells a worker.
 pub(super) enum Command {
-    /// Accept on this socket, which was configured as `address`.
-    Listen { address: SocketAddr, socket: std::net::TcpListener },
+    /// Accept on this socket, which is bound for `place`.
+    Listen { place: Place, socket: std::net::TcpListener },
     /// Put another config in force and say how that went.
     Swap { plan: Arc<Plan>, done: SyncSender<Result<(), SiteError>> },
     /// Accept no more; end what is idle.
@@ -69,14 +69,17 @@ impl Worker {
         let mut acceptors = HashMap::new();
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Listen { address, socket } => match accept_on(&core, address, socket) {
-                    Ok(stop) => drop(acceptors.insert(address, stop)),
-                    Err(error) => {
-                        core.warn("cannot accept", &[("address", &address), ("error", &error)])
+                Command::Listen { place, socket } => {
+                    match accept_on(&core, place.clone(), socket) {
+                        Ok(stop) => drop(acceptors.insert(place, stop)),
+                        Err(error) => {
+                            let address = place.address();
+                            core.warn("cannot accept", &[("address", &address), ("error", &error)])
+                        }
                     }
-                },
+                }
                 Command::Swap { plan, done } => {
-                    acceptors.retain(|address, _| plan.listener(*address).is_some());
+                    acceptors.retain(|place, _| plan.listener(place).is_some());
                     // The edge that waits for this cannot have gone without us.
                     let _ = done.send(core.swap(plan));
                 }
@@ -115,18 +118,18 @@ const SLOW_TICK: Duration = Duration::from_millis(100);
 /// Starts to accept; dropping what is returned stops it once the kernel's queue is empty.
 fn accept_on(
     core: &Rc<Core>,
-    address: SocketAddr,
+    place: Place,
     socket: std::net::TcpListener,
 ) -> io::Result<oneshot::Sender<()>> {
     let listener = TcpListener::from_std(socket)?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let core = core.clone();
+    let (core, place) = (core.clone(), Rc::new(place));
     spawn_local(async move {
         let mut stopped = stopped;
         loop {
             tokio::select! {
                 biased;
-                accepted = listener.accept() => take(&core, address, accepted).await,
+                accepted = listener.accept() => take(&core, &place, accepted).await,
                 _ = &mut stopped => return,
             }
         }
@@ -139,16 +142,16 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 async fn take(
     core: &Rc<Core>,
-    address: SocketAddr,
+    place: &Rc<Place>,
     accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
 ) {
     match accepted {
         Ok((stream, peer)) => {
-            spawn_local(serve(core.clone(), stream, peer, address));
+            spawn_local(serve(core.clone(), stream, peer, place.clone()));
         }
         Err(error) if is_the_connections(&error) => {}
         Err(error) => {
-            core.warn("cannot accept", &[("address", &address), ("error", &error)]);
+            core.warn("cannot accept", &[("address", &place.address()), ("error", &error)]);
             tokio::time::sleep(EXHAUSTED_PAUSE).await;
         }
     }

@@ -20,12 +20,10 @@ pub(super) fn looks_like_http(first_bytes: &[u8]) -> bool {
 
 /// Why a connection did not become a TLS connection.
 pub(crate) enum AcceptError<S> {
-    /// Plain HTTP: the stream is given back untouched, so that the client may be told in clear text.
+    /// Plain HTTP: the stream is given back, so that the client may be told in clear text.
     PlainHttp {
         /// The connection.
         stream: S,
-        /// What was read of it.
-        read: Vec<u8>,
     },
     /// The deadline passed.
     Late,
@@ -70,7 +68,7 @@ where
         }
     }
     if looks_like_http(&read) {
-        return Err(AcceptError::PlainHttp { stream, read });
+        return Err(AcceptError::PlainHttp { stream });
     }
     let mut fed = Ok(());
     let mut accept =

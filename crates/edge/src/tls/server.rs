@@ -48,6 +48,7 @@ struct Current {
 
 impl ServerTls {
     /// Reads all files of `settings`; blocks.
+    #[cfg(test)]
     pub(crate) fn load(settings: &ListenerTls, http1: bool, http2: bool) -> Result<Self, TlsError> {
         Self::load_after(None, settings, http1, http2)
     }

@@ -783,8 +783,7 @@ async fn accept_gives_plain_http_back() {
     let (mut client, server) = duplex(4096);
     client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     let outcome = accept(server, Vec::new(), config, soon()).await;
-    let Err(AcceptError::PlainHttp { mut stream, read }) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(read, b"GET / HTTP/1.1\r\n");
+    let Err(AcceptError::PlainHttp { mut stream }) = outcome else { panic!("{outcome:?}") };
     stream.write_all(b"clear text").await.unwrap();
     drop(stream);
     let mut answer = String::new();

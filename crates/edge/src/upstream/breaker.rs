@@ -257,6 +257,7 @@ impl Permit {
     }
 
     /// Whether this request decides if the breaker closes.
+    #[cfg(test)]
     pub(crate) fn is_probe(&self) -> bool {
         self.probe
     }

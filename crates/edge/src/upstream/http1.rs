@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use selvedge_http1::{
     BodyDecoder, BodyError, Fields, Framing, Parsed, Piece, ResponseError, ResponseHead,
-    push_chunk_size, push_crlf, push_field, push_last_chunk, push_number,
+    head_may_be_whole, push_chunk_size, push_crlf, push_field, push_last_chunk, push_number,
 };
 
 use super::pool::ConnectionPermit;
@@ -26,6 +26,8 @@ pub(crate) struct Http1Upstream {
     response: ResponseState,
     /// Whether any byte of the response has come.
     answered: bool,
+    /// Bytes of the head under way that were tried already.
+    head_seen: usize,
     permit: ConnectionPermit,
 }
 
@@ -73,6 +75,7 @@ impl Http1Upstream {
             request: RequestState::Complete,
             response: ResponseState::Reusable,
             answered: false,
+            head_seen: 0,
             permit: permit,
         }
     }
@@ -94,7 +97,9 @@ impl Http1Upstream {
         let out = self.output.buffer();
         push_request_line(out, request);
         push_field(out, b"host", request.authority.as_bytes());
-        request.each_field(|name, value| push_field(out, name, value));
+        for (name, value) in request.fields() {
+            push_field(out, name, value);
+        }
         if let Some(protocol) = request.upgrade {
             push_field(out, b"connection", b"upgrade");
             push_field(out, b"upgrade", protocol.as_bytes());
@@ -122,14 +127,16 @@ impl Http1Upstream {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), HeadFault>> {
         loop {
-            if !self.input.is_empty() {
+            if !self.input.is_empty() && self.head_is_due(ask.bytes_max) {
                 let parsed = head.parse(self.input.bytes(), ask.method, ask.bytes_max);
                 if let Parsed::Complete(length) = parsed.map_err(HeadFault::Invalid)? {
                     self.input.consume(length);
+                    self.head_seen = 0;
                     self.begin_body(head);
                     return Poll::Ready(Ok(()));
                 }
             }
+            self.head_seen = self.input.bytes().len();
             let read = ready!(self.input.poll_read(&self.transport, context));
             match read {
                 Ok(Read::Some(_)) => self.answered = true,
@@ -145,6 +152,11 @@ impl Http1Upstream {
                 Err(error) => return Poll::Ready(Err(HeadFault::Closed(Some(error)))),
             }
         }
+    }
+
+    fn head_is_due(&self, bytes_max: usize) -> bool {
+        let bytes = self.input.bytes();
+        bytes.len() >= bytes_max || head_may_be_whole(bytes, self.head_seen)
     }
 
     fn begin_body(&mut self, head: &ResponseHead) {
@@ -206,14 +218,23 @@ fn expects_length(method: &str) -> bool {
 impl BodySink for Http1Upstream {
     fn push(&mut self, data: &[u8]) {
         match &mut self.request {
-            RequestState::Sized(left) => *left = left.saturating_sub(data.len() as u64),
-            RequestState::Chunked => push_chunk_size(self.output.buffer(), data.len()),
-            RequestState::Complete | RequestState::Broken => return,
+            RequestState::Sized(left) => match left.checked_sub(data.len() as u64) {
+                Some(rest) => *left = rest,
+                None => self.request = RequestState::Broken,
+            },
+            RequestState::Chunked if !data.is_empty() => {
+                push_chunk_size(self.output.buffer(), data.len());
+            }
+            RequestState::Chunked | RequestState::Complete | RequestState::Broken => return,
         }
         let out = self.output.buffer();
-        out.extend_from_slice(data);
-        if self.request == RequestState::Chunked {
-            push_crlf(out);
+        match self.request {
+            RequestState::Sized(_) => out.extend_from_slice(data),
+            RequestState::Chunked => {
+                out.extend_from_slice(data);
+                push_crlf(out);
+            }
+            RequestState::Complete | RequestState::Broken => {}
         }
     }
 
@@ -230,6 +251,10 @@ impl BodySink for Http1Upstream {
 
     fn pending(&self) -> usize {
         self.output.pending()
+    }
+
+    fn written(&self) -> u64 {
+        self.output.total()
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {

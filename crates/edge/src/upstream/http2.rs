@@ -82,9 +82,8 @@ impl Http2Upstream {
         let (parts, body) = response.into_parts();
         head.start(parts.status.as_u16());
         fill(head, &parts.headers);
-        let bodiless =
-            ask.method == "HEAD" || matches!(head.status(), 204 | 304) || body.is_end_stream();
-        head.take_http2_framing(bodiless);
+        let bodiless = ask.method == "HEAD" || matches!(head.status(), 204 | 304);
+        head.take_http2_framing(bodiless, body.is_end_stream());
         self.input = Http2In::new(body);
         Poll::Ready(Ok(()))
     }
@@ -113,7 +112,9 @@ fn translate(request: &Outbound<'_>) -> Option<Request<()>> {
     *message.uri_mut() = uri;
     *message.version_mut() = http::Version::HTTP_2;
     let map = message.headers_mut();
-    request.each_field(|name, value| append(map, name, value));
+    for (name, value) in request.fields() {
+        append(map, name, value);
+    }
     if request.head.accepts_trailers() {
         append(map, b"te", b"trailers");
     }
@@ -134,6 +135,10 @@ impl BodySink for Http2Upstream {
 
     fn pending(&self) -> usize {
         self.out.pending()
+    }
+
+    fn written(&self) -> u64 {
+        self.out.written()
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {

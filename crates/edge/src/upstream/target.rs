@@ -295,13 +295,6 @@ impl TargetState {
     }
 }
 
-impl InFlight {
-    /// The target that works on it.
-    pub(crate) fn target(&self) -> &Arc<TargetState> {
-        &self.0
-    }
-}
-
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.load.in_flight.fetch_sub(1, Relaxed);

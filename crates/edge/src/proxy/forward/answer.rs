@@ -1,11 +1,20 @@
 //! The second half of an exchange: the response goes to the client.
 
-use std::{future::poll_fn, rc::Rc, task::Poll};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use selvedge_http1::{Framing, Known};
 
 use super::{
-    super::{Failure, Refusal, encoding::choose_encoding, local::apply},
+    super::{
+        Failure, Refusal,
+        encoding::choose_encoding,
+        local::{apply, flush},
+    },
     Forward, arm,
     attempt::Attempt,
 };
@@ -49,11 +58,17 @@ impl Forward<'_> {
         if !upload.is_done() || self.core.draining.get() {
             client.split().1.close_after();
         }
+        client.begin_response();
         client.split().1.push_head(self.response, delivery);
         let mut body = Encoded::new(attempt, encoding)
             .map_err(|error| Refusal::new(Problem::INTERNAL).because(error))?;
         let result = self.move_bodies(client, &mut body, &mut upload).await;
         self.facts.bytes_in = upload.moved();
+        if matches!(result, Err(Failure::Refused(_))) {
+            // The target died, or fell silent, in the middle of its answer.
+            let now = Instant::now();
+            self.note(target, true, Duration::ZERO, now);
+        }
         if let Attempt::Http1(connection) = body.into_source()
             && result.is_ok()
             && connection.is_reusable()
@@ -76,7 +91,7 @@ impl Forward<'_> {
         fields.push(b"via", b"1.1 selvedge");
         let token = state.target(target).token();
         if let Some(sticky) = &state.config.sticky
-            && self.sticky != Some(token)
+            && self.sticky.as_deref() != Some(token)
         {
             let mut value = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax", sticky.cookie);
             if self.connection.listener.tls.is_some() {
@@ -117,7 +132,7 @@ impl Forward<'_> {
             if idles && source.poll_gone(context).is_ready() {
                 return Poll::Ready(Ok(Err(PumpFault::Sink(BodyFault::Closed))));
             }
-            let progress = (download.moved(), upload.moved(), waiting);
+            let progress = (download.moved(), sink.written(), upload.moved(), waiting);
             if seen.replace(progress) != Some(progress) {
                 let patience = match waiting {
                     Waiting::Sink => write,
@@ -152,14 +167,10 @@ impl Forward<'_> {
             return Err(Refusal::new(Problem::MALFORMED_RESPONSE).into());
         };
         self.facts.status = Some(101);
+        apply(&self.route.response_headers, self.response.fields_mut());
         let sink = client.split().1;
         sink.push_interim(self.response);
-        self.deadline.arm(self.connection.listener.timeouts.write);
-        match self.deadline.within(|context| sink.poll_flush(context)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => return Err(Failure::ClientGone(fault.to_string())),
-            Err(_) => return Err(Failure::ClientGone("reads too slowly".to_owned())),
-        }
+        flush(sink, self.deadline, self.connection.listener.timeouts.write).await?;
         let Some((transport, input)) = client.tunnel() else {
             return Err(Refusal::new(Problem::INTERNAL).into());
         };

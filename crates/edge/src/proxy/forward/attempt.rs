@@ -176,6 +176,13 @@ impl BodySink for Attempt {
         }
     }
 
+    fn written(&self) -> u64 {
+        match self {
+            Self::Http1(connection) => connection.written(),
+            Self::Http2(stream) => stream.written(),
+        }
+    }
+
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
         match self {
             Self::Http1(connection) => connection.poll_flush(context),

@@ -21,6 +21,11 @@ use crate::{
     upstream::http1::HeadAsk,
 };
 
+/// Interim responses that one request may bring.
+const INTERIM_MAX: u32 = 16;
+/// Bytes of an upload that count as progress: fewer within the client's time for a body are too few.
+const PROGRESS_MIN: u64 = 1 << 10;
+
 /// What ends the wait for a head.
 enum Waited {
     Head,
@@ -43,7 +48,7 @@ impl Forward<'_> {
             over_at: self.over_at,
             first_byte: settings.retry.per_attempt.unwrap_or(settings.timeouts.first_byte),
             client: self.connection.listener.timeouts.body,
-            moved: None,
+            armed: None,
         };
         watch.await_target();
         let ask = HeadAsk {
@@ -52,6 +57,7 @@ impl Forward<'_> {
         };
         let reused = self.facts.upstream.as_ref().is_some_and(|facts| facts.reused);
         let mut upload_broken = false;
+        let mut interims = 0;
         let (source, sink) = client.split();
         loop {
             let response = &mut *self.response;
@@ -101,7 +107,15 @@ impl Forward<'_> {
                 }
                 // We have asked the client for its body ourselves.
                 100 => {}
-                102..=199 => sink.push_interim(self.response),
+                102..=199 if interims < INTERIM_MAX => {
+                    interims += 1;
+                    sink.push_interim(self.response);
+                }
+                102..=199 => {
+                    let fault =
+                        ResponseError { status: 502, code: "upstream/interim-limit", at: 0 };
+                    return Err(AttemptFault::Invalid(fault));
+                }
                 _ => return Ok(()),
             }
         }
@@ -143,8 +157,8 @@ struct Watch<'a> {
     over_at: Option<Instant>,
     first_byte: Duration,
     client: Duration,
-    /// Bytes uploaded when the deadline was last armed for the upload.
-    moved: Option<u64>,
+    /// Bytes uploaded, and who was waited for, when the deadline was last armed for the upload.
+    armed: Option<(u64, Waiting)>,
 }
 
 impl Watch<'_> {
@@ -152,11 +166,15 @@ impl Watch<'_> {
         arm(self.deadline, self.over_at, self.first_byte);
     }
 
-    /// Progress gives whoever is waited for its whole time anew.
+    /// Progress gives whoever is waited for its whole time anew; so does a change of turns.
     fn uploaded(&mut self, moved: u64, waiting: Waiting) {
-        if self.moved.replace(moved) == Some(moved) {
+        let stands = self.armed.is_some_and(|(before, whom)| {
+            whom == waiting && moved.saturating_sub(before) < PROGRESS_MIN
+        });
+        if stands {
             return;
         }
+        self.armed = Some((moved, waiting));
         match waiting {
             Waiting::Source => arm(self.deadline, self.over_at, self.client),
             Waiting::Sink => self.await_target(),

@@ -5,13 +5,8 @@ use std::net::IpAddr;
 use selvedge_config::{Balance, HashKey, Upstream, UpstreamProtocol};
 use selvedge_http1::{Framing, Known, RequestHead, Version};
 
-use super::Forward;
-use crate::{
-    client_address::{self, Hop, Incoming, Scheme},
-    connection::Connection,
-    outbound::{Forwarding, Outbound},
-    upstream::balance::hash_key,
-};
+use super::{super::scheme, Forward};
+use crate::{outbound::Outbound, upstream::balance::hash_key};
 
 impl Forward<'_> {
     /// The request as it goes out.
@@ -20,75 +15,9 @@ impl Forward<'_> {
             head: self.request,
             path: self.path,
             authority: self.authority,
-            scheme: super::super::scheme(self.connection),
-            forwarding: self.forwarded.as_fields(self.connection, self.request),
-            traceparent: &self.traceparent,
-            tracestate: self.facts.trace.state(),
+            scheme: scheme(self.connection),
             upgrade: self.upgrade,
             body: self.body,
-        }
-    }
-}
-
-/// What the forwarding fields say.
-pub(super) enum Forwarded<'a> {
-    /// The peer speaks for itself: nothing to work out.
-    Peer,
-    /// Through proxies that are trusted.
-    Trusted { for_: String, proto: &'a str, host: String, forwarded: Option<String> },
-}
-
-impl Forwarded<'_> {
-    pub(super) fn new(connection: &Connection, request: &RequestHead) -> Self {
-        let trusted = &connection.listener.trusted_proxies;
-        if trusted.is_empty() {
-            return Self::Peer;
-        }
-        let fields = request.fields();
-        let collect = |known| fields.all(known).collect::<Vec<_>>();
-        let incoming = Incoming {
-            forwarded: &collect(Known::Forwarded),
-            x_forwarded_for: &collect(Known::XForwardedFor),
-            x_forwarded_proto: &collect(Known::XForwardedProto),
-            x_forwarded_host: &collect(Known::XForwardedHost),
-        };
-        let peer = connection.peer.ip();
-        let client = client_address::client(peer, trusted, &incoming);
-        let scheme = match connection.listener.tls {
-            Some(_) => Scheme::Https,
-            None => Scheme::Http,
-        };
-        let hop = Hop { peer, scheme, host: request.authority() };
-        let forwarding = client_address::Forwarding { client: &client, incoming: &incoming, hop };
-        let text = |write: &dyn Fn(&mut Vec<u8>)| {
-            let mut out = Vec::new();
-            write(&mut out);
-            String::from_utf8_lossy(&out).into_owned()
-        };
-        Self::Trusted {
-            for_: text(&|out| forwarding.write_x_forwarded_for(out)),
-            proto: forwarding.x_forwarded_proto(),
-            host: forwarding.x_forwarded_host().to_owned(),
-            forwarded: (!incoming.forwarded.is_empty())
-                .then(|| text(&|out| forwarding.write_forwarded(out))),
-        }
-    }
-
-    fn as_fields<'f>(
-        &'f self,
-        connection: &'f Connection,
-        request: &'f RequestHead,
-    ) -> Forwarding<'f> {
-        match self {
-            Self::Peer => Forwarding {
-                for_: &connection.peer_text,
-                proto: super::super::scheme(connection),
-                host: request.authority(),
-                forwarded: None,
-            },
-            Self::Trusted { for_, proto, host, forwarded } => {
-                Forwarding { for_, proto, host, forwarded: forwarded.as_deref() }
-            }
         }
     }
 }

@@ -312,7 +312,8 @@ fn the_edge_names_itself_in_via() {
     let upstream = Upstream::mirror();
     let bench = Bench::before(&upstream.target(), "");
     let response = bench.connect().get_with("/", "Via: 1.0 a, 1.1 b\r\nVia: 2 c\r\n");
-    assert_eq!(fields(response.text(), "via"), ["1.0 a, 1.1 b, 2 c, 1.1 selvedge"]);
+    // Lines of one list (RFC 9110 5.3): ours is the last.
+    assert_eq!(fields(response.text(), "via"), ["1.0 a, 1.1 b", "2 c", "1.1 selvedge"]);
     assert_eq!(response.field("via"), Some("1.1 selvedge"));
     assert!(response.field("date").is_some());
 }
@@ -506,4 +507,80 @@ fn errors_come_as_the_client_reads_them() {
     let head = client.send("HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n").head_response();
     assert_eq!(head.status, 404);
     assert_eq!(client.get("/x").status, 200, "the connection is still in step");
+}
+
+/// Requests of each kind in a row, and what is answered to them.
+const ROW: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n\
+                   POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\
+                   \r\nPOST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   2;x=y\r\nde\r\n1\r\nf\r\n0\r\nT: u\r\n\r\n\
+                   GET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn requests_may_be_cut_anywhere() {
+    let upstream = Upstream::echo();
+    let bench = Bench::before(&upstream.target(), "");
+    for cut in 1..ROW.len() {
+        let mut client = bench.connect();
+        client.send(&ROW[..cut]);
+        if cut % 4 == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        client.send(&ROW[cut..]);
+        let bodies: Vec<_> = (0..4).map(|_| client.response().text().to_owned()).collect();
+        assert_eq!(bodies, ["", "abc", "def", ""], "cut at {cut}");
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn responses_may_be_cut_anywhere() {
+    const RESPONSES: [&str; 3] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+         2;x=y\r\nde\r\n1\r\nf\r\n0\r\nT: u\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    ];
+    let upstream = Upstream::start(|mut peer| {
+        while let Some(request) = peer.request() {
+            let mut numbers = request.head.split(['/', ' ']).skip(2);
+            let mut number = || numbers.next().unwrap().parse::<usize>().unwrap();
+            let (which, cut) = (number(), number());
+            let (first, second) = RESPONSES[which].split_at(cut);
+            peer.send(first);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            peer.send(second);
+        }
+    });
+    let bench = Bench::before(&upstream.target(), "retry { attempts 0 }; ejection #false");
+    let mut client = bench.connect();
+    for (which, expected) in ["abc", "def", ""].into_iter().enumerate() {
+        for cut in 0..RESPONSES[which].len() {
+            let mut response = client.get(&format!("/{which}/{cut}"));
+            if response.status == 103 {
+                response = client.response();
+            }
+            assert_eq!(response.text(), expected, "{which} cut at {cut}");
+        }
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn an_answer_to_head_that_names_a_coding() {
+    let upstream = Upstream::start(|mut peer| {
+        while let Some(request) = peer.request() {
+            match request.head.starts_with("HEAD") {
+                true => peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                false => peer.answer(b"ok"),
+            };
+        }
+    });
+    let bench = Bench::before(&upstream.target(), "");
+    let mut client = bench.connect();
+    for _ in 0..2 {
+        assert_eq!(client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").head_response().status, 200);
+        assert_eq!(client.get("/").text(), "ok");
+    }
+    assert_eq!(upstream.connections(), 1);
 }

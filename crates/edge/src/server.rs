@@ -166,9 +166,10 @@ impl Edge {
 
     /// Where each listener listens, in the order of the config.
     pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
-        let listeners = self.plan.config.listeners.iter();
+        let address = |place| self.bound.get(place).copied();
+        let listeners = self.plan.listeners.iter();
         listeners
-            .filter_map(|listener| Some((listener.id.clone(), *self.bound.get(&Place::of(listener))?)))
+            .filter_map(|planned| Some((planned.listener.id.clone(), address(&planned.place)?)))
             .collect()
     }
 

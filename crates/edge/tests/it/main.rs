@@ -15,6 +15,7 @@ mod peer;
 mod pool;
 mod reload;
 mod routing;
+mod server;
 mod site;
 mod smuggling;
 mod targets;

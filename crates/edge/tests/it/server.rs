@@ -1,0 +1,133 @@
+//! The edge as a whole: who is counted, which sockets are bound, what a reload keeps.
+
+use std::time::Duration;
+
+use crate::{
+    client::Client,
+    harness::{Bench, PATIENCE, config, eventually},
+    peer::{Frames, GOAWAY, HEADERS, headers, reset},
+    upstream::{Upstream, hang},
+};
+
+const ROUTE: &str = "route \"r\" { respond 200 \"\" }\n";
+
+/// A connection that comes through a load balancer from `source`.
+fn proxied(bench: &Bench, source: &str) -> Client {
+    let family = if source.contains(':') { "TCP6" } else { "TCP4" };
+    let target = if source.contains(':') { "::1" } else { "127.0.0.1" };
+    let mut client = bench.connect();
+    client.send(format!("PROXY {family} {source} {target} 1000 80\r\n"));
+    client
+}
+
+#[test]
+fn behind_a_load_balancer_clients_are_counted() {
+    let bench = Bench::start(&format!(
+        r#"listener "l" {{ address "127.0.0.1:0"; proxy-protocol {{ from "127.0.0.1" }} }}
+        limits {{ connections-per-address 2 }}
+        {ROUTE}"#
+    ));
+    let open = |source: &str| {
+        let mut client = proxied(&bench, source);
+        assert_eq!(client.get("/").status, 200, "{source}");
+        client
+    };
+    let mut held: Vec<Client> =
+        (1..=9).map(|n| format!("192.0.2.{n}")).map(|source| open(&source)).collect();
+    held.push(open("192.0.2.1"));
+    proxied(&bench, "192.0.2.1").assert_closed();
+    held.push(open("2001:db8::1"));
+    held.push(open("2001:db8::2"));
+    proxied(&bench, "2001:db8::3").assert_closed();
+    held.push(open("2001:db8:0:1::3"));
+    drop(held);
+    eventually("room for another", || bench.connections() == 0);
+    open("192.0.2.1");
+}
+
+/// A listener that speaks HTTP/2 without TLS, two streams at once.
+fn http2(rest: &str) -> Bench {
+    Bench::start(&format!(
+        r#"listener "l" {{ address "127.0.0.1:0"; protocols "h2"; http2 {{ streams 2 }} }}
+        {rest}"#
+    ))
+}
+
+/// A GET of `path` on `stream`.
+fn get(stream: u32, path: &str) -> Vec<u8> {
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "h"), (":path", path)];
+    headers(stream, &fields)
+}
+
+const PING: u8 = 6;
+const ACK: u8 = 1;
+
+fn last_stream(goaway: &[u8]) -> u32 {
+    u32::from_be_bytes(goaway[..4].try_into().unwrap())
+}
+
+#[test]
+fn an_idle_http2_connection_is_told_which_stream_was_the_last() {
+    let bench = http2(ROUTE);
+    let mut frames = Frames::connect(bench.address());
+    frames.send(&get(1, "/"));
+    assert_eq!(frames.verdict().unwrap().kind, HEADERS);
+    let edge = bench.into_edge();
+    let drain = std::thread::spawn(move || edge.drain(PATIENCE));
+    let warning = frames.verdict().unwrap();
+    assert_eq!((warning.kind, last_stream(&warning.payload)), (GOAWAY, u32::MAX >> 1));
+    // Sent before the client learns of the end: still served.
+    frames.send(&get(3, "/"));
+    let ping = std::iter::from_fn(|| frames.next()).find(|frame| frame.kind == PING).unwrap();
+    assert_eq!(frames.verdict().unwrap().kind, HEADERS);
+    frames.send(&[&[0, 0, 8, PING, ACK, 0, 0, 0, 0], &*ping.payload].concat());
+    let end = frames.verdict().unwrap();
+    assert_eq!((end.kind, last_stream(&end.payload)), (GOAWAY, 3));
+    assert!(frames.verdict().is_none());
+    assert_eq!(drain.join().unwrap().cut, 0);
+}
+
+#[test]
+fn streams_that_are_reset_make_room_at_once() {
+    let upstream = Upstream::start(hang);
+    let bench = http2(&format!(
+        r#"upstream "u" {{ target "{}" }}
+        route "slow" {{ matches {{ path "/slow" }}; upstream "u" }}
+        {ROUTE}"#,
+        upstream.target()
+    ));
+    let mut frames = Frames::connect(bench.address());
+    for round in 0..10 {
+        let first = 1 + 8 * round;
+        frames.send(&[get(first, "/slow"), get(first + 2, "/slow")].concat());
+        let begun = 2 * (round as usize + 1);
+        eventually("both are under way", || upstream.connections() == begun);
+        frames.send(
+            &[reset(first), reset(first + 2), get(first + 4, "/"), get(first + 6, "/")].concat(),
+        );
+        for _ in 0..2 {
+            assert_eq!(frames.verdict().unwrap().kind, HEADERS, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn each_listener_gets_a_port_of_the_systems_choice() {
+    let two = |first: &str, second: &str| {
+        format!(
+            r#"listener "{first}" {{ address "127.0.0.1:0" }}
+            listener "{second}" {{ address "127.0.0.1:0" }}
+            {ROUTE}"#
+        )
+    };
+    let mut bench = Bench::start(&two("a", "b"));
+    let (a, b) = (bench.address_of("a"), bench.address_of("b"));
+    assert_ne!(a, b);
+    assert_eq!(Client::connect(a).get("/").status, 200);
+    assert_eq!(Client::connect(b).get("/").status, 200);
+    bench.edge().reload(config(&two("b", "c"))).unwrap();
+    assert_eq!(bench.address_of("b"), b);
+    assert_eq!(Client::connect(b).get("/").status, 200);
+    assert_eq!(Client::connect(bench.address_of("c")).get("/").status, 200);
+    eventually("nobody listens there", || std::net::TcpStream::connect(a).is_err());
+}

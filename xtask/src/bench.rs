@@ -126,8 +126,8 @@ fn peers(flags: &Flags) -> Result<Vec<Kind>> {
 
 /// Builds what is measured the way users build it.
 fn build(peers: &[Kind]) -> Result {
-    println!("bench: building with --release");
-    let mut packages = vec!["build", "--release", "--quiet", "-p", "selvedge-bench"];
+    println!("bench: building with --profile dist");
+    let mut packages = vec!["build", "--profile", "dist", "--quiet", "-p", "selvedge-bench"];
     if peers.contains(&Kind::Selvedge) {
         packages.extend(["-p", "selvedge"]);
     }
@@ -150,7 +150,7 @@ fn publish(settings: &Settings, report: &report::Report) -> Result {
     Ok(())
 }
 
-/// A path inside the build directory of releases.
-fn release(program: &str) -> PathBuf {
-    workspace::target().join("release").join(program)
+/// A program as it is packaged.
+fn packaged(program: &str) -> PathBuf {
+    workspace::target().join("dist").join(program)
 }

@@ -43,7 +43,7 @@ pub(crate) struct Exchange<'a> {
 
 impl Exchange<'_> {
     /// Runs the exchange to its end and records it.
-    pub(crate) async fn run<C: Client>(mut self, client: &mut C) {
+    pub(crate) async fn run<C: Client>(&mut self, client: &mut C) {
         if let Err(failure) = self.act(client).await {
             self.fail(client, failure).await;
         }
@@ -51,7 +51,7 @@ impl Exchange<'_> {
     }
 
     /// Ends an exchange that cannot begin: its head was refused.
-    pub(crate) async fn refuse<C: Client>(mut self, client: &mut C, refusal: Refusal) {
+    pub(crate) async fn refuse<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
         self.send_refusal(client, refusal).await;
         self.record();
     }

@@ -13,7 +13,7 @@ use super::{
     machine,
     peer::{Contestant, Flavour, Kind, Origin, Peer, Place},
     pinned::{self, Core, CpuTime},
-    release,
+    packaged,
     scenario::{self, Scenario, Setup},
 };
 use crate::Result;
@@ -349,7 +349,7 @@ struct Crowd {
 
 impl Crowd {
     fn gather(address: SocketAddr) -> Result<Self> {
-        let mut command = pinned::command(Core::Load, release("idle_connections"));
+        let mut command = pinned::command(Core::Load, packaged("idle_connections"));
         command.args([&address.to_string(), &IDLE_CONNECTIONS.to_string(), "/small"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     peer::{Place, routes},
     pinned::{self, Core},
-    release,
+    packaged,
     scenario::{Load, POST_BYTES, ROUTES, Scenario, Setup},
 };
 use crate::{Result, process, workspace};
@@ -173,7 +173,7 @@ fn h2load(url: &str, seconds: u64) -> Result<Throughput> {
 }
 
 fn handshakes(address: SocketAddr, path: &str, seconds: u64) -> Result<Throughput> {
-    let mut load: Command = pinned::command(Core::Load, release("handshakes"));
+    let mut load: Command = pinned::command(Core::Load, packaged("handshakes"));
     load.args([&address.to_string(), path, &seconds.to_string(), CONNECTIONS]);
     let output: Value = serde_json::from_str(&process::capture(&mut load)?)?;
     let count = |name: &str| output[name].as_u64().ok_or_else(|| format!("no {name}: {output}"));

@@ -12,7 +12,7 @@ use std::{
 use super::{
     config::{self, Wiring},
     pinned::{self, Core, Server},
-    release,
+    packaged,
     scenario::{POST_BYTES, ROUTES, SITE_BYTES, Setup},
 };
 use crate::{Result, process, workspace};
@@ -181,7 +181,7 @@ impl Origin {
     /// Starts the origin on the core of the load.
     pub fn start(place: &Place) -> Result<Self> {
         let (first, second) = (free_address()?, free_address()?);
-        let mut command = pinned::command(Core::Load, release("origin"));
+        let mut command = pinned::command(Core::Load, packaged("origin"));
         command.args([first.to_string(), second.to_string()]);
         let mut server = Server::start(&mut command, place.file("origin.log"))?;
         server.wait_for(second)?;
@@ -236,7 +236,7 @@ fn launch(contestant: Contestant, wiring: &Wiring<'_>) -> Result<Command> {
         Kind::Direct | Kind::Hyper => pinned::command(Core::Proxy, own(contestant.kind)),
         Kind::Nginx => pinned::command(Core::Proxy, installed("nginx")?),
         Kind::Haproxy => pinned::command(Core::Proxy, installed("haproxy")?),
-        Kind::Selvedge => pinned::command(Core::Proxy, release("selvedge")),
+        Kind::Selvedge => pinned::command(Core::Proxy, packaged("selvedge")),
     };
     match contestant.kind {
         Kind::Direct => command.arg(wiring.address.to_string()),
@@ -260,7 +260,7 @@ fn launch(contestant: Contestant, wiring: &Wiring<'_>) -> Result<Command> {
 }
 
 fn own(kind: Kind) -> PathBuf {
-    release(if kind == Kind::Direct { "origin" } else { "hyper_proxy" })
+    packaged(if kind == Kind::Direct { "origin" } else { "hyper_proxy" })
 }
 
 fn installed(program: &str) -> Result<PathBuf> {

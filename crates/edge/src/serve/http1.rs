@@ -114,7 +114,7 @@ async fn exchange(
             client.begin(&RequestHead::default());
             client.sink.close_after();
             let facts = facts(core, connection, &scratch.request, first_byte);
-            let exchange = new_exchange(core, connection, deadline, &mut scratch, facts);
+            let mut exchange = new_exchange(core, connection, deadline, &mut scratch, facts);
             exchange.refuse(client, refusal).await;
             After::Close
         }
@@ -132,7 +132,12 @@ async fn run(
     first_byte: Instant,
 ) -> After {
     let facts = facts(core, connection, &scratch.request, first_byte);
-    new_exchange(core, connection, deadline, scratch, facts).run(client).await;
+    let misdirected = connection.is_misdirected(scratch.request.host());
+    let exchange = new_exchange(core, connection, deadline, scratch, facts);
+    match misdirected {
+        true => exchange.refuse(client, Refusal::new(Problem::MISDIRECTED)).await,
+        false => exchange.run(client).await,
+    }
     let may_continue = client.may_continue() && client.sink.pending() == 0;
     if may_continue { After::Next } else { After::Close }
 }

@@ -152,7 +152,7 @@ impl Stream {
             Framing::Length(length) => RequestBody::Sized(length),
             Framing::None | Framing::Chunked | Framing::UntilClose => RequestBody::Streamed,
         };
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             core,
             connection: &self.connection,
             deadline: &deadline,
@@ -175,12 +175,9 @@ impl Stream {
         if request.fields().len() > self.core.snapshot().plan.config.limits.head_fields {
             return Err(Refusal::new(Problem::HEAD_LIMIT));
         }
-        let tls = self.connection.server_tls.as_ref().zip(self.connection.tls.as_ref());
-        match tls {
-            Some((server, facts)) if server.misdirected(facts.sni.as_deref(), request.host()) => {
-                Err(Refusal::new(Problem::MISDIRECTED))
-            }
-            _ => Ok(()),
+        match self.connection.is_misdirected(request.host()) {
+            true => Err(Refusal::new(Problem::MISDIRECTED)),
+            false => Ok(()),
         }
     }
 }

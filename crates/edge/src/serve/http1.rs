@@ -133,7 +133,7 @@ async fn run(
 ) -> After {
     let facts = facts(core, connection, &scratch.request, first_byte);
     let misdirected = connection.is_misdirected(scratch.request.host());
-    let exchange = new_exchange(core, connection, deadline, scratch, facts);
+    let mut exchange = new_exchange(core, connection, deadline, scratch, facts);
     match misdirected {
         true => exchange.refuse(client, Refusal::new(Problem::MISDIRECTED)).await,
         false => exchange.run(client).await,

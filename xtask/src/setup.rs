@@ -99,6 +99,8 @@ pub fn tool(tool: Tool) -> Result<PathBuf> {
     install.args([tool.name, "--version", tool.version]);
     install.arg("--root").arg(workspace::tools());
     install.env("CARGO_TARGET_DIR", workspace::tools().join("build"));
+    // Nobody debugs a tool: half the time and a tenth of the disk.
+    install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     process::run(&mut install)?;
     fs::remove_dir_all(workspace::tools().join("build"))?;
     Ok(own)

@@ -10,10 +10,9 @@ use super::{
     Settings, check,
     figures::median,
     load::{Latency, Throughput, Tools},
-    machine,
+    machine, packaged,
     peer::{Contestant, Flavour, Kind, Origin, Peer, Place},
     pinned::{self, Core, CpuTime},
-    packaged,
     scenario::{self, Scenario, Setup},
 };
 use crate::Result;

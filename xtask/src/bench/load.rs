@@ -5,9 +5,9 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 use serde_json::{Value, json};
 
 use super::{
+    packaged,
     peer::{Place, routes},
     pinned::{self, Core},
-    packaged,
     scenario::{Load, POST_BYTES, ROUTES, Scenario, Setup},
 };
 use crate::{Result, process, workspace};

@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     config::{self, Wiring},
-    pinned::{self, Core, Server},
     packaged,
+    pinned::{self, Core, Server},
     scenario::{POST_BYTES, ROUTES, SITE_BYTES, Setup},
 };
 use crate::{Result, process, workspace};

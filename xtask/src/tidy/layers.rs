@@ -31,8 +31,15 @@ const ABSENT: &[(&str, &[&str])] = &[
 ];
 
 /// Dependencies that stay behind one door.
-const DOORS: &[(&str, &[&str])] =
-    &[("kdl", &["selvedge-config"]), ("clap", &["selvedge"]), ("rcgen", &["selvedge-edge"])];
+const DOORS: &[(&str, &[&str])] = &[
+    ("clap", &["selvedge"]),
+    ("h2", &["selvedge-edge"]),
+    ("hyper", &["selvedge-edge", "selvedge-telemetry"]),
+    ("kdl", &["selvedge-config"]),
+    ("mimalloc", &["selvedge"]),
+    ("ppp", &["selvedge-edge"]),
+    ("rcgen", &["selvedge-edge"]),
+];
 
 /// An arrow from one package to another.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

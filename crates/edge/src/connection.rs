@@ -33,4 +33,11 @@ impl Connection {
         self.peer = peer;
         self.peer_text = peer.ip().to_canonical().to_string().into();
     }
+
+    /// Whether this connection was opened for another host, to which alone we have shown that we are
+    /// who we say; the same for all versions of HTTP.
+    pub(crate) fn is_misdirected(&self, host: &str) -> bool {
+        let tls = self.server_tls.as_ref().zip(self.tls.as_ref());
+        tls.is_some_and(|(server, facts)| server.misdirected(facts.sni.as_deref(), host))
+    }
 }

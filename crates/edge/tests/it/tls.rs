@@ -176,7 +176,9 @@ fn the_name_chooses_the_certificate() {
     let bench = authority.front(&tls, "route \"r\" { respond 200 \"ok\" }");
     let config = authority.client(&[], None);
     for name in ["a.test", "b.test", "x.wild.test"] {
-        assert_eq!(open(bench.address(), &config, name).get("/").status, 200, "{name}");
+        let mut client = open(bench.address(), &config, name);
+        client.send(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n"));
+        assert_eq!(client.response().status, 200, "{name}");
     }
     let mut stranger = open(bench.address(), &config, "c.test");
     assert!(stranger.try_send("GET / HTTP/1.1\r\n\r\n").is_err(), "c.test is in no certificate");
@@ -189,11 +191,17 @@ fn a_request_for_another_site_is_misdirected() {
     authority.issue("b", &["b.test"]);
     let tls = format!("{}; {}", authority.certificate("a"), authority.certificate("b"));
     let bench = authority.front(&tls, "route \"r\" { respond 200 \"ok\" }");
+    let hosts = [("example.com", 200), ("also.com", 200), ("b.test", 421), ("also.com", 200)];
+    let mut client = open(bench.address(), &authority.client(&[], None), "example.com");
+    for (host, status) in hosts {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(client.response().status, status, "{host}");
+    }
     run(async {
         let config = authority.client(&["h2"], None);
         let send =
             peer::over(open_http2(bench.address(), &config, "example.com").await.unwrap()).await;
-        for (host, status) in [("example.com", 200), ("also.com", 200), ("b.test", 421)] {
+        for (host, status) in hosts {
             let request = http::Request::get(format!("https://{host}/")).body(()).unwrap();
             assert_eq!(ask(&send, request, None).await.unwrap().status, status, "{host}");
         }

@@ -273,3 +273,26 @@ fn upstream_head() {
     assert_eq!(client.get("/100000").verdict(), "502 limit/response-head");
     assert_eq!(client.get("/100").status, 200);
 }
+
+#[test]
+fn what_surrounds_chunks() {
+    let upstream = Upstream::echo();
+    let bench = Bench::before(&upstream.target(), "");
+    let long = "x".repeat(200 << 10);
+    let fields = "X: y\r\n".repeat(10_000);
+    for chunks in [
+        format!("1;{long}\r\na\r\n0\r\n\r\n"),
+        format!("{}1\r\na\r\n0\r\n\r\n", "0".repeat(200 << 10)),
+        format!("1\r\na\r\n0\r\nX: {long}\r\n\r\n"),
+        format!("1\r\na\r\n0\r\n{fields}\r\n"),
+    ] {
+        let mut client = bench.connect();
+        let _ = client.try_send(format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
+        ));
+        let response = client.response();
+        assert!([400, 431].contains(&response.status), "{}: {}", &chunks[..10], response.head);
+        client.assert_closed();
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}

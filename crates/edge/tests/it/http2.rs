@@ -512,3 +512,78 @@ fn a_listener_speaks_what_it_is_told() {
     assert_eq!(both.connect().get("/").status, 502);
     run(async { assert_eq!(get(&connect(both.address()).await, "/").await.unwrap().status, 502) });
 }
+
+/// A server that ends each connection after one answer.
+fn hasty_server() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                    if let Some(Ok((_, mut respond))) = connection.accept().await {
+                        let response = Response::builder().status(204).body(()).unwrap();
+                        respond.send_response(response, true).unwrap();
+                        connection.graceful_shutdown();
+                        while let Some(Ok(_)) = connection.accept().await {}
+                    }
+                });
+            }
+        });
+    });
+    address
+}
+
+#[test]
+fn an_upstream_that_ends_its_connections_is_connected_again() {
+    let upstream = hasty_server();
+    let bench = front(&upstream.to_string(), "protocol \"h2\"");
+    let mut client = bench.connect();
+    for _ in 0..20 {
+        assert_eq!(client.get("/").status, 204);
+    }
+}
+
+#[test]
+fn an_upstream_that_takes_one_stream_at_a_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut builder = h2::server::Builder::new();
+                    let handshake = builder.max_concurrent_streams(1).handshake::<_, Bytes>(stream);
+                    let Ok(mut connection) = handshake.await else { return };
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        tokio::spawn(async move {
+                            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                            let response = Response::builder().status(204).body(()).unwrap();
+                            let _ = respond.send_response(response, true);
+                        });
+                    }
+                });
+            }
+        });
+    });
+    let bench = front(&address.to_string(), "protocol \"h2\"");
+    run(async {
+        let send = connect(bench.address()).await;
+        let asked: Vec<_> = (0..10)
+            .map(|_| {
+                let send = send.clone();
+                tokio::spawn(async move { get(&send, "/").await })
+            })
+            .collect();
+        for asked in asked {
+            assert_eq!(asked.await.unwrap().unwrap().status, 204);
+        }
+    });
+}

@@ -174,3 +174,16 @@ fn two_hundred_reloads_under_load_fail_no_request() {
     assert_eq!(bench.connect().get("/200").status, 200);
     assert_eq!(bench.connect().get("/199").text(), "");
 }
+
+#[test]
+fn an_http2_connection_survives() {
+    let listener = "listener \"l\" { address \"127.0.0.1:0\"; protocols \"h2\" }\n";
+    let text = |body: &str| format!("{listener}route \"r\" {{ respond 200 \"{body}\" }}\n");
+    let mut bench = Bench::start(&text("old"));
+    crate::peer::run(async {
+        let send = crate::peer::connect(bench.address()).await;
+        assert_eq!(crate::peer::get(&send, "/").await.unwrap().text(), "old");
+        bench.edge().reload(config(&text("new"))).unwrap();
+        assert_eq!(crate::peer::get(&send, "/").await.unwrap().text(), "new");
+    });
+}

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use selvedge_config::Action;
 use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::RouteCache;
 use selvedge_telemetry::Level;
@@ -17,7 +16,7 @@ use crate::{
     bounds::Bounds,
     deadline::Deadlines,
     plan::Plan,
-    site::{Site, SiteError},
+    site::{Site, SiteFolder},
     transport::BufferPool,
     upstream::{
         breaker,
@@ -76,13 +75,13 @@ pub(crate) struct Parts {
 }
 
 impl Core {
-    pub(crate) fn new(parts: Parts) -> Result<Rc<Self>, SiteError> {
+    pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let mut rng = fastrand::Rng::new();
         let limits = &parts.plan.config.limits;
         let client_buffer = (limits.head.0 as usize).max(CLIENT_BUFFER_MIN);
         let upstream_buffer = limits.response_head.0 as usize;
-        let snapshot = Snapshot::new(parts.plan, None, &mut rng)?;
-        Ok(Rc::new(Self {
+        let snapshot = Snapshot::new(parts.plan, None, &mut rng);
+        Rc::new(Self {
             bounds: parts.bounds,
             deadlines: Deadlines::new(Instant::now()),
             buffers: BufferPool::new(client_buffer),
@@ -96,7 +95,7 @@ impl Core {
             scratch: RefCell::default(),
             date: RefCell::default(),
             wall: Cell::new((Instant::now(), SystemTime::now())),
-        }))
+        })
     }
 
     /// The config in force. A request takes it once and keeps it.
@@ -105,11 +104,10 @@ impl Core {
     }
 
     /// Puts another config in force for the requests that come.
-    pub(crate) fn swap(&self, plan: Arc<Plan>) -> Result<(), SiteError> {
+    pub(crate) fn swap(&self, plan: Arc<Plan>) {
         let previous = self.snapshot();
-        let next = Snapshot::new(plan, Some(&previous), &mut self.rng.borrow_mut())?;
+        let next = Snapshot::new(plan, Some(&previous), &mut self.rng.borrow_mut());
         *self.snapshot.borrow_mut() = Rc::new(next);
-        Ok(())
     }
 
     /// Work done now and then: expired deadlines, pools, telemetry.
@@ -194,11 +192,8 @@ impl Core {
 }
 
 impl Snapshot {
-    fn new(
-        plan: Arc<Plan>,
-        previous: Option<&Self>,
-        rng: &mut fastrand::Rng,
-    ) -> Result<Self, SiteError> {
+    /// Nothing here can fail: what can has been done for the plan.
+    fn new(plan: Arc<Plan>, previous: Option<&Self>, rng: &mut fastrand::Rng) -> Self {
         let upstreams = plan
             .upstreams
             .iter()
@@ -211,16 +206,10 @@ impl Snapshot {
                 kept.cloned().unwrap_or_else(|| Rc::new(CoreUpstream::new(index, shared, rng)))
             })
             .collect();
-        let sites = plan
-            .config
-            .routes
-            .iter()
-            .map(|route| match &route.action {
-                Action::Static(site) => Site::open(site).map(|site| Some(Rc::new(site))),
-                Action::Upstream(_) | Action::Redirect(_) | Action::Respond(_) => Ok(None),
-            })
-            .collect::<Result<_, _>>()?;
+        let now = Instant::now();
+        let site = |folder: &SiteFolder| Rc::new(folder.site(now));
+        let sites = plan.routes.iter().map(|planned| planned.folder.as_ref().map(site)).collect();
         let route_cache = RefCell::new(RouteCache::new(plan.config.limits.route_cache));
-        Ok(Self { plan, upstreams, sites, route_cache })
+        Self { plan, upstreams, sites, route_cache }
     }
 }

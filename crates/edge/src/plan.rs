@@ -8,6 +8,7 @@ use selvedge_telemetry::{Hub, Labels, Registered, UpstreamLabels};
 
 use crate::{
     bounds::Gauge,
+    site::{SiteError, SiteFolder},
     tls::{ClientTls, ServerTls, TlsError},
     upstream::{pool::SharedUpstream, target::UpstreamState},
 };
@@ -56,6 +57,8 @@ pub(crate) struct RoutePlan {
     pub(crate) route: Arc<Route>,
     /// Position of the upstream in [`Plan::upstreams`].
     pub(crate) upstream: Option<usize>,
+    /// The folder that the route serves.
+    pub(crate) folder: Option<SiteFolder>,
     pub(crate) in_flight: Arc<Gauge>,
 }
 
@@ -76,6 +79,8 @@ pub enum PlanError {
         /// What is wrong.
         source: TlsError,
     },
+    /// A static site cannot be opened.
+    Site(SiteError),
 }
 
 impl std::fmt::Display for PlanError {
@@ -87,6 +92,7 @@ impl std::fmt::Display for PlanError {
             Self::UpstreamTls { upstream, .. } => {
                 write!(f, "TLS of upstream {upstream:?} cannot be set up")
             }
+            Self::Site(error) => error.fmt(f),
         }
     }
 }
@@ -95,6 +101,7 @@ impl std::error::Error for PlanError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => Some(source),
+            Self::Site(error) => std::error::Error::source(error),
         }
     }
 }
@@ -119,15 +126,18 @@ impl Plan {
         let routes = config
             .routes
             .iter()
-            .map(|route| RoutePlan {
-                route: route.clone(),
-                upstream: match &route.action {
-                    Action::Upstream(id) => positions.get(id).copied(),
-                    Action::Static(_) | Action::Redirect(_) | Action::Respond(_) => None,
-                },
-                in_flight: carried_gauge(previous, &route.id),
+            .map(|route| {
+                let (upstream, folder) = match &route.action {
+                    Action::Upstream(id) => (positions.get(id).copied(), None),
+                    Action::Static(site) => {
+                        (None, Some(SiteFolder::open(site).map_err(PlanError::Site)?))
+                    }
+                    Action::Redirect(_) | Action::Respond(_) => (None, None),
+                };
+                let in_flight = carried_gauge(previous, &route.id);
+                Ok(RoutePlan { route: route.clone(), upstream, folder, in_flight })
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         let labels = parts.hub.register(&labels(&config, &upstreams));
         Ok(Self { router: Router::new(&config), listeners, labels, upstreams, routes, config })
     }

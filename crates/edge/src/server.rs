@@ -22,7 +22,6 @@ use crate::{
     bounds::Bounds,
     control::{Control, InForce, Stage},
     plan::{Parts, Place, Plan, PlanError},
-    site::{Site, SiteError},
 };
 
 /// A running edge.
@@ -46,8 +45,6 @@ struct Handle {
 pub enum StartError {
     /// The config cannot be run here.
     Plan(PlanError),
-    /// A static site cannot be opened.
-    Site(SiteError),
     /// An address cannot be listened on.
     Bind {
         /// Which listener.
@@ -74,7 +71,6 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan(error) => error.fmt(f),
-            Self::Site(error) => error.fmt(f),
             Self::Bind { listener, address, source } => {
                 write!(f, "listener {listener:?} cannot listen on {address}: {source}")?;
                 f.write_str(bind_remedy(source))
@@ -94,7 +90,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Plan(error) => std::error::Error::source(error),
-            Self::Site(_) | Self::Worker => None,
+            Self::Worker => None,
             Self::Bind { source, .. } | Self::Admin { source, .. } | Self::Thread(source) => {
                 Some(source)
             }
@@ -122,7 +118,6 @@ impl Edge {
     pub fn start(config: Arc<Config>, hub: Hub) -> Result<Self, StartError> {
         let parts = Parts { hub: &hub, now: Instant::now() };
         let plan = Arc::new(Plan::new(config.clone(), None, &parts).map_err(StartError::Plan)?);
-        check_sites(&config)?;
         let mut bound = BTreeMap::new();
         let sockets = bind_missing(&config, &mut bound)?;
         let bounds = Arc::new(Bounds::default());
@@ -195,31 +190,33 @@ impl Edge {
     /// Connections stay; requests under way end under the config they began with. The number of
     /// workers is fixed at the start.
     pub fn reload(&mut self, config: Arc<Config>) -> Result<(), StartError> {
-        check_sites(&config)?;
+        if self.workers.iter().any(Handle::has_ended) {
+            return Err(StartError::Worker);
+        }
         let mut bound = self.bound.clone();
-        bound.retain(|place, _| {
-            config.listeners.iter().any(|listener| Place::of(listener) == *place)
-        });
+        bound.retain(|place, _| config.listeners.iter().any(|it| Place::of(it) == *place));
         let sockets = bind_missing_for(&config, &mut bound, self.workers.len())?;
         let admin = bind_admin(&config, self.control.admin())?;
+        // Last, because it tells telemetry which names there are from now on.
         let parts = Parts { hub: &self.hub, now: Instant::now() };
-        let plan = Arc::new(Plan::new(config, Some(&self.plan), &parts).map_err(StartError::Plan)?);
-        let acknowledged = self
-            .workers
-            .iter()
-            .map(|worker| {
-                let (done, acknowledged) = std::sync::mpsc::sync_channel(1);
-                worker.send(Command::Swap { plan: plan.clone(), done })?;
-                Ok(acknowledged)
-            })
-            .collect::<Result<Vec<_>, StartError>>()?;
-        for acknowledged in acknowledged {
-            acknowledged.recv().map_err(|_| StartError::Worker)?.map_err(StartError::Site)?;
-        }
+        let plan = Plan::new(config, Some(&self.plan), &parts).map_err(StartError::Plan)?;
+        let plan = Arc::new(plan);
+        self.swap(&plan)?;
         self.hand_out(sockets)?;
         self.control.swap(InForce { plan: plan.clone(), bound: bound.clone(), admin });
         (self.plan, self.bound) = (plan, bound);
         Ok(())
+    }
+
+    /// Has every worker go on with `plan`; fails only where one has died.
+    fn swap(&self, plan: &Arc<Plan>) -> Result<(), StartError> {
+        let told = self.workers.iter().map(|worker| {
+            let (done, acknowledged) = std::sync::mpsc::sync_channel(1);
+            worker.send(Command::Swap { plan: plan.clone(), done })?;
+            Ok(acknowledged)
+        });
+        let told = told.collect::<Result<Vec<_>, StartError>>()?;
+        told.iter().try_for_each(|done| done.recv().map_err(|_| StartError::Worker))
     }
 
     /// Stops accepting, lets requests end, and cuts what is left after `within`.
@@ -248,23 +245,16 @@ impl Handle {
     fn send(&self, command: Command) -> Result<(), StartError> {
         self.commands.send(command).map_err(|_| StartError::Worker)
     }
+
+    fn has_ended(&self) -> bool {
+        self.commands.is_closed()
+    }
 }
 
 /// One place with a socket for each worker.
 struct Bound {
     place: Place,
     sockets: Vec<std::net::TcpListener>,
-}
-
-fn check_sites(config: &Config) -> Result<(), StartError> {
-    config
-        .routes
-        .iter()
-        .filter_map(|route| match &route.action {
-            selvedge_config::Action::Static(site) => Some(site),
-            _ => None,
-        })
-        .try_for_each(|site| Site::open(site).map(drop).map_err(StartError::Site))
 }
 
 fn bind_admin(

@@ -44,6 +44,13 @@ pub(crate) struct Site {
     pages: RefCell<PageCache>,
 }
 
+/// A folder that was found in order: what the [`Site`] of each core is made of.
+pub(crate) struct SiteFolder {
+    settings: StaticSite,
+    cache_control: Option<HeaderValue>,
+    root: Arc<File>,
+}
+
 /// What a site looks at of a request. A field that came in several lines is joined by commas.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SiteRequest<'a> {
@@ -150,25 +157,38 @@ enum Found {
     Folder,
 }
 
-impl Site {
+impl SiteFolder {
     /// Opens the folder and checks what the settings say about it.
     pub(crate) fn open(settings: &StaticSite) -> Result<Self, SiteError> {
-        let now = Instant::now();
-        let folder = Folder::open_root(settings.root.clone(), now)
+        let root = Folder::open_root(&settings.root)
             .map_err(|source| SiteError::Root { root: settings.root.clone(), source })?;
-        folder.find(b"").map_err(|source| match source.raw_os_error() {
-            Some(libc::ENOSYS | libc::EPERM) => SiteError::Confinement { source },
-            _ => SiteError::Root { root: settings.root.clone(), source },
-        })?;
         let cache_control = settings.cache_control.as_deref().map(field_value).transpose()?;
-        let site = Self {
-            settings: settings.clone(),
-            cache_control,
-            folder,
-            pages: RefCell::new(PageCache::new()),
-        };
+        let folder = Self { settings: settings.clone(), cache_control, root: Arc::new(root) };
+        let now = Instant::now();
+        let site = folder.site(now);
+        site.check_root()?;
         site.check_fallback(now)?;
-        Ok(site)
+        Ok(folder)
+    }
+
+    /// A site on this folder for one thread.
+    pub(crate) fn site(&self, now: Instant) -> Site {
+        Site {
+            settings: self.settings.clone(),
+            cache_control: self.cache_control.clone(),
+            folder: Folder::new(self.settings.root.clone(), self.root.clone(), now),
+            pages: RefCell::new(PageCache::new()),
+        }
+    }
+}
+
+impl Site {
+    fn check_root(&self) -> Result<(), SiteError> {
+        let found = self.folder.find(b"");
+        found.map(drop).map_err(|source| match source.raw_os_error() {
+            Some(libc::ENOSYS | libc::EPERM) => SiteError::Confinement { source },
+            _ => SiteError::Root { root: self.settings.root.clone(), source },
+        })
     }
 
     fn check_fallback(&self, now: Instant) -> Result<(), SiteError> {

@@ -71,7 +71,7 @@ impl Failure {
 impl From<&StartError> for Failure {
     fn from(error: &StartError) -> Self {
         let exit = match error {
-            StartError::Plan(_) | StartError::Site(_) => Exit::Config,
+            StartError::Plan(_) => Exit::Config,
             StartError::Bind { .. } | StartError::Admin { .. } | StartError::Thread(_) => {
                 Exit::Unavailable
             }

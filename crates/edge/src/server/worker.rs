@@ -23,15 +23,14 @@ use crate::{
     deadline::TICK,
     plan::{Place, Plan},
     serve::serve,
-    site::SiteError,
 };
 
 /// What the edge tells a worker.
 pub(super) enum Command {
     /// Accept on this socket, which is bound for `place`.
     Listen { place: Place, socket: std::net::TcpListener },
-    /// Put another config in force and say how that went.
-    Swap { plan: Arc<Plan>, done: SyncSender<Result<(), SiteError>> },
+    /// Put another config in force and say so.
+    Swap { plan: Arc<Plan>, done: SyncSender<()> },
     /// Accept no more; end what is idle.
     Drain,
     /// End.
@@ -54,7 +53,7 @@ impl Worker {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(self.work()).map_err(|error| error.to_string()),
+            Ok(runtime) => Ok(runtime.block_on(self.work())),
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = outcome {
@@ -62,9 +61,9 @@ impl Worker {
         }
     }
 
-    async fn work(self) -> Result<(), SiteError> {
+    async fn work(self) {
         let Self { index, plan, bounds, telemetry, mut commands } = self;
-        let core = Core::new(Parts { plan, bounds, telemetry: telemetry.core(index) })?;
+        let core = Core::new(Parts { plan, bounds, telemetry: telemetry.core(index) });
         let ticker = spawn_local(tick(core.clone()));
         let mut acceptors = HashMap::new();
         while let Some(command) = commands.recv().await {
@@ -80,8 +79,9 @@ impl Worker {
                 }
                 Command::Swap { plan, done } => {
                     acceptors.retain(|place, _| plan.listener(place).is_some());
+                    core.swap(plan);
                     // The edge that waits for this cannot have gone without us.
-                    let _ = done.send(core.swap(plan));
+                    let _ = done.send(());
                 }
                 Command::Drain => {
                     acceptors.clear();
@@ -92,7 +92,6 @@ impl Worker {
         }
         ticker.abort();
         core.telemetry.tick();
-        Ok(())
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd},
         unix::fs::OpenOptionsExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,7 +24,7 @@ const ATTEMPTS: u32 = 16;
 /// The folder of a site.
 pub(super) struct Folder {
     path: PathBuf,
-    root: RefCell<File>,
+    root: RefCell<Arc<File>>,
     refreshed: Cell<Instant>,
 }
 
@@ -34,9 +35,14 @@ pub(super) enum Opened {
 }
 
 impl Folder {
-    pub(super) fn open_root(path: PathBuf, now: Instant) -> io::Result<Self> {
-        let root = open_directory(&path)?;
-        Ok(Self { path, root: RefCell::new(root), refreshed: Cell::new(now) })
+    /// What [`new`](Self::new) begins with.
+    pub(super) fn open_root(path: &Path) -> io::Result<File> {
+        open_directory(path)
+    }
+
+    /// The folder at `path`, which was opened just now.
+    pub(super) fn new(path: PathBuf, root: Arc<File>, now: Instant) -> Self {
+        Self { path, root: RefCell::new(root), refreshed: Cell::new(now) }
     }
 
     /// Follows the folder's path anew when that was long ago. While nothing is there, as in the
@@ -46,7 +52,7 @@ impl Folder {
             return;
         }
         if let Ok(root) = open_directory(&self.path) {
-            self.root.replace(root);
+            self.root.replace(Arc::new(root));
         }
         self.refreshed.set(now);
     }
@@ -70,7 +76,7 @@ impl Folder {
     }
 }
 
-fn open_directory(path: &PathBuf) -> io::Result<File> {
+fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path)
 }
 

@@ -74,7 +74,7 @@ impl Fixture {
     }
 
     fn site(&self) -> Site {
-        Site::open(&self.settings).unwrap()
+        SiteFolder::open(&self.settings).unwrap().site(Instant::now())
     }
 }
 
@@ -654,7 +654,7 @@ fn an_unreadable_file_is_forbidden() {
 
 #[track_caller]
 fn check_error(settings: &StaticSite, folder: &Path, expected: Expect) {
-    let error = Site::open(settings).err().unwrap();
+    let error = SiteFolder::open(settings).err().unwrap();
     expected.assert_eq(&error.to_string().replace(folder.to_str().unwrap(), "FOLDER"));
 }
 

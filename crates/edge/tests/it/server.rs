@@ -1,7 +1,5 @@
 //! The edge as a whole: who is counted, which sockets are bound, what a reload keeps.
 
-use std::time::Duration;
-
 use crate::{
     client::Client,
     harness::{Bench, PATIENCE, config, eventually},

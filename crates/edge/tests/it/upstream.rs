@@ -36,8 +36,6 @@ pub(crate) struct Peer<S = TcpStream> {
     pub(crate) stream: S,
     buffer: Vec<u8>,
     seen: Arc<Seen>,
-    /// Connections before this one.
-    pub(crate) number: usize,
 }
 
 /// A request as it arrived.
@@ -70,8 +68,8 @@ impl Upstream {
                 let _ = stream.set_nodelay(true);
                 let _ = stream.set_read_timeout(Some(PATIENCE));
                 let (seen, serve) = (theirs.clone(), serve.clone());
-                let number = seen.connections.fetch_add(1, SeqCst);
-                let peer = Peer { stream, buffer: Vec::new(), seen, number };
+                seen.connections.fetch_add(1, SeqCst);
+                let peer = Peer { stream, buffer: Vec::new(), seen };
                 thread::spawn(move || serve(peer));
             }
         });
@@ -175,7 +173,7 @@ pub(crate) fn unix_echo(path: &Path) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let seen = Arc::default();
-            let mut peer = Peer::<UnixStream> { stream, buffer: Vec::new(), seen, number: 0 };
+            let mut peer = Peer::<UnixStream> { stream, buffer: Vec::new(), seen };
             thread::spawn(move || {
                 while let Some(request) = peer.request() {
                     peer.answer(&request.body);

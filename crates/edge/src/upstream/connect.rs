@@ -73,6 +73,15 @@ pub(crate) async fn http1(
     Ok(Box::new(Http1Upstream::new(transport, input, output, permit)))
 }
 
+/// Bytes of one response that a target may send before the client has taken them.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The window of all streams together bounds nothing: else clients that read slowly would use it up
+/// and stall the others. What is held is bounded by the streams and their windows.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Streams given up by us whose late frames are still expected. Clients that leave must not end a
+/// connection that others use.
+const RESET_STREAMS_MAX: usize = 1024;
+
 /// Opens an HTTP/2 connection, shares it, and drives it until it ends.
 pub(crate) async fn http2(
     core: &Rc<Core>,
@@ -82,8 +91,10 @@ pub(crate) async fn http2(
 ) -> Result<(), ConnectFault> {
     let transport = open(core, upstream, target).await?;
     let handshake = h2::client::Builder::new()
-        .initial_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(None)
         .max_header_list_size(
             u32::try_from(core.snapshot().plan.config.limits.response_head.0).unwrap_or(u32::MAX),
         )

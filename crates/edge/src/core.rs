@@ -40,6 +40,7 @@ pub(crate) struct Core {
     /// Set once the process is to end.
     pub(crate) draining: Cell<bool>,
     snapshot: RefCell<Rc<Snapshot>>,
+    #[expect(clippy::vec_box, reason = "it is lent by its pointer, not copied")]
     scratch: RefCell<Vec<Box<Scratch>>>,
     date: RefCell<(u64, String)>,
     /// The same moment on both clocks.

@@ -3,7 +3,7 @@
 //!
 //! The public text says what the client can act on; the log has the rest.
 
-use std::{borrow::Cow, fmt::Write};
+use std::fmt::Write;
 
 use crate::compress::weighted_list;
 
@@ -16,8 +16,8 @@ pub(crate) struct Problem {
     pub(crate) code: &'static str,
     /// What happened, in a few words; the same for each occurrence.
     pub(crate) title: &'static str,
-    /// What the client can do about it; may speak of this occurrence.
-    pub(crate) detail: Cow<'static, str>,
+    /// What the client can do about it.
+    pub(crate) detail: &'static str,
 }
 
 /// Declares each refusal once: as a constant and as a row of [`Problem::ALL`].
@@ -30,7 +30,7 @@ macro_rules! refusals {
                     status: $status,
                     code: $code,
                     title: $title,
-                    detail: Cow::Borrowed($detail),
+                    detail: $detail,
                 };
             )+
 
@@ -206,7 +206,7 @@ fn json_string(text: &str) -> String {
 
 fn html(problem: &Problem, trace_id: &str) -> String {
     let Problem { status, code, title, detail } = problem;
-    let [code, title, detail, trace_id] = [code, title, detail.as_ref(), trace_id].map(html_text);
+    let [code, title, detail, trace_id] = [code, title, detail, trace_id].map(html_text);
     format!(
         r#"<!doctype html>
 <html lang="en">
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn json_is_escaped() {
         check(
-            &Problem { detail: HOSTILE.into(), ..Problem::BODY_LIMIT },
+            &Problem { detail: HOSTILE, ..Problem::BODY_LIMIT },
             "*/*",
             "4bf9\"2f",
             expect![[r#"
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_page_is_escaped_and_self_contained() {
-        let problem = Problem { detail: HOSTILE.into(), ..Problem::BODY_LIMIT };
+        let problem = Problem { detail: HOSTILE, ..Problem::BODY_LIMIT };
         let (content_type, body) = render(&problem, Some(b"text/html"), HOSTILE);
         let page = String::from_utf8(body).unwrap();
         assert_eq!(content_type, "text/html; charset=utf-8");

@@ -45,14 +45,15 @@ impl Exchange<'_> {
     /// Runs the exchange to its end and records it.
     pub(crate) async fn run<C: Client>(&mut self, client: &mut C) {
         if let Err(failure) = self.act(client).await {
-            self.fail(client, failure).await;
+            // Rare, and large: not part of what every exchange takes.
+            Box::pin(self.fail(client, failure)).await;
         }
         self.record();
     }
 
     /// Ends an exchange that cannot begin: its head was refused.
     pub(crate) async fn refuse<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
-        self.send_refusal(client, refusal).await;
+        Box::pin(self.send_refusal(client, refusal)).await;
         self.record();
     }
 

@@ -4,7 +4,7 @@ mod http1;
 mod http2;
 mod prelude;
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};
 
 use selvedge_telemetry::Handshake;
 use tokio::net::TcpStream;
@@ -44,7 +44,7 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
     };
     drop(snapshot);
     if prelude::is_expected(&connection) {
-        match prelude::read_proxy_header(&core, &stream, &connection).await {
+        match Box::pin(prelude::read_proxy_header(&core, &stream, &connection)).await {
             Ok(source) => connection.come_from(source.unwrap_or(peer)),
             Err(fault) => {
                 core.telemetry.connection_refused(&connection.label, "proxy_protocol");
@@ -60,28 +60,31 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
         return core.telemetry.connection_refused(&connection.label, "connections_per_address");
     };
     let _open = core.telemetry.connection(&connection.label);
-    match connection.server_tls.clone() {
-        Some(tls) => serve_tls(core, stream, connection, tls).await,
-        None => serve_plain(core, Transport::tcp(stream), connection, None).await,
+    // The handshake needs much more memory than the connection afterwards.
+    let established = Box::pin(establish(&core, stream, &mut connection)).await;
+    if let Some((transport, alpn)) = established {
+        serve_plain(core, transport, connection, alpn).await;
     }
 }
 
-async fn serve_tls(
-    core: Rc<Core>,
+/// Makes a stream whose bytes are in the clear; `None` when the client failed to.
+async fn establish(
+    core: &Core,
     stream: TcpStream,
-    mut connection: Connection,
-    tls: Arc<tls::ServerTls>,
-) {
+    connection: &mut Connection,
+) -> Option<(Transport, Option<Alpn>)> {
+    let Some(tls) = connection.server_tls.clone() else {
+        return Some((Transport::tcp(stream), None));
+    };
     let deadline = tokio::time::Instant::now() + connection.listener.timeouts.handshake;
-    let handshake = tls::accept(stream, Vec::new(), tls.server_config(), deadline);
-    let stream = match Box::pin(handshake).await {
+    let stream = match tls::accept(stream, Vec::new(), tls.server_config(), deadline).await {
         Ok(stream) => stream,
         Err(error) => {
             core.telemetry.handshake(&connection.label, Handshake::Failed);
             if let AcceptError::PlainHttp { stream } = error {
                 prelude::answer_plain_http(stream).await;
             }
-            return;
+            return None;
         }
     };
     let facts = TlsFacts::of(stream.get_ref().1);
@@ -90,7 +93,7 @@ async fn serve_tls(
     core.telemetry.handshake(&connection.label, how);
     let alpn = facts.alpn;
     connection.tls = Some(facts);
-    serve_plain(core, Transport::server_tls(stream), connection, alpn).await;
+    Some((Transport::server_tls(stream), alpn))
 }
 
 /// Speaks HTTP on a stream whose bytes are in the clear.
@@ -102,12 +105,12 @@ async fn serve_plain(
 ) {
     let connection = Rc::new(connection);
     if alpn == Some(Alpn::Http2) {
-        return http2::serve(core, transport, Vec::new(), connection).await;
+        return Box::pin(http2::serve(core, transport, Vec::new(), connection)).await;
     }
     let transport = Rc::new(transport);
     if let Some(begun) = http1::serve(&core, &transport, &connection).await
         && let Some(transport) = Rc::into_inner(transport)
     {
-        http2::serve(core, transport, begun, connection).await;
+        Box::pin(http2::serve(core, transport, begun, connection)).await;
     }
 }

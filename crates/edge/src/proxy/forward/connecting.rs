@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    pin::Pin,
     task::{Context, Poll},
     time::Instant,
 };
@@ -65,7 +66,7 @@ impl Forward<'_> {
         self.facts.upstream_mut(upstream.index).reused = false;
         self.arm(upstream.state.config.timeouts.connect);
         let permit = self.permit().await?;
-        self.in_time(connect::http1(self.core, upstream, target, permit)).await
+        self.in_time(Box::pin(connect::http1(self.core, upstream, target, permit))).await
     }
 
     async fn http2(&mut self, target: usize) -> Result<SendRequest<Bytes>, AttemptFault> {
@@ -77,7 +78,7 @@ impl Forward<'_> {
         }
         self.arm(upstream.state.config.timeouts.connect);
         let permit = self.permit().await?;
-        self.in_time(connect::http2(self.core, upstream, target, permit)).await?;
+        self.in_time(Box::pin(connect::http2(self.core, upstream, target, permit))).await?;
         let ready = |context: &mut Context<'_>| match upstream.http2_ready(target, context) {
             Some(send) => Poll::Ready(send),
             None => Poll::Pending,
@@ -118,9 +119,8 @@ impl Forward<'_> {
 
     async fn in_time<T>(
         &self,
-        connecting: impl Future<Output = Result<T, ConnectFault>>,
+        mut connecting: Pin<Box<impl Future<Output = Result<T, ConnectFault>>>>,
     ) -> Result<T, AttemptFault> {
-        let mut connecting = Box::pin(connecting);
         let label = self.snapshot.plan.labels.upstream(self.upstream.index);
         match self.deadline.within(|context| connecting.as_mut().poll(context)).await {
             Ok(Ok(connection)) => Ok(connection),

@@ -31,9 +31,11 @@ impl Outbound<'_> {
         self.head
             .fields()
             .iter()
-            .filter(|(_, _, known)| {
-                !known.is_hop_by_hop()
-                    && !matches!(known, Known::Host | Known::ContentLength | Known::Expect)
+            .filter(|(_, _, known)| match known {
+                Known::Host | Known::ContentLength | Known::Expect => false,
+                // What the client sent is gone already: this one the operator wrote.
+                Known::ProxyAuthorization => true,
+                known => !known.is_hop_by_hop(),
             })
             .map(|(name, value, _)| (name, value))
     }

@@ -1,6 +1,6 @@
 use crate::{
     Fields, Known, Rejection,
-    fields::{Block, is_field_value, is_token, parse_block},
+    fields::{Block, is_field_value, is_token},
 };
 
 /// How a message's body is delimited (RFC 9112 §6).
@@ -252,11 +252,9 @@ impl BodyDecoder {
             return Ok(Piece::End(at + 2));
         }
         let mut fields = Fields::default();
-        let parsed = parse_block(block, 0, TRAILER_FIELDS_MAX, fields.list_mut())
-            .map_err(BodyError::Trailer)?;
+        let parsed = fields.take_block(block, 0, TRAILER_FIELDS_MAX).map_err(BodyError::Trailer)?;
         match parsed {
             Block::End(end) if end <= TRAILER_BYTES_MAX => {
-                fields.adopt(&block[..end]);
                 fields.retain(|_, _, known| may_trail(known));
                 self.trailers = Some(Box::new(fields));
                 self.state = State::Done;

@@ -270,20 +270,29 @@ impl Fields {
         &self.list
     }
 
-    /// Takes over a parsed block: its bytes and the fields found in them.
-    pub(crate) fn adopt(&mut self, block: &[u8]) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(block);
+    /// Parses the field lines from `start` on, and takes over all bytes up to their end. Otherwise
+    /// there is no field: those found so far would name bytes that were not taken over.
+    pub(crate) fn take_block(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        count_max: usize,
+    ) -> Result<Block, Rejection> {
+        let block = parse_block(bytes, start, count_max, &mut self.list);
+        match block {
+            Ok(Block::End(end)) => {
+                self.bytes.clear();
+                self.bytes.extend_from_slice(&bytes[..end]);
+            }
+            Ok(Block::Partial) | Err(_) => self.list.clear(),
+        }
+        block
     }
 
     pub(crate) fn append_bytes(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         Span::new(start, self.bytes.len())
-    }
-
-    pub(crate) fn list_mut(&mut self) -> &mut Vec<Field> {
-        &mut self.list
     }
 }
 
@@ -383,7 +392,7 @@ pub(crate) enum Block {
 
 /// Reads field lines from `start` until the empty line, strictly (RFC 9112 §5): CRLF only, no white
 /// space before the colon, no folding, no control bytes.
-pub(crate) fn parse_block(
+fn parse_block(
     bytes: &[u8],
     start: usize,
     count_max: usize,

@@ -1,7 +1,7 @@
 use crate::{
     Fields, Framing, Known, Span,
     authority::{Authority, parse_authority},
-    fields::{Block, is_target_byte, is_token, parse_block, token_len},
+    fields::{Block, is_target_byte, is_token, token_len},
 };
 
 /// Bounds of a request head.
@@ -99,16 +99,15 @@ impl RequestHead {
     }
 
     fn parse_window(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Parsed, Rejection> {
+        self.clear();
         let start = match bytes {
             [b'\r', b'\n', ..] => 2,
             [] | [b'\r'] => return Ok(Parsed::Partial),
             _ => 0,
         };
-        self.reset();
         let Some(line) = parse_request_line(bytes, start)? else { return Ok(Parsed::Partial) };
-        let block = parse_block(bytes, line.end, limits.fields, self.fields.list_mut())?;
+        let block = self.fields.take_block(bytes, line.end, limits.fields)?;
         let Block::End(end) = block else { return Ok(Parsed::Partial) };
-        self.fields.adopt(&bytes[..end]);
         self.take_line(&line);
         self.read_fields()?;
         self.take_target(line.target)?;
@@ -125,7 +124,7 @@ impl RequestHead {
         authority: Option<&str>,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), Rejection> {
-        self.reset();
+        self.clear();
         let method = self.fields.append_bytes(method.as_bytes());
         let target = self.fields.append_bytes(path.as_bytes());
         for (name, value) in fields {
@@ -158,7 +157,7 @@ impl RequestHead {
     }
 
     /// Forgets everything and keeps the memory.
-    fn reset(&mut self) {
+    pub fn clear(&mut self) {
         let Self { fields, nominated, .. } = std::mem::take(self);
         (self.fields, self.nominated) = (fields, nominated);
         self.fields.clear();
@@ -762,6 +761,27 @@ mod tests {
         head.parse(b"G\0", &HeadLimits::default()).unwrap_err();
         let left = (head.method(), head.host(), head.raw_path(), head.query(), head.framing());
         assert_eq!(left, ("", "", "", "", Framing::None));
+    }
+
+    /// Nothing may be left of a head that was not taken whole: it is read for the access log.
+    #[track_caller]
+    fn check_nothing_left(text: &str) {
+        let mut head = RequestHead::default();
+        let before = "POST /path HTTP/1.1\r\nHost: example.com\r\nUser-Agent: x\r\n\r\n";
+        head.parse(before.as_bytes(), &HeadLimits::default()).unwrap();
+        let parsed = head.parse(text.as_bytes(), &HeadLimits { bytes: 100, fields: 2 });
+        assert!(!matches!(parsed, Ok(Parsed::Complete(_))));
+        assert_eq!((head.method(), head.fields().len()), ("", 0));
+        assert_eq!(head.fields().first(Known::UserAgent), None);
+    }
+
+    #[test]
+    fn a_head_that_is_not_taken_has_no_fields() {
+        check_nothing_left("\r");
+        check_nothing_left("G");
+        check_nothing_left("GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: y\r\n");
+        check_nothing_left("GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: y\r\nA: b\r\n\r\n");
+        check_nothing_left("GET / HTTP/1.1\r\nUser-Agent: y\r\nbad field\r\n\r\n");
     }
 
     #[test]

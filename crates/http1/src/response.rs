@@ -1,6 +1,6 @@
 use crate::{
     Fields, Framing, Known, Parsed, Rejection, Span, Version,
-    fields::{Block, is_field_value, parse_block},
+    fields::{Block, is_field_value},
     request::{parse_length, parse_version, reject},
 };
 
@@ -56,10 +56,8 @@ impl ResponseHead {
         let line = bytes[..end].strip_suffix(b"\r").ok_or(reject(502, "upstream/bare-lf", end))?;
         let (status, reason) = parse_status(line).ok_or(reject(502, "upstream/status-line", 8))?;
         self.start(status);
-        let block =
-            parse_block(bytes, end + 1, FIELDS_MAX, self.fields.list_mut()).map_err(as_upstream)?;
+        let block = self.fields.take_block(bytes, end + 1, FIELDS_MAX).map_err(as_upstream)?;
         let Block::End(head_end) = block else { return Ok(Parsed::Partial) };
-        self.fields.adopt(&bytes[..head_end]);
         self.version = version;
         self.reason = reason;
         self.read_fields(method)?;

@@ -206,6 +206,8 @@ async fn read_head(
                     if bytes.len() >= HTTP2_PREFACE.len() {
                         return Poll::Ready(Ok(Next::Http2));
                     }
+                    // The head of an earlier exchange must not be taken for this one's.
+                    head.clear();
                 } else if bytes.len() >= limits.bytes || head_may_be_whole(bytes, seen) {
                     match head.parse(bytes, &limits) {
                         Ok(Parsed::Complete(length)) => {

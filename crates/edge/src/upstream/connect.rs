@@ -3,15 +3,21 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     net::SocketAddr,
     rc::Rc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use selvedge_config::TargetAddress;
 use selvedge_telemetry::ConnectError;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    sync::Semaphore,
+};
 
 use super::{
     http1::Http1Upstream,
@@ -155,36 +161,180 @@ async fn connect_name(core: &Core, host: &str, port: u16) -> Result<TcpStream, C
     Err(ConnectFault::Connect(last))
 }
 
-/// Addresses of names, remembered for [`NAME_LIFE`].
+/// Addresses of names, remembered for [`NAME_LIFE`]. Each name is looked up by one task at a time.
 #[derive(Default)]
-pub(crate) struct Resolver(RefCell<HashMap<(String, u16), Answer>>);
+pub(crate) struct Resolver(Rc<Names>);
 
-struct Answer {
-    addresses: Rc<[SocketAddr]>,
+struct Names {
+    entries: RefCell<HashMap<(String, u16), Name>>,
+    /// Bounds the threads that wait for the system's resolver.
+    lookups: Semaphore,
+}
+
+/// What is known of a name.
+struct Name {
+    /// The last answer that had any addresses.
+    addresses: Option<Rc<[SocketAddr]>>,
+    /// Why the last lookup failed.
+    fault: Option<io::Error>,
+    /// When to look again.
     until: Instant,
+    used: Instant,
+    looking: bool,
+    waiting: Vec<Waker>,
 }
 
 /// How long an answer is used before the name is looked up again.
 const NAME_LIFE: Duration = Duration::from_secs(30);
+/// How long a failure is remembered.
+const FAULT_LIFE: Duration = Duration::from_secs(1);
+/// How long a name is remembered that nobody asks for.
+const NAME_KEPT: Duration = Duration::from_secs(600);
+/// Lookups of one core at once. A thread waits for each.
+const LOOKUPS_MAX: usize = 16;
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { entries: RefCell::default(), lookups: Semaphore::new(LOOKUPS_MAX) }
+    }
+}
 
 impl Resolver {
-    /// The addresses of `host`. A stale answer is better than none while the name server is away.
+    /// The addresses of `host`. An old answer is used at once, and renewed beside: a stale address is
+    /// better than none while the name server is slow or away.
     async fn lookup(&self, host: &str, port: u16) -> io::Result<Rc<[SocketAddr]>> {
         let key = (host.to_owned(), port);
-        let known =
-            self.0.borrow().get(&key).map(|answer| (answer.addresses.clone(), answer.until));
+        poll_fn(|context| self.poll_lookup(&key, context)).await
+    }
+
+    fn poll_lookup(
+        &self,
+        key: &(String, u16),
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Rc<[SocketAddr]>>> {
         let now = Instant::now();
-        if let Some((addresses, until)) = &known
-            && *until > now
-        {
-            return Ok(addresses.clone());
+        let mut entries = self.0.entries.borrow_mut();
+        let name = entries.entry(key.clone()).or_insert_with(|| Name::unknown(now));
+        name.used = now;
+        if now >= name.until && !name.looking {
+            name.looking = true;
+            tokio::task::spawn_local(self.0.clone().renew(key.clone()));
         }
-        let addresses: Rc<[SocketAddr]> = match tokio::net::lookup_host((host, port)).await {
-            Ok(found) => found.collect(),
-            Err(error) => return known.map(|(addresses, _)| addresses).ok_or(error),
-        };
-        let answer = Answer { addresses: addresses.clone(), until: now + NAME_LIFE };
-        self.0.borrow_mut().insert(key, answer);
-        Ok(addresses)
+        match (&name.addresses, &name.fault) {
+            (Some(addresses), _) => Poll::Ready(Ok(addresses.clone())),
+            (None, Some(fault)) if !name.looking => {
+                Poll::Ready(Err(io::Error::new(fault.kind(), fault.to_string())))
+            }
+            (None, _) => {
+                name.waiting.push(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Names {
+    async fn renew(self: Rc<Self>, key: (String, u16)) {
+        let _permit = self.lookups.acquire().await;
+        let found = tokio::net::lookup_host((&*key.0, key.1)).await;
+        self.learn(&key, found.map(Iterator::collect), Instant::now());
+    }
+
+    /// Takes an answer in, and forgets what nobody asks for.
+    fn learn(&self, key: &(String, u16), found: io::Result<Vec<SocketAddr>>, now: Instant) {
+        let mut entries = self.entries.borrow_mut();
+        if let Some(name) = entries.get_mut(key) {
+            name.learn(found, now);
+        }
+        entries
+            .retain(|_, name| name.looking || now.saturating_duration_since(name.used) < NAME_KEPT);
+    }
+}
+
+impl Name {
+    fn unknown(now: Instant) -> Self {
+        Self {
+            addresses: None,
+            fault: None,
+            until: now,
+            used: now,
+            looking: false,
+            waiting: Vec::new(),
+        }
+    }
+
+    fn learn(&mut self, found: io::Result<Vec<SocketAddr>>, now: Instant) {
+        match found {
+            Ok(found) if !found.is_empty() => {
+                (self.addresses, self.fault) = (Some(found.into()), None);
+                self.until = now + NAME_LIFE;
+            }
+            failed => {
+                let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                self.fault = Some(failed.err().unwrap_or(none));
+                self.until = now + FAULT_LIFE;
+            }
+        }
+        self.looking = false;
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// Learns each answer in turn and prints what is known after it.
+    #[track_caller]
+    fn check(answers: &[Result<&[u8], &str>], expected: Expect) {
+        let now = Instant::now();
+        let mut name = Name::unknown(now);
+        let known: Vec<String> = answers
+            .iter()
+            .map(|answer| {
+                name.looking = true;
+                let found = answer.map_err(io::Error::other);
+                let found =
+                    found.map(|ends| ends.iter().map(|n| ([10, 0, 0, *n], 80).into()).collect());
+                name.learn(found, now);
+                assert!(!name.looking);
+                let fault = name.fault.as_ref().map(ToString::to_string);
+                format!("{:?} {fault:?} for {:?}", name.addresses, name.until - now)
+            })
+            .collect();
+        expected.assert_eq(&known.join("\n"));
+    }
+
+    #[test]
+    fn an_old_answer_outlives_failures() {
+        check(
+            &[Err("away"), Ok(&[1, 2]), Err("away"), Ok(&[]), Ok(&[3])],
+            expect![[r#"
+                None Some("away") for 1s
+                Some([10.0.0.1:80, 10.0.0.2:80]) None for 30s
+                Some([10.0.0.1:80, 10.0.0.2:80]) Some("away") for 1s
+                Some([10.0.0.1:80, 10.0.0.2:80]) Some("the name has no address") for 1s
+                Some([10.0.0.3:80]) None for 30s"#]],
+        );
+    }
+
+    #[test]
+    fn names_that_nobody_asks_for_are_forgotten() {
+        let now = Instant::now();
+        let names = Names::default();
+        let key = |name: &str| (name.to_owned(), 80);
+        for name in ["old", "looking", "new"] {
+            names.entries.borrow_mut().insert(key(name), Name::unknown(now));
+        }
+        names.entries.borrow_mut().get_mut(&key("looking")).unwrap().looking = true;
+        let later = now + NAME_KEPT;
+        names.entries.borrow_mut().get_mut(&key("new")).unwrap().used = later;
+        names.learn(&key("new"), Ok(vec![([10, 0, 0, 1], 80).into()]), later);
+        let mut left: Vec<_> =
+            names.entries.borrow().keys().map(|(name, _)| name.clone()).collect();
+        left.sort();
+        assert_eq!(left, ["looking", "new"]);
     }
 }

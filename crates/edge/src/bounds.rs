@@ -7,24 +7,55 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
 /// A number with a bound, shared by all cores.
 #[derive(Debug, Default)]
-pub(crate) struct Gauge(AtomicUsize);
+pub(crate) struct Gauge {
+    value: AtomicUsize,
+    /// Who has waited for long to be counted.
+    starving: AtomicUsize,
+}
 
 impl Gauge {
     /// Counts one more unless that would pass `bound`.
     pub(crate) fn try_enter(self: &Arc<Self>, bound: usize) -> Option<Entered> {
-        if self.0.fetch_add(1, Relaxed) >= bound {
-            self.0.fetch_sub(1, Relaxed);
+        if self.value.fetch_add(1, Relaxed) >= bound {
+            self.value.fetch_sub(1, Relaxed);
             return None;
         }
         Some(Entered(self.clone()))
     }
 
+    /// As [`Self::try_enter`], and leaves room for all who starve.
+    pub(crate) fn try_enter_politely(self: &Arc<Self>, bound: usize) -> Option<Entered> {
+        self.try_enter(bound.saturating_sub(self.starving()))
+    }
+
     pub(crate) fn value(&self) -> usize {
-        self.0.load(Relaxed)
+        self.value.load(Relaxed)
+    }
+
+    /// Counts one who has waited for long, until the answer is dropped.
+    pub(crate) fn starve(self: &Arc<Self>) -> Starving {
+        self.starving.fetch_add(1, Relaxed);
+        Starving(self.clone())
+    }
+
+    /// How many have waited for long.
+    pub(crate) fn starving(&self) -> usize {
+        self.starving.load(Relaxed)
+    }
+}
+
+/// One who has waited for long.
+#[derive(Debug)]
+pub(crate) struct Starving(Arc<Gauge>);
+
+impl Drop for Starving {
+    fn drop(&mut self) {
+        self.0.starving.fetch_sub(1, Relaxed);
     }
 }
 
@@ -34,7 +65,7 @@ pub(crate) struct Entered(Arc<Gauge>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
+        self.0.value.fetch_sub(1, Relaxed);
     }
 }
 
@@ -45,6 +76,31 @@ pub(crate) struct Bounds {
     pub(crate) in_flight: Arc<Gauge>,
     pub(crate) upstream_connections: Arc<Gauge>,
     pub(crate) addresses: Arc<Addresses>,
+    /// Connections that could not be accepted.
+    pub(crate) accept_faults: Throttle,
+}
+
+/// Keeps what happens a thousand times a second from being told so often.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle(Mutex<Option<Instant>>);
+
+/// Time between two tellings.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
+impl Throttle {
+    /// Whether it was long enough ago; if so, it is told now.
+    pub(crate) fn may_be_told(&self) -> bool {
+        self.may_be_told_at(Instant::now())
+    }
+
+    fn may_be_told_at(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= TELL_AGAIN);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 /// Client connections of each IPv4 address and each IPv6 /64: who has one IPv6 address has all of
@@ -125,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn room_is_left_for_who_starves() {
+        let gauge = Arc::new(Gauge::default());
+        let starving = gauge.starve();
+        assert!(gauge.try_enter_politely(1).is_none());
+        let _second = gauge.try_enter_politely(2).unwrap();
+        assert!(gauge.try_enter_politely(2).is_none());
+        let first = gauge.try_enter(2).unwrap();
+        drop((starving, first));
+        assert!(gauge.try_enter_politely(2).is_some());
+    }
+
+    #[test]
     fn addresses_are_counted_apart_and_forgotten() {
         let addresses = Arc::new(Addresses::default());
         let a = IpAddr::from([10, 0, 0, 1]);
@@ -152,5 +220,16 @@ mod tests {
         let addresses = Arc::new(Addresses::default());
         assert!(addresses.try_enter(IpAddr::from([10, 0, 0, 1]), 0).is_none());
         assert!(addresses.0.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn a_fault_is_told_once_a_second() {
+        let throttle = Throttle::default();
+        let start = Instant::now();
+        let told = |millis| throttle.may_be_told_at(start + Duration::from_millis(millis));
+        assert_eq!(
+            [0, 1, 999, 1000, 1500, 2000].map(told),
+            [true, false, false, true, false, true]
+        );
     }
 }

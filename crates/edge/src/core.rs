@@ -22,7 +22,7 @@ use crate::{
         breaker,
         connect::Resolver,
         ejection,
-        pool::{CoreUpstream, PoolQueue},
+        pool::{CoreUpstream, PoolQueue, Room},
         target::UpstreamState,
     },
 };
@@ -121,7 +121,9 @@ impl Core {
     pub(crate) fn tick_slow(&self, now: Instant) {
         self.telemetry.tick();
         self.wall.set((now, SystemTime::now()));
-        self.snapshot().upstreams.iter().for_each(|upstream| upstream.tick(now));
+        let snapshot = self.snapshot();
+        let room = Room::new(self, &snapshot);
+        snapshot.upstreams.iter().for_each(|upstream| upstream.tick(now, &room));
     }
 
     /// The wall clock at `instant`, a moment ago.

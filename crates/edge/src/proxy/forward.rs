@@ -275,8 +275,15 @@ impl Forward<'_> {
         facts.attempts += 1;
         self.facts.timings.upstream_start = Some(now);
         let mut attempt = self.connect(target, tries.refreshed, now).await?;
-        self.exchange_heads(client, &mut attempt, upload).await?;
-        Ok(attempt)
+        match self.exchange_heads(client, &mut attempt, upload).await {
+            Ok(()) => Ok(attempt),
+            Err(fault) => {
+                if let (Attempt::Http2(stream), AttemptFault::Timeout) = (&attempt, &fault) {
+                    stream.give_up();
+                }
+                Err(fault)
+            }
+        }
     }
 
     fn arm(&self, after: Duration) {

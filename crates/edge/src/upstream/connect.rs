@@ -1,7 +1,7 @@
 //! Opening connections to targets.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::HashMap,
     fmt,
     future::poll_fn,
@@ -21,11 +21,13 @@ use tokio::{
 
 use super::{
     http1::Http1Upstream,
-    pool::{ConnectionPermit, CoreUpstream, Http2Handle},
+    http2_driver::{Established, drive, establish},
+    http2_pool::Http2Slot,
+    pool::{ConnectionPermit, CoreUpstream},
 };
 use crate::{
     core::Core,
-    transport::{Input, Output, Owned, Socket, Transport},
+    transport::{Input, Output, Socket, Transport},
 };
 
 /// Why no connection was made.
@@ -38,7 +40,7 @@ pub(crate) enum ConnectFault {
     /// The TLS handshake failed.
     Tls(io::Error),
     /// The HTTP/2 handshake failed.
-    Http2(h2::Error),
+    Http2(io::Error),
 }
 
 impl fmt::Display for ConnectFault {
@@ -53,6 +55,17 @@ impl fmt::Display for ConnectFault {
 }
 
 impl ConnectFault {
+    /// The same fault, for someone else who waited for the connection.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::Name(error) => Self::Name(copy(error)),
+            Self::Connect(error) => Self::Connect(copy(error)),
+            Self::Tls(error) => Self::Tls(copy(error)),
+            Self::Http2(error) => Self::Http2(copy(error)),
+        }
+    }
+
     /// What it counts as in the metrics.
     pub(crate) fn kind(&self) -> ConnectError {
         match self {
@@ -79,46 +92,23 @@ pub(crate) async fn http1(
     Ok(Box::new(Http1Upstream::new(transport, input, output, permit)))
 }
 
-/// Bytes of one response that a target may send before the client has taken them.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// The window of all streams together bounds nothing: else clients that read slowly would use it up
-/// and stall the others. What is held is bounded by the streams and their windows.
-const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// Streams given up by us whose late frames are still expected. Clients that leave must not end a
-/// connection that others use.
-const RESET_STREAMS_MAX: usize = 1024;
-
-/// Opens an HTTP/2 connection, shares it, and drives it until it ends.
+/// Opens an HTTP/2 connection, shares it, and has it driven until it ends. Its first stream is the
+/// caller's.
 pub(crate) async fn http2(
     core: &Rc<Core>,
     upstream: &CoreUpstream,
     target: usize,
     permit: ConnectionPermit,
-) -> Result<(), ConnectFault> {
+) -> Result<Http2Slot, ConnectFault> {
     let transport = open(core, upstream, target).await?;
-    let handshake = h2::client::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
-        .max_local_error_reset_streams(None)
-        .max_header_list_size(
-            u32::try_from(core.snapshot().plan.config.limits.response_head.0).unwrap_or(u32::MAX),
-        )
-        .enable_push(false)
-        .handshake(Owned::new(transport, Vec::new()))
-        .await;
-    let (send, connection) = handshake.map_err(ConnectFault::Http2)?;
-    let alive = Rc::new(Cell::new(true));
-    upstream.add_http2(target, Http2Handle { send, alive: alive.clone() });
-    let queue = core.clone();
-    tokio::task::spawn_local(async move {
-        // How it ended is told to each stream; nobody else needs to know.
-        let _ = connection.await;
-        alive.set(false);
-        drop(permit);
-        queue.pool_queue.wake_one();
-    });
-    Ok(())
+    let head_max = core.snapshot().plan.config.limits.response_head.0;
+    let head_max = u32::try_from(head_max).unwrap_or(u32::MAX);
+    let Established { send, usage, connection } = establish(core, transport, head_max)
+        .await
+        .map_err(|error| ConnectFault::Http2(io::Error::other(error)))?;
+    let slot = upstream.http2(target, |connections| connections.add(send, usage.clone(), core));
+    tokio::task::spawn_local(drive(core.clone(), connection, usage, permit));
+    slot.ok_or_else(|| ConnectFault::Http2(io::Error::other("the target allows no streams")))
 }
 
 async fn open(

@@ -76,7 +76,7 @@ impl Http1Upstream {
             response: ResponseState::Reusable,
             answered: false,
             head_seen: 0,
-            permit: permit,
+            permit,
         }
     }
 

@@ -6,12 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
-use http::{Method, Request, Uri};
+use h2::client::ResponseFuture;
+use http::{Method, Request, Uri, uri::Authority};
 use selvedge_http1::{Fields, ResponseHead};
 
-use super::http1::HeadAsk;
+use super::{http1::HeadAsk, http2_pool::Http2Slot};
 use crate::{
     http2_body::{Http2In, Http2Out, append},
     message::{BodyFault, BodySink, BodySource, Filled},
@@ -23,12 +22,16 @@ pub(crate) struct Http2Upstream {
     response: Option<ResponseFuture>,
     out: Http2Out,
     input: Http2In,
+    /// Given back after the stream itself.
+    slot: Http2Slot,
 }
 
 /// Why a stream could not be opened or brought no head.
 #[derive(Debug)]
 pub(crate) enum StreamFault {
-    /// The request cannot be said in HTTP/2.
+    /// The request names a host that HTTP/2 cannot say.
+    Authority,
+    /// The request's target or method cannot be said in HTTP/2.
     Unspeakable,
     /// The connection or stream failed.
     Http2(h2::Error),
@@ -44,24 +47,38 @@ impl StreamFault {
 impl std::fmt::Display for StreamFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Authority => f.write_str("the host has no form in HTTP/2"),
             Self::Unspeakable => f.write_str("the request has no form in HTTP/2"),
             Self::Http2(error) => error.fmt(f),
         }
     }
 }
 
+impl Http2Slot {
+    /// A fault of the connection, and not of one stream, ends it for new streams.
+    fn failed(&self, error: h2::Error) -> StreamFault {
+        if !error.is_reset() {
+            self.usage.retire();
+        }
+        StreamFault::Http2(error)
+    }
+}
+
 impl Http2Upstream {
-    /// Sends the head on a connection that is ready for a stream.
-    pub(crate) fn open(
-        send: &mut SendRequest<Bytes>,
-        request: &Outbound<'_>,
-    ) -> Result<Self, StreamFault> {
-        let message = translate(request).ok_or(StreamFault::Unspeakable)?;
+    /// Sends the head on a connection that has room for a stream.
+    pub(crate) fn open(mut slot: Http2Slot, request: &Outbound<'_>) -> Result<Self, StreamFault> {
+        let message = translate(request)?;
         let ended = request.body == RequestBody::None;
-        let (response, stream) = send.send_request(message, ended).map_err(StreamFault::Http2)?;
+        let sent = slot.send.send_request(message, ended);
+        let (response, stream) = sent.map_err(|error| slot.failed(error))?;
         let mut out = Http2Out::default();
         out.start(stream, ended);
-        Ok(Self { response: Some(response), out, input: Http2In::empty() })
+        Ok(Self { response: Some(response), out, input: Http2In::empty(), slot })
+    }
+
+    /// No head came in time: the connection may be dead, and then nobody else should wait for it.
+    pub(crate) fn give_up(&self) {
+        self.slot.retire_if_silent();
     }
 
     /// Reads the next response head, interim ones included.
@@ -77,7 +94,9 @@ impl Http2Upstream {
             fill(head, interim.headers());
             return Poll::Ready(Ok(()));
         }
-        let response = ready!(Pin::new(future).poll(context)).map_err(StreamFault::Http2)?;
+        let response = ready!(Pin::new(future).poll(context));
+        let response = response.map_err(|error| self.slot.failed(error))?;
+        self.slot.usage.answered.set(true);
         self.response = None;
         let (parts, body) = response.into_parts();
         head.start(parts.status.as_u16());
@@ -95,20 +114,18 @@ fn fill(head: &mut ResponseHead, map: &http::HeaderMap) {
     }
 }
 
-fn translate(request: &Outbound<'_>) -> Option<Request<()>> {
+fn translate(request: &Outbound<'_>) -> Result<Request<()>, StreamFault> {
     let mut target = request.path.to_owned();
     if request.head.has_query() {
         target.push('?');
         target.push_str(request.head.query());
     }
-    let uri = Uri::builder()
-        .scheme(request.scheme)
-        .authority(request.authority)
-        .path_and_query(target)
-        .build()
-        .ok()?;
+    let authority = Authority::try_from(request.authority).map_err(|_| StreamFault::Authority)?;
+    let uri = Uri::builder().scheme(request.scheme).authority(authority).path_and_query(target);
+    let uri = uri.build().map_err(|_| StreamFault::Unspeakable)?;
+    let method = Method::from_bytes(request.head.method().as_bytes());
     let mut message = Request::new(());
-    *message.method_mut() = Method::from_bytes(request.head.method().as_bytes()).ok()?;
+    *message.method_mut() = method.map_err(|_| StreamFault::Unspeakable)?;
     *message.uri_mut() = uri;
     *message.version_mut() = http::Version::HTTP_2;
     let map = message.headers_mut();
@@ -121,7 +138,7 @@ fn translate(request: &Outbound<'_>) -> Option<Request<()>> {
     if let RequestBody::Sized(length) = request.body {
         map.insert(http::header::CONTENT_LENGTH, length.into());
     }
-    Some(message)
+    Ok(message)
 }
 
 impl BodySink for Http2Upstream {
@@ -148,7 +165,9 @@ impl BodySink for Http2Upstream {
 
 impl BodySource for Http2Upstream {
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
-        self.input.poll_fill(context)
+        let filled = ready!(self.input.poll_fill(context));
+        self.slot.usage.answered.set(true);
+        Poll::Ready(filled)
     }
 
     fn chunk(&self) -> &[u8] {

@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod heavy;
 mod http2;
+mod http2_upstream;
 mod peer;
 mod pool;
 mod reload;

@@ -74,6 +74,69 @@ fn an_idle_connection_of_another_upstream_makes_room() {
 }
 
 #[test]
+fn who_waits_takes_what_is_given_back() {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let upstream = Upstream::start(move |mut peer| {
+        while peer.request().is_some() {
+            wait.lock().unwrap().recv().unwrap();
+            peer.answer(b"done");
+        }
+    });
+    let bench = Bench::before(&upstream.target(), "pool { connections 2 }");
+    let clients: Vec<_> = (0..12)
+        .map(|_| {
+            let mut client = bench.connect();
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            client
+        })
+        .collect();
+    eventually("two are under way", || upstream.requests().len() == 2);
+    (0..12).for_each(|_| go.send(()).unwrap());
+    for mut client in clients {
+        assert_eq!(client.response().text(), "done");
+    }
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn what_idles_on_one_core_makes_room_for_another() {
+    let upstream = Upstream::named("a");
+    let settings = "pool { connections 1 }; timeouts { connect \"20s\" }";
+    let bench = Bench::plain(&format!("{}workers 4\n", before(&upstream.target(), settings)));
+    let mut clients: Vec<_> = (0..16).map(|_| bench.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").text(), "a");
+    }
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "a");
+    }
+}
+
+#[test]
+fn a_full_upstream_closes_nothing_of_others() {
+    let (a, b) = (Upstream::named("a"), Upstream::start(hang));
+    let bench = Bench::plain(&format!(
+        r#"upstream "a" {{ target "{}" }}
+        upstream "b" {{ target "{}"; pool {{ connections 1 }}; timeouts {{ connect "300ms" }} }}
+        route "a" {{ matches {{ path "/a" }}; upstream "a" }}
+        route "b" {{ matches {{ path "/b" }}; upstream "b" }}"#,
+        a.target(),
+        b.target()
+    ));
+    assert_eq!(bench.connect().get("/a").text(), "a");
+    let mut held = bench.connect();
+    held.send("GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the first is under way", || b.connections() == 1);
+    assert_eq!(bench.connect().get("/b").verdict(), "503 limit/upstream-connections");
+    assert_eq!(bench.connect().get("/a").text(), "a");
+    assert_eq!(a.connections(), 1);
+}
+
+#[test]
 fn idle_connections_are_closed_in_time() {
     let upstream = Upstream::named("a");
     let bench = Bench::before(&upstream.target(), "pool { idle-timeout \"200ms\" }");

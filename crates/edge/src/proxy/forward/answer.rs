@@ -24,6 +24,7 @@ use crate::{
     message::{BodyFault, BodySink, Pump, PumpFault, Waiting},
     problem::Problem,
     tunnel,
+    upstream::pool::Room,
 };
 
 impl Forward<'_> {
@@ -75,7 +76,8 @@ impl Forward<'_> {
         {
             let label = self.snapshot.plan.labels.upstream(self.upstream.index);
             let count = || self.core.telemetry.upstream_idle(label);
-            self.upstream.give_back(target, connection, self.core.deadlines.now(), count);
+            let (room, now) = (Room::new(self.core, self.snapshot), self.core.deadlines.now());
+            self.upstream.give_back(target, connection, now, &room, count);
         }
         self.core.pool_queue.wake_one();
         result

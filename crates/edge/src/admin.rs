@@ -172,7 +172,7 @@ Selvedge, admin listener
 
 GET  /metrics   metrics for Prometheus
 GET  /livez     200 as long as the process works
-GET  /readyz    200 when it takes requests; 503 while it starts or drains
+GET  /readyz    200 when it takes requests; 503 while it starts or drains, or lost a worker
 GET  /config    what is in force: listeners, upstreams, health (JSON)
 POST /reload    read the config again; 200 when it took effect, 422 with the reasons when not
 ";
@@ -239,10 +239,14 @@ impl Desk {
     }
 
     fn readiness(&self) -> Answer {
-        match self.shared.stage() {
-            Stage::Serving => text(StatusCode::OK, "ready\n"),
-            Stage::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-            Stage::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        match (self.shared.stage(), self.shared.workers_lost()) {
+            (Stage::Serving, 0) => text(StatusCode::OK, "ready\n"),
+            (Stage::Serving, lost) => {
+                let why = format!("{lost} of the workers ended; the log says why, restart\n");
+                text(StatusCode::SERVICE_UNAVAILABLE, why)
+            }
+            (Stage::Starting, _) => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            (Stage::Draining, _) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
     },
     thread::JoinHandle,
 };
@@ -55,6 +55,7 @@ pub(crate) struct InForce {
 pub(crate) struct Shared {
     pub(crate) hub: Hub,
     stage: AtomicU8,
+    workers_lost: AtomicUsize,
     /// To whoever carries out reloads, if anybody does.
     reloads: Mutex<Option<mpsc::Sender<ReloadRequest>>>,
 }
@@ -81,11 +82,7 @@ const RELOADS_MAX: usize = 4;
 impl Control {
     pub(crate) fn start(hub: &Hub, in_force: InForce) -> io::Result<Self> {
         let (sender, receiver) = watch::channel(Arc::new(in_force));
-        let shared = Arc::new(Shared {
-            hub: hub.clone(),
-            stage: AtomicU8::new(Stage::Starting as u8),
-            reloads: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(hub));
         let shares = shared.clone();
         let thread = std::thread::Builder::new()
             .name("edge-control".to_owned())
@@ -103,6 +100,11 @@ impl Control {
     /// Tells how far the edge is.
     pub(crate) fn set_stage(&self, stage: Stage) {
         self.shared.stage.store(stage as u8, Relaxed);
+    }
+
+    /// What outlives a reload.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The admin listener in force.
@@ -129,6 +131,25 @@ impl Drop for Control {
 }
 
 impl Shared {
+    pub(crate) fn new(hub: &Hub) -> Self {
+        Self {
+            hub: hub.clone(),
+            stage: AtomicU8::new(Stage::Starting as u8),
+            workers_lost: AtomicUsize::new(0),
+            reloads: Mutex::default(),
+        }
+    }
+
+    /// A worker has ended that nobody told to.
+    pub(crate) fn worker_lost(&self) {
+        self.workers_lost.fetch_add(1, Relaxed);
+    }
+
+    /// Workers that have ended without being told to.
+    pub(crate) fn workers_lost(&self) -> usize {
+        self.workers_lost.load(Relaxed)
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         match self.stage.load(Relaxed) {
             0 => Stage::Starting,

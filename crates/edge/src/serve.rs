@@ -6,10 +6,11 @@ mod prelude;
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};
 
-use selvedge_telemetry::Handshake;
+use selvedge_telemetry::{Handshake, Level};
 use tokio::net::TcpStream;
 
 use crate::{
+    bounds::Entered,
     connection::Connection,
     core::Core,
     plan::Place,
@@ -17,20 +18,25 @@ use crate::{
     transport::Transport,
 };
 
-/// Serves one accepted connection to its end.
-pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, at: Rc<Place>) {
-    let accepted = Instant::now();
+/// Takes on an accepted connection under the config in force; what is returned serves it to its end.
+/// `None`: it is refused.
+pub(crate) fn serve(
+    core: &Rc<Core>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    at: &Place,
+) -> Option<impl Future<Output = ()> + use<>> {
     let snapshot = core.snapshot();
-    let Some((index, planned)) = snapshot.plan.listener(&at) else { return };
+    let (index, planned) = snapshot.plan.listener(at)?;
     let label = snapshot.plan.labels.listener(index).clone();
     let limits = &snapshot.plan.config.limits;
-    let Some(_connection) = core.bounds.connections.try_enter(limits.connections) else {
-        return core.telemetry.connection_refused(&label, "connections");
+    let Some(counted) = core.bounds.connections.try_enter(limits.connections) else {
+        core.telemetry.connection_refused(&label, "connections");
+        return None;
     };
-    let per_address = limits.connections_per_address;
     // An old kernel or a broken socket: the connection works all the same, only slower.
     let _ = stream.set_nodelay(true);
-    let mut connection = Connection {
+    let connection = Box::new(Connection {
         listener: planned.listener.clone(),
         label,
         server_tls: planned.tls.clone(),
@@ -38,12 +44,24 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
         peer,
         peer_text: peer.ip().to_canonical().to_string().into(),
         tls: None,
-        accepted,
+        accepted: Instant::now(),
         tls_done: None,
         is_fresh: Cell::new(true),
-    };
-    drop(snapshot);
+    });
+    let per_address = limits.connections_per_address;
+    Some(serve_counted(core.clone(), stream, connection, counted, per_address))
+}
+
+async fn serve_counted(
+    core: Rc<Core>,
+    stream: TcpStream,
+    mut connection: Box<Connection>,
+    _counted: Entered,
+    per_address: usize,
+) {
+    let _witness = Witness(core.clone());
     if prelude::is_expected(&connection) {
+        let peer = connection.socket_peer;
         match Box::pin(prelude::read_proxy_header(&core, &stream, &connection)).await {
             Ok(source) => connection.come_from(source.unwrap_or(peer)),
             Err(fault) => {
@@ -63,7 +81,19 @@ pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, a
     // The handshake needs much more memory than the connection afterwards.
     let established = Box::pin(establish(&core, stream, &mut connection)).await;
     if let Some((transport, alpn)) = established {
-        serve_plain(core, transport, connection, alpn).await;
+        serve_plain(core, transport, connection.into(), alpn).await;
+    }
+}
+
+/// Tells of a panic: the runtime catches it, and only the task that it came from ends.
+struct Witness(Rc<Core>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = "a task panicked and its client was cut off: a defect of Selvedge";
+            self.0.telemetry.hub().event(Level::Error, message, &[]);
+        }
     }
 }
 
@@ -100,10 +130,9 @@ async fn establish(
 async fn serve_plain(
     core: Rc<Core>,
     transport: Transport,
-    connection: Connection,
+    connection: Rc<Connection>,
     alpn: Option<Alpn>,
 ) {
-    let connection = Rc::new(connection);
     if alpn == Some(Alpn::Http2) {
         return Box::pin(http2::serve(core, transport, Vec::new(), connection)).await;
     }

@@ -1,9 +1,11 @@
 //! The edge as a whole: sockets bound, one thread per core, reload, drain.
 
+mod acceptor;
+mod descriptors;
+mod sockets;
 mod worker;
 
 use std::{
-    collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
     sync::Arc,
@@ -13,15 +15,17 @@ use std::{
 
 use selvedge_config::{Config, Id};
 use selvedge_telemetry::Hub;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
-use self::worker::{Command, Worker};
+use self::{
+    sockets::{Bound, Sockets},
+    worker::{Command, Worker},
+};
 use crate::{
     admin::{AdminSocket, ReloadRequest},
     bounds::Bounds,
     control::{Control, InForce, Stage},
-    plan::{Parts, Place, Plan, PlanError},
+    plan::{Parts, Plan, PlanError},
 };
 
 /// A running edge.
@@ -30,8 +34,7 @@ pub struct Edge {
     bounds: Arc<Bounds>,
     plan: Arc<Plan>,
     workers: Vec<Handle>,
-    /// Places that are listened on, each with its address as the system chose it (port 0).
-    bound: BTreeMap<Place, SocketAddr>,
+    bound: Bound,
     control: Control,
 }
 
@@ -118,8 +121,8 @@ impl Edge {
     pub fn start(config: Arc<Config>, hub: Hub) -> Result<Self, StartError> {
         let parts = Parts { hub: &hub, now: Instant::now() };
         let plan = Arc::new(Plan::new(config.clone(), None, &parts).map_err(StartError::Plan)?);
-        let mut bound = BTreeMap::new();
-        let sockets = bind_missing(&config, &mut bound)?;
+        descriptors::provide(&config.limits, &hub);
+        let (bound, sockets) = sockets::bind(&config, &Bound::new(), config.workers)?;
         let bounds = Arc::new(Bounds::default());
         let admin = bind_admin(&config, None)?;
         let in_force = InForce { plan: plan.clone(), bound: bound.clone(), admin };
@@ -130,14 +133,14 @@ impl Edge {
         Ok(edge)
     }
 
-    fn start_workers(&mut self, sockets: Vec<Bound>) -> Result<(), StartError> {
+    fn start_workers(&mut self, sockets: Vec<Sockets>) -> Result<(), StartError> {
         for index in 0..self.plan.config.workers {
             let (commands, receiver) = mpsc::unbounded_channel();
             let worker = Worker {
                 index,
                 plan: self.plan.clone(),
                 bounds: self.bounds.clone(),
-                telemetry: self.hub.clone(),
+                shared: self.control.shared().clone(),
                 commands: receiver,
             };
             let thread = std::thread::Builder::new()
@@ -150,8 +153,8 @@ impl Edge {
     }
 
     /// Gives each worker its socket of each address.
-    fn hand_out(&self, sockets: Vec<Bound>) -> Result<(), StartError> {
-        for Bound { place, sockets } in sockets {
+    fn hand_out(&self, sockets: Vec<Sockets>) -> Result<(), StartError> {
+        for Sockets { place, sockets } in sockets {
             for (worker, socket) in self.workers.iter().zip(sockets) {
                 worker.send(Command::Listen { place: place.clone(), socket })?;
             }
@@ -193,9 +196,7 @@ impl Edge {
         if self.workers.iter().any(Handle::has_ended) {
             return Err(StartError::Worker);
         }
-        let mut bound = self.bound.clone();
-        bound.retain(|place, _| config.listeners.iter().any(|it| Place::of(it) == *place));
-        let sockets = bind_missing_for(&config, &mut bound, self.workers.len())?;
+        let (bound, sockets) = sockets::bind(&config, &self.bound, self.workers.len())?;
         let admin = bind_admin(&config, self.control.admin())?;
         // Last, because it tells telemetry which names there are from now on.
         let parts = Parts { hub: &self.hub, now: Instant::now() };
@@ -203,6 +204,9 @@ impl Edge {
         let plan = Arc::new(plan);
         self.swap(&plan)?;
         self.hand_out(sockets)?;
+        if plan.config.limits != self.plan.config.limits {
+            descriptors::provide(&plan.config.limits, &self.hub);
+        }
         self.control.swap(InForce { plan: plan.clone(), bound: bound.clone(), admin });
         (self.plan, self.bound) = (plan, bound);
         Ok(())
@@ -251,12 +255,6 @@ impl Handle {
     }
 }
 
-/// One place with a socket for each worker.
-struct Bound {
-    place: Place,
-    sockets: Vec<std::net::TcpListener>,
-}
-
 fn bind_admin(
     config: &Config,
     previous: Option<Arc<AdminSocket>>,
@@ -265,57 +263,4 @@ fn bind_admin(
         address: config.admin.address.expect("an address was bound"),
         source,
     })
-}
-
-fn bind_missing(
-    config: &Config,
-    bound: &mut BTreeMap<Place, SocketAddr>,
-) -> Result<Vec<Bound>, StartError> {
-    bind_missing_for(config, bound, config.workers)
-}
-
-/// Binds the places that `bound` does not have yet, and adds them to it.
-fn bind_missing_for(
-    config: &Config,
-    bound: &mut BTreeMap<Place, SocketAddr>,
-    workers: usize,
-) -> Result<Vec<Bound>, StartError> {
-    let mut new = Vec::new();
-    for listener in &config.listeners {
-        let place = Place::of(listener);
-        if bound.contains_key(&place) {
-            continue;
-        }
-        let fail = |source| StartError::Bind {
-            listener: listener.id.clone(),
-            address: listener.address,
-            source,
-        };
-        let mut actual = listener.address;
-        let mut sockets = Vec::with_capacity(workers);
-        for _ in 0..workers {
-            let socket = listen(actual).map_err(fail)?;
-            actual = socket.local_addr().map_err(fail)?;
-            sockets.push(socket);
-        }
-        bound.insert(place.clone(), actual);
-        new.push(Bound { place, sockets });
-    }
-    Ok(new)
-}
-
-/// Connections that the kernel holds for us before we accept them.
-const BACKLOG: i32 = 4096;
-
-fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -130,6 +130,11 @@ fn readiness_follows_the_stage() {
     assert_eq!(running.ask("GET /readyz"), (200, "ready\n".to_owned()));
     running.control.set_stage(Stage::Draining);
     assert_eq!(running.ask("GET /readyz"), (503, "draining\n".to_owned()));
+    running.control.set_stage(Stage::Serving);
+    running.control.shared().worker_lost();
+    let (status, why) = running.ask("GET /readyz");
+    assert!(status == 503 && why.starts_with("1 of the workers ended"), "{why}");
+    assert_eq!(running.ask("GET /livez").0, 200);
     assert_eq!(running.ask("GET /livez").0, 200);
 }
 

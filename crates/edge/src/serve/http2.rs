@@ -13,7 +13,10 @@ use h2::{Reason, RecvStream, server::SendResponse};
 use http::Request;
 use selvedge_http1::{Framing, RequestHead};
 
-use super::http1::{facts, refusal};
+use super::{
+    Witness,
+    http1::{facts, refusal},
+};
 use crate::{
     client::http2::{Http2Client, read_head},
     connection::Connection,
@@ -75,6 +78,7 @@ pub(super) async fn serve(
                 }
                 active.set(active.get() + 1);
                 let stream = Stream {
+                    _witness: Witness(core.clone()),
                     core: core.clone(),
                     connection: connection.clone(),
                     active: active.clone(),
@@ -123,6 +127,7 @@ const SEND_BUFFER: usize = 128 << 10;
 
 /// One stream being served.
 struct Stream {
+    _witness: Witness,
     core: Rc<Core>,
     connection: Rc<Connection>,
     active: Rc<Cell<usize>>,

@@ -1,34 +1,36 @@
-//! One core's thread: accepts, serves, and obeys the edge.
+//! One core's thread: serves, and obeys the edge.
 
 use std::{
+    any::Any,
     collections::HashMap,
-    io,
-    net::SocketAddr,
+    convert::Infallible,
+    net::TcpListener,
+    panic::{self, AssertUnwindSafe},
     rc::Rc,
     sync::{Arc, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 
-use selvedge_telemetry::{Hub, Level};
+use selvedge_telemetry::Level;
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, LocalOptions},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::spawn_local,
 };
 
+use super::acceptor::Acceptor;
 use crate::{
     bounds::Bounds,
+    control::Shared,
     core::{Core, Parts},
     deadline::TICK,
     plan::{Place, Plan},
-    serve::serve,
 };
 
 /// What the edge tells a worker.
 pub(super) enum Command {
     /// Accept on this socket, which is bound for `place`.
-    Listen { place: Place, socket: std::net::TcpListener },
+    Listen { place: Place, socket: TcpListener },
     /// Put another config in force and say so.
     Swap { plan: Arc<Plan>, done: SyncSender<()> },
     /// Accept no more; end what is idle.
@@ -42,61 +44,104 @@ pub(super) struct Worker {
     pub(super) index: usize,
     pub(super) plan: Arc<Plan>,
     pub(super) bounds: Arc<Bounds>,
-    pub(super) telemetry: Hub,
+    pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
 }
 
 impl Worker {
-    /// Runs until told to stop.
+    /// Runs until told to stop. A worker that ends otherwise is missed: in the log, and by whoever
+    /// asks whether the edge is ready.
     pub(super) fn run(self) {
-        let hub = self.telemetry.clone();
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        let outcome = match runtime {
-            Ok(runtime) => Ok(runtime.block_on(self.work())),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = outcome {
-            hub.event(Level::Error, "worker ended", &[("error", &error)]);
-        }
+        let shared = self.shared.clone();
+        watched(&shared, || self.serve());
     }
 
-    async fn work(self) {
-        let Self { index, plan, bounds, telemetry, mut commands } = self;
-        let core = Core::new(Parts { plan, bounds, telemetry: telemetry.core(index) });
-        let ticker = spawn_local(tick(core.clone()));
-        let mut acceptors = HashMap::new();
-        while let Some(command) = commands.recv().await {
+    fn serve(self) -> Result<(), String> {
+        Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .map_err(|error| error.to_string())?
+            .block_on(self.work())
+    }
+
+    async fn work(self) -> Result<(), String> {
+        let Self { index, plan, bounds, shared, mut commands } = self;
+        let core = Core::new(Parts { plan, bounds, telemetry: shared.hub.core(index) });
+        let mut ticker = spawn_local(tick(core.clone()));
+        let mut acceptors = Acceptors::default();
+        loop {
+            let command = tokio::select! {
+                command = commands.recv() => command,
+                ended = &mut ticker => return Err(match ended {
+                    Ok(never) => match never {},
+                    Err(error) => format!("its clock stopped: {error}"),
+                }),
+            };
             match command {
-                Command::Listen { place, socket } => {
-                    match accept_on(&core, place.clone(), socket) {
-                        Ok(stop) => drop(acceptors.insert(place, stop)),
-                        Err(error) => {
-                            let address = place.address();
-                            core.warn("cannot accept", &[("address", &address), ("error", &error)])
-                        }
-                    }
-                }
-                Command::Swap { plan, done } => {
-                    acceptors.retain(|place, _| plan.listener(place).is_some());
+                Some(Command::Listen { place, socket }) => acceptors.start(&core, place, socket),
+                Some(Command::Swap { plan, done }) => {
+                    // Before the swap: what has been accepted is served under the config that it
+                    // was accepted under, and nobody listens where the new config does not.
+                    acceptors.stop(|place| plan.listener(place).is_none()).await;
                     core.swap(plan);
                     // The edge that waits for this cannot have gone without us.
                     let _ = done.send(());
                 }
-                Command::Drain => {
-                    acceptors.clear();
+                Some(Command::Drain) => {
+                    acceptors.stop(|_| true).await;
                     core.begin_drain();
                 }
-                Command::Stop => break,
+                Some(Command::Stop) | None => break,
             }
         }
         ticker.abort();
         core.telemetry.tick();
+        Ok(())
+    }
+}
+
+/// Runs a worker's `work` and tells what became of it, unless it ended in order.
+fn watched(shared: &Shared, work: impl FnOnce() -> Result<(), String>) {
+    let error = match panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(panic) => format!("it panicked: {}", panic_text(&*panic)),
+    };
+    shared.worker_lost();
+    let message = "a worker ended; the others go on, restart to have it back";
+    shared.hub.event(Level::Error, message, &[("error", &error)]);
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text")
+}
+
+/// The sockets that this worker accepts on.
+#[derive(Default)]
+struct Acceptors(HashMap<Place, Acceptor>);
+
+impl Acceptors {
+    fn start(&mut self, core: &Rc<Core>, place: Place, socket: TcpListener) {
+        match Acceptor::start(core, place.clone(), socket) {
+            Ok(acceptor) => drop(self.0.insert(place, acceptor)),
+            Err(error) => {
+                core.warn("cannot accept", &[("address", &place.address()), ("error", &error)]);
+            }
+        }
+    }
+
+    /// Closes the sockets of the places that `is_over` holds of.
+    async fn stop(&mut self, is_over: impl Fn(&Place) -> bool) {
+        let over: Vec<_> = self.0.extract_if(|place, _| is_over(place)).collect();
+        for (_, acceptor) in over {
+            acceptor.stop().await;
+        }
     }
 }
 
 /// Time, on this core.
-async fn tick(core: Rc<Core>) {
+async fn tick(core: Rc<Core>) -> Infallible {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut next_slow = Instant::now();
@@ -114,54 +159,32 @@ async fn tick(core: Rc<Core>) {
 /// How often pools are looked through and telemetry is handed over.
 const SLOW_TICK: Duration = Duration::from_millis(100);
 
-/// Starts to accept; dropping what is returned stops it once the kernel's queue is empty.
-fn accept_on(
-    core: &Rc<Core>,
-    place: Place,
-    socket: std::net::TcpListener,
-) -> io::Result<oneshot::Sender<()>> {
-    let listener = TcpListener::from_std(socket)?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let (core, place) = (core.clone(), Rc::new(place));
-    spawn_local(async move {
-        let mut stopped = stopped;
-        loop {
-            tokio::select! {
-                biased;
-                accepted = listener.accept() => take(&core, &place, accepted).await,
-                _ = &mut stopped => return,
-            }
-        }
-    });
-    Ok(stop)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::Bench;
 
-/// How long nothing is accepted when the system has no descriptors left.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
-async fn take(
-    core: &Rc<Core>,
-    place: &Rc<Place>,
-    accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>,
-) {
-    match accepted {
-        Ok((stream, peer)) => {
-            spawn_local(serve(core.clone(), stream, peer, place.clone()));
-        }
-        Err(error) if is_the_connections(&error) => {}
-        Err(error) => {
-            core.warn("cannot accept", &[("address", &place.address()), ("error", &error)]);
-            tokio::time::sleep(EXHAUSTED_PAUSE).await;
-        }
+    #[track_caller]
+    fn check_lost(work: impl FnOnce() -> Result<(), String>, event: &str) {
+        let bench = Bench::new();
+        let shared = Shared::new(&bench.hub);
+        watched(&shared, work);
+        assert_eq!(shared.workers_lost(), 1);
+        bench.event(event);
     }
-}
 
-/// Whether the one connection failed, and not the listener.
-fn is_the_connections(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
+    #[test]
+    fn a_worker_that_ends_is_missed() {
+        check_lost(|| Err("no runtime".to_owned()), "error=\"no runtime\"");
+        check_lost(|| panic!("{} is not {}", 1, 2), "error=\"it panicked: 1 is not 2\"");
+        check_lost(|| panic!("impossible"), "error=\"it panicked: impossible\"");
+    }
+
+    #[test]
+    fn a_worker_that_was_told_to_end_is_not() {
+        let bench = Bench::new();
+        let shared = Shared::new(&bench.hub);
+        watched(&shared, || Ok(()));
+        assert_eq!(shared.workers_lost(), 0);
+    }
 }

@@ -1,8 +1,18 @@
 //! The edge as a whole: who is counted, which sockets are bound, what a reload keeps.
 
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener, TcpStream},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use selvedge_edge::{Edge, StartError};
+use selvedge_telemetry::{Hub, Settings};
+
 use crate::{
     client::Client,
     harness::{Bench, PATIENCE, config, eventually},
+    heavy::is_alone,
     peer::{Frames, GOAWAY, HEADERS, headers, reset},
     upstream::{Upstream, hang},
 };
@@ -127,5 +137,85 @@ fn each_listener_gets_a_port_of_the_systems_choice() {
     assert_eq!(bench.address_of("b"), b);
     assert_eq!(Client::connect(b).get("/").status, 200);
     assert_eq!(Client::connect(bench.address_of("c")).get("/").status, 200);
-    eventually("nobody listens there", || std::net::TcpStream::connect(a).is_err());
+    eventually("nobody listens there", || TcpStream::connect(a).is_err());
+}
+
+/// An address that nobody listens on.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn listening(addresses: &[SocketAddr]) -> String {
+    let listeners = addresses.iter().enumerate();
+    let listeners = listeners.map(|(n, at)| format!("listener \"l{n}\" {{ address \"{at}\" }}\n"));
+    format!("workers 2\n{}{ROUTE}", listeners.collect::<String>())
+}
+
+fn start(text: &str) -> Result<Edge, StartError> {
+    let config = config(text);
+    let hub = Hub::start(&Settings::quiet(config.workers)).unwrap();
+    Edge::start(config, hub)
+}
+
+#[track_caller]
+fn check_taken(outcome: Result<Edge, StartError>) {
+    match outcome.map(drop) {
+        Err(StartError::Bind { source, .. }) => assert_eq!(source.kind(), ErrorKind::AddrInUse),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn two_edges_do_not_share_a_port() {
+    let address = free();
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], address.port()));
+    let first = Bench::start(&listening(&[address]));
+    check_taken(start(&listening(&[address])));
+    check_taken(start(&listening(&[everywhere])));
+    let mut other = Bench::start(&listening(&[free()]));
+    let error = other.edge().reload(config(&listening(&[address]))).unwrap_err();
+    assert!(matches!(error, StartError::Bind { .. }), "{error}");
+    assert_eq!(Client::connect(address).get("/").status, 200);
+    assert_eq!(other.connect().get("/").status, 200);
+    drop(first);
+    other.edge().reload(config(&listening(&[address]))).unwrap();
+}
+
+#[test]
+fn an_edge_shares_its_ports_with_itself() {
+    let (one, other) = (free(), free());
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], one.port()));
+    let mut bench = Bench::start(&listening(&[everywhere, one]));
+    for addresses in [&[everywhere][..], &[one], &[other], &[one, other], &[everywhere, one]] {
+        bench.edge().reload(config(&listening(addresses))).unwrap();
+        assert_eq!(bench.connect().get("/").status, 200, "{addresses:?}");
+    }
+}
+
+#[test]
+fn a_listener_that_goes_serves_who_was_there() {
+    let (stays, goes) = (free(), free());
+    let mut bench = Bench::start(&listening(&[stays, goes]));
+    for _ in 0..10 {
+        let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(goes)).collect();
+        bench.edge().reload(config(&listening(&[stays]))).unwrap();
+        assert!(TcpStream::connect(goes).is_err(), "nobody listens there any more");
+        for client in &mut clients {
+            assert_eq!(client.get("/").status, 200);
+        }
+        bench.edge().reload(config(&listening(&[stays, goes]))).unwrap();
+    }
+}
+
+#[test]
+fn all_descriptors_that_may_be_had_are_used() {
+    if !is_alone("server::all_descriptors_that_may_be_had_are_used", 600) {
+        return;
+    }
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
+    let bench = Bench::start(&listening(&[free()]));
+    assert_eq!(getrlimit(Resource::Nofile).current, maximum);
+    let mut clients: Vec<Client> = (0..200).map(|_| bench.connect()).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
 }

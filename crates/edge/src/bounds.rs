@@ -12,20 +12,50 @@ use std::{
 
 /// A number with a bound, shared by all cores.
 #[derive(Debug, Default)]
-pub(crate) struct Gauge(AtomicUsize);
+pub(crate) struct Gauge {
+    value: AtomicUsize,
+    /// Who has waited for long to be counted.
+    starving: AtomicUsize,
+}
 
 impl Gauge {
     /// Counts one more unless that would pass `bound`.
     pub(crate) fn try_enter(self: &Arc<Self>, bound: usize) -> Option<Entered> {
-        if self.0.fetch_add(1, Relaxed) >= bound {
-            self.0.fetch_sub(1, Relaxed);
+        if self.value.fetch_add(1, Relaxed) >= bound {
+            self.value.fetch_sub(1, Relaxed);
             return None;
         }
         Some(Entered(self.clone()))
     }
 
+    /// As [`Self::try_enter`], and leaves room for all who starve.
+    pub(crate) fn try_enter_politely(self: &Arc<Self>, bound: usize) -> Option<Entered> {
+        self.try_enter(bound.saturating_sub(self.starving()))
+    }
+
     pub(crate) fn value(&self) -> usize {
-        self.0.load(Relaxed)
+        self.value.load(Relaxed)
+    }
+
+    /// Counts one who has waited for long, until the answer is dropped.
+    pub(crate) fn starve(self: &Arc<Self>) -> Starving {
+        self.starving.fetch_add(1, Relaxed);
+        Starving(self.clone())
+    }
+
+    /// How many have waited for long.
+    pub(crate) fn starving(&self) -> usize {
+        self.starving.load(Relaxed)
+    }
+}
+
+/// One who has waited for long.
+#[derive(Debug)]
+pub(crate) struct Starving(Arc<Gauge>);
+
+impl Drop for Starving {
+    fn drop(&mut self) {
+        self.0.starving.fetch_sub(1, Relaxed);
     }
 }
 
@@ -35,7 +65,7 @@ pub(crate) struct Entered(Arc<Gauge>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
+        self.0.value.fetch_sub(1, Relaxed);
     }
 }
 
@@ -101,10 +131,7 @@ impl Addresses {
             return None;
         }
         shard.insert(holder, count + 1);
-        Some(AddressEntered {
-            addresses: self.clone(),
-            holder,
-        })
+        Some(AddressEntered { addresses: self.clone(), holder })
     }
 
     fn shard(&self, holder: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -112,9 +139,7 @@ impl Addresses {
             IpAddr::V4(v4) => v4.octets()[3],
             IpAddr::V6(v6) => v6.octets().into_iter().fold(0, |a, b| a ^ b),
         };
-        self.0[usize::from(last) % SHARDS]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0[usize::from(last) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,23 +181,26 @@ mod tests {
     }
 
     #[test]
+    fn room_is_left_for_who_starves() {
+        let gauge = Arc::new(Gauge::default());
+        let starving = gauge.starve();
+        assert!(gauge.try_enter_politely(1).is_none());
+        let _second = gauge.try_enter_politely(2).unwrap();
+        assert!(gauge.try_enter_politely(2).is_none());
+        let first = gauge.try_enter(2).unwrap();
+        drop((starving, first));
+        assert!(gauge.try_enter_politely(2).is_some());
+    }
+
+    #[test]
     fn addresses_are_counted_apart_and_forgotten() {
         let addresses = Arc::new(Addresses::default());
         let a = IpAddr::from([10, 0, 0, 1]);
         let held = addresses.try_enter(a, 1).unwrap();
         assert!(addresses.try_enter(a, 1).is_none());
-        assert!(
-            addresses
-                .try_enter(IpAddr::from([10, 0, 0, 17]), 1)
-                .is_some()
-        );
+        assert!(addresses.try_enter(IpAddr::from([10, 0, 0, 17]), 1).is_some());
         drop(held);
-        assert!(
-            addresses
-                .0
-                .iter()
-                .all(|shard| shard.lock().unwrap().is_empty())
-        );
+        assert!(addresses.0.iter().all(|shard| shard.lock().unwrap().is_empty()));
     }
     #[track_caller]
     fn check_holder(address: &str, expected: &str) {
@@ -190,17 +218,8 @@ mod tests {
     #[test]
     fn a_refused_address_leaves_no_trace() {
         let addresses = Arc::new(Addresses::default());
-        assert!(
-            addresses
-                .try_enter(IpAddr::from([10, 0, 0, 1]), 0)
-                .is_none()
-        );
-        assert!(
-            addresses
-                .0
-                .iter()
-                .all(|shard| shard.lock().unwrap().is_empty())
-        );
+        assert!(addresses.try_enter(IpAddr::from([10, 0, 0, 1]), 0).is_none());
+        assert!(addresses.0.iter().all(|shard| shard.lock().unwrap().is_empty()));
     }
 
     #[test]

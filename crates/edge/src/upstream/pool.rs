@@ -188,11 +188,14 @@ impl CoreUpstream {
         }
     }
 
-    /// Counts a request of this core that has waited for long, until the answer is dropped.
-    pub(crate) fn starve<'a>(&'a self, room: &Room<'a>) -> Hunger<'a> {
-        let here = [&self.starving, &room.queue.starving];
-        here.iter().for_each(|count| count.set(count.get() + 1));
-        Hunger { here, _everywhere: [self.connections.starve(), room.all.starve()] }
+    /// Counts a request of this core that has waited for long at a bound, until the answer is dropped.
+    pub(crate) fn starve<'a>(&'a self, full: Full, room: &Room<'a>) -> Hunger<'a> {
+        let (here, gauge) = match full {
+            Full::Upstream => (&self.starving, &self.connections),
+            Full::All => (&room.queue.starving, room.all),
+        };
+        here.set(here.get() + 1);
+        Hunger { full, here, _everywhere: gauge.starve() }
     }
 
     /// What is known of the HTTP/2 connections to a target.
@@ -208,13 +211,15 @@ impl CoreUpstream {
 
 /// A request that has waited for long for a connection.
 pub(crate) struct Hunger<'a> {
-    here: [&'a Cell<usize>; 2],
-    _everywhere: [Starving; 2],
+    /// The bound that it waits at.
+    pub(crate) full: Full,
+    here: &'a Cell<usize>,
+    _everywhere: Starving,
 }
 
 impl Drop for Hunger<'_> {
     fn drop(&mut self) {
-        self.here.iter().for_each(|count| count.set(count.get() - 1));
+        self.here.set(self.here.get() - 1);
     }
 }
 

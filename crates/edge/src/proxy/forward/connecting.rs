@@ -16,13 +16,14 @@ use super::{
     attempt::{Attempt, AttemptFault},
 };
 use crate::{
+    deadline::Expired,
     problem::Problem,
     upstream::{
         connect::{self, ConnectFault},
         http1::Http1Upstream,
         http2::{Http2Upstream, StreamFault},
         http2_pool::{Flight, Http2Slot},
-        pool::{ConnectionPermit, Full, Need, Place, Room},
+        pool::{ConnectionPermit, Full, Hunger, Need, Place, Room},
     },
 };
 
@@ -80,13 +81,14 @@ impl Forward<'_> {
         refreshed: bool,
     ) -> Result<Box<Http1Upstream>, AttemptFault> {
         let upstream = self.upstream;
-        self.facts.upstream_mut(upstream.index).reused = true;
         if !refreshed {
             let kept = poll_fn(|context| Poll::Ready(upstream.checkout(target, context))).await;
             if let Some(connection) = kept {
+                self.facts.upstream_mut(upstream.index).reused = true;
                 return Ok(connection);
             }
         }
+        self.facts.upstream_mut(upstream.index).reused = false;
         Box::pin(self.awaited_http1(target, refreshed)).await
     }
 
@@ -101,22 +103,25 @@ impl Forward<'_> {
         let found = self.wait(|need, context| {
             let kept = if refreshed { None } else { upstream.checkout(target, context) };
             match kept {
-                Some(connection) => Some(Http1::Kept(connection)),
-                None => self.try_permit(need).map(Http1::Room),
+                Some(connection) => Ok(Http1::Kept(connection)),
+                None => self.try_permit(need).map(Http1::Room).map_err(Some),
             }
         });
-        match found.await? {
-            Http1::Kept(connection) => Ok(connection),
+        match found.await.map_err(|_| self.late(target))? {
+            Http1::Kept(connection) => {
+                self.facts.upstream_mut(upstream.index).reused = true;
+                Ok(connection)
+            }
             Http1::Room(permit) => {
-                self.facts.upstream_mut(upstream.index).reused = false;
                 self.in_time(Box::pin(connect::http1(self.core, upstream, target, permit))).await
             }
         }
     }
 
     async fn http2(&mut self, target: usize) -> Result<Http2Slot, AttemptFault> {
-        self.facts.upstream_mut(self.upstream.index).reused = true;
-        match self.upstream.http2_slot(target, self.core) {
+        let slot = self.upstream.http2_slot(target, self.core);
+        self.facts.upstream_mut(self.upstream.index).reused = slot.is_some();
+        match slot {
             Some(slot) => Ok(slot),
             None => Box::pin(self.awaited_http2(target)).await,
         }
@@ -130,8 +135,11 @@ impl Forward<'_> {
         let failures = upstream.http2(target, |connections| connections.failures());
         loop {
             let found = self.wait(|need, _| self.next_http2(target, failures, need)).await;
-            let (permit, flight) = match found.map_err(|fault| self.blame(target, fault))? {
-                Http2::Slot(slot) => return Ok(slot),
+            let (permit, flight) = match found.map_err(|_| self.late(target))? {
+                Http2::Slot(slot) => {
+                    self.facts.upstream_mut(upstream.index).reused = true;
+                    return Ok(slot);
+                }
                 Http2::Fault(fault) => return Err(AttemptFault::Connect(fault)),
                 Http2::Room(permit, flight) => (permit, flight),
             };
@@ -144,85 +152,97 @@ impl Forward<'_> {
                     continue;
                 }
             }
-            drop(flight);
-            self.facts.upstream_mut(upstream.index).reused = false;
             return connected;
         }
     }
 
     /// What an exchange over HTTP/2 can do now: open a stream, open a connection, or give up.
-    fn next_http2(&self, target: usize, failures: u64, need: Need) -> Option<Http2<'_>> {
+    fn next_http2(
+        &self,
+        target: usize,
+        failures: u64,
+        need: Need,
+    ) -> Result<Http2<'_>, Option<Full>> {
         let upstream = self.upstream;
         if let Some(slot) = upstream.http2_slot(target, self.core) {
-            return Some(Http2::Slot(slot));
+            return Ok(Http2::Slot(slot));
         }
         let now = self.core.deadlines.now();
         let fault = upstream.http2(target, |connections| connections.failed_since(failures));
         if let Some(fault) = fault {
-            return Some(Http2::Fault(fault));
+            return Ok(Http2::Fault(fault));
         }
         if !upstream.http2(target, |connections| connections.may_connect(now)) {
-            return None;
+            return Err(None);
         }
-        let permit = self.try_permit(need)?;
-        Some(Http2::Room(permit, Flight::begin(self.core, upstream, target)))
+        let permit = self.try_permit(need).map_err(Some)?;
+        Ok(Http2::Room(permit, Flight::begin(self.core, upstream, target)))
     }
 
-    /// Who waited in vain for the first connection waited for the target, not for the pool.
-    fn blame(&self, target: usize, fault: AttemptFault) -> AttemptFault {
+    /// What to say of a wait that took too long: who waited for the first connection to a target
+    /// waited for the target, and all others for the pool.
+    fn late(&self, target: usize) -> AttemptFault {
+        let label = self.snapshot.plan.labels.upstream(self.upstream.index);
         let connects = self
             .upstream
             .http2(target, |connections| connections.is_connecting() && !connections.is_any_open());
-        match fault {
-            AttemptFault::PoolFull if connects => AttemptFault::ConnectTimeout,
-            fault => fault,
+        if self.is_overdue() {
+            return AttemptFault::Overdue;
         }
+        if connects {
+            return AttemptFault::ConnectTimeout;
+        }
+        self.core.telemetry.connect_error(label, ConnectError::PoolFull);
+        AttemptFault::PoolFull
     }
 
-    /// Looks for a connection again and again, until there is one or the time is over.
+    /// Looks for a connection again and again, until there is one or the time is over. `look` says
+    /// which bound is in the way, if one is.
     async fn wait<T>(
         &self,
-        mut look: impl FnMut(Need, &mut Context<'_>) -> Option<T>,
-    ) -> Result<T, AttemptFault> {
+        mut look: impl FnMut(Need, &mut Context<'_>) -> Result<T, Option<Full>>,
+    ) -> Result<T, Expired> {
         let label = self.snapshot.plan.labels.upstream(self.upstream.index);
         let room = self.room();
         let since = self.core.deadlines.now();
-        let (mut place, mut counted, mut hunger) = (Place::default(), None, None);
-        let waited = self.deadline.within(|context| {
+        let mut place = Place::default();
+        let mut counted = None;
+        let mut hunger: Option<Hunger<'_>> = None;
+        let looking = self.deadline.within(|context| {
             let need = if hunger.is_some() { Need::Starving } else { Need::Fresh };
-            if let Some(found) = look(need, context) {
-                return Poll::Ready(found);
-            }
+            let full = match look(need, context) {
+                Ok(found) => return Poll::Ready(found),
+                Err(full) => full,
+            };
             counted.get_or_insert_with(|| self.core.telemetry.upstream_waiting(label));
-            if self.core.deadlines.now().saturating_duration_since(since) >= STARVES_AFTER {
-                hunger.get_or_insert_with(|| self.upstream.starve(&room));
+            let waits = self.core.deadlines.now().saturating_duration_since(since);
+            let full = full.filter(|_| waits >= STARVES_AFTER);
+            if hunger.as_ref().map(|hunger| hunger.full) != full {
+                hunger = full.map(|full| self.upstream.starve(full, &room));
             }
             self.core.pool_queue.wait(&mut place, context);
             Poll::Pending
         });
-        waited.await.map_err(|_| match self.is_overdue() {
-            true => AttemptFault::Overdue,
-            false => {
-                self.core.telemetry.connect_error(label, ConnectError::PoolFull);
-                AttemptFault::PoolFull
-            }
-        })
+        looking.await
     }
 
     /// Counts one more connection; at a bound one that idles makes room if that helps.
-    fn try_permit(&self, need: Need) -> Option<ConnectionPermit> {
+    fn try_permit(&self, need: Need) -> Result<ConnectionPermit, Full> {
         let label = self.snapshot.plan.labels.upstream(self.upstream.index);
         let open = || self.core.telemetry.upstream_connection(label);
         let room = self.room();
         let full = match self.upstream.try_permit(&room, need, open) {
-            Ok(permit) => return Some(permit),
+            Ok(permit) => return Ok(permit),
             Err(full) => full,
         };
         let evicted = match full {
             Full::Upstream => self.upstream.evict(),
             Full::All => self.snapshot.upstreams.iter().any(|upstream| upstream.evict()),
         };
-        evicted.then(|| self.upstream.try_permit(&room, need, open).ok()).flatten()
+        match evicted {
+            true => self.upstream.try_permit(&room, need, open),
+            false => Err(full),
+        }
     }
 
     fn room(&self) -> Room<'_> {

@@ -48,7 +48,7 @@ enum Http2<'a> {
     Fault(ConnectFault),
 }
 
-impl Forward<'_> {
+impl<'a> Forward<'a> {
     /// Gets a connection to the target and puts the request's head on it.
     pub(super) async fn connect(
         &mut self,
@@ -162,7 +162,7 @@ impl Forward<'_> {
         target: usize,
         failures: u64,
         need: Need,
-    ) -> Result<Http2<'_>, Option<Full>> {
+    ) -> Result<Http2<'a>, Option<Full>> {
         let upstream = self.upstream;
         if let Some(slot) = upstream.http2_slot(target, self.core) {
             return Ok(Http2::Slot(slot));

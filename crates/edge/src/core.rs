@@ -3,11 +3,13 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    ops::Deref,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use selvedge_config::Limits;
 use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::RouteCache;
 use selvedge_telemetry::Level;
@@ -50,10 +52,25 @@ pub(crate) struct Core {
 /// The config in force, as one core runs it.
 pub(crate) struct Snapshot {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) upstreams: Vec<Rc<CoreUpstream>>,
+    pub(crate) upstreams: Vec<PlacedUpstream>,
     /// Sites by the position of their route.
     pub(crate) sites: Vec<Option<Rc<Site>>>,
     pub(crate) route_cache: RefCell<RouteCache>,
+}
+
+/// An upstream in one config. What is open to its targets may be older than that config.
+pub(crate) struct PlacedUpstream {
+    /// Position in the plan's list of upstreams.
+    pub(crate) index: usize,
+    upstream: Rc<CoreUpstream>,
+}
+
+impl Deref for PlacedUpstream {
+    type Target = CoreUpstream;
+
+    fn deref(&self) -> &CoreUpstream {
+        &self.upstream
+    }
 }
 
 /// Memory that an exchange borrows.
@@ -65,8 +82,8 @@ pub(crate) struct Scratch {
 
 /// Heads kept when nobody needs them.
 const SCRATCH_MAX: usize = 128;
-/// Bytes that one read from a client may bring, at least.
-const CLIENT_BUFFER_MIN: usize = 16 << 10;
+/// Bytes that one read may bring, at least.
+const BUFFER_MIN: usize = 16 << 10;
 
 /// What a core is made of.
 pub(crate) struct Parts {
@@ -78,9 +95,7 @@ pub(crate) struct Parts {
 impl Core {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let mut rng = fastrand::Rng::new();
-        let limits = &parts.plan.config.limits;
-        let client_buffer = (limits.head.0 as usize).max(CLIENT_BUFFER_MIN);
-        let upstream_buffer = limits.response_head.0 as usize;
+        let (client_buffer, upstream_buffer) = buffer_sizes(&parts.plan.config.limits);
         let snapshot = Snapshot::new(parts.plan, None, &mut rng);
         Rc::new(Self {
             bounds: parts.bounds,
@@ -108,6 +123,9 @@ impl Core {
     pub(crate) fn swap(&self, plan: Arc<Plan>) {
         let previous = self.snapshot();
         let next = Snapshot::new(plan, Some(&previous), &mut self.rng.borrow_mut());
+        let (client_buffer, upstream_buffer) = buffer_sizes(&next.plan.config.limits);
+        self.buffers.resize(client_buffer);
+        self.upstream_buffers.resize(upstream_buffer);
         *self.snapshot.borrow_mut() = Rc::new(next);
     }
 
@@ -194,6 +212,12 @@ impl Core {
     }
 }
 
+/// Of the inputs of clients and of upstreams: a whole head has to fit.
+fn buffer_sizes(limits: &Limits) -> (usize, usize) {
+    let size = |head: u64| (head as usize).max(BUFFER_MIN);
+    (size(limits.head.0), size(limits.response_head.0))
+}
+
 impl Snapshot {
     /// Nothing here can fail: what can has been done for the plan.
     fn new(plan: Arc<Plan>, previous: Option<&Self>, rng: &mut fastrand::Rng) -> Self {
@@ -204,9 +228,11 @@ impl Snapshot {
             .map(|(index, shared)| {
                 let kept = previous
                     .into_iter()
-                    .flat_map(|p| &p.upstreams)
-                    .find(|u| u.index == index && Arc::ptr_eq(&u.state, &shared.state));
-                kept.cloned().unwrap_or_else(|| Rc::new(CoreUpstream::new(index, shared, rng)))
+                    .flat_map(|previous| &previous.upstreams)
+                    .find(|placed| Arc::ptr_eq(&placed.state, &shared.state))
+                    .map(|placed| placed.upstream.clone());
+                let upstream = kept.unwrap_or_else(|| Rc::new(CoreUpstream::new(shared, rng)));
+                PlacedUpstream { index, upstream }
             })
             .collect();
         let now = Instant::now();

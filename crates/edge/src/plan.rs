@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
 
-use selvedge_config::{Action, Config, Id, Listener, Route};
+use selvedge_config::{Action, Config, Id, Listener, Route, Upstream};
 use selvedge_routing::Router;
 use selvedge_telemetry::{Hub, Labels, Registered, UpstreamLabels};
 
@@ -197,35 +197,44 @@ fn upstreams(
     previous: Option<&Plan>,
     now: Instant,
 ) -> Result<Vec<SharedUpstream>, PlanError> {
-    config
-        .upstreams
-        .values()
+    let upstreams = config.upstreams.values();
+    upstreams
         .map(|upstream| {
             let before = previous.and_then(|plan| plan.upstream(&upstream.id));
-            let tls = match &upstream.tls {
-                Some(settings) => {
-                    Some(Arc::new(ClientTls::load(settings, upstream.protocol).map_err(
-                        |source| PlanError::UpstreamTls { upstream: upstream.id.clone(), source },
-                    )?))
-                }
-                None => None,
-            };
-            if let Some(before) =
-                before.filter(|before| tls.is_none() && before.state.config == *upstream)
-            {
-                return Ok(before.clone());
-            }
-            Ok(SharedUpstream {
-                state: Arc::new(UpstreamState::new(
-                    upstream.clone(),
-                    before.map(|b| &*b.state),
-                    now,
-                )),
-                tls,
-                connections: before.map(|b| b.connections.clone()).unwrap_or_default(),
-            })
+            shared_upstream(upstream, before, now)
         })
         .collect()
+}
+
+/// The very upstream that was there `before`, if nothing about it has changed: its connections stay.
+fn shared_upstream(
+    config: &Arc<Upstream>,
+    before: Option<&SharedUpstream>,
+    now: Instant,
+) -> Result<SharedUpstream, PlanError> {
+    let known_tls = before.and_then(|before| before.tls.as_ref());
+    let tls = upstream_tls(config, known_tls)?;
+    let same_tls = tls.as_ref().map(Arc::as_ptr) == known_tls.map(Arc::as_ptr);
+    if let Some(before) = before.filter(|before| same_tls && before.state.config == *config) {
+        return Ok(before.clone());
+    }
+    let state = UpstreamState::new(config.clone(), before.map(|before| &*before.state), now);
+    let connections = before.map(|before| before.connections.clone()).unwrap_or_default();
+    Ok(SharedUpstream { state: Arc::new(state), tls, connections })
+}
+
+fn upstream_tls(
+    config: &Upstream,
+    known: Option<&Arc<ClientTls>>,
+) -> Result<Option<Arc<ClientTls>>, PlanError> {
+    let Some(settings) = &config.tls else { return Ok(None) };
+    if let Some(known) = known.filter(|known| known.is_current(settings, config.protocol)) {
+        return Ok(Some(known.clone()));
+    }
+    let loaded = ClientTls::load(settings, config.protocol);
+    loaded
+        .map(|tls| Some(Arc::new(tls)))
+        .map_err(|source| PlanError::UpstreamTls { upstream: config.id.clone(), source })
 }
 
 fn carried_gauge(previous: Option<&Plan>, id: &Id) -> Arc<Gauge> {

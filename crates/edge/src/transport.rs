@@ -1,7 +1,7 @@
 //! Byte streams of every kind behind one face, and the buffer that reads from them.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
     rc::Rc,
@@ -237,7 +237,7 @@ impl AsyncWrite for Owned {
 
 /// Memory that connections borrow while they have something to hold.
 pub(crate) struct BufferPool {
-    input_size: usize,
+    input_size: Cell<usize>,
     inputs: RefCell<Vec<Box<[u8]>>>,
     outputs: RefCell<Vec<Vec<u8>>>,
 }
@@ -250,17 +250,25 @@ const OUTPUT_KEPT_MAX: usize = 128 << 10;
 impl BufferPool {
     /// Inputs hold `input_size` bytes.
     pub(crate) fn new(input_size: usize) -> Rc<Self> {
+        let input_size = Cell::new(input_size);
         Rc::new(Self { input_size, inputs: RefCell::default(), outputs: RefCell::default() })
+    }
+
+    /// Inputs hold `input_size` bytes from now on; those in use do so as soon as they are full.
+    pub(crate) fn resize(&self, input_size: usize) {
+        if self.input_size.replace(input_size) != input_size {
+            self.inputs.borrow_mut().clear();
+        }
     }
 
     fn take_input(&self) -> Box<[u8]> {
         let pooled = self.inputs.borrow_mut().pop();
-        pooled.unwrap_or_else(|| vec![0; self.input_size].into_boxed_slice())
+        pooled.unwrap_or_else(|| vec![0; self.input_size.get()].into_boxed_slice())
     }
 
     fn give_input(&self, buffer: Box<[u8]>) {
         let mut free = self.inputs.borrow_mut();
-        if free.len() < FREE_BUFFERS_MAX {
+        if free.len() < FREE_BUFFERS_MAX && buffer.len() == self.input_size.get() {
             free.push(buffer);
         }
     }
@@ -341,7 +349,12 @@ impl Input {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == buffer.len() {
-            return Poll::Ready(Ok(Read::Full));
+            if buffer.len() >= self.pool.input_size.get() {
+                return Poll::Ready(Ok(Read::Full));
+            }
+            let mut larger = self.pool.take_input();
+            larger[..self.end].copy_from_slice(buffer);
+            *buffer = larger;
         }
         let polled = transport.poll_read(context, &mut buffer[self.end..]);
         if self.is_empty() && !matches!(polled, Poll::Ready(Ok(1..))) {

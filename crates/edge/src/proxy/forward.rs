@@ -23,7 +23,7 @@ use super::{Exchange, Facts, Failure, Refusal, local::apply, origin::Origin};
 use crate::{
     client::Client,
     connection::Connection,
-    core::{Core, Snapshot},
+    core::{Core, PlacedUpstream, Snapshot},
     deadline::Deadline,
     message::Pump,
     outbound::RequestBody,
@@ -31,7 +31,6 @@ use crate::{
     upstream::{
         balance::{Ask, pick_sticky},
         breaker::{Permit, RetryAfter},
-        pool::CoreUpstream,
     },
 };
 
@@ -46,7 +45,7 @@ struct Forward<'a> {
     facts: &'a mut Facts,
     body: RequestBody,
     route: &'a Route,
-    upstream: &'a Rc<CoreUpstream>,
+    upstream: &'a PlacedUpstream,
     path: &'a str,
     authority: &'a str,
     upgrade: Option<&'a str>,
@@ -73,7 +72,7 @@ impl Exchange<'_> {
         &mut self,
         client: &mut C,
         route: &Route,
-        upstream: &Rc<CoreUpstream>,
+        upstream: &PlacedUpstream,
         path: &str,
         origin: &Origin,
     ) -> Result<(), Failure> {

@@ -1,4 +1,8 @@
-use std::{io, net::IpAddr, sync::Arc};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -15,14 +19,20 @@ use selvedge_config::{TargetAddress, UpstreamProtocol, UpstreamTls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{ALPN_HTTP1, ALPN_HTTP2, TlsError, files, provider};
+use super::{
+    ALPN_HTTP1, ALPN_HTTP2, TlsError,
+    files::{self, Print},
+    provider,
+};
 
 /// Server names whose sessions are remembered; then the oldest goes.
 const SESSIONS_MAX: usize = 256;
 
 /// TLS to the targets of one upstream, shared by all cores.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ClientTls {
+    settings: UpstreamTls,
+    prints: Mutex<Vec<Print>>,
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     protocol: UpstreamProtocol,
@@ -35,6 +45,9 @@ impl ClientTls {
         protocol: UpstreamProtocol,
     ) -> Result<Self, TlsError> {
         let UpstreamTls { ca, server_name, identity, verify } = settings;
+        // First: a file written from here on counts as changed.
+        let identity_files = identity.iter().flat_map(|(cert, key)| [cert, key]);
+        let prints = ca.iter().chain(identity_files).map(|path| Print::take(path)).collect();
         let verifier = match (verify, ca) {
             (false, _) => Arc::new(AnyServer(provider())) as Arc<dyn ServerCertVerifier>,
             (true, Some(ca)) => verifier(files::read_roots(ca)?)?,
@@ -55,7 +68,22 @@ impl ClientTls {
         config.alpn_protocols = vec![alpn(protocol).to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         let server_name = server_name.as_deref().map(parse_name).transpose()?;
-        Ok(Self { config: Arc::new(config), server_name, protocol })
+        Ok(Self {
+            settings: settings.clone(),
+            prints: Mutex::new(prints),
+            config: Arc::new(config),
+            server_name,
+            protocol,
+        })
+    }
+
+    /// Whether loading `settings` again would bring the same: neither they nor the files have
+    /// changed. Costs one `stat` per file as long as nobody touches them.
+    pub(crate) fn is_current(&self, settings: &UpstreamTls, protocol: UpstreamProtocol) -> bool {
+        let mut prints = self.prints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settings == *settings
+            && self.protocol == protocol
+            && !prints.iter_mut().any(Print::changed)
     }
 
     /// Returns the name to verify and, unless it is an address, to send as SNI.

@@ -25,8 +25,6 @@ use crate::{
 
 /// An upstream as one core sees it.
 pub(crate) struct CoreUpstream {
-    /// Position in the plan's list of upstreams.
-    pub(crate) index: usize,
     pub(crate) state: Arc<UpstreamState>,
     /// How to speak TLS to the targets; `None`: plain text.
     pub(crate) tls: Option<Arc<ClientTls>>,
@@ -89,10 +87,9 @@ impl<'a> Room<'a> {
 }
 
 impl CoreUpstream {
-    pub(crate) fn new(index: usize, shared: &SharedUpstream, rng: &mut fastrand::Rng) -> Self {
+    pub(crate) fn new(shared: &SharedUpstream, rng: &mut fastrand::Rng) -> Self {
         let targets = shared.state.targets.len();
         Self {
-            index,
             state: shared.state.clone(),
             tls: shared.tls.clone(),
             balancer: RefCell::new(Balancer::new(&shared.state, rng)),

@@ -11,7 +11,7 @@ use selvedge_telemetry::{Hub, Settings};
 
 use crate::{
     client::Client,
-    harness::{Bench, PATIENCE, config, eventually},
+    harness::{Bench, HTTP, PATIENCE, before, config, eventually},
     heavy::is_alone,
     peer::{Frames, GOAWAY, HEADERS, headers, reset},
     upstream::{Upstream, hang},
@@ -218,4 +218,51 @@ fn all_descriptors_that_may_be_had_are_used() {
     assert_eq!(getrlimit(Resource::Nofile).current, maximum);
     let mut clients: Vec<Client> = (0..200).map(|_| bench.connect()).collect();
     clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+}
+
+#[test]
+fn bounds_of_heads_follow_a_reload() {
+    let upstream = Upstream::start(|mut peer| {
+        while let Some(request) = peer.request() {
+            let size = request.head.len();
+            let pad = "x".repeat(size);
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {pad}\r\n\r\n"));
+        }
+    });
+    let text = |size: &str| {
+        format!(
+            "{HTTP}{}limits {{ head \"{size}\"; response-head \"{size}\" }}",
+            before(&upstream.target(), "")
+        )
+    };
+    let request =
+        |size: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(size));
+    let mut bench = Bench::start(&text("20KiB"));
+    let mut waiting = bench.connect();
+    assert_eq!(waiting.send(request(100)).response().status, 200);
+    assert_eq!(bench.connect().send(request(30 << 10)).response().status, 431);
+    bench.edge().reload(config(&text("100KiB"))).unwrap();
+    assert_eq!(waiting.send(request(50 << 10)).response().status, 200);
+    assert_eq!(bench.connect().send(request(50 << 10)).response().status, 200);
+    bench.edge().reload(config(&text("20KiB"))).unwrap();
+    assert_eq!(bench.connect().send(request(30 << 10)).response().status, 431);
+}
+
+#[test]
+fn pools_survive_upstreams_that_come_and_go() {
+    let upstream = Upstream::echo();
+    let text = |others: &str| format!("{HTTP}{others}{}", before(&upstream.target(), ""));
+    let other = |id: &str| {
+        format!(
+            "upstream \"{id}\" {{ target \"127.0.0.1:9\" }}\n\
+             route \"{id}\" {{ matches {{ path \"/{id}\" }}; upstream \"{id}\" }}\n"
+        )
+    };
+    let mut bench = Bench::start(&text(""));
+    let mut client = bench.connect();
+    for others in ["", &other("a"), &(other("a") + &other("b")), &other("b"), ""] {
+        bench.edge().reload(config(&text(others))).unwrap();
+        assert_eq!(client.get("/").status, 200);
+        assert_eq!(upstream.connections(), 1, "{others}");
+    }
 }

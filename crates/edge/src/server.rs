@@ -121,10 +121,10 @@ impl Edge {
     pub fn start(config: Arc<Config>, hub: Hub) -> Result<Self, StartError> {
         let parts = Parts { hub: &hub, now: Instant::now() };
         let plan = Arc::new(Plan::new(config.clone(), None, &parts).map_err(StartError::Plan)?);
-        descriptors::provide(&config.limits, &hub);
         let (bound, sockets) = sockets::bind(&config, &Bound::new(), config.workers)?;
         let bounds = Arc::new(Bounds::default());
         let admin = bind_admin(&config, None)?;
+        descriptors::provide(&config.limits, &hub);
         let in_force = InForce { plan: plan.clone(), bound: bound.clone(), admin };
         let control = Control::start(&hub, in_force).map_err(StartError::Thread)?;
         let mut edge = Self { hub, bounds, plan, workers: Vec::new(), bound, control };

@@ -41,7 +41,9 @@ fn hold() -> io::Result<()> {
 fn ask(address: &str, path: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    // In one piece: each piece after the first would wait for the other side's delayed acknowledgement.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut response = [0; 4096];
     let mut length = 0;
     while !is_complete(&response[..length]) {

@@ -13,6 +13,7 @@ mod control;
 mod core;
 mod deadline;
 mod encoded;
+mod http1_body;
 mod http2_body;
 mod message;
 mod outbound;

@@ -6,12 +6,13 @@ use std::{
 };
 
 use selvedge_http1::{
-    BodyDecoder, BodyError, Fields, Framing, Piece, RequestHead, ResponseHead, Version,
-    push_chunk_size, push_crlf, push_field, push_last_chunk, push_number,
+    Fields, Framing, RequestHead, ResponseHead, Version, push_chunk_size, push_crlf, push_field,
+    push_last_chunk, push_number,
 };
 
 use super::{Client, ClientGone, Delivery, ResponseSink, passed_on, trailer_pairs};
 use crate::{
+    http1_body::Http1In,
     message::{BodyFault, BodySink, BodySource, Filled},
     reason::reason,
     transport::{BufferPool, Input, Output, Read, Transport},
@@ -28,9 +29,7 @@ impl Http1Client {
     pub(crate) fn new(transport: Rc<Transport>, pool: &Rc<BufferPool>) -> Self {
         let source = Http1Source {
             transport: transport.clone(),
-            input: Input::new(pool.clone()),
-            decoder: BodyDecoder::new(Framing::None),
-            chunk: 0,
+            body: Http1In::new(Input::new(pool.clone())),
             interim: Interim::NotWanted,
         };
         let sink = Http1Sink {
@@ -49,8 +48,7 @@ impl Http1Client {
     /// Prepares for the exchange whose head was just read.
     pub(crate) fn begin(&mut self, head: &RequestHead) {
         self.exchanges += 1;
-        self.source.decoder = BodyDecoder::new(head.framing());
-        self.source.chunk = 0;
+        self.source.body.begin(head.framing());
         self.source.interim = match head.expects_continue() && head.framing() != Framing::None {
             true => Interim::Wanted,
             false => Interim::NotWanted,
@@ -77,7 +75,7 @@ impl Http1Client {
         !self.sink.close
             && !self.sink.aborted
             && self.sink.body == Body::None
-            && self.source.decoder.is_done()
+            && self.source.body.is_done()
     }
 }
 
@@ -99,7 +97,7 @@ impl Client for Http1Client {
     fn tunnel(&mut self) -> Option<(Rc<Transport>, Input)> {
         let transport = self.source.transport.clone();
         self.sink.close = true;
-        let input = self.source.input.take();
+        let input = self.source.body.input.take();
         Some((transport, input))
     }
 }
@@ -107,9 +105,7 @@ impl Client for Http1Client {
 /// A request's body on HTTP/1.
 pub(crate) struct Http1Source {
     transport: Rc<Transport>,
-    pub(crate) input: Input,
-    decoder: BodyDecoder,
-    chunk: usize,
+    pub(crate) body: Http1In,
     interim: Interim,
 }
 
@@ -126,7 +122,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl Http1Source {
     /// Reads once into the input, outside of any body.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<Read>> {
-        self.input.poll_read(&self.transport, context)
+        self.body.input.poll_read(&self.transport, context)
     }
 
     fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
@@ -150,55 +146,33 @@ impl Http1Source {
 impl BodySource for Http1Source {
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
         loop {
-            if self.chunk > 0 {
-                return Poll::Ready(Ok(Filled::Data));
+            if let Some(filled) = self.body.advance()? {
+                return Poll::Ready(Ok(filled));
             }
-            match self.decoder.decode(self.input.bytes()).map_err(BodyFault::Framing)? {
-                Piece::Data { from, to } => {
-                    self.input.consume(from);
-                    self.chunk = to - from;
-                }
-                Piece::End(used) => {
-                    self.input.consume(used);
-                    return Poll::Ready(Ok(Filled::End));
-                }
-                Piece::More(used) => {
-                    self.input.consume(used);
-                    ready!(self.poll_interim(context))?;
-                    match ready!(self.input.poll_read(&self.transport, context))
-                        .map_err(BodyFault::Io)?
-                    {
-                        Read::Some(_) => {}
-                        Read::Closed => {
-                            return Poll::Ready(Err(BodyFault::Framing(BodyError::Truncated)));
-                        }
-                        Read::Full => return Poll::Ready(Err(BodyFault::Closed)),
-                    }
-                }
-            }
+            ready!(self.poll_interim(context))?;
+            ready!(self.body.poll_more(&self.transport, context))?;
         }
     }
 
     fn chunk(&self) -> &[u8] {
-        &self.input.bytes()[..self.chunk]
+        self.body.chunk()
     }
 
     fn consume(&mut self) {
-        self.input.consume(self.chunk);
-        self.chunk = 0;
+        self.body.consume();
     }
 
     fn trailers(&self) -> Option<&Fields> {
-        self.decoder.trailers()
+        self.body.trailers()
     }
 }
 
 impl ClientGone for Http1Source {
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.input.is_empty() {
+        if !self.body.input.is_empty() {
             return Poll::Pending;
         }
-        match ready!(self.input.poll_read(&self.transport, context)) {
+        match ready!(self.body.input.poll_read(&self.transport, context)) {
             Ok(Read::Some(_) | Read::Full) => Poll::Pending,
             Ok(Read::Closed) | Err(_) => Poll::Ready(()),
         }

@@ -51,13 +51,13 @@ pub(super) async fn serve(
         wait_for_bytes(core, &mut client, connection, &deadline).await?;
         match Box::pin(exchange(core, &mut client, connection, &deadline)).await {
             After::Next => {}
-            After::Http2 => return Some(client.source.input.bytes().to_vec()),
+            After::Http2 => return Some(client.source.body.input.bytes().to_vec()),
             After::Close => break,
         }
     }
     match client.must_reset() {
         true => transport.reset_on_close(),
-        false => linger(transport, &mut client.source.input, &deadline).await,
+        false => linger(transport, &mut client.source.body.input, &deadline).await,
     }
     None
 }
@@ -69,7 +69,7 @@ async fn wait_for_bytes(
     connection: &Connection,
     deadline: &Deadline,
 ) -> Option<()> {
-    if !client.source.input.is_empty() {
+    if !client.source.body.input.is_empty() {
         return Some(());
     }
     if core.draining.get() {
@@ -201,7 +201,7 @@ async fn read_head(
     let outcome = deadline
         .within(|context| {
             loop {
-                let bytes = source.input.bytes();
+                let bytes = source.body.input.bytes();
                 if may_be_http2 && is_preface(bytes) {
                     if bytes.len() >= HTTP2_PREFACE.len() {
                         return Poll::Ready(Ok(Next::Http2));
@@ -211,7 +211,7 @@ async fn read_head(
                 } else if bytes.len() >= limits.bytes || head_may_be_whole(bytes, seen) {
                     match head.parse(bytes, &limits) {
                         Ok(Parsed::Complete(length)) => {
-                            source.input.consume(length);
+                            source.body.input.consume(length);
                             return Poll::Ready(Ok(Next::Request));
                         }
                         Ok(Parsed::Partial) => {}
@@ -220,7 +220,7 @@ async fn read_head(
                         }
                     }
                 }
-                seen = source.input.bytes().len();
+                seen = source.body.input.bytes().len();
                 match ready!(source.poll_read(context)) {
                     Ok(Read::Some(_)) => {}
                     Ok(Read::Closed) => return Poll::Ready(Ok(Next::Over)),

@@ -3,13 +3,14 @@
 use std::task::{Context, Poll, ready};
 
 use selvedge_http1::{
-    BodyDecoder, BodyError, Fields, Framing, Parsed, Piece, ResponseError, ResponseHead,
-    head_may_be_whole, push_chunk_size, push_crlf, push_field, push_last_chunk, push_number,
+    Fields, Parsed, ResponseError, ResponseHead, head_may_be_whole, push_chunk_size, push_crlf,
+    push_field, push_last_chunk, push_number,
 };
 
 use super::pool::ConnectionPermit;
 use crate::{
     client::trailer_pairs,
+    http1_body::Http1In,
     message::{BodyFault, BodySink, BodySource, Filled},
     outbound::{Outbound, RequestBody},
     transport::{Input, Output, Read, Transport},
@@ -18,10 +19,8 @@ use crate::{
 /// One connection to a target, and the exchange on it.
 pub(crate) struct Http1Upstream {
     transport: Transport,
-    input: Input,
+    body: Http1In,
     output: Output,
-    decoder: BodyDecoder,
-    chunk: usize,
     request: RequestState,
     response: ResponseState,
     /// Whether any byte of the response has come.
@@ -68,10 +67,8 @@ impl Http1Upstream {
     ) -> Self {
         Self {
             transport,
-            input,
+            body: Http1In::new(input),
             output,
-            decoder: BodyDecoder::new(Framing::None),
-            chunk: 0,
             request: RequestState::Complete,
             response: ResponseState::Reusable,
             answered: false,
@@ -82,7 +79,8 @@ impl Http1Upstream {
 
     /// Whether an idle connection is still silent and open.
     pub(crate) fn is_usable(&mut self, context: &mut Context<'_>) -> bool {
-        self.input.is_empty() && self.input.poll_read(&self.transport, context).is_pending()
+        self.body.input.is_empty()
+            && self.body.input.poll_read(&self.transport, context).is_pending()
     }
 
     /// Begins an exchange: the head goes into the output.
@@ -127,17 +125,17 @@ impl Http1Upstream {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), HeadFault>> {
         loop {
-            if !self.input.is_empty() && self.head_is_due(ask.bytes_max) {
-                let parsed = head.parse(self.input.bytes(), ask.method, ask.bytes_max);
+            if !self.body.input.is_empty() && self.head_is_due(ask.bytes_max) {
+                let parsed = head.parse(self.body.input.bytes(), ask.method, ask.bytes_max);
                 if let Parsed::Complete(length) = parsed.map_err(HeadFault::Invalid)? {
-                    self.input.consume(length);
+                    self.body.input.consume(length);
                     self.head_seen = 0;
                     self.begin_body(head);
                     return Poll::Ready(Ok(()));
                 }
             }
-            self.head_seen = self.input.bytes().len();
-            let read = ready!(self.input.poll_read(&self.transport, context));
+            self.head_seen = self.body.input.bytes().len();
+            let read = ready!(self.body.input.poll_read(&self.transport, context));
             match read {
                 Ok(Read::Some(_)) => self.answered = true,
                 Ok(Read::Closed) => return Poll::Ready(Err(HeadFault::Closed(None))),
@@ -155,7 +153,7 @@ impl Http1Upstream {
     }
 
     fn head_is_due(&self, bytes_max: usize) -> bool {
-        let bytes = self.input.bytes();
+        let bytes = self.body.input.bytes();
         bytes.len() >= bytes_max || head_may_be_whole(bytes, self.head_seen)
     }
 
@@ -163,9 +161,8 @@ impl Http1Upstream {
         if head.status() < 200 && head.status() != 101 {
             return;
         }
-        self.decoder = BodyDecoder::new(head.framing());
-        self.chunk = 0;
-        self.response = match (head.close(), self.decoder.is_done()) {
+        self.body.begin(head.framing());
+        self.response = match (head.close(), self.body.is_done()) {
             (true, _) => ResponseState::Last,
             (false, true) => ResponseState::Reusable,
             (false, false) => ResponseState::Body,
@@ -182,12 +179,12 @@ impl Http1Upstream {
         self.response == ResponseState::Reusable
             && self.request == RequestState::Complete
             && self.output.pending() == 0
-            && self.input.is_empty()
+            && self.body.input.is_empty()
     }
 
     /// The bare connection, after a 101.
     pub(crate) fn into_tunnel(self) -> (Transport, Input, ConnectionPermit) {
-        (self.transport, self.input, self.permit)
+        (self.transport, self.body.input, self.permit)
     }
 }
 
@@ -265,53 +262,25 @@ impl BodySink for Http1Upstream {
 impl BodySource for Http1Upstream {
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
         loop {
-            if self.chunk > 0 {
-                return Poll::Ready(Ok(Filled::Data));
+            if let Some(filled) = self.body.advance()? {
+                if filled == Filled::End && self.response == ResponseState::Body {
+                    self.response = ResponseState::Reusable;
+                }
+                return Poll::Ready(Ok(filled));
             }
-            match self.decoder.decode(self.input.bytes()).map_err(BodyFault::Framing)? {
-                Piece::Data { from, to } => {
-                    self.input.consume(from);
-                    self.chunk = to - from;
-                }
-                Piece::End(used) => {
-                    self.input.consume(used);
-                    self.end_body();
-                    return Poll::Ready(Ok(Filled::End));
-                }
-                Piece::More(used) => {
-                    self.input.consume(used);
-                    match ready!(self.input.poll_read(&self.transport, context))
-                        .map_err(BodyFault::Io)?
-                    {
-                        Read::Some(_) => {}
-                        Read::Closed => self.decoder.finish().map_err(BodyFault::Framing)?,
-                        Read::Full => {
-                            return Poll::Ready(Err(BodyFault::Framing(BodyError::ChunkSize)));
-                        }
-                    }
-                }
-            }
+            ready!(self.body.poll_more(&self.transport, context))?;
         }
     }
 
     fn chunk(&self) -> &[u8] {
-        &self.input.bytes()[..self.chunk]
+        self.body.chunk()
     }
 
     fn consume(&mut self) {
-        self.input.consume(self.chunk);
-        self.chunk = 0;
+        self.body.consume();
     }
 
     fn trailers(&self) -> Option<&Fields> {
-        self.decoder.trailers()
-    }
-}
-
-impl Http1Upstream {
-    fn end_body(&mut self) {
-        if self.response == ResponseState::Body {
-            self.response = ResponseState::Reusable;
-        }
+        self.body.trailers()
     }
 }

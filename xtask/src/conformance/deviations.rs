@@ -4,8 +4,19 @@ use std::{collections::BTreeMap, fs};
 
 use crate::{Result, workspace};
 
+/// Why a case does not pass.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Deviation {
+    pub reason: String,
+    /// The case passes now and then, by a race of the suite's own: neither outcome tells anything.
+    pub by_chance: bool,
+}
+
+/// Deviations by the name of their case.
+pub type Deviations = BTreeMap<String, Deviation>;
+
 /// Reads the file of `suite`; without a file nothing is explained.
-pub fn read(suite: &str) -> Result<BTreeMap<String, String>> {
+pub fn read(suite: &str) -> Result<Deviations> {
     let path = workspace::root().join("conformance").join(suite).join("deviations.txt");
     match fs::read_to_string(&path) {
         Ok(text) => parse(&text),
@@ -14,8 +25,9 @@ pub fn read(suite: &str) -> Result<BTreeMap<String, String>> {
     }
 }
 
-/// A reason on a line of its own, then the cases it explains, each indented; `#` begins a comment.
-fn parse(text: &str) -> Result<BTreeMap<String, String>> {
+/// A reason on a line of its own, then the cases it explains, each indented, those that pass by
+/// chance behind a `~ `; `#` begins a comment.
+fn parse(text: &str) -> Result<Deviations> {
     let mut explained = BTreeMap::new();
     let mut reason = "";
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -24,7 +36,12 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>> {
             Some(case) if reason.is_empty() => {
                 return Err(format!("deviations.txt: `{case}` has no reason above it").into());
             }
-            Some(case) => drop(explained.insert(case.to_owned(), reason.to_owned())),
+            Some(case) => {
+                let (case, by_chance) =
+                    case.strip_prefix("~ ").map_or((case, false), |case| (case, true));
+                let deviation = Deviation { reason: reason.to_owned(), by_chance };
+                explained.insert(case.to_owned(), deviation);
+            }
         }
     }
     Ok(explained)
@@ -36,9 +53,12 @@ mod tests {
 
     #[test]
     fn every_deviation_has_a_reason() {
-        let parsed = parse("# why\n\nOn purpose.\n  a: 1\n  b\nSo be it.\n  c\n").unwrap();
-        let pairs: Vec<_> = parsed.iter().map(|(case, why)| format!("{case}|{why}")).collect();
-        assert_eq!(pairs, ["a: 1|On purpose.", "b|On purpose.", "c|So be it."]);
+        let parsed = parse("# why\n\nOn purpose.\n  a: 1\n  b\nSo be it.\n  ~ c\n").unwrap();
+        let lines: Vec<_> = parsed
+            .iter()
+            .map(|(case, why)| format!("{case}|{}|{}", why.reason, why.by_chance))
+            .collect();
+        assert_eq!(lines, ["a: 1|On purpose.|false", "b|On purpose.|false", "c|So be it.|true"]);
         assert!(parse("  a\n").is_err());
     }
 }

@@ -1,9 +1,8 @@
 //! What a suite said.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
+use super::deviations::Deviations;
 use crate::Result;
 
 /// How one case ended.
@@ -87,7 +86,7 @@ impl Tally {
     }
 
     /// Sorts the cases of `report`; an explanation of a case that is not there is an error.
-    pub fn of(report: Report, explained: &BTreeMap<String, String>) -> Result<Self> {
+    pub fn of(report: Report, explained: &Deviations) -> Result<Self> {
         let unknown = explained.keys().find(|name| !report.cases.iter().any(|c| c.name == **name));
         if let Some(name) = unknown {
             return Err(format!("deviations.txt explains `{name}`, which is no case").into());
@@ -96,8 +95,10 @@ impl Tally {
         for Case { name, outcome, detail } in report.cases {
             match (outcome, explained.get(&name)) {
                 (Outcome::Pass, None) => tally.passed += 1,
-                (Outcome::Pass, Some(_)) => tally.stale.push(name),
-                (Outcome::Fail, Some(why)) => tally.deviations.push((name, why.clone())),
+                (Outcome::Pass, Some(why)) if !why.by_chance => tally.stale.push(name),
+                (Outcome::Pass | Outcome::Fail, Some(why)) => {
+                    tally.deviations.push((name, why.reason.clone()));
+                }
                 (Outcome::Fail, None) => tally.failed.push((name, detail)),
                 (Outcome::Skip, _) => tally.skipped.push((name, detail)),
             }
@@ -108,7 +109,9 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use super::{super::deviations::Deviation, *};
 
     const LINES: &str = r#"
 for people
@@ -123,11 +126,16 @@ for people
         (name.to_owned(), text.to_owned())
     }
 
+    fn explained(name: &str, by_chance: bool) -> Deviations {
+        let reason = "on purpose".to_owned();
+        BTreeMap::from([(name.to_owned(), Deviation { reason, by_chance })])
+    }
+
     #[test]
     fn failures_are_explained_or_count() {
         let report = Report::parse(LINES).unwrap();
         assert_eq!((report.version.as_str(), report.failed()), ("1.2", 2));
-        let tally = Tally::of(report, &BTreeMap::from([pair("b", "on purpose")])).unwrap();
+        let tally = Tally::of(report, &explained("b", false)).unwrap();
         assert_eq!(tally.passed, 1);
         assert_eq!(tally.deviations, [pair("b", "on purpose")]);
         assert_eq!(tally.failed, [pair("c", "no")]);
@@ -136,12 +144,18 @@ for people
 
     #[test]
     fn explanations_do_not_outlive_their_case() {
-        let tally =
-            Tally::of(Report::parse(LINES).unwrap(), &BTreeMap::from([pair("a", "")])).unwrap();
-        assert_eq!(tally.stale, ["a"]);
-        assert!(
-            Tally::of(Report::parse(LINES).unwrap(), &BTreeMap::from([pair("z", "")])).is_err()
-        );
+        let tally = |explained| Tally::of(Report::parse(LINES).unwrap(), &explained);
+        assert_eq!(tally(explained("a", false)).unwrap().stale, ["a"]);
+        assert!(tally(explained("z", false)).is_err());
+    }
+
+    #[test]
+    fn what_passes_by_chance_is_a_deviation_either_way() {
+        for case in ["a", "b"] {
+            let tally = Tally::of(Report::parse(LINES).unwrap(), &explained(case, true)).unwrap();
+            assert_eq!(tally.deviations, [pair(case, "on purpose")]);
+            assert!(tally.stale.is_empty());
+        }
     }
 
     #[test]

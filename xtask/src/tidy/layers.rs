@@ -9,6 +9,7 @@ use crate::{Result, process};
 
 /// The layer of each crate under `crates/`; ARCHITECTURE.md says what each is for.
 const LAYERS: &[(&str, u8)] = &[
+    ("selvedge-agent", 0),
     ("selvedge-base", 0),
     ("selvedge-config", 1),
     ("selvedge-http1", 1),

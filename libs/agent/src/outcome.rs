@@ -1,0 +1,55 @@
+use std::time::Duration;
+
+use crate::{
+    attributes::Attributes,
+    wire::{Malformed, Reader},
+};
+
+/// How an exchange ended, as a view of the frame that told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    attributes: Attributes<'a>,
+    totals: OutcomeTotals<'a>,
+}
+
+/// The figures of an [`Outcome`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutcomeTotals<'a> {
+    /// The status that the client got; 0 if none.
+    pub status: u16,
+    /// Bytes of the request's body.
+    pub request_body_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_body_bytes: u64,
+    /// From the first byte of the request to the last of the response.
+    pub duration: Duration,
+    /// The agent that blocked, or nothing.
+    pub blocked_by: &'a str,
+}
+
+impl<'a> Outcome<'a> {
+    /// Reads the payload of a `LOG` frame.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        let attributes = Attributes::read(&mut reader)?;
+        let totals = OutcomeTotals {
+            status: reader.u16()?,
+            request_body_bytes: reader.u64()?,
+            response_body_bytes: reader.u64()?,
+            duration: Duration::from_micros(reader.u64()?),
+            blocked_by: reader.text8()?,
+        };
+        reader.end()?;
+        Ok(Self { attributes, totals })
+    }
+
+    /// What the edge knows about the exchange.
+    pub fn attributes(&self) -> Attributes<'a> {
+        self.attributes
+    }
+
+    /// Its figures.
+    pub fn totals(&self) -> OutcomeTotals<'a> {
+        self.totals
+    }
+}

@@ -47,7 +47,8 @@ impl<'r> Cursor<'r> {
             entries: Vec::new(),
             children: children.map(unused).collect(),
             known_properties: Vec::new(),
-            known_children: Vec::new(),
+            // Includes have been read before, and are no less known.
+            known_children: vec!["include"],
         };
         let value = read(&mut cursor);
         cursor.finish();

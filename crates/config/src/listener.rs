@@ -104,6 +104,12 @@ fn read_protocols(cursor: &mut Cursor<'_>) -> Option<Spanned<Protocols>> {
     let choices = [("http/1.1", false), ("h2", true)];
     let arguments = cursor.arguments("\"http/1.1\" or \"h2\"");
     let words: Vec<_> = arguments.into_iter().filter_map(|value| value.word(&choices)).collect();
+    for (index, word) in words.iter().enumerate() {
+        if words[..index].iter().any(|before| before.value == word.value) {
+            let problem = Problem::new(Code::Repeated, "this protocol is there already");
+            cursor.reading().error(word.span, problem.help("remove it"));
+        }
+    }
     let protocols = Protocols {
         http1: words.iter().any(|word| !word.value),
         http2: words.iter().any(|word| word.value),

@@ -301,7 +301,7 @@ fn nodes_and_entries() {
               |
             1 | banana 1
               | ^^^^^^
-            help: known here: `listener`, `upstream`, `route`, `agent`, `limits`, `admin`, `telemetry`, `core`, `workers` or `drain-timeout`
+            help: known here: `include`, `listener`, `upstream`, `route`, `agent`, `limits`, `admin`, `telemetry`, `core`, `workers` or `drain-timeout`
 
             1 error; `selvedge explain E0102` says more
         "#]],
@@ -818,6 +818,19 @@ fn listeners() {
             help: add `protocols "http/1.1" "h2"` (without TLS it is off unless written) or remove the block
 
             3 errors; `selvedge explain E0121` says more
+        "#]],
+    );
+    check(
+        r#"listener "a" { address "127.0.0.1:1"; protocols "h2" "http/1.1" "h2" }"#,
+        expect![[r#"
+            error[E0111]: this protocol is there already
+             --> selvedge.kdl:1:65
+              |
+            1 | listener "a" { address "127.0.0.1:1"; protocols "h2" "http/1.1" "h2" }
+              |                                                                 ^^^^
+            help: remove it
+
+            1 error; `selvedge explain E0111` says more
         "#]],
     );
     check(

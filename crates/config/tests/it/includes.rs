@@ -133,3 +133,21 @@ fn an_include_that_is_not_there_is_named() {
         "#]],
     );
 }
+
+#[test]
+fn a_misspelt_include_is_recognised() {
+    check(
+        MemoryEnvironment::default(),
+        "inclde \"a.kdl\"",
+        expect![[r#"
+            error[E0102]: unknown node `inclde`
+             --> /etc/selvedge.kdl:1:1
+              |
+            1 | inclde "a.kdl"
+              | ^^^^^^
+            help: did you mean `include`?
+
+            1 error; `selvedge explain E0102` says more
+        "#]],
+    );
+}

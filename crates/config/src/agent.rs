@@ -1,9 +1,12 @@
 //! `agent "id" { … }`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use selvedge_base::ByteSize;
 
 use crate::{
-    Agent, Code, FailureMode, Id,
+    Agent, AgentEvent, AgentProcess, AgentProgram, AgentSettings, Code, FailureMode, Id, OwnKind,
+    Restart, Sandbox,
     address::id,
     breaker::{BreakerPart, millis},
     cursor::Cursor,
@@ -12,20 +15,23 @@ use crate::{
     source::{Spanned, sound},
 };
 
+pub mod auth;
+pub mod bridge;
+pub mod rate_limit;
+pub mod schema;
+mod wire;
+
 /// An agent as written.
 pub(crate) struct AgentPart {
     pub(crate) id: Option<Spanned<Id>>,
     kind: Option<Spanned<Id>>,
     grpc: Option<Option<Spanned<String>>>,
-    events: Option<Vec<String>>,
+    events: Option<Vec<AgentEvent>>,
     timeout: Option<Spanned<Duration>>,
     failure_mode: Option<Spanned<FailureMode>>,
     concurrency: Option<Spanned<usize>>,
     breaker: BreakerPart,
 }
-
-/// Events an agent can be asked about.
-const EVENTS: [&str; 4] = ["request_headers", "request_body", "response_headers", "response_body"];
 
 impl AgentPart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
@@ -52,17 +58,67 @@ impl AgentPart {
         let millis_100 = Duration::from_millis(100);
         let timeout = reading.settle(&scope, "timeout-ms", timeout, millis_100);
         let concurrency = reading.settle(&scope, "max-concurrent-calls", concurrency, 100);
+        let events = events.unwrap_or_else(|| AgentEvent::ALL.to_vec());
+        let body_max = ByteSize::kib(128);
+        let process = AgentProcess {
+            threads: 1,
+            sandbox: Sandbox {
+                memory: ByteSize::mib(256),
+                descriptors: 256,
+                landlock: true,
+                seccomp: true,
+                read: Vec::new(),
+                write: Vec::new(),
+            },
+            restart: Restart {
+                backoff: Duration::from_millis(100),
+                backoff_max: Duration::from_secs(10),
+            },
+        };
+        let (program, settings) = match sound(grpc)? {
+            Some(address) => {
+                let service = bridge::Service::Grpc(bridge::Grpc {
+                    address: address.value,
+                    protocol: bridge::GrpcProtocol::ExtProc,
+                    metadata: Vec::new(),
+                });
+                let settings = bridge::Settings {
+                    service,
+                    events: events.clone(),
+                    timeout,
+                    body_max,
+                    ca: None,
+                };
+                (AgentProgram::Own(OwnKind::Bridge, process), AgentSettings::Bridge(settings))
+            }
+            None => (AgentProgram::Own(OwnKind::Waf, process), AgentSettings::Waf),
+        };
         Some(Arc::new(Agent {
             kind: kind?.value.to_string(),
-            grpc: sound(grpc)?.map(|address| address.value),
-            events: events.unwrap_or_else(|| vec![EVENTS[0].to_owned()]),
+            program,
+            settings,
+            events,
             timeout,
             failure_mode: failure_mode.map_or(FailureMode::Closed, |mode| mode.value),
             concurrency,
             breaker: breaker.settle(reading, &scope),
+            body_max,
+            after: Vec::new(),
+            identity_headers: Vec::new(),
             id,
         }))
     }
+}
+
+/// The items of a list in an option of a route.
+fn listed(option: Option<&str>, separator: char) -> Vec<String> {
+    option.into_iter().flat_map(|list| list.split(separator)).map(str::to_owned).collect()
+}
+
+/// The options that say something.
+fn written<const N: usize>(options: [(&str, Option<String>); N]) -> BTreeMap<String, String> {
+    let written = options.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
+    written.collect()
 }
 
 fn read_grpc(cursor: &mut Cursor<'_>) -> Option<Spanned<String>> {
@@ -74,9 +130,8 @@ fn read_grpc(cursor: &mut Cursor<'_>) -> Option<Spanned<String>> {
     address.and_then(|value| value.parse(base_url))
 }
 
-fn read_events(cursor: &mut Cursor<'_>) -> Vec<String> {
-    let choices = EVENTS.map(|event| (event, event));
+fn read_events(cursor: &mut Cursor<'_>) -> Vec<AgentEvent> {
+    let choices = AgentEvent::ALL.map(|event| (event.as_str(), event));
     let arguments = cursor.arguments("events such as \"request_headers\"");
-    let events = arguments.into_iter().filter_map(|value| value.word(&choices));
-    events.map(|event| event.value.to_owned()).collect()
+    arguments.into_iter().filter_map(|value| value.word(&choices)).map(|one| one.value).collect()
 }

@@ -73,6 +73,7 @@ fn is_same_route(old: &Route, new: &Route) -> bool {
         matches,
         agents,
         action,
+        upstream_by,
         rewrite,
         request_headers,
         response_headers,
@@ -85,6 +86,7 @@ fn is_same_route(old: &Route, new: &Route) -> bool {
         && *matches == new.matches
         && *agents == new.agents
         && *action == new.action
+        && *upstream_by == new.upstream_by
         && *rewrite == new.rewrite
         && *request_headers == new.request_headers
         && *response_headers == new.response_headers

@@ -48,6 +48,7 @@ mod upstream;
 mod upstream_health;
 mod value;
 
+pub use agent::{auth, bridge, rate_limit, schema};
 pub use bounds::{Bound, BoundOrigin, Origins, bounds};
 pub use code::{Code, explain};
 pub use diagnostic::{Diagnostic, Report, Severity};

@@ -3,11 +3,21 @@
 //! A value of these types has been checked as a whole: every reference resolves, every bound has a
 //! number, every regex compiles, every id is unique. Only [`crate::load`] makes a [`Config`].
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use selvedge_base::{ByteSize, Secret};
 
 use crate::Origins;
+
+mod agent;
+
+pub use agent::*;
 
 /// One validated configuration: what the edge swaps in as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +28,7 @@ pub struct Config {
     pub upstreams: BTreeMap<Id, Arc<Upstream>>,
     /// Routes in the order written; the router sorts them by priority and specificity.
     pub routes: Vec<Arc<Route>>,
-    /// Agents by id. They parse already; a route that names one is refused until they exist.
+    /// Agents by id, used by a route or not.
     pub agents: BTreeMap<Id, Arc<Agent>>,
     /// Bounds of the whole process.
     pub limits: Limits,
@@ -36,6 +46,15 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Where bounds are written that are not defaults, for [`crate::bounds`].
     pub origins: Origins,
+}
+
+impl Config {
+    /// Request fields that only agents may set, in lower case, sorted: no client's request keeps
+    /// one, on any route, whether or not an agent runs.
+    pub fn identity_headers(&self) -> Vec<String> {
+        let headers = self.agents.values().flat_map(|agent| agent.identity_headers.iter().cloned());
+        headers.collect::<BTreeSet<_>>().into_iter().collect()
+    }
 }
 
 /// A name the operator gave: letters, digits, `-`, `_`, `.`; at most 64 bytes.
@@ -402,10 +421,13 @@ pub struct Route {
     pub priority: i32,
     /// All must hold; alternatives within one kind are ORed (two `host` arguments, two `method`s).
     pub matches: Matches,
-    /// Agents asked, in this order of precedence.
-    pub agents: Vec<Id>,
+    /// Agents asked, in the order in which their advice is merged.
+    pub agents: Vec<RouteAgent>,
     /// What happens to a request that matched.
     pub action: Action,
+    /// A value set by an agent that chooses among upstreams; without it, or when it chooses none,
+    /// the action stands.
+    pub upstream_by: Option<UpstreamBy>,
     /// Change of the request's target before it goes upstream.
     pub rewrite: Option<Rewrite>,
     /// Operations on request headers.
@@ -671,36 +693,6 @@ pub struct Otlp {
 pub struct Core {
     /// Where it keeps its files.
     pub data_dir: PathBuf,
-}
-
-/// An agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agent {
-    /// The operator's name for it.
-    pub id: Id,
-    /// `type`, for example `auth` or `waf`.
-    pub kind: String,
-    /// Address of a gRPC service; `None`: one of Selvedge's own.
-    pub grpc: Option<String>,
-    /// Events it is asked about.
-    pub events: Vec<String>,
-    /// Time for an answer, queueing included. Default 100 ms.
-    pub timeout: Duration,
-    /// What happens without an answer. Default closed.
-    pub failure_mode: FailureMode,
-    /// Calls at once. Default 100.
-    pub concurrency: usize,
-    /// Breaker. Default: 3 failures in 30 s.
-    pub breaker: Breaker,
-}
-
-/// What happens when an agent does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureMode {
-    /// The request goes on.
-    Open,
-    /// The request is refused.
-    Closed,
 }
 
 /// Where something is written.

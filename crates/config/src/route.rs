@@ -22,7 +22,7 @@ pub(crate) struct RoutePart {
     span: Span,
     priority: Option<Spanned<i32>>,
     matches: Option<Matches>,
-    agents: Option<(Span, Vec<Id>)>,
+    agents: Option<Span>,
     actions: Vec<ActionPart>,
     rewrite: Option<(Span, Option<Rewrite>)>,
     request_headers: Option<(Span, Vec<HeaderOp>)>,
@@ -54,7 +54,10 @@ impl RoutePart {
             span: cursor.span(),
             priority: cursor.setting("priority", |v| v.integer(-1_000_000..=1_000_000)),
             matches: cursor.child("matches", read_matches),
-            agents: cursor.child("agents", |c| (c.span(), read_agents(c))),
+            agents: cursor.child("agents", |c| {
+                read_agents(c);
+                c.span()
+            }),
             actions: read_actions(cursor),
             rewrite: cursor.child("rewrite", |c| (c.span(), read_rewrite(c))),
             request_headers: cursor
@@ -87,8 +90,8 @@ impl RoutePart {
             compress,
             has_unknown,
         } = self;
-        if let Some((span, _)) = &agents {
-            refuse_agents(reading, *span);
+        if let Some(span) = agents {
+            refuse_agents(reading, span);
         }
         let upstream_only = [
             rewrite.as_ref().map(|(span, _)| ("rewrite", *span)),
@@ -108,8 +111,9 @@ impl RoutePart {
         Some(Arc::new(Route {
             priority: priority.map_or(0, |priority| priority.value),
             matches: matches.unwrap_or_default(),
-            agents: agents.map(|(_, ids)| ids).unwrap_or_default(),
+            agents: Vec::new(),
             action: action?,
+            upstream_by: None,
             rewrite: sound(rewrite.map(|(_, rewrite)| rewrite))?,
             request_headers: request_headers.map(|(_, ops)| ops).unwrap_or_default(),
             response_headers: response_headers.map(|(_, ops)| ops).unwrap_or_default(),
@@ -124,9 +128,10 @@ impl RoutePart {
     }
 }
 
-fn read_agents(cursor: &mut Cursor<'_>) -> Vec<Id> {
-    let arguments = cursor.arguments("ids of agents");
-    arguments.into_iter().filter_map(|value| value.literal(id)).map(|id| id.value).collect()
+fn read_agents(cursor: &mut Cursor<'_>) {
+    for value in cursor.arguments("ids of agents") {
+        value.literal(id);
+    }
 }
 
 fn refuse_agents(reading: &Reading<'_>, span: Span) {

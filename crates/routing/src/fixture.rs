@@ -40,6 +40,7 @@ fn route(line: &str, number: usize) -> Route {
             body: String::new(),
             content_type: "text/plain".into(),
         }),
+        upstream_by: None,
         rewrite: None,
         request_headers: Vec::new(),
         response_headers: Vec::new(),

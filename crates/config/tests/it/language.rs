@@ -200,6 +200,7 @@ fn routes() {
         matches,
         agents,
         action,
+        upstream_by,
         rewrite,
         request_headers,
         response_headers,
@@ -302,6 +303,7 @@ fn routes() {
     "#]]
     .assert_eq(&format!("{matches:#?}\n"));
     assert_eq!(*action, Action::Upstream("backend".into()));
+    assert_eq!(*upstream_by, None);
     assert_eq!(
         *rewrite,
         Some(Rewrite {
@@ -553,6 +555,7 @@ route \"r\" { upstream \"u\" }";
                     action: Upstream(
                         "u",
                     ),
+                    upstream_by: None,
                     rewrite: None,
                     request_headers: [],
                     response_headers: [],

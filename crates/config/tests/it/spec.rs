@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 use selvedge_config::{
-    Action, Breaker, FailureMode, MemoryEnvironment, Report, TargetAddress, parse_str,
+    Action, AgentEvent, AgentSettings, Breaker, FailureMode, MemoryEnvironment, Report,
+    TargetAddress, bridge::Service, parse_str,
 };
 
 const CONFIG: &str = r#"listener "http" { address "127.0.0.1:8080" }
@@ -95,11 +96,13 @@ fn agents_are_read_verbatim() {
     let config = parse_str("selvedge.kdl", AGENTS, &environment()).unwrap().config;
     let (auth, waf) = (&config.agents["auth"], &config.agents["waf"]);
     assert_eq!(auth.kind, "auth");
-    assert_eq!(auth.grpc.as_deref(), Some("http://localhost:50051"));
-    assert_eq!(auth.events, ["request_headers"]);
+    let AgentSettings::Bridge(bridge) = &auth.settings else { panic!("not a service") };
+    let Service::Grpc(grpc) = &bridge.service else { panic!("not gRPC") };
+    assert_eq!(grpc.address, "http://localhost:50051");
+    assert_eq!(auth.events, [AgentEvent::RequestHeaders]);
     assert_eq!(auth.failure_mode, FailureMode::Closed);
     assert_eq!(auth.breaker.failure_threshold, 3);
-    assert_eq!(waf.grpc, None);
+    assert_eq!(waf.settings, AgentSettings::Waf);
     assert_eq!(waf.concurrency, 50);
     let Breaker { failure_threshold, success_threshold, window, timeout } = waf.breaker;
     assert_eq!((failure_threshold, success_threshold), (5, 2));

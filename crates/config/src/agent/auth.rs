@@ -1,0 +1,198 @@
+//! The settings of `selvedge agent auth`: who is believed, and what is told to the upstream.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// What the auth agent is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Issuers of tokens; each has another `iss`.
+    pub issuers: Vec<Issuer>,
+    /// Where a token is looked for; the first place that has one decides. Never empty.
+    pub token: Vec<Place>,
+    /// Keys of programs.
+    pub api_keys: Option<ApiKeys>,
+    /// Identity by the client's TLS certificate.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Claims that the upstream gets as request fields.
+    /// Default: `sub` as `x-user-id`, the roles as `x-user-role`.
+    pub claims: Vec<ClaimHeader>,
+    /// Claims that later agents and `upstream-by` get as values.
+    pub values: Vec<ClaimValue>,
+    /// Claims that hold roles; all that are there count.
+    /// Default: those sent as `x-user-role`, or `roles`.
+    pub roles_from: Vec<String>,
+    /// Claims that hold scopes, as an array or in one text parted by blanks. Default `scope`, `scp`.
+    pub scopes_from: Vec<String>,
+    /// `realm` of `WWW-Authenticate`. Default: the agent's id.
+    pub realm: String,
+    /// Whether requests without credentials pass, where the route does not say. Default no.
+    /// Wrong credentials never do.
+    pub anonymous: bool,
+    /// Verified tokens kept. Default 10,000; then the least recently used goes.
+    pub cache: usize,
+}
+
+/// An issuer of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// `iss`, compared byte by byte.
+    pub issuer: String,
+    /// Where its keys are.
+    pub keys: Keys,
+    /// `aud` must hold one of these. Empty: any (`check` warns).
+    pub audiences: Vec<String>,
+    /// Algorithms allowed, as far as a key itself allows them. Default: all of [`Algorithm`].
+    pub algorithms: Vec<Algorithm>,
+    /// `typ` of the header must be this, without regard to case or a leading `application/`.
+    /// `None`: `JWT`, `at+jwt` or none at all.
+    pub token_type: Option<String>,
+    /// How far clocks may differ for `exp` and `nbf`. Default 30 s.
+    pub leeway: Duration,
+    /// How often keys are fetched or read again in the background. Default 10 min.
+    pub refresh: Duration,
+    /// Shortest time between two fetches for an unknown `kid`. Default 30 s.
+    pub refetch_interval: Duration,
+    /// Time that one fetch may take. Default 5 s; then the keys at hand stay.
+    pub timeout: Duration,
+    /// PEM file of roots trusted for fetches. `None`: the Mozilla roots built in.
+    pub ca: Option<PathBuf>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keys {
+    /// `jwks_uri` of `ISSUER/.well-known/openid-configuration`.
+    Discovery,
+    /// A JWKS behind a URL.
+    Url(String),
+    /// A JWKS in a file.
+    File(PathBuf),
+}
+
+/// A signature algorithm of RFC 7518 or RFC 8037. There is none with a shared secret, and no `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the registry")]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// Where a credential is looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A request field.
+    Header {
+        /// In lower case.
+        name: String,
+        /// The word in front, compared without regard to case. `None`: the value is the credential.
+        scheme: Option<String>,
+    },
+    /// A cookie.
+    Cookie(String),
+    /// A query parameter.
+    Query(String),
+}
+
+/// Keys of programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeys {
+    /// The hashed keys; read again when it changes.
+    pub file: PathBuf,
+    /// Where a key is looked for. Default the field `x-api-key`. Never empty.
+    pub places: Vec<Place>,
+    /// How often the file is looked at for changes. Default 5 s.
+    pub refresh: Duration,
+}
+
+/// Identity by the client's TLS certificate, which the listener has verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// What of it is the name of the client.
+    pub identity: CertificateIdentity,
+    /// Identities that count: whole names, or beginnings of names that end in `*`. Empty: all.
+    pub allow: Vec<String>,
+    /// Roles that whoever comes with a certificate has.
+    pub roles: Vec<String>,
+    /// Scopes that whoever comes with a certificate has.
+    pub scopes: Vec<String>,
+}
+
+/// What of a certificate is the name of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateIdentity {
+    /// The whole subject (RFC 4514).
+    Subject,
+    /// The first URI among the alternative names, as SPIFFE has it. The default.
+    SanUri,
+    /// The first DNS name among the alternative names.
+    SanDns,
+}
+
+/// A claim that the upstream gets as a request field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimHeader {
+    /// The claim of this very name, or else the path that its dots make: `realm_access.roles`.
+    pub claim: String,
+    /// In lower case. Arrays of texts are joined by `,`.
+    pub header: String,
+}
+
+/// A claim that later agents and `upstream-by` get as a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimValue {
+    /// As [`ClaimHeader::claim`].
+    pub claim: String,
+    /// Name of the value.
+    pub value: String,
+}
+
+/// What a route asks of who comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteOptions {
+    /// One of these roles is needed. Empty: none.
+    pub roles: Vec<String>,
+    /// All of these scopes are needed.
+    pub scopes: Vec<String>,
+    /// Whether requests without credentials pass. `None`: as the agent says.
+    pub anonymous: Option<bool>,
+}
+
+impl RouteOptions {
+    /// Reads the options that an edge sent: `option` finds the text of the attribute `route.NAME`.
+    pub fn read<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Self {
+        Self {
+            roles: super::listed(option("roles"), ','),
+            scopes: super::listed(option("scopes"), ' '),
+            anonymous: option("anonymous").map(|written| written == "true"),
+        }
+    }
+
+    /// What [`Self::read`] reads.
+    pub fn to_options(&self) -> BTreeMap<String, String> {
+        let Self { roles, scopes, anonymous } = self;
+        let options = [
+            ("roles", (!roles.is_empty()).then(|| roles.join(","))),
+            ("scopes", (!scopes.is_empty()).then(|| scopes.join(" "))),
+            ("anonymous", anonymous.map(|anonymous| anonymous.to_string())),
+        ];
+        super::written(options)
+    }
+}

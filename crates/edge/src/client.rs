@@ -23,6 +23,10 @@ pub(crate) trait Client {
     /// The two directions, to be used at once.
     fn split(&mut self) -> (&mut Self::Source, &mut Self::Sink);
 
+    /// Nobody wants the rest of the request's body; to be said before the response begins. A protocol
+    /// whose messages follow each other settles here whether another exchange may follow.
+    fn discard_body(&mut self) {}
+
     /// A response is about to begin: the client is not asked for its body any more.
     fn begin_response(&mut self);
 
@@ -33,7 +37,8 @@ pub(crate) trait Client {
 
 /// Notices that a client left while it waits.
 pub(crate) trait ClientGone {
-    /// Ready when the client has gone; to be called once its request is complete.
+    /// Ready when the client has gone; to be called once its request is complete. That it says no
+    /// more does not mean that it has gone.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }
 

@@ -118,6 +118,12 @@ impl Problem {
     pub(crate) fn retry_after(&self) -> Option<u32> {
         (self.status == 503).then_some(1)
     }
+
+    /// Whether no other request can follow on the connection, because nobody knows where this one ends
+    /// or when.
+    pub(crate) fn ends_connection(&self) -> bool {
+        self.status == 408 || self.code == Self::FRAMING.code
+    }
 }
 
 /// The body of a refusal and its `Content-Type`. `trace_id` lets a person find it in the log.

@@ -12,7 +12,8 @@ use selvedge_http1::{
 
 use super::{Client, ClientGone, Delivery, ResponseSink, passed_on, trailer_pairs};
 use crate::{
-    http1_body::Http1In,
+    deadline::Deadline,
+    http1_body::{DISCARD_MAX, Http1In, Unwanted},
     message::{BodyFault, BodySink, BodySource, Filled},
     reason::reason,
     transport::{BufferPool, Input, Output, Read, Transport},
@@ -31,6 +32,7 @@ impl Http1Client {
             transport: transport.clone(),
             body: Http1In::new(Input::new(pool.clone())),
             interim: Interim::NotWanted,
+            finished: false,
         };
         let sink = Http1Sink {
             transport,
@@ -70,12 +72,9 @@ impl Http1Client {
         self.sink.aborted && self.sink.body == Body::UntilClose
     }
 
-    /// Whether another exchange may follow on this connection.
+    /// Whether another exchange may follow on this connection, once the request's body is over.
     pub(crate) fn may_continue(&self) -> bool {
-        !self.sink.close
-            && !self.sink.aborted
-            && self.sink.body == Body::None
-            && self.source.body.is_done()
+        !self.sink.close && !self.sink.aborted && self.sink.body == Body::None
     }
 }
 
@@ -87,7 +86,18 @@ impl Client for Http1Client {
         (&mut self.source, &mut self.sink)
     }
 
+    fn discard_body(&mut self) {
+        self.sink.close |= match self.source.body.discard_at_hand() {
+            Unwanted::Gone => false,
+            // A client that was not told to go on may send its body or not: what comes next from it
+            // could be either (RFC 9110 §10.1.1).
+            Unwanted::Rest => self.source.interim == Interim::Wanted,
+            Unwanted::Endless => true,
+        };
+    }
+
     fn begin_response(&mut self) {
+        self.sink.close |= self.source.finished;
         if let Interim::Sending(sent) = self.source.interim {
             self.sink.output.buffer().extend_from_slice(&CONTINUE[sent..]);
         }
@@ -107,6 +117,8 @@ pub(crate) struct Http1Source {
     transport: Rc<Transport>,
     pub(crate) body: Http1In,
     interim: Interim,
+    /// The client has said that it sends no more.
+    finished: bool,
 }
 
 /// `100 Continue`, sent when the body is first asked for.
@@ -123,6 +135,15 @@ impl Http1Source {
     /// Reads once into the input, outside of any body.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<Read>> {
         self.body.input.poll_read(&self.transport, context)
+    }
+
+    /// Reads what is left of a body that nobody wants; false when that does not end soon enough.
+    pub(crate) async fn discard(&mut self, deadline: &Deadline) -> bool {
+        let mut budget = DISCARD_MAX;
+        let discarded = deadline
+            .within(|context| self.body.poll_discard(&mut budget, &self.transport, context))
+            .await;
+        discarded == Ok(true)
     }
 
     fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
@@ -169,12 +190,18 @@ impl BodySource for Http1Source {
 
 impl ClientGone for Http1Source {
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.body.input.is_empty() {
+        if self.finished || !self.body.input.is_empty() {
             return Poll::Pending;
         }
         match ready!(self.body.input.poll_read(&self.transport, context)) {
             Ok(Read::Some(_) | Read::Full) => Poll::Pending,
-            Ok(Read::Closed) | Err(_) => Poll::Ready(()),
+            // Many simple clients close their half once they have asked. Those that left altogether
+            // look the same until something is sent to them.
+            Ok(Read::Closed) => {
+                self.finished = true;
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(()),
         }
     }
 }

@@ -64,6 +64,9 @@ impl Exchange<'_> {
         let (content_type, body) =
             render(&problem, self.request.fields().first(Known::Accept), &trace_id);
         self.facts.refuse(problem.code, cause);
+        if problem.ends_connection() {
+            client.split().1.close_after();
+        }
         self.begin(problem.status);
         let fields = self.response.fields_mut();
         fields.push(b"content-type", content_type.as_bytes());
@@ -85,6 +88,9 @@ impl Exchange<'_> {
     async fn send_grpc_refusal<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
         let Refusal { problem, cause, .. } = refusal;
         self.facts.refuse(problem.code, cause);
+        if problem.ends_connection() {
+            client.split().1.close_after();
+        }
         self.begin(200);
         let message = format!("{} ({})", problem.title, problem.code);
         let fields = self.response.fields_mut();
@@ -148,9 +154,8 @@ impl Exchange<'_> {
     async fn finish<C: Client>(&mut self, client: &mut C, body: &[u8]) -> Result<(), Failure> {
         let status = self.response.status();
         let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
-        let (_, sink) = client.split();
         if self.body != RequestBody::None {
-            sink.close_after();
+            client.discard_body();
         }
         let delivery =
             if bodiless { Delivery::Bodiless } else { Delivery::Sized(body.len() as u64) };
@@ -181,7 +186,7 @@ impl Exchange<'_> {
         body: FileBody,
     ) -> Result<(), Failure> {
         if self.body != RequestBody::None {
-            client.split().1.close_after();
+            client.discard_body();
         }
         let length = body.length;
         let encoding = choose_encoding(route, self.request, self.response, Some(length));

@@ -139,7 +139,22 @@ async fn run(
         false => exchange.run(client).await,
     }
     let may_continue = client.may_continue() && client.sink.pending() == 0;
-    if may_continue { After::Next } else { After::Close }
+    match may_continue && discard_body(client, deadline).await {
+        true => After::Next,
+        false => After::Close,
+    }
+}
+
+/// How long the rest of a body may take that nobody wants.
+const DISCARD_WITHIN: Duration = Duration::from_secs(5);
+
+/// Reads up to the end of the request, which has been answered; false when that is too far.
+async fn discard_body(client: &mut Http1Client, deadline: &Deadline) -> bool {
+    if client.source.body.is_done() {
+        return true;
+    }
+    deadline.arm_idle(DISCARD_WITHIN);
+    client.source.discard(deadline).await
 }
 
 fn new_exchange<'a>(

@@ -3,7 +3,10 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
 };
+
+use socket2::SockRef;
 
 use crate::harness::PATIENCE;
 
@@ -43,6 +46,11 @@ impl Client {
     /// Says that nothing more comes.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Leaves, and lets the other side know at once: with a reset.
+    pub(crate) fn leave(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Another handle on the same connection.

@@ -2,10 +2,12 @@
 
 use std::sync::mpsc;
 
+use tempfile::TempDir;
+
 use crate::{
     client::{Broken, fields},
-    harness::{Bench, before},
-    upstream::{Upstream, unix_echo},
+    harness::{Bench, before, eventually},
+    upstream::{Upstream, pause, unix_echo},
 };
 
 #[test]
@@ -236,6 +238,140 @@ fn a_body_that_is_refused_is_not_asked_for() {
         client.assert_closed();
     }
     assert_eq!(upstream.bytes(), 0);
+}
+
+/// An edge with answers of its own: a text, a redirect, a file, a refusal.
+fn local() -> (TempDir, Bench) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "file").unwrap();
+    let bench = Bench::plain(&format!(
+        r#"route "text" {{ matches {{ path "/text" }}; respond 200 "text" }}
+        route "away" {{ matches {{ path "/away" }}; redirect "https://h/" }}
+        route "file" {{ matches {{ path-prefix "/" }}; static {:?} }}"#,
+        folder.path().to_str().unwrap()
+    ));
+    (folder, bench)
+}
+
+const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn a_body_that_nobody_wants_is_dropped() {
+    let (_folder, bench) = local();
+    let sized = format!("Content-Length: {}\r\n\r\n", SMUGGLED.len());
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n".to_owned();
+    let chunks = format!("{:x}\r\n{SMUGGLED}\r\n0\r\nX: y\r\n\r\n", SMUGGLED.len());
+    for (method, path, status) in
+        [("POST", "/text", 200), ("GET", "/file", 200), ("PUT", "/away", 308), ("POST", "/no", 405)]
+    {
+        let mut client = bench.connect();
+        for (framing, body) in [(&sized, SMUGGLED), (&chunked, &chunks)] {
+            let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{framing}");
+            let at_once = client.send(format!("{head}{body}")).response();
+            let first = client.send(&head).response();
+            for response in [at_once, first] {
+                let said = (response.status, response.field("connection"));
+                assert_eq!(said, (status, None), "{path}");
+            }
+            let (half, rest) = body.split_at(body.len() / 2);
+            client.send(half).send(rest);
+            assert_eq!(client.get("/text").text(), "text", "{path}");
+        }
+    }
+}
+
+/// Asks with a body of that size, which the edge reads for the sake of the next request or not.
+#[track_caller]
+fn check_unwanted(size: usize, is_read: bool) {
+    let (_folder, bench) = local();
+    let mut client = bench.connect();
+    client.send(format!("POST /text HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n"));
+    let response = client.response();
+    assert_eq!(response.field("connection").is_none(), is_read, "{size}");
+    let sent = client.try_send(vec![b'x'; size]);
+    if is_read {
+        sent.unwrap();
+        assert_eq!(client.get("/text").text(), "text", "{size}");
+    } else {
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn a_large_body_that_nobody_wants_ends_the_connection() {
+    check_unwanted(64 << 10, true);
+    check_unwanted((64 << 10) + 1, false);
+    check_unwanted(1 << 20, false);
+    let (_folder, bench) = local();
+    let mut client = bench.connect();
+    client.send("POST /text HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(client.response().text(), "text");
+    let chunk = format!("100\r\n{}\r\n", "x".repeat(256));
+    let _ = client.try_send(chunk.repeat(1000));
+    let _ = client.try_send(format!("0\r\n\r\n{SMUGGLED}"));
+    client.assert_closed();
+}
+
+#[test]
+fn a_body_that_nobody_wants_is_not_waited_for_for_long() {
+    let (_folder, bench) = local();
+    let mut client = bench.connect();
+    client.send("POST /text HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx");
+    assert_eq!(client.response().text(), "text");
+    client.assert_closed();
+    eventually("the connection is counted out", || bench.connections() == 0);
+}
+
+#[test]
+fn a_body_that_nobody_wants_and_nobody_understands_ends_the_connection() {
+    let (_folder, bench) = local();
+    for malformed in ["x\r\n", "1\r\nxy\r\n0\r\n\r\n", "1\nx\r\n0\r\n\r\n"] {
+        let head = "POST /text HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut client = bench.connect();
+        let response = client.send(format!("{head}{malformed}{SMUGGLED}")).response();
+        assert_eq!((response.text(), response.field("connection")), ("text", Some("close")));
+        client.assert_closed();
+        let mut client = bench.connect();
+        assert_eq!(client.send(head).response().text(), "text");
+        let _ = client.try_send(format!("{malformed}{SMUGGLED}"));
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn a_client_that_has_said_all_is_answered() {
+    let (go, wait) = mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let upstream = Upstream::start(move |mut peer| {
+        while let Some(request) = peer.request() {
+            wait.lock().unwrap().recv().unwrap();
+            peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+            wait.lock().unwrap().recv().unwrap();
+            let size = request.body.len();
+            let body = String::from_utf8(request.body).unwrap();
+            peer.send(format!("{size:x}\r\n{body}\r\n0\r\n\r\n"));
+        }
+    });
+    let bench = Bench::before(&upstream.target(), "");
+    let mut client = bench.connect();
+    let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n";
+    client.send(format!("{post}last{post}more")).finish();
+    for text in ["firstlast", "firstmore"] {
+        for _ in 0..2 {
+            pause();
+            go.send(()).unwrap();
+        }
+        assert_eq!(client.response().text(), text);
+    }
+    client.assert_closed();
+    eventually("the connection is counted out", || bench.connections() == 0);
+    let (_folder, bench) = local();
+    let mut client = bench.connect();
+    client.send(format!("{post}last{post}more").replace("POST /", "POST /text")).finish();
+    for _ in 0..2 {
+        assert_eq!(client.response().text(), "text");
+    }
+    client.assert_closed();
 }
 
 #[test]

@@ -295,7 +295,7 @@ fn a_client_that_leaves_ends_the_upstreams_work() {
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     wait.recv().unwrap();
     assert_eq!(upstream.closed(), 0);
-    drop(client);
+    client.leave();
     eventually("the upstream hears of it", || upstream.closed() == 1);
     eventually("the connection is counted out", || bench.connections() == 0);
 }
@@ -311,7 +311,30 @@ fn a_client_that_leaves_during_the_response_ends_it() {
     let mut client = bench.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     client.read_head().unwrap();
+    client.leave();
+    eventually("the upstream hears of it", || upstream.closed() == 1);
+    eventually("the connection is counted out", || bench.connections() == 0);
+}
+
+#[test]
+fn a_client_that_leaves_in_order_is_missed_when_it_is_sent_something() {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let upstream = Upstream::start(move |mut peer| {
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        wait.lock().unwrap().recv().unwrap();
+        while peer.send("1\r\nx\r\n") {
+            pause();
+        }
+        peer.wait_for_close();
+    });
+    let bench = Bench::before(&upstream.target(), "");
+    let mut client = bench.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.read_head().unwrap();
     drop(client);
+    go.send(()).unwrap();
     eventually("the upstream hears of it", || upstream.closed() == 1);
     eventually("the connection is counted out", || bench.connections() == 0);
 }

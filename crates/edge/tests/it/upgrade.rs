@@ -131,3 +131,30 @@ fn only_what_can_be_tunnelled_is_asked_for() {
     let response = client.send(old).response();
     assert_eq!(fields(response.text(), "upgrade"), Vec::<&str>::new(), "HTTP/1.0 cannot switch");
 }
+
+#[test]
+fn a_silent_tunnel_is_closed() {
+    let upstream = shouting();
+    let bench = Bench::before(&upstream.target(), "timeouts { idle \"300ms\" }");
+    let mut client = bench.connect();
+    assert_eq!(client.send(ASK).response().status, 101);
+    client.assert_closed();
+    eventually("both ends are closed", || upstream.closed() == 1 && bench.connections() == 0);
+}
+
+#[test]
+fn a_tunnel_outlives_the_bounds_of_an_exchange() {
+    let upstream = shouting();
+    let bench = Bench::before(
+        &upstream.target(),
+        "timeouts { first-byte \"200ms\"; whole \"200ms\" }; retry { attempts 0 }",
+    );
+    let mut client = bench.connect();
+    let response = client.send(ASK).response();
+    assert_eq!(response.status, 101, "{}", response.head);
+    for _ in 0..5 {
+        pause();
+        client.send("hello");
+        assert_eq!(client.exactly(5), b"HELLO");
+    }
+}

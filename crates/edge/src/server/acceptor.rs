@@ -1,7 +1,8 @@
 //! Accepting on one socket of one core.
 
-use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, rc::Rc, time::Duration};
 
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -17,7 +18,7 @@ pub(super) struct Acceptor {
     task: JoinHandle<()>,
 }
 
-/// How long nothing is accepted when the system has no descriptors left.
+/// How long nothing is accepted when the system has no descriptors left, not even one held back.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 impl Acceptor {
@@ -28,8 +29,9 @@ impl Acceptor {
         socket: std::net::TcpListener,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(socket)?;
+        let reserve = Reserve(Some(open_null()?));
         let (stop, stopped) = oneshot::channel();
-        let task = spawn_local(accept(core.clone(), place, listener, stopped));
+        let task = spawn_local(accept(core.clone(), place, listener, reserve, stopped));
         Ok(Self { stop, task })
     }
 
@@ -45,6 +47,7 @@ async fn accept(
     core: Rc<Core>,
     place: Place,
     listener: TcpListener,
+    mut reserve: Reserve,
     mut stopped: oneshot::Receiver<()>,
 ) {
     loop {
@@ -57,7 +60,11 @@ async fn accept(
                 Err(error) if is_the_connections(&error) => {}
                 Err(error) => {
                     tell(&core, &place, &error);
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    let refused = is_exhaustion(&error) && reserve.refuse_one(&listener);
+                    match refused {
+                        true => count_refused(&core, &place),
+                        false => tokio::time::sleep(EXHAUSTED_PAUSE).await,
+                    }
                 }
             },
         }
@@ -84,6 +91,36 @@ fn accept_rest(core: &Rc<Core>, place: &Place, listener: TcpListener) -> io::Res
     Ok(())
 }
 
+/// A descriptor held back: when there is no other, clients are refused with it instead of left to
+/// wait in the kernel's queue for what may never come.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    /// Accepts one connection in place of the descriptor and closes it; false where that could not be
+    /// done.
+    fn refuse_one(&mut self, listener: &TcpListener) -> bool {
+        let had_one = self.0.take().is_some();
+        let accepted = had_one.then(|| SockRef::from(listener).accept());
+        let refused = matches!(accepted, Some(Ok(_)));
+        drop(accepted);
+        // Another thread may have been faster; the next try may have more luck.
+        self.0 = open_null().ok();
+        refused
+    }
+}
+
+/// A descriptor that stands for nothing.
+fn open_null() -> io::Result<File> {
+    File::open("/dev/null")
+}
+
+fn count_refused(core: &Core, place: &Place) {
+    let plan = &core.snapshot().plan;
+    if let Some((index, _)) = plan.listener(place) {
+        core.telemetry.connection_refused(plan.labels.listener(index), "descriptors");
+    }
+}
+
 fn begin(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, place: &Place) {
     if let Some(served) = serve(core, stream, peer, place) {
         spawn_local(served);
@@ -94,6 +131,11 @@ fn tell(core: &Core, place: &Place, error: &io::Error) {
     if core.bounds.accept_faults.may_be_told() {
         core.warn("cannot accept", &[("address", &place.address()), ("error", error)]);
     }
+}
+
+/// Whether the process or the system has no descriptor left.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Whether the one connection failed, and not the listener.

@@ -21,7 +21,10 @@ pub(crate) const HTTP: &str = r#"listener "http" { address "127.0.0.1:0" }
 "#;
 
 /// A running edge; ends with the test.
-pub(crate) struct Bench(Option<Edge>);
+pub(crate) struct Bench {
+    edge: Option<Edge>,
+    hub: Hub,
+}
 
 /// Reads a config; what every test config has in common is added.
 #[track_caller]
@@ -38,7 +41,7 @@ impl Bench {
     pub(crate) fn start(text: &str) -> Self {
         let config = config(text);
         let hub = Hub::start(&Settings::quiet(config.workers)).unwrap();
-        Self(Some(Edge::start(config, hub).unwrap()))
+        Self { edge: Some(Edge::start(config, hub.clone()).unwrap()), hub }
     }
 
     /// Starts an edge with one plain listener; `text` is the rest of its config.
@@ -54,21 +57,21 @@ impl Bench {
     }
 
     pub(crate) fn edge(&mut self) -> &mut Edge {
-        self.0.as_mut().unwrap()
+        self.edge.as_mut().unwrap()
     }
 
     pub(crate) fn into_edge(mut self) -> Edge {
-        self.0.take().unwrap()
+        self.edge.take().unwrap()
     }
 
     /// Where the first listener listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.0.as_ref().unwrap().addresses()[0].1
+        self.edge.as_ref().unwrap().addresses()[0].1
     }
 
     /// Where the listener named `id` listens.
     pub(crate) fn address_of(&self, id: &str) -> SocketAddr {
-        let addresses = self.0.as_ref().unwrap().addresses();
+        let addresses = self.edge.as_ref().unwrap().addresses();
         addresses.into_iter().find(|(name, _)| &**name == id).unwrap().1
     }
 
@@ -79,13 +82,21 @@ impl Bench {
 
     /// Client connections open now.
     pub(crate) fn connections(&self) -> usize {
-        self.0.as_ref().unwrap().connections()
+        self.edge.as_ref().unwrap().connections()
+    }
+
+    /// A metric by its name and labels, as Prometheus reads it.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.hub.render_prometheus();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).trim().parse().unwrap()
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        if let Some(edge) = self.0.take() {
+        if let Some(edge) = self.edge.take() {
             edge.drain(Duration::ZERO);
         }
     }

@@ -149,7 +149,7 @@ fn process(table: &mut Table<'_>, config: &Config) {
 
 fn listener_bounds(table: &mut Table<'_>, listener: &Listener) {
     let timeouts = &listener.timeouts;
-    if listener.tls.is_some() {
+    if listener.tls.is_some() || !listener.proxy_protocol.is_empty() {
         table.time("timeouts handshake", timeouts.handshake, "the connection closes");
     }
     table.time("timeouts head", timeouts.head, "408, then the connection closes");

@@ -39,6 +39,20 @@ fn bounds_of_an_empty_config() {
 }
 
 #[test]
+fn a_proxy_header_has_the_time_of_a_handshake() {
+    let names = |text| {
+        let config = parse_str("selvedge.kdl", text, &MemoryEnvironment::default()).unwrap().config;
+        bounds(&config).into_iter().map(|bound| bound.name.to_string()).collect::<Vec<_>>()
+    };
+    let plain = "listener \"a\" { address \"127.0.0.1:0\" }";
+    let proxied =
+        "listener \"a\" { address \"127.0.0.1:0\"; proxy-protocol { from \"10.0.0.0/8\" } }";
+    let handshake = "timeouts handshake".to_owned();
+    assert!(!names(plain).contains(&handshake));
+    assert!(names(proxied).contains(&handshake));
+}
+
+#[test]
 fn each_bound_that_is_written_is_found_where_it_is_written() {
     let config = everything();
     let is_default = |bound: &selvedge_config::Bound| bound.origin == BoundOrigin::Default;

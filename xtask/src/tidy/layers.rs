@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-telemetry", 1),
     ("selvedge-routing", 2),
     ("selvedge-edge", 4),
+    ("selvedge-agents", 4),
     ("selvedge", 5),
 ];
 
@@ -35,7 +36,7 @@ const ABSENT: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["selvedge"]),
     ("h2", &["selvedge-edge"]),
-    ("hyper", &["selvedge-edge", "selvedge-telemetry"]),
+    ("hyper", &["selvedge-agents", "selvedge-edge", "selvedge-telemetry"]),
     ("kdl", &["selvedge-config"]),
     ("mimalloc", &["selvedge"]),
     ("ppp", &["selvedge-edge"]),

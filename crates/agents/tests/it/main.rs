@@ -1,0 +1,5 @@
+//! The agents at the boundary that their users see: tokens, files, sockets and verdicts.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod auth_wycheproof;

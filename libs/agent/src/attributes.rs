@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::BufMut;
+
 use crate::wire::{Malformed, Reader, TooLong, put_bytes16};
 
 /// The client's address, as the edge believes it: `192.0.2.7`.
@@ -134,6 +136,15 @@ impl AttributesBuf {
             Err(TooLong) => self.flaw = true,
         }
         self
+    }
+
+    pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
+        if self.flaw {
+            return Err(TooLong);
+        }
+        out.put_u16(self.count);
+        out.put_slice(&self.bytes);
+        Ok(())
     }
 
     /// Forgets all attributes and keeps the buffer.

@@ -53,10 +53,6 @@ impl Event {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.name() == name)
     }
-
-    pub(crate) fn index(self) -> usize {
-        usize::from(self.number()) - 1
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use bytes::BufMut;
+
 use crate::{
     attributes::Attributes,
     fields::{Fields, FieldsBuf},
@@ -192,6 +194,14 @@ impl RequestHeadBuf {
         self.flaw = put().is_err();
         &mut self.fields
     }
+
+    pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
+        if self.flaw || self.line.is_empty() {
+            return Err(TooLong);
+        }
+        out.put_slice(&self.line);
+        self.fields.write(out)
+    }
 }
 
 impl fmt::Debug for RequestHeadBuf {
@@ -228,5 +238,10 @@ impl ResponseHeadBuf {
         self.status = status;
         self.fields.clear();
         &mut self.fields
+    }
+
+    pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
+        out.put_u16(self.status);
+        self.fields.write(out)
     }
 }

@@ -22,26 +22,41 @@
 
 #[cfg(feature = "serve")]
 mod agent;
+mod agent_side;
 pub mod attributes;
 mod body;
+mod edge_side;
 mod event;
+mod fault;
 mod fields;
+pub mod frame;
 mod head;
+mod ledger;
 mod outcome;
+mod send;
+mod setup;
+mod stream;
 mod subscriptions;
 mod verdict;
 mod wire;
 
 #[cfg(feature = "serve")]
 pub use agent::{Agent, Step};
+pub use agent_side::{AgentBounds, AgentSide, FromEdge, Replacement};
 pub use attributes::{Attributes, AttributesBuf};
 pub use body::{Body, Chunk, WebsocketFrame};
+pub use edge_side::{EdgeBounds, EdgeSide, FromAgent, Greeting, Taken};
 pub use event::Event;
+pub use fault::{Fault, FaultCode};
 pub use fields::{Fields, FieldsBuf};
 pub use head::{
     HttpVersion, RequestHead, RequestHeadBuf, RequestLine, ResponseHead, ResponseHeadBuf,
 };
+pub use ledger::{Ask, End, WEBSOCKET_UNANSWERED_MAX};
 pub use outcome::{Outcome, OutcomeTotals};
+pub use send::SendError;
+pub use setup::{Bounds, FRAME_MAX_MIN, Hello, VERSION, WINDOW_MIN};
+pub use stream::{CancelCode, StreamHasher, StreamId, StreamMap};
 pub use subscriptions::{Mode, Subscription, Subscriptions};
 pub use verdict::{Answer, Change, Decision, Finding, Operation, Target, Verdict};
 pub use wire::Malformed;

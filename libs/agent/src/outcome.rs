@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use bytes::BufMut;
+
 use crate::{
     attributes::Attributes,
-    wire::{Malformed, Reader},
+    wire::{Malformed, Reader, TooLong, put_bytes8},
 };
 
 /// How an exchange ended, as a view of the frame that told it.
@@ -25,6 +27,17 @@ pub struct OutcomeTotals<'a> {
     pub duration: Duration,
     /// The agent that blocked, or nothing.
     pub blocked_by: &'a str,
+}
+
+impl OutcomeTotals<'_> {
+    pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
+        let Self { status, request_body_bytes, response_body_bytes, duration, blocked_by } = self;
+        out.put_u16(*status);
+        out.put_u64(*request_body_bytes);
+        out.put_u64(*response_body_bytes);
+        out.put_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        put_bytes8(out, blocked_by.as_bytes())
+    }
 }
 
 impl<'a> Outcome<'a> {

@@ -155,8 +155,13 @@ impl Subscriptions {
     }
 
     /// Every event that the agent wants.
-    pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
+    pub fn iter(&self) -> std::slice::Iter<'_, Subscription> {
         self.all.iter()
+    }
+
+    /// Adds one that was read.
+    pub(crate) fn push(&mut self, one: Subscription) {
+        self.all.push(one);
     }
 }
 

@@ -1,6 +1,11 @@
+mod encoding;
+
 use bytes::Bytes;
 
-use crate::fields::{is_name, is_value};
+use crate::{
+    attributes::VALUE_PREFIX,
+    fields::{is_name, is_value},
+};
 
 /// What an agent says about one event.
 ///
@@ -239,8 +244,10 @@ impl Verdict {
 
     /// A value for later agents and for routing.
     pub fn value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.values.push((name.into(), value.into()));
-        self
+        let name = name.into();
+        let fits = is_value_name(&name);
+        self.values.push((name, value.into()));
+        self.flawed_unless(fits, "a value without a name, or with one that is too long")
     }
 
     /// The request has this field, once.
@@ -352,6 +359,11 @@ impl Verdict {
     pub fn flaw(&self) -> Option<&'static str> {
         self.flaw
     }
+}
+
+/// Whether a value may have this name, which must be one of an attribute too, with its prefix.
+fn is_value_name(name: &str) -> bool {
+    (1..=usize::from(u8::MAX) - VALUE_PREFIX.len()).contains(&name.len())
 }
 
 const NOT_A_FIELD: &str = "a field that HTTP does not allow";

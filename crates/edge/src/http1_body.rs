@@ -1,12 +1,16 @@
-//! Bodies on HTTP/1, in either direction: found in what a connection's input holds.
+//! Bodies on HTTP/1, of requests and responses alike: found in what a connection's input holds, and
+//! framed in its output.
 
 use std::task::{Context, Poll, ready};
 
-use selvedge_http1::{BodyDecoder, Fields, Framing, Piece};
+use selvedge_http1::{
+    BodyDecoder, Fields, Framing, Piece, push_chunk_size, push_crlf, push_last_chunk, push_number,
+};
 
 use crate::{
+    client::trailer_pairs,
     message::{BodyFault, Filled},
-    transport::{Input, Read, Transport},
+    transport::{Input, Output, Read, Transport},
 };
 
 /// What comes in on a connection, and the body found in it.
@@ -134,5 +138,167 @@ impl Http1In {
 
     pub(crate) fn trailers(&self) -> Option<&Fields> {
         self.decoder.trailers()
+    }
+}
+
+/// What goes out on a connection, and the body under way in it.
+pub(crate) struct Http1Out {
+    output: Output,
+    body: Outgoing,
+}
+
+/// How the body under way is delimited, and what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    /// None, or it is complete.
+    Complete,
+    Sized(u64),
+    Chunked,
+    UntilClose,
+    /// Other than its length says: nothing can follow on the connection.
+    Broken,
+}
+
+impl Http1Out {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { output, body: Outgoing::Complete }
+    }
+
+    /// Where a head is appended.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.output.buffer()
+    }
+
+    /// Appends the field that says how the body is delimited which follows the head.
+    pub(crate) fn begin(&mut self, body: Outgoing) {
+        let out = self.output.buffer();
+        match body {
+            Outgoing::Sized(length) => {
+                out.extend_from_slice(b"content-length: ");
+                push_number(out, length);
+                push_crlf(out);
+            }
+            Outgoing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Outgoing::Complete | Outgoing::UntilClose | Outgoing::Broken => {}
+        }
+        self.body = match body {
+            Outgoing::Sized(0) => Outgoing::Complete,
+            body => body,
+        };
+    }
+
+    /// The body under way.
+    pub(crate) fn body(&self) -> Outgoing {
+        self.body
+    }
+
+    /// Frames `data`. More than was promised breaks the body, and is not sent.
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        let out = self.output.buffer();
+        match &mut self.body {
+            _ if data.is_empty() => {}
+            Outgoing::Sized(left) => match left.checked_sub(data.len() as u64) {
+                Some(rest) => {
+                    *left = rest;
+                    out.extend_from_slice(data);
+                }
+                None => self.body = Outgoing::Broken,
+            },
+            Outgoing::Chunked => {
+                push_chunk_size(out, data.len());
+                out.extend_from_slice(data);
+                push_crlf(out);
+            }
+            Outgoing::UntilClose => out.extend_from_slice(data),
+            Outgoing::Complete | Outgoing::Broken => {}
+        }
+    }
+
+    /// Ends the body. Less than was promised breaks it: the other side can only tell by the connection's
+    /// end.
+    pub(crate) fn push_end(&mut self, trailers: Option<&Fields>) {
+        self.body = match self.body {
+            Outgoing::Chunked => {
+                push_last_chunk(self.output.buffer(), trailer_pairs(trailers));
+                Outgoing::Complete
+            }
+            Outgoing::Sized(1..) | Outgoing::Broken => Outgoing::Broken,
+            Outgoing::Sized(0) | Outgoing::UntilClose | Outgoing::Complete => Outgoing::Complete,
+        };
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.output.pending()
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.output.total()
+    }
+
+    pub(crate) fn poll_flush(
+        &mut self,
+        transport: &Transport,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), BodyFault>> {
+        self.output.poll_flush(transport, context).map_err(BodyFault::Io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::transport::BufferPool;
+
+    /// What goes out for a body in these pieces, and what becomes of it.
+    #[track_caller]
+    fn check(body: Outgoing, pieces: &[&str], expected: Expect) {
+        let mut out = Http1Out::new(Output::new(BufferPool::new(1024)));
+        out.begin(body);
+        for piece in pieces {
+            out.push(piece.as_bytes());
+        }
+        let before = out.body();
+        out.push_end(None);
+        let text = String::from_utf8(out.buffer().clone()).unwrap();
+        expected.assert_eq(&format!("{text:?} {before:?} {:?}", out.body()));
+    }
+
+    #[test]
+    fn bodies_are_framed_as_was_said() {
+        check(Outgoing::Complete, &["x"], expect![[r#""" Complete Complete"#]]);
+        check(
+            Outgoing::Sized(0),
+            &["", "x"],
+            expect![[r#""content-length: 0\r\n" Complete Complete"#]],
+        );
+        check(
+            Outgoing::Sized(3),
+            &["ab", "", "c"],
+            expect![[r#""content-length: 3\r\nabc" Sized(0) Complete"#]],
+        );
+        check(
+            Outgoing::Chunked,
+            &["ab", "", "c"],
+            expect![[
+                r#""transfer-encoding: chunked\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n" Chunked Complete"#
+            ]],
+        );
+        check(Outgoing::UntilClose, &["ab", "c"], expect![[r#""abc" UntilClose Complete"#]]);
+    }
+
+    #[test]
+    fn a_body_of_another_length_is_broken() {
+        check(
+            Outgoing::Sized(3),
+            &["ab"],
+            expect![[r#""content-length: 3\r\nab" Sized(1) Broken"#]],
+        );
+        check(
+            Outgoing::Sized(3),
+            &["ab", "cd", "e"],
+            expect![[r#""content-length: 3\r\nab" Broken Broken"#]],
+        );
     }
 }

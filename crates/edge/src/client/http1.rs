@@ -6,14 +6,13 @@ use std::{
 };
 
 use selvedge_http1::{
-    Fields, Framing, RequestHead, ResponseHead, Version, push_chunk_size, push_crlf, push_field,
-    push_last_chunk, push_number,
+    Fields, Framing, RequestHead, ResponseHead, Version, push_crlf, push_field, push_number,
 };
 
-use super::{Client, ClientGone, Delivery, ResponseSink, passed_on, trailer_pairs};
+use super::{Client, ClientGone, Delivery, ResponseSink, passed_on};
 use crate::{
     deadline::Deadline,
-    http1_body::{DISCARD_MAX, Http1In, Unwanted},
+    http1_body::{DISCARD_MAX, Http1In, Http1Out, Outgoing, Unwanted},
     message::{BodyFault, BodySink, BodySource, Filled},
     reason::reason,
     transport::{BufferPool, Input, Output, Read, Transport},
@@ -36,9 +35,8 @@ impl Http1Client {
         };
         let sink = Http1Sink {
             transport,
-            output: Output::new(pool.clone()),
+            out: Http1Out::new(Output::new(pool.clone())),
             version: Version::Http11,
-            body: Body::None,
             close: false,
             has_head: false,
             trailers: false,
@@ -59,7 +57,6 @@ impl Http1Client {
         self.sink.close = head.close();
         self.sink.trailers = head.accepts_trailers();
         self.sink.has_head = false;
-        self.sink.body = Body::None;
     }
 
     /// Whether no exchange has begun yet.
@@ -69,12 +66,12 @@ impl Http1Client {
 
     /// Whether the connection's orderly end would make a cut response look whole.
     pub(crate) fn must_reset(&self) -> bool {
-        self.sink.aborted && self.sink.body == Body::UntilClose
+        self.sink.aborted && self.sink.out.body() == Outgoing::UntilClose
     }
 
     /// Whether another exchange may follow on this connection, once the request's body is over.
     pub(crate) fn may_continue(&self) -> bool {
-        !self.sink.close && !self.sink.aborted && self.sink.body == Body::None
+        !self.sink.close && !self.sink.aborted && self.sink.out.body() == Outgoing::Complete
     }
 }
 
@@ -99,7 +96,7 @@ impl Client for Http1Client {
     fn begin_response(&mut self) {
         self.sink.close |= self.source.finished;
         if let Interim::Sending(sent) = self.source.interim {
-            self.sink.output.buffer().extend_from_slice(&CONTINUE[sent..]);
+            self.sink.out.buffer().extend_from_slice(&CONTINUE[sent..]);
         }
         self.source.interim = Interim::NotWanted;
     }
@@ -209,45 +206,17 @@ impl ClientGone for Http1Source {
 /// A response on HTTP/1.
 pub(crate) struct Http1Sink {
     transport: Rc<Transport>,
-    output: Output,
+    out: Http1Out,
     version: Version,
-    body: Body,
     close: bool,
     has_head: bool,
     trailers: bool,
     aborted: bool,
 }
 
-/// How the body under way is delimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Body {
-    /// None, or it is complete.
-    None,
-    Sized(u64),
-    Chunked,
-    UntilClose,
-}
-
-impl Body {
-    /// Counts `length` bytes more; false if they are more than was promised.
-    fn admit(&mut self, length: usize) -> bool {
-        match self {
-            Self::None => false,
-            Self::Sized(left) => match left.checked_sub(length as u64) {
-                Some(rest) => {
-                    *left = rest;
-                    true
-                }
-                None => false,
-            },
-            Self::Chunked | Self::UntilClose => true,
-        }
-    }
-}
-
 impl Http1Sink {
     fn push_status(&mut self, head: &ResponseHead) {
-        let out = self.output.buffer();
+        let out = self.out.buffer();
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, head.status().into());
         out.push(b' ');
@@ -266,7 +235,7 @@ impl ResponseSink for Http1Sink {
         }
         self.push_status(head);
         let switching = head.status() == 101;
-        let out = self.output.buffer();
+        let out = self.out.buffer();
         for (name, value) in passed_on(head, Delivery::Streamed) {
             push_field(out, name, value);
         }
@@ -282,30 +251,20 @@ impl ResponseSink for Http1Sink {
 
     fn push_head(&mut self, head: &ResponseHead, delivery: Delivery) {
         self.push_status(head);
-        self.body = match delivery {
-            Delivery::Bodiless | Delivery::Sized(0) => Body::None,
-            Delivery::Sized(length) => Body::Sized(length),
-            Delivery::Streamed if self.version == Version::Http11 => Body::Chunked,
-            Delivery::Streamed => Body::UntilClose,
+        let body = match delivery {
+            Delivery::Bodiless => Outgoing::Complete,
+            Delivery::Sized(length) => Outgoing::Sized(length),
+            Delivery::Streamed if self.version == Version::Http11 => Outgoing::Chunked,
+            Delivery::Streamed => Outgoing::UntilClose,
         };
-        self.close |= self.body == Body::UntilClose;
+        self.close |= body == Outgoing::UntilClose;
         self.has_head = true;
-        let out = self.output.buffer();
+        let out = self.out.buffer();
         for (name, value) in passed_on(head, delivery) {
             push_field(out, name, value);
         }
-        match delivery {
-            Delivery::Bodiless => {}
-            Delivery::Sized(length) => {
-                out.extend_from_slice(b"content-length: ");
-                push_number(out, length);
-                push_crlf(out);
-            }
-            Delivery::Streamed if self.body == Body::Chunked => {
-                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-            }
-            Delivery::Streamed => {}
-        }
+        self.out.begin(body);
+        let out = self.out.buffer();
         match (self.close, self.version) {
             (true, _) => out.extend_from_slice(b"connection: close\r\n"),
             (false, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
@@ -329,41 +288,22 @@ impl ResponseSink for Http1Sink {
 
 impl BodySink for Http1Sink {
     fn push(&mut self, data: &[u8]) {
-        if data.is_empty() || !self.body.admit(data.len()) {
-            return;
-        }
-        let out = self.output.buffer();
-        if self.body == Body::Chunked {
-            push_chunk_size(out, data.len());
-        }
-        out.extend_from_slice(data);
-        if self.body == Body::Chunked {
-            push_crlf(out);
-        }
+        self.out.push(data);
     }
 
     fn push_end(&mut self, trailers: Option<&Fields>) {
-        match self.body {
-            Body::Chunked => {
-                let trailers = trailers.filter(|_| self.trailers);
-                push_last_chunk(self.output.buffer(), trailer_pairs(trailers));
-            }
-            // Fewer bytes than promised: the client can only tell by the connection's end.
-            Body::Sized(left) if left > 0 => self.aborted = true,
-            _ => {}
-        }
-        self.body = Body::None;
+        self.out.push_end(trailers.filter(|_| self.trailers));
     }
 
     fn pending(&self) -> usize {
-        self.output.pending()
+        self.out.pending()
     }
 
     fn written(&self) -> u64 {
-        self.output.total()
+        self.out.written()
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
-        self.output.poll_flush(&self.transport, context).map_err(BodyFault::Io)
+        self.out.poll_flush(&self.transport, context)
     }
 }

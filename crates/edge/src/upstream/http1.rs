@@ -3,14 +3,12 @@
 use std::task::{Context, Poll, ready};
 
 use selvedge_http1::{
-    Fields, Parsed, ResponseError, ResponseHead, head_may_be_whole, push_chunk_size, push_crlf,
-    push_field, push_last_chunk, push_number,
+    Fields, Parsed, ResponseError, ResponseHead, head_may_be_whole, push_crlf, push_field,
 };
 
 use super::pool::ConnectionPermit;
 use crate::{
-    client::trailer_pairs,
-    http1_body::Http1In,
+    http1_body::{Http1In, Http1Out, Outgoing},
     message::{BodyFault, BodySink, BodySource, Filled},
     outbound::{Outbound, RequestBody},
     transport::{Input, Output, Read, Transport},
@@ -20,23 +18,13 @@ use crate::{
 pub(crate) struct Http1Upstream {
     transport: Transport,
     body: Http1In,
-    output: Output,
-    request: RequestState,
+    out: Http1Out,
     response: ResponseState,
     /// Whether any byte of the response has come.
     answered: bool,
     /// Bytes of the head under way that were tried already.
     head_seen: usize,
     permit: ConnectionPermit,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RequestState {
-    Sized(u64),
-    Chunked,
-    Complete,
-    /// Sent in part only: the connection is spoilt.
-    Broken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +56,7 @@ impl Http1Upstream {
         Self {
             transport,
             body: Http1In::new(input),
-            output,
-            request: RequestState::Complete,
+            out: Http1Out::new(output),
             response: ResponseState::Reusable,
             answered: false,
             head_seen: 0,
@@ -87,12 +74,7 @@ impl Http1Upstream {
     pub(crate) fn push_request(&mut self, request: &Outbound<'_>) {
         self.answered = false;
         self.response = ResponseState::Head;
-        self.request = match request.body {
-            RequestBody::None => RequestState::Complete,
-            RequestBody::Sized(length) => RequestState::Sized(length),
-            RequestBody::Streamed => RequestState::Chunked,
-        };
-        let out = self.output.buffer();
+        let out = self.out.buffer();
         push_request_line(out, request);
         push_field(out, b"host", request.authority.as_bytes());
         for (name, value) in request.fields() {
@@ -104,17 +86,13 @@ impl Http1Upstream {
         } else if request.head.accepts_trailers() {
             out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
         }
-        match request.body {
-            RequestBody::None if !expects_length(request.head.method()) => {}
-            RequestBody::None => out.extend_from_slice(b"content-length: 0\r\n"),
-            RequestBody::Sized(length) => {
-                out.extend_from_slice(b"content-length: ");
-                push_number(out, length);
-                push_crlf(out);
-            }
-            RequestBody::Streamed => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        }
-        push_crlf(out);
+        self.out.begin(match request.body {
+            RequestBody::None if expects_length(request.head.method()) => Outgoing::Sized(0),
+            RequestBody::None => Outgoing::Complete,
+            RequestBody::Sized(length) => Outgoing::Sized(length),
+            RequestBody::Streamed => Outgoing::Chunked,
+        });
+        push_crlf(self.out.buffer());
     }
 
     /// Reads the next response head, interim ones included.
@@ -177,8 +155,8 @@ impl Http1Upstream {
     /// Whether another exchange may follow on this connection.
     pub(crate) fn is_reusable(&self) -> bool {
         self.response == ResponseState::Reusable
-            && self.request == RequestState::Complete
-            && self.output.pending() == 0
+            && self.out.body() == Outgoing::Complete
+            && self.out.pending() == 0
             && self.body.input.is_empty()
     }
 
@@ -214,48 +192,23 @@ fn expects_length(method: &str) -> bool {
 
 impl BodySink for Http1Upstream {
     fn push(&mut self, data: &[u8]) {
-        match &mut self.request {
-            RequestState::Sized(left) => match left.checked_sub(data.len() as u64) {
-                Some(rest) => *left = rest,
-                None => self.request = RequestState::Broken,
-            },
-            RequestState::Chunked if !data.is_empty() => {
-                push_chunk_size(self.output.buffer(), data.len());
-            }
-            RequestState::Chunked | RequestState::Complete | RequestState::Broken => return,
-        }
-        let out = self.output.buffer();
-        match self.request {
-            RequestState::Sized(_) => out.extend_from_slice(data),
-            RequestState::Chunked => {
-                out.extend_from_slice(data);
-                push_crlf(out);
-            }
-            RequestState::Complete | RequestState::Broken => {}
-        }
+        self.out.push(data);
     }
 
     fn push_end(&mut self, trailers: Option<&Fields>) {
-        self.request = match self.request {
-            RequestState::Chunked => {
-                push_last_chunk(self.output.buffer(), trailer_pairs(trailers));
-                RequestState::Complete
-            }
-            RequestState::Sized(0) | RequestState::Complete => RequestState::Complete,
-            RequestState::Sized(_) | RequestState::Broken => RequestState::Broken,
-        };
+        self.out.push_end(trailers);
     }
 
     fn pending(&self) -> usize {
-        self.output.pending()
+        self.out.pending()
     }
 
     fn written(&self) -> u64 {
-        self.output.total()
+        self.out.written()
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
-        self.output.poll_flush(&self.transport, context).map_err(BodyFault::Io)
+        self.out.poll_flush(&self.transport, context)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     bounds::Bounds,
     deadline::Deadlines,
     plan::Plan,
-    site::{Site, SiteFolder},
+    site::{FileReads, Site, SiteFolder},
     transport::BufferPool,
     upstream::{
         breaker,
@@ -38,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) pool_queue: PoolQueue,
     pub(crate) resolver: Resolver,
+    pub(crate) file_reads: FileReads,
     pub(crate) telemetry: selvedge_telemetry::Core,
     /// Set once the process is to end.
     pub(crate) draining: Cell<bool>,
@@ -105,6 +106,7 @@ impl Core {
             rng: RefCell::new(rng),
             pool_queue: PoolQueue::default(),
             resolver: Resolver::default(),
+            file_reads: FileReads::new(),
             telemetry: parts.telemetry,
             draining: Cell::new(false),
             snapshot: RefCell::new(Rc::new(snapshot)),

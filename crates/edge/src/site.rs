@@ -1,8 +1,10 @@
 //! A folder served as a site: which file a path finds, in which coding, and which part of it.
 //!
-//! It does file I/O that the page cache answers, and none on the network: the dataplane hands in
-//! a [`SiteRequest`] and sends the [`SiteResponse`]. A [`Site`] belongs to one thread.
+//! It does file I/O, and none on the network: the dataplane hands in a [`SiteRequest`] and sends the
+//! [`SiteResponse`]. Names and small files are looked up on the core; a [`FileBody`] leaves it to a
+//! thread to wait for the disk. A [`Site`] belongs to one thread.
 
+mod body;
 mod cache;
 mod conditions;
 mod folder;
@@ -21,6 +23,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use selvedge_config::StaticSite;
 
+pub(crate) use self::body::{FileBody, FileReads, READS_MAX};
 use self::{
     cache::PageCache,
     conditions::Verdict,

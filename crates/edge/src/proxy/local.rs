@@ -1,11 +1,6 @@
 //! Answers that need no upstream: fixed ones, redirects, refusals, files.
 
-use std::{
-    future::poll_fn,
-    os::unix::fs::FileExt,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, time::Duration};
 
 use selvedge_config::{HeaderOp, Respond, Route};
 use selvedge_http1::{Fields, Known, RequestHead};
@@ -15,10 +10,10 @@ use crate::{
     client::{Client, Delivery, ResponseSink},
     deadline::Deadline,
     encoded::Encoded,
-    message::{BodyFault, BodySink, BodySource, Filled, Pump, PumpFault},
+    message::{BodySink, BodySource, Pump, PumpFault, Waiting},
     outbound::RequestBody,
     problem::{Problem, render},
-    site::{SiteBody, SiteRequest, Slice},
+    site::{FileBody, SiteBody, SiteRequest},
 };
 
 impl Exchange<'_> {
@@ -139,7 +134,10 @@ impl Exchange<'_> {
         apply(&route.response_headers, self.response.fields_mut());
         match answer.body {
             SiteBody::Empty => self.finish(client, b"").await,
-            body => self.send_stream(client, route, FileBody::new(body)).await,
+            body => {
+                let body = FileBody::new(body, &self.core.file_reads);
+                self.send_stream(client, route, body).await
+            }
         }
     }
 
@@ -188,7 +186,7 @@ impl Exchange<'_> {
         if self.body != RequestBody::None {
             client.discard_body();
         }
-        let length = body.length;
+        let length = body.length();
         let encoding = choose_encoding(route, self.request, self.response, Some(length));
         let delivery = match encoding {
             Some(_) => Delivery::Streamed,
@@ -234,6 +232,9 @@ impl Exchange<'_> {
                 Err(Refusal::new(Problem::INTERNAL).because(fault).into())
             }
             Ok(Err(PumpFault::TooLarge)) => Err(Refusal::new(Problem::INTERNAL).into()),
+            Err(()) if pump.waiting_for(sink) == Waiting::Source => {
+                Err(Refusal::new(Problem::INTERNAL).because("the disk does not answer").into())
+            }
             Err(()) => Err(Failure::ClientGone("reads too slowly".to_owned())),
         }
     }
@@ -291,75 +292,5 @@ pub(super) fn apply(operations: &[HeaderOp], fields: &mut Fields) {
             HeaderOp::Add(name, value) => fields.push(name.as_bytes(), value.expose().as_bytes()),
             HeaderOp::Remove(name) => fields.remove(name),
         }
-    }
-}
-
-/// Bytes read from a file at once.
-const FILE_CHUNK: usize = 64 << 10;
-
-/// The body of a file, or of parts of one.
-struct FileBody {
-    slices: std::vec::IntoIter<Slice>,
-    current: Option<Slice>,
-    length: u64,
-    chunk: Vec<u8>,
-}
-
-impl FileBody {
-    fn new(body: SiteBody) -> Self {
-        let slices = match body {
-            SiteBody::Empty => Vec::new(),
-            SiteBody::Slice(slice) => vec![slice],
-            SiteBody::Parts(slices) => slices,
-        };
-        let length = slices.iter().map(Slice::len).sum();
-        Self { slices: slices.into_iter(), current: None, length, chunk: Vec::new() }
-    }
-
-    /// Reads the next chunk of `slice`; what remains of it is kept.
-    fn read(&mut self, slice: Slice) -> Result<(), BodyFault> {
-        match slice {
-            Slice::Bytes(bytes) => self.chunk.extend_from_slice(&bytes),
-            Slice::File { file, offset, len } => {
-                let want = usize::try_from(len).map_or(FILE_CHUNK, |len| len.min(FILE_CHUNK));
-                self.chunk.resize(want, 0);
-                let count = file.read_at(&mut self.chunk, offset).map_err(BodyFault::Io)?;
-                self.chunk.truncate(count);
-                if count == 0 {
-                    return Err(BodyFault::Closed);
-                }
-                let left = len - count as u64;
-                if left > 0 {
-                    let offset = offset + count as u64;
-                    self.current = Some(Slice::File { file, offset, len: left });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl BodySource for FileBody {
-    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Filled, BodyFault>> {
-        while self.chunk.is_empty() {
-            match self.current.take().or_else(|| self.slices.next()) {
-                Some(slice) if slice.len() == 0 => {}
-                Some(slice) => self.read(slice)?,
-                None => return Poll::Ready(Ok(Filled::End)),
-            }
-        }
-        Poll::Ready(Ok(Filled::Data))
-    }
-
-    fn chunk(&self) -> &[u8] {
-        &self.chunk
-    }
-
-    fn consume(&mut self) {
-        self.chunk.clear();
-    }
-
-    fn trailers(&self) -> Option<&Fields> {
-        None
     }
 }

@@ -25,7 +25,12 @@ use crate::{
     core::{Core, Parts},
     deadline::TICK,
     plan::{Place, Plan},
+    site::READS_MAX,
 };
+
+/// Threads of one core that wait for what cannot be waited for otherwise: files, and names, of which
+/// the resolver looks up 16 at once.
+const BLOCKING_THREADS_MAX: usize = READS_MAX + 16;
 
 /// What the edge tells a worker.
 pub(super) enum Command {
@@ -57,11 +62,15 @@ impl Worker {
     }
 
     fn serve(self) -> Result<(), String> {
-        Builder::new_current_thread()
+        let runtime = Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
             .build_local(LocalOptions::default())
-            .map_err(|error| error.to_string())?
-            .block_on(self.work())
+            .map_err(|error| error.to_string())?;
+        let result = runtime.block_on(self.work());
+        // A disk or a name server that does not answer keeps nobody from ending.
+        runtime.shutdown_background();
+        result
     }
 
     async fn work(self) -> Result<(), String> {

@@ -1,4 +1,7 @@
 //! What comes in must look as a schema or an API's description says.
 
 mod guard;
+mod metered;
 mod pointer;
+mod unique;
+mod violation;

@@ -148,6 +148,7 @@ pub trait Agent: Sized + Send + Sync + 'static {
 }
 
 /// What an agent says to a piece of a body that streams.
+#[expect(clippy::large_enum_variant, reason = "it is returned once and taken apart at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// This piece, and those held before it, go on as they are.

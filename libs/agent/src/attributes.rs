@@ -60,6 +60,19 @@ impl<'a> Attributes<'a> {
         Ok(Self { count, bytes: &start[..start.len() - reader.rest().len()] })
     }
 
+    /// Attributes that were checked before.
+    pub(crate) fn known(count: u16, bytes: &'a [u8]) -> Self {
+        Self { count, bytes }
+    }
+
+    pub(crate) fn count(&self) -> u16 {
+        self.count
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Name and value of each attribute, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let mut reader = Reader::new(self.bytes);

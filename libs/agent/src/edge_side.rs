@@ -88,6 +88,10 @@ struct Agent {
 }
 
 /// Something that an agent said, of which the driver should know.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the verdict is the common one; a box for each costs more than the room"
+)]
 #[derive(Debug, PartialEq)]
 pub enum FromAgent<'a> {
     /// Streams may be opened; see [`EdgeSide::subscriptions`].

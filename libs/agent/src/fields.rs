@@ -13,12 +13,32 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let count = reader.u16()?;
+        Ok(Self { count, bytes: Self::skip(reader, count)? })
+    }
+
+    /// Checks `count` fields and returns where they lie.
+    pub(crate) fn skip(reader: &mut Reader<'a>, count: u16) -> Result<&'a [u8], Malformed> {
         let start = reader.rest();
         for _ in 0..count {
             reader.text16()?;
             reader.bytes16()?;
         }
-        Ok(Self { count, bytes: &start[..start.len() - reader.rest().len()] })
+        Ok(&start[..start.len() - reader.rest().len()])
+    }
+
+    /// Fields that were checked before.
+    pub(crate) fn known(count: u16, bytes: &'a [u8]) -> Self {
+        Self { count, bytes }
+    }
+
+    #[cfg(feature = "serve")]
+    pub(crate) fn count(&self) -> u16 {
+        self.count
+    }
+
+    #[cfg(feature = "serve")]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Number of fields.

@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::BufMut;
 
 use crate::{
-    attributes::Attributes,
+    attributes::{Attributes, AttributesBuf},
     fields::{Fields, FieldsBuf},
     wire::{Malformed, Reader, TooLong, put_bytes8, put_bytes16},
 };
@@ -36,91 +36,173 @@ impl HttpVersion {
 }
 
 /// The head of a request with its attributes, as a view of the frame that brought it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
-    attributes: Attributes<'a>,
-    method: &'a str,
-    scheme: &'a str,
-    authority: &'a str,
-    target: &'a str,
+    payload: &'a [u8],
+    layout: RequestLayout,
+}
+
+/// Where things lie in a payload that was read.
+#[derive(Clone, Copy)]
+struct RequestLayout {
+    attributes: Span,
+    attribute_count: u16,
+    method: Span,
+    scheme: Span,
+    authority: Span,
+    target: Span,
     version: HttpVersion,
-    fields: Fields<'a>,
+    fields: Span,
+    field_count: u16,
     has_body: bool,
+}
+
+/// A part of a payload.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Where `part`, which was just read, lies in `payload`.
+    fn behind(part: &[u8], payload: &[u8], reader: &Reader<'_>) -> Self {
+        let end = payload.len() - reader.rest().len();
+        Self { start: (end - part.len()) as u32, end: end as u32 }
+    }
+
+    fn of(self, payload: &[u8]) -> &[u8] {
+        &payload[self.start as usize..self.end as usize]
+    }
+
+    fn text(self, payload: &[u8]) -> &str {
+        std::str::from_utf8(self.of(payload)).expect("it was UTF-8 when the payload was read")
+    }
 }
 
 impl<'a> RequestHead<'a> {
     /// Reads the payload of a `REQUEST_HEADERS` frame; `has_body` is false if the frame said that no body follows.
     pub fn parse(payload: &'a [u8], has_body: bool) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(payload);
-        let head = Self {
-            attributes: Attributes::read(&mut reader)?,
-            method: reader.text8()?,
-            scheme: reader.text8()?,
-            authority: reader.text16()?,
-            target: reader.text16()?,
-            version: HttpVersion::from_number(reader.u8()?)
-                .ok_or(Malformed("a version of HTTP that does not exist"))?,
-            fields: Fields::read(&mut reader)?,
+        if u32::try_from(payload.len()).is_err() {
+            return Err(Malformed("a head of more than four gibibytes"));
+        }
+        let reader = &mut Reader::new(payload);
+        let text = |text: &str, reader: &Reader<'_>| Span::behind(text.as_bytes(), payload, reader);
+        let attributes = Attributes::read(reader)?;
+        let attribute_count = attributes.count();
+        let attributes = Span::behind(attributes.bytes(), payload, reader);
+        let method = text(reader.text8()?, reader);
+        let scheme = text(reader.text8()?, reader);
+        let authority = text(reader.text16()?, reader);
+        let target = text(reader.text16()?, reader);
+        let version = HttpVersion::from_number(reader.u8()?);
+        let version = version.ok_or(Malformed("a version of HTTP that does not exist"))?;
+        let field_count = reader.u16()?;
+        let fields = Span::behind(Fields::skip(reader, field_count)?, payload, reader);
+        let layout = RequestLayout {
+            attributes,
+            attribute_count,
+            method,
+            scheme,
+            authority,
+            target,
+            version,
+            fields,
+            field_count,
             has_body,
         };
         reader.end()?;
-        Ok(head)
+        Ok(Self { payload, layout })
     }
 
     /// What the edge knows beside the head: the client, the route, values of earlier agents.
     pub fn attributes(&self) -> Attributes<'a> {
-        self.attributes
+        Attributes::known(self.layout.attribute_count, self.layout.attributes.of(self.payload))
     }
 
     /// The method, as received: methods are case-sensitive.
     pub fn method(&self) -> &'a str {
-        self.method
+        self.layout.method.text(self.payload)
     }
 
     /// `http` or `https`.
     pub fn scheme(&self) -> &'a str {
-        self.scheme
+        self.layout.scheme.text(self.payload)
     }
 
     /// Host and port as the client named them.
     pub fn authority(&self) -> &'a str {
-        self.authority
+        self.layout.authority.text(self.payload)
     }
 
     /// Path and query, as the upstream will see them.
     pub fn target(&self) -> &'a str {
-        self.target
+        self.layout.target.text(self.payload)
     }
 
     /// The target up to the `?`.
     pub fn path(&self) -> &'a str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        let target = self.target();
+        target.split_once('?').map_or(target, |(path, _)| path)
     }
 
     /// The target after the `?`.
     pub fn query(&self) -> Option<&'a str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.target().split_once('?').map(|(_, query)| query)
     }
 
     /// The version that the client speaks.
     pub fn version(&self) -> HttpVersion {
-        self.version
+        self.layout.version
     }
 
     /// All fields, in order.
     pub fn fields(&self) -> Fields<'a> {
-        self.fields
+        Fields::known(self.layout.field_count, self.layout.fields.of(self.payload))
     }
 
     /// The value of the first field of this name in any case, if it is UTF-8. Where a second field of
     /// the name would matter, ask [`Fields::all`].
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        std::str::from_utf8(self.fields.get(name)?).ok()
+        std::str::from_utf8(self.fields().get(name)?).ok()
     }
 
     /// Whether a body follows.
     pub fn has_body(&self) -> bool {
-        self.has_body
+        self.layout.has_body
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("attributes", &self.attributes())
+            .field("method", &self.method())
+            .field("scheme", &self.scheme())
+            .field("authority", &self.authority())
+            .field("target", &self.target())
+            .field("version", &self.version())
+            .field("fields", &self.fields())
+            .field("has_body", &self.has_body())
+            .finish()
+    }
+}
+
+/// A head that outlives its frame.
+#[cfg(feature = "serve")]
+pub(crate) struct OwnedRequestHead {
+    payload: Box<[u8]>,
+    layout: RequestLayout,
+}
+
+#[cfg(feature = "serve")]
+impl OwnedRequestHead {
+    pub(crate) fn new(head: &RequestHead<'_>) -> Self {
+        Self { payload: head.payload.into(), layout: head.layout }
+    }
+
+    pub(crate) fn view(&self) -> RequestHead<'_> {
+        RequestHead { payload: &self.payload, layout: self.layout }
     }
 }
 
@@ -136,8 +218,8 @@ impl<'a> ResponseHead<'a> {
     /// Reads the payload of a `RESPONSE_HEADERS` frame; `has_body` is false if the frame said that no body follows.
     pub fn parse(payload: &'a [u8], has_body: bool) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        let head =
-            Self { status: status(&mut reader)?, fields: Fields::read(&mut reader)?, has_body };
+        let status = status(&mut reader)?;
+        let head = Self { status, fields: Fields::read(&mut reader)?, has_body };
         reader.end()?;
         Ok(head)
     }
@@ -160,6 +242,28 @@ impl<'a> ResponseHead<'a> {
     /// Whether a body follows.
     pub fn has_body(&self) -> bool {
         self.has_body
+    }
+}
+
+/// A head that outlives its frame.
+#[cfg(feature = "serve")]
+pub(crate) struct OwnedResponseHead {
+    status: u16,
+    count: u16,
+    fields: Box<[u8]>,
+    has_body: bool,
+}
+
+#[cfg(feature = "serve")]
+impl OwnedResponseHead {
+    pub(crate) fn new(head: &ResponseHead<'_>) -> Self {
+        let ResponseHead { status, fields, has_body } = *head;
+        Self { status, count: fields.count(), fields: fields.bytes().into(), has_body }
+    }
+
+    pub(crate) fn view(&self) -> ResponseHead<'_> {
+        let fields = Fields::known(self.count, &self.fields);
+        ResponseHead { status: self.status, fields, has_body: self.has_body }
     }
 }
 
@@ -202,6 +306,14 @@ impl RequestHeadBuf {
         out.put_slice(&self.line);
         self.fields.write(out)
     }
+
+    /// The payload of a `REQUEST_HEADERS` frame, for [`RequestHead::parse`] in tests of agents; nothing
+    /// if the head cannot be sent.
+    pub fn payload(&self, attributes: &AttributesBuf) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        attributes.write(&mut out).and_then(|()| self.write(&mut out)).ok()?;
+        Some(out)
+    }
 }
 
 impl fmt::Debug for RequestHeadBuf {
@@ -243,5 +355,13 @@ impl ResponseHeadBuf {
     pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
         out.put_u16(self.status);
         self.fields.write(out)
+    }
+
+    /// The payload of a `RESPONSE_HEADERS` frame, for [`ResponseHead::parse`] in tests of agents; nothing
+    /// if the head cannot be sent.
+    pub fn payload(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        self.write(&mut out).ok()?;
+        Some(out)
     }
 }

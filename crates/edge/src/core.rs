@@ -16,8 +16,10 @@ use selvedge_telemetry::Level;
 
 use crate::{
     bounds::Bounds,
+    crew::Crew,
     deadline::Deadlines,
     plan::Plan,
+    serve::Stream,
     site::{FileReads, Site, SiteFolder},
     transport::BufferPool,
     upstream::{
@@ -37,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) upstream_buffers: Rc<BufferPool>,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) pool_queue: PoolQueue,
+    /// HTTP/2 streams of clients.
+    pub(crate) streams: Rc<Crew<Stream>>,
     pub(crate) resolver: Resolver,
     pub(crate) file_reads: FileReads,
     pub(crate) telemetry: selvedge_telemetry::Core,
@@ -105,6 +109,7 @@ impl Core {
             upstream_buffers: BufferPool::new(upstream_buffer),
             rng: RefCell::new(rng),
             pool_queue: PoolQueue::default(),
+            streams: Crew::new(),
             resolver: Resolver::default(),
             file_reads: FileReads::new(),
             telemetry: parts.telemetry,

@@ -11,6 +11,7 @@ mod compress;
 mod connection;
 mod control;
 mod core;
+mod crew;
 mod deadline;
 mod encoded;
 mod http1_body;

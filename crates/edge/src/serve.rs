@@ -9,6 +9,7 @@ use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};
 use selvedge_telemetry::{Handshake, Level};
 use tokio::net::TcpStream;
 
+pub(crate) use self::http2::Stream;
 use crate::{
     bounds::Entered,
     connection::Connection,

@@ -21,6 +21,7 @@ use crate::{
     client::http2::{Http2Client, read_head},
     connection::Connection,
     core::Core,
+    crew::Job,
     outbound::RequestBody,
     problem::Problem,
     proxy::{Exchange, Refusal},
@@ -77,13 +78,16 @@ pub(super) async fn serve(
                     continue;
                 }
                 active.set(active.get() + 1);
-                let stream = Stream {
-                    _witness: Witness(core.clone()),
-                    core: core.clone(),
-                    connection: connection.clone(),
-                    active: active.clone(),
-                };
-                tokio::task::spawn_local(stream.serve(request, respond));
+                core.streams.start(Stream {
+                    place: Place {
+                        _witness: Witness(core.clone()),
+                        core: core.clone(),
+                        connection: connection.clone(),
+                        active: active.clone(),
+                    },
+                    request,
+                    respond,
+                });
             }
             Some(Some(Err(_)) | None) => return,
             None if closing => return,
@@ -125,23 +129,31 @@ fn builder(core: &Core, connection: &Connection) -> h2::server::Builder {
 /// Bytes that one stream may have on their way to the socket.
 const SEND_BUFFER: usize = 128 << 10;
 
-/// One stream being served.
-struct Stream {
+/// One stream to be served.
+pub(crate) struct Stream {
+    place: Place,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+}
+
+/// Where a stream is served. As long as it is, the stream counts.
+struct Place {
     _witness: Witness,
     core: Rc<Core>,
     connection: Rc<Connection>,
     active: Rc<Cell<usize>>,
 }
 
-impl Drop for Stream {
+impl Drop for Place {
     fn drop(&mut self) {
         self.active.set(self.active.get() - 1);
     }
 }
 
-impl Stream {
-    async fn serve(self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        let core = &self.core;
+impl Job for Stream {
+    async fn run(self) {
+        let Self { place, request, respond } = self;
+        let core = &place.core;
         let first_byte = Instant::now();
         let mut scratch = core.take_scratch();
         let deadline = core.deadlines.register();
@@ -149,8 +161,8 @@ impl Stream {
         let ended = body.is_end_stream();
         let checked = read_head(&mut scratch.request, &parts)
             .map_err(refusal)
-            .and_then(|()| self.check(&scratch.request));
-        let facts = facts(core, &self.connection, &scratch.request, first_byte);
+            .and_then(|()| place.check(&scratch.request));
+        let facts = facts(core, &place.connection, &scratch.request, first_byte);
         let mut client = Http2Client::new(&scratch.request, body, respond);
         let body = match scratch.request.framing() {
             _ if ended => RequestBody::None,
@@ -159,7 +171,7 @@ impl Stream {
         };
         let mut exchange = Exchange {
             core,
-            connection: &self.connection,
+            connection: &place.connection,
             deadline: &deadline,
             snapshot: core.snapshot(),
             request: &mut scratch.request,
@@ -174,7 +186,9 @@ impl Stream {
         client.finish();
         core.give_scratch(scratch);
     }
+}
 
+impl Place {
     /// What the gate cannot know: how many fields are too many, and whom this connection is for.
     fn check(&self, request: &RequestHead) -> Result<(), Refusal> {
         if request.fields().len() > self.core.snapshot().plan.config.limits.head_fields {

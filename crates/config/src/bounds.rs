@@ -1,6 +1,11 @@
 //! Every bound with its value, its origin and what happens there.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use selvedge_base::format_duration;
 
@@ -44,23 +49,36 @@ impl fmt::Display for BoundOrigin {
     }
 }
 
-/// Where bounds are written that are not defaults.
+/// Where bounds are written that are not defaults, and where files and folders are named.
 ///
-/// All are equal: where a bound is written does not change what a config means.
+/// All are equal: where something is written does not change what a config means.
 #[derive(Clone, Debug, Default)]
-pub struct Origins(BTreeMap<String, BTreeMap<&'static str, Origin>>);
+pub struct Origins {
+    bounds: BTreeMap<String, BTreeMap<&'static str, Origin>>,
+    paths: BTreeMap<PathBuf, crate::Place>,
+}
 
 impl Origins {
     pub(crate) fn insert(&mut self, scope: &str, name: &'static str, origin: Origin) {
-        if let Some(names) = self.0.get_mut(scope) {
+        if let Some(names) = self.bounds.get_mut(scope) {
             names.insert(name, origin);
         } else {
-            self.0.insert(scope.to_owned(), BTreeMap::from([(name, origin)]));
+            self.bounds.insert(scope.to_owned(), BTreeMap::from([(name, origin)]));
         }
     }
 
+    pub(crate) fn insert_path(&mut self, path: PathBuf, place: crate::Place) {
+        self.paths.entry(path).or_insert(place);
+    }
+
+    /// Where the config names a file or folder that it demands to be there: the first place, if
+    /// there are several.
+    pub fn of_path(&self, path: &Path) -> Option<&crate::Place> {
+        self.paths.get(path)
+    }
+
     fn get(&self, scope: &str, name: &'static str) -> BoundOrigin {
-        let origin = self.0.get(scope).and_then(|names| names.get(name));
+        let origin = self.bounds.get(scope).and_then(|names| names.get(name));
         origin.map_or(BoundOrigin::Default, |origin| BoundOrigin::Written(origin.clone()))
     }
 }

@@ -66,6 +66,7 @@ codes! {
     Id = "E0129", "invalid id";
     TooLarge = "E0130", "config beyond its bounds";
     Text = "E0131", "text that is not allowed here";
+    Unusable = "E0133", "file or folder that cannot be used";
     NoHealthCheck = "W0201", "upstream without health check";
     VerifyOff = "W0202", "upstream certificates are not verified";
     WideTrust = "W0203", "everybody is a trusted proxy";

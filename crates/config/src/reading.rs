@@ -132,6 +132,11 @@ impl<'e> Reading<'e> {
         Origin { file: source.name.clone(), line: source.line(span.start) }
     }
 
+    /// Keeps in mind that `span` names `path`.
+    pub(crate) fn names_path(&self, path: PathBuf, span: Span) {
+        self.origins.borrow_mut().insert_path(path, self.place(span));
+    }
+
     /// The written value, whose origin is kept under `scope` and `name`, or the default.
     pub(crate) fn settle<T>(
         &self,

@@ -208,7 +208,7 @@ impl<'r> Value<'r> {
     }
 
     fn existing(self, wanted: Entry) -> Option<Spanned<PathBuf>> {
-        self.parse(|text| {
+        let found = self.parse(|text| {
             check_path_text(text)?;
             let path = self.resolve(text);
             match (self.reading.env.entry(&path), wanted) {
@@ -223,7 +223,9 @@ impl<'r> Value<'r> {
                         .help("name the folder it lies in"))
                 }
             }
-        })
+        })?;
+        self.reading.names_path(found.value.clone(), found.span);
+        Some(found)
     }
 
     fn string(self) -> Option<&'r str> {

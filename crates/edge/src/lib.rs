@@ -32,7 +32,7 @@ mod tunnel;
 mod upstream;
 
 pub use admin::ReloadRequest;
-pub use plan::PlanError;
+pub use plan::{PlanError, preflight};
 pub use server::{Drained, Edge, StartError};
 pub use site::SiteError;
 pub use tls::TlsError;

@@ -1,6 +1,6 @@
 //! A config made ready to run: compiled routes, upstream state, certificates. Shared by all cores.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Instant};
 
 use selvedge_config::{Action, Config, Id, Listener, Route, Upstream};
 use selvedge_routing::Router;
@@ -80,7 +80,51 @@ pub enum PlanError {
         source: TlsError,
     },
     /// A static site cannot be opened.
-    Site(SiteError),
+    Site {
+        /// Which route.
+        route: Id,
+        /// What is wrong.
+        source: SiteError,
+    },
+}
+
+/// Everything that keeps `config` from being run on this machine, before a port is bound: reads all
+/// certificates, keys and roots, and looks into all folders. Blocks.
+///
+/// A config that passes may still find its ports taken.
+pub fn preflight(config: &Config) -> Vec<PlanError> {
+    let listeners = config.listeners.iter().flat_map(|listener| {
+        let faults = listener.tls.as_ref().map(ServerTls::faults).unwrap_or_default();
+        let error = |source| PlanError::ListenerTls { listener: listener.id.clone(), source };
+        faults.into_iter().map(error)
+    });
+    let upstreams = config.upstreams.values().flat_map(|upstream| {
+        let faults = upstream.tls.as_ref().map(|tls| ClientTls::faults(tls, upstream.protocol));
+        let error = |source| PlanError::UpstreamTls { upstream: upstream.id.clone(), source };
+        faults.unwrap_or_default().into_iter().map(error)
+    });
+    let sites = config.routes.iter().filter_map(|route| open_site(route).err());
+    listeners.chain(upstreams).chain(sites).collect()
+}
+
+/// The folder of a route that serves one.
+fn open_site(route: &Route) -> Result<Option<SiteFolder>, PlanError> {
+    let Action::Static(site) = &route.action else { return Ok(None) };
+    let opened = SiteFolder::open(site);
+    opened.map(Some).map_err(|source| PlanError::Site { route: route.id.clone(), source })
+}
+
+impl PlanError {
+    /// The file or folder that is to be corrected, as the config names it.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => source.path(),
+            Self::Site { source, .. } => match source {
+                SiteError::Root { root, .. } | SiteError::Fallback { root, .. } => Some(root),
+                SiteError::Confinement { .. } | SiteError::CacheControl { .. } => None,
+            },
+        }
+    }
 }
 
 impl std::fmt::Display for PlanError {
@@ -92,7 +136,9 @@ impl std::fmt::Display for PlanError {
             Self::UpstreamTls { upstream, .. } => {
                 write!(f, "TLS of upstream {upstream:?} cannot be set up")
             }
-            Self::Site(error) => error.fmt(f),
+            Self::Site { route, .. } => {
+                write!(f, "the site of route {route:?} cannot be served")
+            }
         }
     }
 }
@@ -101,7 +147,7 @@ impl std::error::Error for PlanError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => Some(source),
-            Self::Site(error) => std::error::Error::source(error),
+            Self::Site { source, .. } => Some(source),
         }
     }
 }
@@ -127,13 +173,11 @@ impl Plan {
             .routes
             .iter()
             .map(|route| {
-                let (upstream, folder) = match &route.action {
-                    Action::Upstream(id) => (positions.get(id).copied(), None),
-                    Action::Static(site) => {
-                        (None, Some(SiteFolder::open(site).map_err(PlanError::Site)?))
-                    }
-                    Action::Redirect(_) | Action::Respond(_) => (None, None),
+                let upstream = match &route.action {
+                    Action::Upstream(id) => positions.get(id).copied(),
+                    Action::Static(_) | Action::Redirect(_) | Action::Respond(_) => None,
                 };
+                let folder = open_site(route)?;
                 let in_flight = carried_gauge(previous, &route.id);
                 Ok(RoutePlan { route: route.clone(), upstream, folder, in_flight })
             })
@@ -242,4 +286,104 @@ fn carried_gauge(previous: Option<&Plan>, id: &Id) -> Arc<Gauge> {
         .and_then(|plan| plan.routes.iter().find(|planned| planned.route.id == *id))
         .map(|planned| planned.in_flight.clone())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use expect_test::{Expect, expect};
+    use selvedge_config::SystemEnvironment;
+
+    use super::*;
+
+    /// `pair.pem` and `pair.key` belong together, `other.key` to nobody; `damaged.pem` is not whole.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write("pair.pem", &pair.cert.pem());
+        write("pair.key", &pair.signing_key.serialize_pem());
+        write("other.key", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+        write("damaged.pem", &pair.cert.pem()[..60]);
+        write("text", "not PEM");
+        write("index.html", "hello");
+        folder
+    }
+
+    /// Says what preflight finds, and that starting stops at the first of it.
+    #[track_caller]
+    fn check(text: &str, expected: Expect) {
+        let folder = folder();
+        let file = folder.path().join("selvedge.kdl");
+        fs::write(&file, text).unwrap();
+        let config = selvedge_config::load(&file, &SystemEnvironment).unwrap().config;
+        let errors = preflight(&config);
+        let hub = Hub::start(&selvedge_telemetry::Settings::quiet(1)).unwrap();
+        let parts = Parts { hub: &hub, now: Instant::now() };
+        let planned = Plan::new(Arc::new(config), None, &parts).map(drop);
+        assert_eq!(planned.is_err(), !errors.is_empty());
+        let said: String = errors.iter().map(|error| line(error, folder.path())).collect();
+        expected.assert_eq(&said);
+    }
+
+    fn line(error: &PlanError, folder: &Path) -> String {
+        let source = std::error::Error::source(error).unwrap();
+        let path = error.path().map(|path| path.strip_prefix(folder).unwrap_or(path));
+        let text = format!("{path:?} {error}: {source}\n");
+        text.replace(&folder.display().to_string(), "DIR")
+    }
+
+    #[test]
+    fn all_that_a_start_would_refuse_is_found_at_once() {
+        check(
+            r#"
+                listener "sound" { address "127.0.0.1:0"; tls { cert "pair.pem"; key "pair.key" } }
+                listener "web" {
+                    address "127.0.0.1:0"
+                    tls {
+                        certificate cert="pair.pem" key="other.key"
+                        certificate cert="text" key="pair.key"
+                        client-auth "required" ca="damaged.pem"
+                    }
+                }
+                upstream "app" {
+                    target "127.0.0.1:9"
+                    tls { ca "text"; cert "pair.pem"; key "other.key" }
+                }
+                route "app" { matches { path-prefix "/app" }; upstream "app" }
+                route "site" { static "." { fallback "nothere.html" } }
+            "#,
+            expect![[r#"
+                Some("other.key") TLS of listener "web" cannot be set up: the key in DIR/other.key does not belong to the first certificate in DIR/pair.pem; put the leaf first in the chain, or name the key it was issued for
+                Some("text") TLS of listener "web" cannot be set up: DIR/text holds no certificate (found no PEM at all); it needs a `-----BEGIN CERTIFICATE-----` section (from DER: `openssl x509 -inform der -in FILE -out FILE.pem`)
+                Some("damaged.pem") TLS of listener "web" cannot be set up: DIR/damaged.pem is damaged PEM (`-----END CERTIFICATE-----` is missing); write it again, whole, with its BEGIN and END lines
+                Some("text") TLS of upstream "app" cannot be set up: DIR/text holds no certificate (found no PEM at all); it needs a `-----BEGIN CERTIFICATE-----` section (from DER: `openssl x509 -inform der -in FILE -out FILE.pem`)
+                Some("other.key") TLS of upstream "app" cannot be set up: the key in DIR/other.key does not belong to the first certificate in DIR/pair.pem; put the leaf first in the chain, or name the key it was issued for
+                Some("") the site of route "site" cannot be served: the fallback "nothere.html" is not a file in DIR: create it, or correct `fallback`
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_can_be_run_passes() {
+        check(
+            r#"
+                listener "web" {
+                    address "127.0.0.1:0"
+                    tls {
+                        cert "pair.pem"; key "pair.key"; self-signed "localhost"
+                        client-auth "optional" ca="pair.pem"
+                    }
+                }
+                upstream "app" {
+                    target "127.0.0.1:9"
+                    tls { ca "pair.pem"; cert "pair.pem"; key "pair.key" }
+                }
+                route "app" { matches { path-prefix "/app" }; upstream "app" }
+                route "site" { static "." { fallback "index.html" } }
+            "#,
+            expect![[r#""#]],
+        );
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     cli::{Format, Outcome},
     exit::Exit,
-    findings::{Findings, counted, load},
+    findings::{Findings, counted, load_to_run},
     terminal::{Paint, Terminal},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct CheckArgs {
 
 /// Reads the config and says all that is wrong or doubtful.
 pub(crate) fn run(args: &CheckArgs, terminal: &mut Terminal) -> Outcome {
-    let (findings, summary) = match load(&args.file) {
+    let (findings, summary) = match load_to_run(&args.file) {
         Ok(checked) => (checked.warnings, Some(summary(&checked.config))),
         Err(findings) => (findings, None),
     };

@@ -15,7 +15,7 @@ use self::{notify::Notifier, role::Role, signals::Signals};
 use crate::{
     cli::Outcome,
     exit::{Exit, Failure},
-    findings::load,
+    findings::load_to_run,
     terminal::Paint,
 };
 
@@ -36,7 +36,8 @@ pub(crate) struct EdgeArgs {
 /// Runs the edge until it is told to stop: config, logs, ports, clients, drain.
 pub(crate) fn run(args: &EdgeArgs) -> Outcome {
     follow_supervisor(args.supervisor)?;
-    let checked = load(&args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
+    let checked =
+        load_to_run(&args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
     let config = Arc::new(checked.config);
     let settings = telemetry::settings(&config);
     let hub = Hub::start(&settings).map_err(|error| Failure::from(&error))?;

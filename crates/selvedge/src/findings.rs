@@ -8,12 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use selvedge_config::{Config, Diagnostic, Report, Severity, SystemEnvironment};
+use selvedge_config::{Code, Config, Diagnostic, Report, Severity, SystemEnvironment};
+use selvedge_edge::PlanError;
 use selvedge_routing::{Lint, lint};
 use serde_json::{Value, json};
 
 use crate::{
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, chain},
     terminal::Paint,
 };
 
@@ -30,14 +31,44 @@ pub(crate) struct Findings {
     lints: Vec<Lint>,
 }
 
-/// Reads `file` and looks at its routes; nothing runs that did not come through here.
+/// Reads `file` and looks at its routes. What it names need not be readable for the one who asks.
 pub(crate) fn load(file: &Path) -> Result<Checked, Findings> {
+    let (config, findings) = read(file)?;
+    settle(config, findings)
+}
+
+/// As [`load`], and tries all that the config names: certificates, keys, folders. Nothing runs that
+/// did not come through here.
+pub(crate) fn load_to_run(file: &Path) -> Result<Checked, Findings> {
+    let (config, mut findings) = read(file)?;
+    let faults = selvedge_edge::preflight(&config);
+    findings.diagnostics.extend(faults.iter().map(|fault| unusable(fault, &config)));
+    settle(config, findings)
+}
+
+fn read(file: &Path) -> Result<(Config, Findings), Findings> {
     let loaded = selvedge_config::load(file, &SystemEnvironment).map_err(Findings::from)?;
     let findings = Findings { diagnostics: loaded.warnings, lints: lint(&loaded.config) };
+    Ok((loaded.config, findings))
+}
+
+fn settle(config: Config, findings: Findings) -> Result<Checked, Findings> {
     if findings.errors() > 0 {
         return Err(findings);
     }
-    Ok(Checked { config: loaded.config, warnings: findings })
+    Ok(Checked { config, warnings: findings })
+}
+
+/// What cannot be run, at the place where the config names it.
+fn unusable(fault: &PlanError, config: &Config) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: Code::Unusable,
+        message: chain(fault),
+        place: fault.path().and_then(|path| config.origins.of_path(path)).cloned(),
+        help: None,
+        note: None,
+    }
 }
 
 impl From<Report> for Findings {

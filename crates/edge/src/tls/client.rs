@@ -77,6 +77,25 @@ impl ClientTls {
         })
     }
 
+    /// All that keeps `settings` from being loaded; blocks.
+    pub(crate) fn faults(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Vec<TlsError> {
+        let UpstreamTls { ca, server_name, identity, verify } = settings;
+        let ca = ca.as_deref().filter(|_| *verify);
+        let identity = identity.as_ref();
+        let faults: Vec<_> = [
+            ca.map(|ca| files::read_roots(ca).map(drop)),
+            identity.map(|(cert, key)| files::read_identity(cert, key).map(drop)),
+            server_name.as_deref().map(|name| parse_name(name).map(drop)),
+        ]
+        .into_iter()
+        .filter_map(|part| part?.err())
+        .collect();
+        match faults.is_empty() {
+            true => Self::load(settings, protocol).err().into_iter().collect(),
+            false => faults,
+        }
+    }
+
     /// Whether loading `settings` again would bring the same: neither they nor the files have
     /// changed. Costs one `stat` per file as long as nobody touches them.
     pub(crate) fn is_current(&self, settings: &UpstreamTls, protocol: UpstreamProtocol) -> bool {

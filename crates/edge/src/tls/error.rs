@@ -1,4 +1,10 @@
-use std::{error::Error, fmt, io, path::PathBuf};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use rustls_pki_types::pem;
 
 /// Why TLS could not be set up. Each text names the file and the remedy.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What was wrong.
-        source: rustls_pki_types::pem::Error,
+        source: pem::Error,
     },
     /// A file without a certificate.
     NoCertificate {
@@ -101,6 +107,31 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// The file that is to be corrected, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Pem { path, .. }
+            | Self::NoCertificate { path, .. }
+            | Self::Certificate { path, .. }
+            | Self::NoKey { path, .. }
+            | Self::EncryptedKey { path }
+            | Self::Key { path, .. }
+            | Self::KeyMismatch { cert: _, key: path }
+            | Self::Roots { path, .. }
+            | Self::NoServerName { path } => Some(path),
+            Self::NoneGiven
+            | Self::Versions
+            | Self::SelfSigned { .. }
+            | Self::ServerName { .. }
+            | Self::NoHttp2
+            | Self::Setup { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,8 +145,9 @@ impl fmt::Display for TlsError {
             }
             Self::Pem { path, source } => write!(
                 f,
-                "{} is damaged PEM ({source:?}); write it again, whole, with its BEGIN and END lines",
-                path.display()
+                "{} is damaged PEM ({}); write it again, whole, with its BEGIN and END lines",
+                path.display(),
+                damage(source)
             ),
             Self::NoCertificate { path, found } => write!(
                 f,
@@ -195,6 +227,20 @@ impl Error for TlsError {
             Self::SelfSigned { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+/// What is wrong with PEM, in text: the library shows lines as lists of bytes.
+fn damage(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("`-----END {}-----` is missing", end_marker.escape_ascii())
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            let line = &line[..line.len().min(40)];
+            format!("`{}` begins no section", line.escape_ascii())
+        }
+        error => error.to_string(),
     }
 }
 

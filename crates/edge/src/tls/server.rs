@@ -18,7 +18,7 @@ use selvedge_config::{Certificate, ClientAuth, ListenerTls, TlsVersion};
 
 use super::{
     ALPN_HTTP1, ALPN_HTTP2, CertificateFacts, TlsError, Warning,
-    certificate::unix_now,
+    certificate::{Served, unix_now},
     files::{self, Print},
     provider,
     resolver::Certificates,
@@ -71,6 +71,18 @@ impl ServerTls {
             current: ArcSwap::from_pointee(current),
             prints: Mutex::new(prints),
         })
+    }
+
+    /// All that keeps `settings` from being loaded; blocks.
+    pub(crate) fn faults(settings: &ListenerTls) -> Vec<TlsError> {
+        let certificates = settings.certificates.iter().map(|one| Served::load(one).map(drop));
+        let clients = Clients::load(&settings.client_auth).and_then(|them| them.verifier());
+        let faults: Vec<_> =
+            certificates.chain([clients.map(drop)]).filter_map(Result::err).collect();
+        match faults.is_empty() {
+            true => Current::load(settings, &[], None).err().into_iter().collect(),
+            false => faults,
+        }
     }
 
     /// Returns what the next connection is accepted with.

@@ -608,7 +608,7 @@ fn errors_name_the_file_and_the_remedy() {
         "damaged",
         "a.key",
         expect![
-            "damaged is damaged PEM (MissingSectionEnd { end_marker: [67, 69, 82, 84, 73, 70, 73, 67, 65, 84, 69] }); write it again, whole, with its BEGIN and END lines"
+            "damaged is damaged PEM (`-----END CERTIFICATE-----` is missing); write it again, whole, with its BEGIN and END lines"
         ],
     );
     check(

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::Outcome,
     exit::{Exit, Failure, chain},
-    findings::{Findings, load},
+    findings::{Findings, load_to_run},
     terminal::{Paint, complain},
 };
 
@@ -128,7 +128,7 @@ impl Role<'_> {
 
     /// Returns what changed, in words.
     fn try_reload(&mut self) -> Result<String, Refused> {
-        let checked = load(&self.args.config).map_err(Refused::Config)?;
+        let checked = load_to_run(&self.args.config).map_err(Refused::Config)?;
         let config = Arc::new(checked.config);
         self.hub.reconfigure(&telemetry::settings(&config)).map_err(Refused::Telemetry)?;
         if let Err(error) = self.edge.reload(config.clone()) {

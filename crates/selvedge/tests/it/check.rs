@@ -250,3 +250,69 @@ fn changes_are_told_by_meaning() {
     "#]]
     .assert_eq(&place.run("diff a.kdl c.kdl"));
 }
+
+/// What an edge could not start with is found before anybody tries; a config that is only asked about
+/// need not be readable to its last key.
+#[test]
+fn what_cannot_be_run_is_an_error_where_it_is_named() {
+    let config = r#"
+listener "web" {
+    address "127.0.0.1:0"
+    tls {
+        cert "site.pem"
+        key "site.key"
+        client-auth "required" ca="roots.pem"
+    }
+}
+upstream "app" {
+    target "127.0.0.1:9"
+    health { tcp }
+    tls { ca "roots.pem" }
+}
+route "site" { static "public" { fallback "nothere.html" } }
+"#;
+    let place = Place::new();
+    for name in ["site.pem", "site.key", "roots.pem"] {
+        place.write(name, "no PEM\n");
+    }
+    std::fs::create_dir(place.path("public")).unwrap();
+    place.write("a.kdl", config);
+    expect![[r#"
+        exit 2
+        --- stdout
+        warning[W0204]: no route uses upstream `app`
+          --> a.kdl:10:10
+           |
+        10 | upstream "app" {
+           |          ^^^^^
+        help: add `upstream "app"` to a route, or remove it
+
+        error[E0133]: TLS of listener "web" cannot be set up: DIR/site.pem holds no certificate (found no PEM at all); it needs a `-----BEGIN CERTIFICATE-----` section (from DER: `openssl x509 -inform der -in FILE -out FILE.pem`)
+         --> a.kdl:5:14
+          |
+        5 |         cert "site.pem"
+          |              ^^^^^^^^^^
+
+        error[E0133]: TLS of listener "web" cannot be set up: DIR/roots.pem holds no certificate (found no PEM at all); it needs a `-----BEGIN CERTIFICATE-----` section (from DER: `openssl x509 -inform der -in FILE -out FILE.pem`)
+         --> a.kdl:7:32
+          |
+        7 |         client-auth "required" ca="roots.pem"
+          |                                ^^^^^^^^^^^^^^
+
+        error[E0133]: TLS of upstream "app" cannot be set up: DIR/roots.pem holds no certificate (found no PEM at all); it needs a `-----BEGIN CERTIFICATE-----` section (from DER: `openssl x509 -inform der -in FILE -out FILE.pem`)
+         --> a.kdl:7:32
+          |
+        7 |         client-auth "required" ca="roots.pem"
+          |                                ^^^^^^^^^^^^^^
+
+        error[E0133]: the site of route "site" cannot be served: the fallback "nothere.html" is not a file in DIR/public: create it, or correct `fallback`
+          --> a.kdl:15:23
+           |
+        15 | route "site" { static "public" { fallback "nothere.html" } }
+           |                       ^^^^^^^^
+
+        4 errors, 1 warning; `selvedge explain E0133` says more
+    "#]].assert_eq(&place.run("check a.kdl"));
+    assert!(place.run("edge --config a.kdl").starts_with("exit 2\n"));
+    assert!(place.run("bounds --config a.kdl").starts_with("exit 0\n"));
+}

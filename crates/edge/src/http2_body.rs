@@ -113,7 +113,11 @@ impl Http2Out {
     }
 
     pub(crate) fn push(&mut self, data: &[u8]) {
-        self.queue.extend_from_slice(data);
+        match self.queue.is_empty() {
+            // Exactly as large: it leaves as it is.
+            true => self.queue = BytesMut::from(data),
+            false => self.queue.extend_from_slice(data),
+        }
     }
 
     pub(crate) fn push_end(&mut self, trailers: Option<&Fields>) {
@@ -146,7 +150,11 @@ impl Http2Out {
                 Some(granted) => granted.map_err(BodyFault::Http2)?,
                 None => return Poll::Ready(Err(BodyFault::Closed)),
             };
-            let part = self.queue.split_to(granted.min(self.queue.len())).freeze();
+            let part = match granted < self.queue.len() {
+                true => self.queue.split_to(granted),
+                false => std::mem::take(&mut self.queue),
+            };
+            let part = part.freeze();
             self.written += part.len() as u64;
             let last = self.queue.is_empty() && matches!(self.end, End::Plain);
             stream.send_data(part, last).map_err(BodyFault::Http2)?;

@@ -1,6 +1,7 @@
 //! HTTP/2 towards clients: each stream is an exchange.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     rc::Rc,
     task::{Context, Poll},
@@ -8,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
-use http::{Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::COOKIE};
 use selvedge_http1::{Fields, Rejection, RequestHead, ResponseHead};
 
 use super::{Client, ClientGone, Delivery, ResponseSink, passed_on};
@@ -47,7 +48,8 @@ impl Http2Client {
         let responder = Rc::new(RefCell::new(Responder(respond)));
         Self {
             source: Http2Source {
-                body: Http2In::new(body),
+                // A stream that has ended brings nothing: it is let go of at once.
+                body: if body.is_end_stream() { Http2In::empty() } else { Http2In::new(body) },
                 responder: responder.clone(),
                 wants_continue: head.expects_continue(),
             },
@@ -73,17 +75,30 @@ pub(crate) fn read_head(
 ) -> Result<(), Rejection> {
     let uri = &request.uri;
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let fields =
-        request.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    let (cookies, fields): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| *name == b"cookie");
-    let joined = cookies.iter().map(|(_, value)| *value).collect::<Vec<_>>().join(b"; ".as_slice());
-    let cookie = (!cookies.is_empty()).then_some((b"cookie".as_slice(), joined.as_slice()));
+    let cookie = joined_cookies(&request.headers);
+    let fields = request
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != COOKIE)
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     head.assemble(
         request.method.as_str(),
         path,
         uri.authority().map(http::uri::Authority::as_str),
-        fields.into_iter().chain(cookie),
+        fields.chain(cookie.as_deref().map(|cookie| (COOKIE.as_str().as_bytes(), cookie))),
     )
+}
+
+/// All cookies as one field, as HTTP/1 wants them (RFC 9113 §8.2.3).
+fn joined_cookies(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
+    let mut cookies = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let first = Cow::Borrowed(cookies.next()?);
+    Some(cookies.fold(first, |mut joined, cookie| {
+        let bytes = joined.to_mut();
+        bytes.extend_from_slice(b"; ");
+        bytes.extend_from_slice(cookie);
+        joined
+    }))
 }
 
 impl Client for Http2Client {
@@ -205,10 +220,11 @@ impl BodySink for Http2Sink {
         match self.fault.take() {
             Some(error) => Poll::Ready(Err(BodyFault::Http2(error))),
             None => {
-                if self.out.poll_reset(context).is_ready() {
+                let flushed = self.out.poll_flush(context);
+                if !self.out.is_over() && self.out.poll_reset(context).is_ready() {
                     return Poll::Ready(Err(BodyFault::Closed));
                 }
-                self.out.poll_flush(context)
+                flushed
             }
         }
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     client::http2::{Http2Client, read_head},
     connection::Connection,
-    core::Core,
+    core::{Core, Scratch},
     crew::Job,
     outbound::RequestBody,
     problem::Problem,
@@ -78,16 +78,13 @@ pub(super) async fn serve(
                     continue;
                 }
                 active.set(active.get() + 1);
-                core.streams.start(Stream {
-                    place: Place {
-                        _witness: Witness(core.clone()),
-                        core: core.clone(),
-                        connection: connection.clone(),
-                        active: active.clone(),
-                    },
-                    request,
-                    respond,
-                });
+                let place = Place {
+                    _witness: Witness(core.clone()),
+                    core: core.clone(),
+                    connection: connection.clone(),
+                    active: active.clone(),
+                };
+                core.streams.start(Stream::begin(place, request, respond));
             }
             Some(Some(Err(_)) | None) => return,
             None if closing => return,
@@ -129,10 +126,13 @@ fn builder(core: &Core, connection: &Connection) -> h2::server::Builder {
 /// Bytes that one stream may have on their way to the socket.
 const SEND_BUFFER: usize = 128 << 10;
 
-/// One stream to be served.
+/// One stream to be served, its head read.
 pub(crate) struct Stream {
     place: Place,
-    request: Request<RecvStream>,
+    first_byte: Instant,
+    scratch: Box<Scratch>,
+    refusal: Option<Box<Refusal>>,
+    body: RecvStream,
     respond: SendResponse<Bytes>,
 }
 
@@ -150,19 +150,25 @@ impl Drop for Place {
     }
 }
 
-impl Job for Stream {
-    async fn run(self) {
-        let Self { place, request, respond } = self;
-        let core = &place.core;
+impl Stream {
+    fn begin(place: Place, request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
         let first_byte = Instant::now();
-        let mut scratch = core.take_scratch();
-        let deadline = core.deadlines.register();
+        let mut scratch = place.core.take_scratch();
         let (parts, body) = request.into_parts();
-        let ended = body.is_end_stream();
         let checked = read_head(&mut scratch.request, &parts)
             .map_err(refusal)
             .and_then(|()| place.check(&scratch.request));
+        Self { place, first_byte, scratch, refusal: checked.err().map(Box::new), body, respond }
+    }
+}
+
+impl Job for Stream {
+    async fn run(self) {
+        let Self { place, first_byte, mut scratch, refusal, body, respond } = self;
+        let core = &place.core;
+        let deadline = core.deadlines.register();
         let facts = facts(core, &place.connection, &scratch.request, first_byte);
+        let ended = body.is_end_stream();
         let mut client = Http2Client::new(&scratch.request, body, respond);
         let body = match scratch.request.framing() {
             _ if ended => RequestBody::None,
@@ -179,9 +185,9 @@ impl Job for Stream {
             body,
             facts,
         };
-        match checked {
-            Ok(()) => exchange.run(&mut client).await,
-            Err(refusal) => exchange.refuse(&mut client, refusal).await,
+        match refusal {
+            None => exchange.run(&mut client).await,
+            Some(refusal) => exchange.refuse(&mut client, *refusal).await,
         }
         client.finish();
         core.give_scratch(scratch);

@@ -10,7 +10,7 @@ use crate::{
     send::SendError,
     setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, WINDOW_MIN, read_event},
     stream::{CancelCode, StreamId, StreamMap},
-    subscriptions::Subscriptions,
+    subscriptions::{Mode, Subscriptions},
     verdict::Verdict,
     wire::Reader,
 };
@@ -100,6 +100,8 @@ pub enum FromEdge<'a> {
         stream: StreamId,
         /// Of which body.
         event: Event,
+        /// How the agent wants it.
+        mode: Mode,
         /// The piece.
         bytes: &'a [u8],
         /// How it ends.
@@ -589,5 +591,6 @@ fn body<'a>(
     };
     let bytes = frame.payload;
     let is_seen = ledger.chunk(event, bytes.len() as u32, end).map_err(fault)?;
-    Ok(is_seen.then_some(FromEdge::Body { stream, event, bytes, end }))
+    let mode = if ledger.streams(event) { Mode::Stream } else { Mode::Inspect };
+    Ok(is_seen.then_some(FromEdge::Body { stream, event, mode, bytes, end }))
 }

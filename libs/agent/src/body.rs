@@ -53,7 +53,7 @@ impl<'a> Chunk<'a> {
 }
 
 /// A frame of a WebSocket tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WebsocketFrame<'a> {
     /// The opcode of RFC 6455, section 5.2.
     pub opcode: u8,

@@ -34,6 +34,8 @@ mod head;
 mod ledger;
 mod outcome;
 mod send;
+#[cfg(feature = "serve")]
+mod serve;
 mod setup;
 mod stream;
 mod subscriptions;
@@ -55,6 +57,8 @@ pub use head::{
 pub use ledger::{Ask, End, WEBSOCKET_UNANSWERED_MAX};
 pub use outcome::{Outcome, OutcomeTotals};
 pub use send::SendError;
+#[cfg(feature = "serve")]
+pub use serve::{Options, serve, serve_until};
 pub use setup::{Bounds, FRAME_MAX_MIN, Hello, VERSION, WINDOW_MIN};
 pub use stream::{CancelCode, StreamHasher, StreamId, StreamMap};
 pub use subscriptions::{Mode, Subscription, Subscriptions};

@@ -66,3 +66,32 @@ impl<'a> Outcome<'a> {
         self.totals
     }
 }
+
+/// An outcome that outlives its frame.
+#[cfg(feature = "serve")]
+pub(crate) struct OwnedOutcome {
+    attribute_count: u16,
+    attributes: Box<[u8]>,
+    totals: OutcomeTotals<'static>,
+    blocked_by: Box<str>,
+}
+
+#[cfg(feature = "serve")]
+impl OwnedOutcome {
+    pub(crate) fn new(outcome: &Outcome<'_>) -> Self {
+        let Outcome { attributes, totals } = outcome;
+        Self {
+            attribute_count: attributes.count(),
+            attributes: attributes.bytes().into(),
+            totals: OutcomeTotals { blocked_by: "", ..*totals },
+            blocked_by: totals.blocked_by.into(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Outcome<'_> {
+        Outcome {
+            attributes: Attributes::known(self.attribute_count, &self.attributes),
+            totals: OutcomeTotals { blocked_by: &self.blocked_by, ..self.totals },
+        }
+    }
+}

@@ -10,7 +10,8 @@ use std::{
 use selvedge_base::format_duration;
 
 use crate::{
-    Agent, Breaker, Config, Ejection, HealthCheck, Limits, Listener, Origin, Otlp, Route, Upstream,
+    Agent, AgentProcess, AgentSettings, Breaker, Config, Ejection, HealthCheck, Id, Limits,
+    Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema,
 };
 
 /// Scope of what concerns the whole process.
@@ -121,6 +122,11 @@ struct Table<'c> {
 impl Table<'_> {
     fn enter(&mut self, kind: &str, id: &str) {
         self.scope = format!("{kind} {id:?}");
+    }
+
+    /// A part of a block that has an id or a name of its own.
+    fn enter_part(&mut self, kind: &str, id: &str, (part, name): (&str, &str)) {
+        self.scope = format!("{kind} {id:?} {part} {name:?}");
     }
 
     fn row(&mut self, name: &'static str, value: impl fmt::Display, at_bound: &'static str) {
@@ -245,7 +251,68 @@ fn agent_bounds(table: &mut Table<'_>, agent: &Agent) {
         "wait inside the timeout, then failure mode",
     );
     table.time("timeout-ms", agent.timeout, "failure mode");
+    table.row("body-max", agent.body_max, "it sees the first part, and is told that it is one");
     breaker_bounds(table, &agent.breaker, "failure mode until it closes");
+    if let Some(process) = agent.program.process() {
+        process_bounds(table, process);
+    }
+    match &agent.settings {
+        AgentSettings::Auth(settings) => auth_bounds(table, (&agent.id, settings)),
+        AgentSettings::RateLimit(settings) => rate_limit_bounds(table, (&agent.id, settings)),
+        AgentSettings::Schema(settings) => schema_bounds(table, &settings.bounds),
+        AgentSettings::Bridge(_) | AgentSettings::Foreign(_) | AgentSettings::Waf => {}
+    }
+}
+
+fn process_bounds(table: &mut Table<'_>, process: &AgentProcess) {
+    let AgentProcess { threads, sandbox, restart } = process;
+    table.row("threads", threads, "calls share them");
+    table.row("sandbox memory", sandbox.memory, "allocations fail; it is started again");
+    table.row("sandbox descriptors", sandbox.descriptors, "it can open no more");
+    table.time("restart backoff", restart.backoff, "it is started again; the wait doubles");
+    table.time("restart backoff-max", restart.backoff_max, "the wait doubles no more");
+}
+
+fn auth_bounds(table: &mut Table<'_>, (id, settings): (&Id, &auth::Settings)) {
+    table.row("cache", settings.cache, "the token used least recently is verified anew");
+    if let Some(keys) = &settings.api_keys {
+        table.time("api-keys refresh", keys.refresh, "the file is looked at again");
+    }
+    for issuer in &settings.issuers {
+        table.enter_part("agent", id, ("issuer", &issuer.issuer));
+        table.time("issuer leeway", issuer.leeway, "the token is refused");
+        table.time("issuer refresh", issuer.refresh, "keys are fetched again");
+        let refetch = issuer.refetch_interval;
+        table.time("issuer refetch-interval", refetch, "unknown keys are not looked for sooner");
+        table.time("issuer timeout", issuer.timeout, "the keys at hand stay");
+    }
+}
+
+fn rate_limit_bounds(table: &mut Table<'_>, (id, settings): (&Id, &rate_limit::Settings)) {
+    if let rate_limit::Store::Redis(redis) = &settings.store {
+        table.time("store timeout", redis.timeout, "as `on-failure` says");
+    }
+    for policy in &settings.policies {
+        table.enter_part("agent", id, ("policy", &policy.id));
+        let limit = format!("{} per {}", policy.limit, format_duration(policy.per));
+        table.row("policy limit", limit, "429 with Retry-After, or a wait");
+        table.row("policy burst", policy.burst, "429 with Retry-After, or a wait");
+        table.row("policy keys-max", policy.keys_max, "a bucket that is full again goes; else 429");
+        if let Some(delay) = &policy.delay {
+            table.row("policy delay queue", delay.queue, "429 with Retry-After");
+            table.time("policy delay max", delay.max, "429 with Retry-After");
+        }
+    }
+}
+
+fn schema_bounds(table: &mut Table<'_>, bounds: &schema::Bounds) {
+    let schema::Bounds { size, depth, keys, items, number_digits, violations } = bounds;
+    table.row("bounds size", size, "413");
+    table.row("bounds depth", depth, "400");
+    table.row("bounds keys", keys, "400");
+    table.row("bounds items", items, "400");
+    table.row("bounds number-digits", number_digits, "400");
+    table.row("bounds violations", violations, "further ones are counted");
 }
 
 fn optional_time(bound: Option<Duration>) -> String {

@@ -60,12 +60,13 @@ codes! {
     Include = "E0123", "include that cannot be followed";
     Secret = "E0124", "secret that cannot be found";
     FileMissing = "E0125", "file or folder that is not there";
-    AgentsUnavailable = "E0126", "agents are not available in this build";
+    AgentUnavailable = "E0126", "agent that this build does not have";
     Conflict = "E0127", "settings that do not go together";
     RedirectTarget = "E0128", "invalid redirect target";
     Id = "E0129", "invalid id";
     TooLarge = "E0130", "config beyond its bounds";
     Text = "E0131", "text that is not allowed here";
+    AgentOrder = "E0132", "agents that wait for each other";
     Unusable = "E0133", "file or folder that cannot be used";
     NoHealthCheck = "W0201", "upstream without health check";
     VerifyOff = "W0202", "upstream certificates are not verified";
@@ -74,6 +75,12 @@ codes! {
     NoListener = "W0205", "config without listener";
     OpenAdmin = "W0206", "admin listener beyond loopback";
     PriorKnowledge = "W0207", "listener that browsers cannot speak to";
+    UnusedAgent = "W0208", "agent that no route asks";
+    FailsOpen = "W0209", "authentication that fails open";
+    AnyAudience = "W0210", "tokens for any audience are accepted";
+    PlainKeys = "W0211", "keys or questions in plain text";
+    BodyMax = "W0212", "agent that inspects more than a route lets through";
+    KeyNeverSet = "W0213", "limit by something that nobody sets on this route";
 }
 
 impl fmt::Display for Code {

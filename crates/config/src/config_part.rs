@@ -1,10 +1,10 @@
 //! The top level of a config: all sections, and what holds between them.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Code, Config, Core, Id, Telemetry,
-    agent::AgentPart,
+    Agent, Code, Config, Core, Id, Telemetry,
+    agent::{AGENTS_MAX, AgentPart, Order, References, check_references, export_claims},
     bounds::PROCESS,
     cursor::{Cursor, Switch},
     listener::ListenerPart,
@@ -56,6 +56,9 @@ impl ConfigPart {
         check_ids(reading, ("agents", self.agents.iter().map(|part| &part.id)));
         self.check_addresses(reading);
         self.check_upstreams(reading);
+        let is_whole = !self.has_unknown && self.routes.iter().all(|route| !route.has_unknown);
+        let (agents, routes) = (&self.agents, &self.routes);
+        check_references(reading, &References { agents, routes, is_whole });
     }
 
     fn check_addresses(&self, reading: &Reading<'_>) {
@@ -85,7 +88,7 @@ impl ConfigPart {
             .map(|id| (id.value.as_ref(), id.span))
             .collect();
         let mut unused = known.clone();
-        for reference in self.routes.iter().filter_map(RoutePart::upstream) {
+        for reference in self.routes.iter().flat_map(RoutePart::upstreams) {
             let name = reference.value.as_ref();
             unused.remove(name);
             if !known.contains_key(name) {
@@ -132,17 +135,15 @@ impl ConfigPart {
             .map(|part| part.settle(reading, limits.upstream_connections))
             .collect();
         let listeners: Vec<_> = listeners.into_iter().map(|part| part.settle(reading)).collect();
-        let routes: Vec<_> = routes.into_iter().map(|part| part.settle(reading)).collect();
-        let agents: Vec<_> = agents.into_iter().map(|part| part.settle(reading)).collect();
-        let by_id = |upstream: std::sync::Arc<crate::Upstream>| (upstream.id.clone(), upstream);
+        let (agents, order, has_all_agents) = settle_agents(reading, agents);
+        let routes: Vec<_> =
+            routes.into_iter().map(|part| part.settle(reading, (&agents, &order))).collect();
+        let by_id = |upstream: Arc<crate::Upstream>| (upstream.id.clone(), upstream);
         Some(Config {
             listeners: listeners.into_iter().collect::<Option<_>>()?,
             upstreams: upstreams.into_iter().map(|one| one.map(by_id)).collect::<Option<_>>()?,
             routes: routes.into_iter().collect::<Option<_>>()?,
-            agents: agents
-                .into_iter()
-                .map(|agent| agent.map(|agent| (agent.id.clone(), agent)))
-                .collect::<Option<_>>()?,
+            agents: has_all_agents.then_some(agents)?,
             limits,
             admin,
             telemetry: telemetry?,
@@ -158,6 +159,22 @@ impl ConfigPart {
             origins: crate::Origins::default(),
         })
     }
+}
+
+/// The agents that are sound, their order, and whether these are all.
+fn settle_agents(
+    reading: &Reading<'_>,
+    parts: Vec<AgentPart>,
+) -> (BTreeMap<Id, Arc<Agent>>, Order, bool) {
+    let count = parts.len();
+    // More have their error already; the order of very many would take long.
+    let settled = parts.into_iter().take(AGENTS_MAX).filter_map(|part| part.settle(reading));
+    let mut agents: BTreeMap<Id, Agent> = settled.map(|agent| (agent.id.clone(), agent)).collect();
+    let after = agents.iter().map(|(id, agent)| (id.clone(), agent.after.clone()));
+    let order = Order::new(&after.collect());
+    export_claims(&mut agents, &order);
+    let has_all = agents.len() == count;
+    (agents.into_iter().map(|(id, agent)| (id, Arc::new(agent))).collect(), order, has_all)
 }
 
 fn check_ids<'p>(

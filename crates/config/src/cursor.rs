@@ -151,6 +151,32 @@ impl<'r> Cursor<'r> {
         values
     }
 
+    /// All children that nobody has asked for, in the order written: nodes whose names are the
+    /// operator's.
+    pub(crate) fn rest<T>(&mut self, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let mut values = Vec::new();
+        for (child, used) in self.children.iter().filter(|(_, used)| !used.get()) {
+            used.set(true);
+            values.push(child.read(self.reading, &mut read));
+        }
+        values
+    }
+
+    /// All properties that nobody has asked for, in the order written.
+    pub(crate) fn rest_of_properties(&mut self) -> Vec<Value<'r>> {
+        let is_rest = |(value, used): &&(Value<'r>, Used)| !used.get() && value.key().is_some();
+        let rest = self.entries.iter().filter(is_rest);
+        rest.inspect(|(_, used)| used.set(true)).map(|(value, _)| *value).collect()
+    }
+
+    /// Takes the children of that name without reading them; where the first of them is.
+    pub(crate) fn skip(&mut self, name: &str) -> Option<Span> {
+        let of_name = self.children.iter().filter(|(child, _)| child.name() == name);
+        let skipped: Vec<Span> =
+            of_name.inspect(|(_, used)| used.set(true)).map(|(child, _)| child.span()).collect();
+        skipped.first().copied()
+    }
+
     /// A child with one argument, such as `idle "75s"`.
     pub(crate) fn setting<T>(
         &mut self,

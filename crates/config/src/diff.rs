@@ -16,9 +16,11 @@ pub struct Diff {
     pub upstreams: Changes,
     /// Routes by id. A route that only moved to another line has not changed.
     pub routes: Changes,
+    /// Agents by id.
+    pub agents: Changes,
     /// Whether the routes are in another order, which decides between equals.
     pub order: bool,
-    /// Whether anything else changes: limits, admin, telemetry, core, workers, agents.
+    /// Whether anything else changes: limits, admin, telemetry, core, workers.
     pub other: bool,
 }
 
@@ -45,6 +47,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         listeners: changes(&listeners(old), &listeners(new), PartialEq::eq),
         upstreams: changes(&old.upstreams, &new.upstreams, PartialEq::eq),
         routes: changes(&routes(old), &routes(new), |old, new| is_same_route(old, new)),
+        agents: changes(&old.agents, &new.agents, PartialEq::eq),
         order: is_reordered(old, new),
         other: !is_rest_same(old, new),
     }
@@ -108,7 +111,7 @@ fn is_rest_same(old: &Config, new: &Config) -> bool {
         listeners: _,
         upstreams: _,
         routes: _,
-        agents,
+        agents: _,
         limits,
         admin,
         telemetry,
@@ -118,8 +121,7 @@ fn is_rest_same(old: &Config, new: &Config) -> bool {
         files: _,
         origins: _,
     } = old;
-    *agents == new.agents
-        && *limits == new.limits
+    *limits == new.limits
         && *admin == new.admin
         && *telemetry == new.telemetry
         && *core == new.core
@@ -147,8 +149,12 @@ impl fmt::Display for Diff {
         if self.is_empty() {
             return writeln!(f, "no change");
         }
-        let kinds =
-            [("listener", &self.listeners), ("upstream", &self.upstreams), ("route", &self.routes)];
+        let kinds = [
+            ("listener", &self.listeners),
+            ("upstream", &self.upstreams),
+            ("route", &self.routes),
+            ("agent", &self.agents),
+        ];
         for (kind, changes) in kinds {
             let signs = [('+', &changes.added), ('-', &changes.removed), ('~', &changes.changed)];
             for (sign, ids) in signs {

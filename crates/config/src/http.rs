@@ -295,6 +295,59 @@ pub(crate) fn base_url(text: &str) -> Checked<String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// `http://127.0.0.1:9091/verify?rd=x`: as [`base_url`] with an optional query, and as it stands.
+pub(crate) fn url(text: &str) -> Checked<String> {
+    let problem = |remedy: &str| {
+        Problem::new(Code::Address, format!("{text:?} is not a URL")).help(remedy.to_owned())
+    };
+    let example = "such as \"https://id.example.com/keys\"";
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let rest = rest.ok_or_else(|| problem(example))?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    authority(host).map_err(|_| problem(example))?;
+    match target.is_empty() {
+        true => Ok(text.to_owned()),
+        false => path_and_query(target).map(|_| text.to_owned()).map_err(|_| problem(example)),
+    }
+}
+
+/// Whether what goes to a URL can be read and changed on its way.
+pub(crate) fn is_exposed(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    };
+    let ip = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    !(name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback()))
+}
+
+/// The word in front of a credential (RFC 9110, section 11.1).
+pub(crate) fn scheme(text: &str) -> Checked<String> {
+    if is_token(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(Code::Header, format!("{text:?} is not a scheme"))
+        .help("one word, such as \"Bearer\""))
+}
+
+/// `application/json`, `application/*+json`, `text/*`; in lower case.
+pub(crate) fn media_range(text: &str) -> Checked<String> {
+    let is_range = text.split_once('/').is_some_and(|(kind, subtype)| {
+        let suffix = subtype.strip_prefix("*+").unwrap_or(subtype);
+        is_token(kind)
+            && is_token(suffix)
+            && !kind.contains('*')
+            && (suffix == "*" || !suffix.contains('*'))
+    });
+    if is_range {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Problem::new(Code::Header, format!("{text:?} is not a media type"))
+        .help("such as \"application/json\" or \"application/*+json\", without parameters"))
+}
+
 fn is_token(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     (1..=256).contains(&text.len()) && text.bytes().all(allowed)

@@ -45,6 +45,7 @@ mod source;
 mod syntax;
 mod telemetry;
 mod upstream;
+mod upstream_by;
 mod upstream_health;
 mod value;
 

@@ -1,19 +1,21 @@
 //! `route "id" { … }`.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use selvedge_base::ByteSize;
 
 use crate::{
-    Action, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route, RouteLimits,
+    Action, Agent, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route, RouteLimits,
     action::{ActionPart, read_actions},
     address::id,
+    agent::{Order, RouteAgentPart, read_route_agents, settle_route_agents},
     cursor::{Cursor, Switch},
     header_ops::read_header_ops,
     matches::read_matches,
     reading::{Problem, Reading},
     rewrite::read_rewrite,
     source::{Span, Spanned, sound},
+    upstream_by::UpstreamByPart,
 };
 
 /// A route as written.
@@ -22,8 +24,9 @@ pub(crate) struct RoutePart {
     span: Span,
     priority: Option<Spanned<i32>>,
     matches: Option<Matches>,
-    agents: Option<Span>,
+    agents: Vec<RouteAgentPart>,
     actions: Vec<ActionPart>,
+    upstream_by: Option<UpstreamByPart>,
     rewrite: Option<(Span, Option<Rewrite>)>,
     request_headers: Option<(Span, Vec<HeaderOp>)>,
     response_headers: Option<(Span, Vec<HeaderOp>)>,
@@ -44,6 +47,9 @@ struct CompressPart {
     encodings: Option<Vec<Encoding>>,
 }
 
+/// Largest request body where a route does not say.
+const BODY_DEFAULT: ByteSize = ByteSize::mib(10);
+
 /// Any size that a 64-bit number holds.
 pub(crate) const ANY_SIZE: RangeInclusive<ByteSize> = ByteSize(0)..=ByteSize(u64::MAX);
 
@@ -54,11 +60,9 @@ impl RoutePart {
             span: cursor.span(),
             priority: cursor.setting("priority", |v| v.integer(-1_000_000..=1_000_000)),
             matches: cursor.child("matches", read_matches),
-            agents: cursor.child("agents", |c| {
-                read_agents(c);
-                c.span()
-            }),
+            agents: read_route_agents(cursor),
             actions: read_actions(cursor),
+            upstream_by: cursor.child("upstream-by", UpstreamByPart::read),
             rewrite: cursor.child("rewrite", |c| (c.span(), read_rewrite(c))),
             request_headers: cursor
                 .child("request-headers", |c| (c.span(), read_header_ops(c, true))),
@@ -70,19 +74,38 @@ impl RoutePart {
         }
     }
 
-    /// The upstream that it names, and where.
-    pub(crate) fn upstream(&self) -> Option<&Spanned<Id>> {
-        self.actions.iter().find_map(ActionPart::upstream)
+    /// The upstreams that it names, and where.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Spanned<Id>> {
+        let by_value = self.upstream_by.iter().flat_map(UpstreamByPart::upstreams);
+        self.actions.iter().filter_map(ActionPart::upstream).take(1).chain(by_value)
     }
 
-    pub(crate) fn settle(self, reading: &Reading<'_>) -> Option<Arc<Route>> {
+    pub(crate) fn agents(&self) -> &[RouteAgentPart] {
+        &self.agents
+    }
+
+    pub(crate) fn upstream_by(&self) -> Option<&UpstreamByPart> {
+        self.upstream_by.as_ref()
+    }
+
+    /// Largest request body.
+    pub(crate) fn body_max(&self) -> ByteSize {
+        self.limits.body.as_ref().map_or(BODY_DEFAULT, |body| body.value)
+    }
+
+    pub(crate) fn settle(
+        self,
+        reading: &Reading<'_>,
+        agents: (&BTreeMap<Id, Arc<Agent>>, &Order),
+    ) -> Option<Arc<Route>> {
         let Self {
             id,
             span,
             priority,
             matches,
-            agents,
+            agents: asked,
             actions,
+            upstream_by,
             rewrite,
             request_headers,
             response_headers,
@@ -90,12 +113,10 @@ impl RoutePart {
             compress,
             has_unknown,
         } = self;
-        if let Some(span) = agents {
-            refuse_agents(reading, span);
-        }
         let upstream_only = [
             rewrite.as_ref().map(|(span, _)| ("rewrite", *span)),
             request_headers.as_ref().map(|(span, _)| ("request-headers", *span)),
+            upstream_by.as_ref().map(|part| ("upstream-by", part.span)),
         ];
         if actions.is_empty() && !has_unknown {
             refuse_idle(reading, span);
@@ -111,9 +132,9 @@ impl RoutePart {
         Some(Arc::new(Route {
             priority: priority.map_or(0, |priority| priority.value),
             matches: matches.unwrap_or_default(),
-            agents: Vec::new(),
+            agents: settle_route_agents(reading, asked, agents),
             action: action?,
-            upstream_by: None,
+            upstream_by: sound(upstream_by.map(UpstreamByPart::settle))?,
             rewrite: sound(rewrite.map(|(_, rewrite)| rewrite))?,
             request_headers: request_headers.map(|(_, ops)| ops).unwrap_or_default(),
             response_headers: response_headers.map(|(_, ops)| ops).unwrap_or_default(),
@@ -126,18 +147,6 @@ impl RoutePart {
             id,
         }))
     }
-}
-
-fn read_agents(cursor: &mut Cursor<'_>) {
-    for value in cursor.arguments("ids of agents") {
-        value.literal(id);
-    }
-}
-
-fn refuse_agents(reading: &Reading<'_>, span: Span) {
-    let problem = Problem::new(Code::AgentsUnavailable, Code::AgentsUnavailable.title());
-    let help = "remove this line; requests would pass without the checks that it asks for";
-    reading.error(span, problem.help(help));
 }
 
 fn refuse_idle(reading: &Reading<'_>, span: Span) {
@@ -174,7 +183,7 @@ impl LimitsPart {
     fn settle(self, reading: &Reading<'_>, scope: &str) -> RouteLimits {
         let Self { body, in_flight } = self;
         RouteLimits {
-            body: reading.settle(scope, "limits body", body, ByteSize::mib(10)),
+            body: reading.settle(scope, "limits body", body, BODY_DEFAULT),
             in_flight: reading.settle_optional(scope, "limits in-flight", in_flight),
         }
     }

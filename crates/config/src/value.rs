@@ -1,6 +1,7 @@
 //! One argument or property: its type, its secrets, its place.
 
 use std::{
+    fmt,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -30,6 +31,26 @@ pub(crate) struct Text {
     pub(crate) value: String,
     /// `(env)"NAME"`, when the value is not in the config itself and must not be shown.
     source: Option<String>,
+}
+
+/// A value whose type is looked at later.
+#[derive(Clone, Debug)]
+pub(crate) enum Plain {
+    Text(String),
+    Integer(i128),
+    Fraction(f64),
+    Switch(bool),
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => number.fmt(f),
+            Self::Fraction(number) => number.fmt(f),
+            Self::Switch(switch) => switch.fmt(f),
+        }
+    }
 }
 
 /// What a parser of a text answers.
@@ -158,6 +179,40 @@ impl<'r> Value<'r> {
         })
     }
 
+    /// Any value as JSON.
+    pub(crate) fn json(self) -> Option<serde_json::Value> {
+        if self.entry.value().is_string() {
+            return self.text().map(|text| serde_json::Value::String(text.value.value));
+        }
+        self.refuse_any_annotation()?;
+        let json = match self.entry.value() {
+            KdlValue::Integer(number) => serde_json::Number::from_i128(*number).map(Into::into),
+            KdlValue::Float(number) => serde_json::Number::from_f64(*number).map(Into::into),
+            KdlValue::Bool(value) => Some((*value).into()),
+            KdlValue::Null | KdlValue::String(_) => Some(serde_json::Value::Null),
+        };
+        let problem = || {
+            Problem::new(Code::OutOfRange, "JSON has no number for this value")
+                .help("write it as text, or a number that fits 64 bits")
+        };
+        self.settle(json.ok_or_else(problem)).map(|json| json.value)
+    }
+
+    /// Text, a number or a switch that is written out.
+    pub(crate) fn plain(self) -> Option<Spanned<Plain>> {
+        self.refuse_any_annotation()?;
+        let plain = match self.entry.value() {
+            KdlValue::String(_) => return self.literal(|text| Ok(Plain::Text(text.to_owned()))),
+            KdlValue::Integer(number) => Plain::Integer(*number),
+            KdlValue::Float(number) => Plain::Fraction(*number),
+            KdlValue::Bool(value) => Plain::Switch(*value),
+            KdlValue::Null => {
+                return self.wrong_type("a value", "write text, a number or a switch");
+            }
+        };
+        Some(Spanned::new(plain, self.span()))
+    }
+
     /// A path, absolute once read; nothing need be there yet.
     pub(crate) fn path(self) -> Option<Spanned<PathBuf>> {
         self.parse(|text| {
@@ -169,6 +224,19 @@ impl<'r> Value<'r> {
     /// A file that is there.
     pub(crate) fn file(self) -> Option<Spanned<PathBuf>> {
         self.existing(Entry::File)
+    }
+
+    /// A file or folder that is there.
+    pub(crate) fn file_or_folder(self) -> Option<Spanned<PathBuf>> {
+        self.parse(|text| {
+            check_path_text(text)?;
+            let path = self.resolve(text);
+            self.reading
+                .env
+                .entry(&path)
+                .map(|_| path.clone())
+                .ok_or_else(|| not_there(text, &path))
+        })
     }
 
     /// A folder that is there.
@@ -329,7 +397,7 @@ pub(crate) fn pick<T: Clone>(written: &str, choices: &[(&str, T)]) -> Checked<T>
     }
 }
 
-pub(crate) fn out_of_range<T: std::fmt::Display>(written: &str, least: &T, most: &T) -> Problem {
+pub(crate) fn out_of_range<T: fmt::Display>(written: &str, least: &T, most: &T) -> Problem {
     Problem::new(Code::OutOfRange, format!("{written} is out of range"))
         .help(format!("allowed: {least} to {most}"))
 }

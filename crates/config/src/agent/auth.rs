@@ -4,6 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::AgentEvent;
+
+pub(super) mod part;
+
 /// What the auth agent is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,10 +20,11 @@ pub struct Settings {
     pub api_keys: Option<ApiKeys>,
     /// Identity by the client's TLS certificate.
     pub client_certificate: Option<ClientCertificate>,
-    /// Claims that the upstream gets as request fields.
-    /// Default: `sub` as `x-user-id`, the roles as `x-user-role`.
+    /// Claims that the upstream gets as request fields. Default: `sub` as `x-user-id`, the claims of
+    /// `roles_from` as `x-user-role`. For a key or a certificate, `sub` is its name, and all claims of
+    /// `roles_from` and `scopes_from` are its roles and scopes.
     pub claims: Vec<ClaimHeader>,
-    /// Claims that later agents and `upstream-by` get as values.
+    /// Claims that later agents and `upstream-by` get as values, beside those of [`VALUES`].
     pub values: Vec<ClaimValue>,
     /// Claims that hold roles; all that are there count.
     /// Default: those sent as `x-user-role`, or `roles`.
@@ -34,6 +39,10 @@ pub struct Settings {
     /// Verified tokens kept. Default 10,000; then the least recently used goes.
     pub cache: usize,
 }
+
+/// Values that the auth agent sets for everybody it knows: the name (`sub` of a token), and roles and
+/// scopes joined by `,`.
+pub const VALUES: [&str; 3] = ["user", "roles", "scopes"];
 
 /// An issuer of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +96,36 @@ pub enum Algorithm {
     ES256,
     ES384,
     EdDSA,
+}
+
+impl Algorithm {
+    /// All.
+    pub const ALL: [Self; 9] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// As the registry, and a token's header, name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
 }
 
 /// Where a credential is looked for.
@@ -150,7 +189,8 @@ pub enum CertificateIdentity {
 pub struct ClaimHeader {
     /// The claim of this very name, or else the path that its dots make: `realm_access.roles`.
     pub claim: String,
-    /// In lower case. Arrays of texts are joined by `,`.
+    /// In lower case. Several claims of one field, and the texts of an array, are joined by `,`, each
+    /// text once.
     pub header: String,
 }
 
@@ -171,8 +211,28 @@ pub struct RouteOptions {
     pub roles: Vec<String>,
     /// All of these scopes are needed.
     pub scopes: Vec<String>,
-    /// Whether requests without credentials pass. `None`: as the agent says.
+    /// Whether requests without credentials pass. `None`: as the agent says. Where roles or scopes
+    /// are needed a config always says no.
     pub anonymous: Option<bool>,
+}
+
+impl Settings {
+    /// What it is asked about.
+    pub fn events(&self) -> Vec<AgentEvent> {
+        vec![AgentEvent::RequestHeaders]
+    }
+
+    /// Files that the agent reads.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let issuers = self.issuers.iter().flat_map(|issuer| {
+            let keys = match &issuer.keys {
+                Keys::File(file) => Some(file),
+                Keys::Discovery | Keys::Url(_) => None,
+            };
+            keys.into_iter().chain(&issuer.ca)
+        });
+        issuers.chain(self.api_keys.iter().map(|keys| &keys.file)).cloned().collect()
+    }
 }
 
 impl RouteOptions {

@@ -5,6 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use selvedge_base::Secret;
 use serde::{Deserialize, Serialize};
 
+use crate::AgentEvent;
+
+pub(super) mod part;
+
 /// What the rate-limit agent is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +148,36 @@ pub struct RouteOptions {
     pub policies: Vec<String>,
     /// What a request costs here, for policies whose cost is fixed. `None`: as the policy says.
     pub cost: Option<u32>,
+}
+
+/// What the name of a value begins with that a key part `claim:NAME` reads.
+const CLAIM: &str = "claim.";
+
+/// The value that a key part `claim:NAME` reads.
+fn claim_value(claim: &str) -> String {
+    format!("{CLAIM}{claim}")
+}
+
+/// The claim of such a value.
+pub(super) fn claim_of(value: &str) -> Option<&str> {
+    value.strip_prefix(CLAIM)
+}
+
+impl Settings {
+    /// What it is asked about.
+    pub fn events(&self) -> Vec<AgentEvent> {
+        let by_response = |policy: &Policy| matches!(policy.cost, Cost::ResponseHeader { .. });
+        let response = self.policies.iter().any(by_response).then_some(AgentEvent::ResponseHeaders);
+        std::iter::once(AgentEvent::RequestHeaders).chain(response).collect()
+    }
+
+    /// Files that the agent reads.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.store {
+            Store::Local => Vec::new(),
+            Store::Redis(redis) => redis.ca.iter().cloned().collect(),
+        }
+    }
 }
 
 impl RouteOptions {

@@ -5,6 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use selvedge_base::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use crate::AgentEvent;
+
+pub(super) mod part;
+
 /// What the schema agent is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +121,29 @@ pub struct RouteOptions {
     pub schemas: Vec<String>,
     /// Whether nothing is refused here. `None`: as the agent says.
     pub report_only: Option<bool>,
+}
+
+impl Settings {
+    /// What it is asked about.
+    pub fn events(&self) -> Vec<AgentEvent> {
+        let of_side = |side| self.schemas.iter().any(|schema| schema.on == side);
+        let request = !self.documents.is_empty() || of_side(Side::Request);
+        let response = self.response || of_side(Side::Response);
+        let [request_headers, request_body, response_headers, response_body, ..] = AgentEvent::ALL;
+        let events = [
+            (request_headers, true),
+            (request_body, request),
+            (response_headers, response),
+            (response_body, response),
+        ];
+        events.into_iter().filter_map(|(event, is_needed)| is_needed.then_some(event)).collect()
+    }
+
+    /// Files that the agent reads; those that they refer to lie beside them.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let documents = self.documents.iter().map(|document| &document.file);
+        documents.chain(self.schemas.iter().map(|schema| &schema.file)).cloned().collect()
+    }
 }
 
 impl RouteOptions {

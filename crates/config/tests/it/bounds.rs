@@ -1,6 +1,6 @@
 //! Every bound is listed, with its value and where it comes from.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use expect_test::{Expect, expect};
 use selvedge_config::{BoundOrigin, MemoryEnvironment, bounds, parse_str};
@@ -56,9 +56,23 @@ fn a_proxy_header_has_the_time_of_a_handshake() {
 fn each_bound_that_is_written_is_found_where_it_is_written() {
     let config = everything();
     let is_default = |bound: &selvedge_config::Bound| bound.origin == BoundOrigin::Default;
-    let of_full_blocks =
-        ["process", "listener \"https\"", "upstream \"backend\"", "route \"api\"", "agent \"waf\""];
-    let forgotten: Vec<_> = bounds(&config)
+    let of_full_blocks = [
+        "process",
+        "listener \"https\"",
+        "upstream \"backend\"",
+        "route \"api\"",
+        "agent \"waf\"",
+        "agent \"auth\"",
+        "agent \"auth\" issuer \"https://id.example.com/\"",
+        "agent \"limits\"",
+        "agent \"limits\" policy \"per-user\"",
+        "agent \"schema\"",
+    ];
+    let rows = bounds(&config);
+    for block in of_full_blocks {
+        assert!(rows.iter().any(|bound| bound.scope == block), "{block}");
+    }
+    let forgotten: Vec<_> = rows
         .into_iter()
         .filter(|bound| of_full_blocks.contains(&bound.scope.as_str()) && is_default(bound))
         .collect();
@@ -70,7 +84,13 @@ const ONE_OF_EACH: &str = r#"
 listener "x" { address "127.0.0.1:0"; protocols "http/1.1" "h2"; tls { self-signed "localhost" } }
 upstream "x" { target "127.0.0.1:1"; health { tcp }; circuit-breaker }
 route "x" { upstream "x" }
-agent "x" { type "x" }
+agent "x" { type "auth"; issuer "https://x"; api-keys { file "x.txt" } }
+agent "y" {
+    type "rate-limit"
+    policy "y" { limit 100 per="1s"; delay }
+    store "redis" address="redis://127.0.0.1:6379"
+}
+agent "z" { type "schema"; document "z" { openapi "x.txt" } }
 telemetry { otlp "http://127.0.0.1:4318" }
 "#;
 
@@ -79,15 +99,21 @@ fn the_page_lists_every_bound_with_its_default() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/bounds.md");
     let page = fs::read_to_string(page).unwrap();
     let written: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
-    let environment = MemoryEnvironment::default();
+    let environment = MemoryEnvironment::default().with_file("x.txt", "");
     let config = parse_str("selvedge.kdl", ONE_OF_EACH, &environment).unwrap().config;
+    let mut seen = BTreeSet::new();
     let actual: Vec<String> = bounds(&config)
         .iter()
+        // What all agents have stands there once.
+        .filter(|bound| !bound.scope.starts_with("agent") || seen.insert(bound.name))
         .map(|bound| {
             let scope = bound.scope.split(' ').next().unwrap_or_default();
             let value = match (bound.name, scope) {
                 // Not numbers of ours: the machine's, and another bound's.
                 ("workers", _) => "one per core",
+                ("policy limit", _) => "as written",
+                ("policy burst", _) => "as `limit`",
+                ("bounds size", _) => "as `body-max`",
                 _ => &bound.value,
             };
             format!("| `{scope}` | `{}` | {value} | {} |", bound.name, bound.at_bound)

@@ -1547,6 +1547,13 @@ agent "a" { type "auth"; events "request_header"; grpc; failure-mode "half" }"#,
               | ^^^^
             help: add `data-dir "./data"`
 
+            warning[W0208]: no route asks agent `a`
+             --> selvedge.kdl:5:7
+              |
+            5 | agent "a" { type "auth"; events "request_header"; grpc; failure-mode "half" }
+              |       ^^^
+            help: add `agents "a"` to a route, or remove it
+
             error[E0120]: "request_header" is none of the choices
              --> selvedge.kdl:5:33
               |
@@ -1568,7 +1575,7 @@ agent "a" { type "auth"; events "request_header"; grpc; failure-mode "half" }"#,
               |                                                                      ^^^^^^
             help: it is one of `open` or `closed`
 
-            10 errors; `selvedge explain E0127` says more
+            10 errors, 1 warning; `selvedge explain E0127` says more
         "#]],
     );
     check(
@@ -1591,12 +1598,12 @@ fn agents_are_not_there_yet() {
     check(
         "agent \"waf\" { type \"waf\" }\nroute \"a\" { agents \"waf\"; respond 200 }",
         expect![[r#"
-            error[E0126]: agents are not available in this build
-             --> selvedge.kdl:2:13
+            error[E0126]: agent `waf` is of a type that this build does not have
+             --> selvedge.kdl:2:20
               |
             2 | route "a" { agents "waf"; respond 200 }
-              |             ^^^^^^
-            help: remove this line; requests would pass without the checks that it asks for
+              |                    ^^^^^
+            help: take it off this route: requests would pass without its checks
 
             1 error; `selvedge explain E0126` says more
         "#]],

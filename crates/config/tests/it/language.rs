@@ -10,12 +10,28 @@ use selvedge_config::*;
 pub(crate) const EVERYTHING: &str = include_str!("everything.kdl");
 
 pub(crate) fn environment() -> MemoryEnvironment {
-    ["site.pem", "site.key", "other.pem", "other.key", "ca.pem", "public/index.html", "logs/x"]
+    let files = [
+        "site.pem",
+        "site.key",
+        "other.pem",
+        "other.key",
+        "ca.pem",
+        "public/index.html",
+        "logs/x",
+        "keys/jwks.json",
+        "keys/api.txt",
+        "schemas/openapi.yaml",
+        "schemas/order.json",
+        "schemas/any.json",
+        "bin/geo",
+    ];
+    files
         .iter()
         .fold(MemoryEnvironment::default(), |environment, file| {
             environment.with_file(&format!("/etc/{file}"), "")
         })
         .with_var("OTLP_KEY", "hunter2")
+        .with_var("REDIS_URL", "rediss://:hunter2@redis.internal:6379/1")
 }
 
 pub(crate) fn everything() -> Config {
@@ -604,9 +620,10 @@ route \"r\" { upstream \"u\" }";
             files: [
                 "/etc/selvedge.kdl",
             ],
-            origins: Origins(
-                {},
-            ),
+            origins: Origins {
+                bounds: {},
+                paths: {},
+            },
         }
     "#]]
     .assert_eq(&format!("{config:#?}\n"));

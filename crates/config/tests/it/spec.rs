@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use selvedge_config::{
-    Action, AgentEvent, AgentSettings, Breaker, FailureMode, MemoryEnvironment, Report,
+    Action, AgentEvent, AgentSettings, Breaker, Code, FailureMode, MemoryEnvironment, Report,
     TargetAddress, bridge::Service, parse_str,
 };
 
@@ -58,27 +58,49 @@ fn environment() -> MemoryEnvironment {
 }
 
 #[test]
-fn the_config_is_read_verbatim_but_for_agents_that_are_not_there_yet() {
+fn the_config_is_read_verbatim_and_names_agents_that_have_no_block() {
     let report: Report = parse_str("/etc/selvedge.kdl", CONFIG, &environment()).unwrap_err();
     expect![[r#"
-        error[E0126]: agents are not available in this build
-          --> /etc/selvedge.kdl:13:5
+        error[E0113]: there is no agent `auth`
+          --> /etc/selvedge.kdl:13:12
            |
         13 |     agents "auth" "waf" "rate-limit"
-           |     ^^^^^^
-        help: remove this line; requests would pass without the checks that it asks for
+           |            ^^^^^^
+        help: add `agent "auth" { type "auth"; … }`
 
-        1 error; `selvedge explain E0126` says more
+        error[E0113]: there is no agent `waf`
+          --> /etc/selvedge.kdl:13:19
+           |
+        13 |     agents "auth" "waf" "rate-limit"
+           |                   ^^^^^
+        help: add `agent "waf" { type "waf"; … }`
+
+        error[E0113]: there is no agent `rate-limit`
+          --> /etc/selvedge.kdl:13:25
+           |
+        13 |     agents "auth" "waf" "rate-limit"
+           |                         ^^^^^^^^^^^^
+        help: add `agent "rate-limit" { type "rate-limit"; … }`
+
+        3 errors; `selvedge explain E0113` says more
     "#]]
     .assert_eq(&report.to_string());
 }
 
 #[test]
-fn the_config_without_agents_is_whole() {
-    let text = CONFIG.replace("    agents \"auth\" \"waf\" \"rate-limit\"\n", "");
+fn the_config_with_its_agents_but_the_waf_is_whole() {
+    let limits = r#"agent "rate-limit" {
+    type "rate-limit"
+    policy "per-client" { limit 100 per="1s" }
+}
+"#;
+    let text = format!("{}{AGENTS}{limits}", CONFIG.replace("\"waf\" ", ""));
     let loaded = parse_str("/etc/selvedge.kdl", &text, &environment()).unwrap();
-    assert_eq!(loaded.warnings, []);
+    let warnings: Vec<_> = loaded.warnings.iter().map(|one| (one.code, &*one.message)).collect();
+    assert_eq!(warnings, [(Code::UnusedAgent, "no route asks agent `waf`")]);
     let config = loaded.config;
+    let asked: Vec<&str> = config.routes[0].agents.iter().map(|agent| &*agent.id).collect();
+    assert_eq!(asked, ["auth", "rate-limit"]);
     assert_eq!(config.listeners.len(), 2);
     let backend = &config.upstreams["backend"];
     assert_eq!(backend.targets[1].weight, 2);

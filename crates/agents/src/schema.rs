@@ -1,5 +1,6 @@
 //! What comes in must look as a schema or an API's description says.
 
+mod checker;
 mod document;
 mod guard;
 mod metered;

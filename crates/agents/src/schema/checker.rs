@@ -1,0 +1,437 @@
+//! A schema made ready: it says whether a value fits, and if not, why, within a bound of work.
+
+use jsonschema::{Draft, PatternOptions, Retrieve, ValidationError, ValidationOptions, Validator};
+use serde_json::Value;
+
+use super::{
+    metered::{Budget, Exhausted, Metered, MeteredJson},
+    violation::{Violation, shortened},
+};
+
+/// How schemas are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// Whether `format` is a demand: `None` leaves it to the draft.
+    pub formats: Option<bool>,
+    /// How patterns are matched.
+    pub patterns: Patterns,
+}
+
+/// How patterns are matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patterns {
+    /// In time linear in the text. Look-around and back-references are refused when a schema is read.
+    Linear,
+    /// With look-around and back-references, by trying; a text that takes too many tries does not match.
+    Backtracking,
+}
+
+/// What a value is under a schema.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It fits.
+    Fits,
+    /// It does not.
+    Violates(Violations),
+    /// To tell would take more work than one value is worth.
+    TooCostly,
+}
+
+/// What is wrong with a value, never nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violations {
+    /// The first of them.
+    pub listed: Vec<Violation>,
+    /// How many there are beyond; `None` if that was not counted.
+    pub more: Option<usize>,
+}
+
+/// A schema made ready.
+pub(super) struct Checker {
+    validator: Validator<MeteredJson>,
+    source: Source,
+}
+
+/// Where the parts of a schema are written.
+pub(super) enum Source {
+    /// Where their absolute URI says; this in front of it is not shown.
+    Uri {
+        /// The folder of the documents.
+        hidden: &'static str,
+    },
+    /// Under `$defs`, by number, lie copies of what is written there.
+    Copies(Vec<String>),
+}
+
+/// Looks at values that any body may have.
+const STEPS: u64 = 500_000;
+/// Looks that each byte of a body adds: a value has two bytes at least.
+const STEPS_PER_BYTE: u64 = 16;
+/// Violations that are counted.
+const COUNTED: u64 = 4096;
+/// Bytes of a compiled pattern, and of what its matching keeps.
+const PATTERN_SIZE: usize = 1 << 20;
+/// Tries of a pattern that backtracks.
+const TRIES: usize = 100_000;
+/// Faults of a schema that are told at once.
+const FAULTS: usize = 20;
+
+impl Checker {
+    /// Makes `schema` ready. The error has a line for each fault that was found.
+    pub(super) fn new(
+        schema: &Value,
+        base: &str,
+        files: impl Retrieve + 'static,
+        dialect: Dialect,
+        source: Source,
+    ) -> Result<Self, Vec<String>> {
+        let draft = Draft::default().detect(schema);
+        if draft == Draft::Unknown {
+            let named = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+            return Err(vec![format!("`$schema` names a dialect that is not known: {named}")]);
+        }
+        let faults = faults(schema);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let options = options(dialect).with_base_uri(base).with_retriever(files);
+        let validator = options.build(schema).map_err(|error| {
+            let patterns = bad_patterns(schema, dialect.patterns);
+            if patterns.is_empty() { vec![fault(&error)] } else { patterns }
+        })?;
+        Ok(Self { validator, source })
+    }
+
+    /// Looks at a value that took `bytes` to write; `most` violations are listed.
+    pub(super) fn check(&self, value: &Value, bytes: usize, most: usize) -> Finding {
+        let steps = STEPS.saturating_add(STEPS_PER_BYTE.saturating_mul(bytes as u64));
+        let budget = Budget::new(steps, u64::MAX);
+        match budget.spend(|| self.validator.is_valid(Metered::new(value, &budget))) {
+            Ok(true) => Finding::Fits,
+            Ok(false) => self.violations(value, steps, most),
+            Err(Exhausted::Steps | Exhausted::Errors) => Finding::TooCostly,
+        }
+    }
+
+    fn violations(&self, value: &Value, steps: u64, most: usize) -> Finding {
+        // To say what is wrong takes longer than to see that something is.
+        let budget = Budget::new(steps, COUNTED);
+        let listed = budget.spend(|| {
+            let mut errors = self.validator.iter_errors(Metered::new(value, &budget));
+            let listed = errors.by_ref().take(most).map(|error| self.violation(&error, value));
+            (listed.collect::<Vec<_>>(), Some(errors.count()))
+        });
+        let first = || {
+            let budget = Budget::new(steps, COUNTED);
+            let error = budget.spend(|| {
+                let outcome = self.validator.validate(Metered::new(value, &budget));
+                outcome.err().map(|error| self.violation(&error, value))
+            });
+            error.map(|first| (first.into_iter().collect(), None))
+        };
+        match listed.or_else(|_| first()) {
+            Ok((listed, more)) if !listed.is_empty() => {
+                Finding::Violates(Violations { listed, more })
+            }
+            _ => Finding::TooCostly,
+        }
+    }
+
+    fn violation(&self, error: &ValidationError<'_>, value: &Value) -> Violation {
+        Violation::from_error(error, value, &|error| self.source.of(error))
+    }
+}
+
+impl Source {
+    fn of(&self, error: &ValidationError<'_>) -> String {
+        match self {
+            Self::Uri { hidden } => match error.absolute_keyword_location() {
+                Some(uri) => uri.as_str().strip_prefix(hidden).unwrap_or(uri.as_str()).to_owned(),
+                None => format!("#{}", error.schema_path()),
+            },
+            Self::Copies(copies) => {
+                let path = error.schema_path().as_str();
+                let (number, rest) = path
+                    .strip_prefix("/$defs/")
+                    .map(|path| path.split_once('/').unwrap_or((path, "")))
+                    .unwrap_or_default();
+                let copied = number.parse().ok().and_then(|number: usize| copies.get(number));
+                let slash = if rest.is_empty() { "" } else { "/" };
+                format!("{}{slash}{rest}", copied.map_or("", String::as_str))
+            }
+        }
+    }
+}
+
+fn options(
+    dialect: Dialect,
+) -> ValidationOptions<'static, std::sync::Arc<dyn Retrieve>, MeteredJson> {
+    let options = jsonschema::options_for::<MeteredJson>().with_format("byte", is_base64);
+    let options = match dialect.formats {
+        Some(formats) => options.should_validate_formats(formats),
+        None => options,
+    };
+    match dialect.patterns {
+        Patterns::Linear => options.with_pattern_options(
+            PatternOptions::regex().size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE),
+        ),
+        Patterns::Backtracking => options.with_pattern_options(
+            PatternOptions::fancy_regex()
+                .backtrack_limit(TRIES)
+                .size_limit(PATTERN_SIZE)
+                .dfa_size_limit(PATTERN_SIZE),
+        ),
+    }
+}
+
+/// Whether a text is base64 (RFC 4648 §4), as `format: byte` asks.
+fn is_base64(text: &str) -> bool {
+    data_encoding::BASE64.decode_len(text.len()).is_ok()
+        && data_encoding::BASE64.decode(text.as_bytes()).is_ok()
+}
+
+/// What of a schema its dialect does not allow.
+fn faults(schema: &Value) -> Vec<String> {
+    match jsonschema::meta::validator_for(schema) {
+        Ok(meta) => meta
+            .iter_errors(schema)
+            .take(FAULTS)
+            .map(|error| {
+                let place = error.instance_path().as_str().to_owned();
+                format!("#{place}: {}", shortened(&error.to_string()))
+            })
+            .collect(),
+        Err(error) => vec![fault(&error)],
+    }
+}
+
+fn fault(error: &ValidationError<'_>) -> String {
+    match error.schema_path().as_str() {
+        "" => error.to_string(),
+        place => format!("#{place}: {error}"),
+    }
+}
+
+/// The patterns of `schema` that cannot be matched, and why.
+fn bad_patterns(schema: &Value, patterns: Patterns) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), schema)];
+    while let Some((place, value)) = open.pop() {
+        if let Value::Object(members) = value {
+            if let Some(Value::String(pattern)) = members.get("pattern") {
+                found.extend(
+                    bad_pattern(pattern, patterns).map(|why| format!("#{place}/pattern: {why}")),
+                );
+            }
+            let names = members.get("patternProperties").and_then(Value::as_object);
+            for pattern in names.into_iter().flat_map(|names| names.keys()) {
+                let why = bad_pattern(pattern, patterns);
+                found.extend(why.map(|why| format!("#{place}/patternProperties: {why}")));
+            }
+            let named = members.iter().map(|(name, value)| (format!("{place}/{name}"), value));
+            open.extend(named);
+        }
+        if let Value::Array(items) = value {
+            open.extend(items.iter().enumerate().map(|(at, item)| (format!("{place}/{at}"), item)));
+        }
+    }
+    found.sort();
+    found.truncate(FAULTS);
+    found
+}
+
+fn bad_pattern(pattern: &str, patterns: Patterns) -> Option<String> {
+    let compiles = |patterns| {
+        let dialect = Dialect { formats: None, patterns };
+        options(dialect).build(&serde_json::json!({ "pattern": pattern })).is_ok()
+    };
+    if compiles(patterns) {
+        return None;
+    }
+    let pattern = shortened(pattern);
+    Some(if patterns == Patterns::Linear && compiles(Patterns::Backtracking) {
+        format!(
+            "`{pattern}` has look-around, a back-reference or too many repetitions, which take more than linear time"
+        )
+    } else {
+        format!("`{pattern}` is no regular expression of ECMA-262, or too large a one")
+    })
+}
+
+/// Finds no file: for schemas that are whole.
+pub(super) struct NoFiles;
+
+impl Retrieve for NoFiles {
+    fn retrieve(
+        &self,
+        uri: &jsonschema::Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("`{uri}` is not a file of the document's folder; nothing is fetched").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::violation::Place;
+
+    const DIALECT: Dialect = Dialect { formats: Some(true), patterns: Patterns::Linear };
+
+    fn checker(schema: &Value, dialect: Dialect) -> Result<Checker, Vec<String>> {
+        let source = Source::Uri { hidden: "folder:///" };
+        Checker::new(schema, "folder:///s.json", NoFiles, dialect, source)
+    }
+
+    #[track_caller]
+    fn check(schema: Value, value: Value, expected: Expect) {
+        let bytes = value.to_string().len();
+        let text = match checker(&schema, DIALECT).unwrap().check(&value, bytes, 3) {
+            Finding::Fits => "fits".to_owned(),
+            Finding::TooCostly => "too costly".to_owned(),
+            Finding::Violates(Violations { listed, more }) => {
+                let line = |violation: &Violation| {
+                    let Violation { place, source, message, .. } = violation;
+                    let Place::Body(pointer) = place else { panic!("a body was checked") };
+                    format!("{:?} {message} [{source}]\n", pointer.as_str())
+                };
+                format!("{}{more:?}", listed.iter().map(line).collect::<String>())
+            }
+        };
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn values_fit_or_are_told_why_not() {
+        let schema = json!({"properties": {"a": {"$ref": "#/$defs/n"}}, "$defs": {"n": {"type": "integer"}}});
+        check(schema.clone(), json!({"a": 1.0}), expect!["fits"]);
+        check(
+            schema,
+            json!({"a": "x"}),
+            expect![[r#"
+            "/a" must be an integer, not a string [s.json#/$defs/n/type]
+            Some(0)"#]],
+        );
+        check(
+            json!({"items": {"type": "string"}}),
+            json!([1, 2, "a", 3, 4, 5]),
+            expect![[r#"
+            "/0" must be a string, not an integer [s.json#/items/type]
+            "/1" must be a string, not an integer [s.json#/items/type]
+            "/3" must be a string, not an integer [s.json#/items/type]
+            Some(2)"#]],
+        );
+        check(
+            json!({"items": {"type": "string"}}),
+            json!(vec![1; 10_000]),
+            expect![[r#"
+            "/0" must be a string, not an integer [s.json#/items/type]
+            None"#]],
+        );
+        check(
+            json!({"format": "date"}),
+            json!("2024-02-30"),
+            expect![[r#"
+            "" must have the format `date` [s.json#/format]
+            Some(0)"#]],
+        );
+        check(json!({"format": "byte"}), json!("YWI="), expect!["fits"]);
+        check(
+            json!({"format": "byte"}),
+            json!("YWI"),
+            expect![[r#"
+            "" must have the format `byte` [s.json#/format]
+            Some(0)"#]],
+        );
+    }
+
+    #[test]
+    fn hostile_schemas_cost_no_more_than_the_budget() {
+        let branch = |other: &str| json!({"properties": {"a": {"$ref": "#"}}, "required": [other]});
+        let branches = [branch("b"), branch("c"), branch("d")];
+        let value =
+            (0..100).fold(json!({}), |inner, _| json!({"a": inner, "b": 1, "c": 1, "d": 1}));
+        // The validator remembers what it said of a value under a reference.
+        check(
+            json!({"type": "object", "not": {"anyOf": branches}}),
+            value.clone(),
+            expect!["fits"],
+        );
+        check(json!({"type": "object", "oneOf": branches}), value, expect!["too costly"]);
+        let options: Vec<Value> = (0..3000).map(|n| json!([n])).collect();
+        check(
+            json!({"items": {"enum": options}}),
+            json!(vec![[-1]; 3000]),
+            expect![[r#"
+            "/0" must be one of [0], [1], [2], [3], [4], [5], [6], [7], 2992 more [s.json#/items/enum]
+            None"#]],
+        );
+    }
+
+    #[track_caller]
+    fn refused(schema: Value, expected: Expect) {
+        let faults = checker(&schema, DIALECT).err().expect("the schema has a fault");
+        expected.assert_eq(&faults.join("\n"));
+    }
+
+    #[test]
+    fn faults_of_schemas_are_found_when_they_are_read() {
+        refused(
+            json!({"type": "strin", "minLength": -1}),
+            expect![[r##"
+            #/minLength: -1 is less than the minimum of 0
+            #/type: "strin" is not valid under any of the schemas listed in the …"##]],
+        );
+        refused(json!({"$ref": "#/$defs/none"}), expect!["Pointer '/$defs/none' does not exist"]);
+        refused(
+            json!({"$ref": "other.json"}),
+            expect![
+                "Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"
+            ],
+        );
+        refused(
+            json!({"$ref": "https://example.com/other.json"}),
+            expect![
+                "Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"
+            ],
+        );
+        refused(
+            json!({"$schema": "https://example.com/dialect"}),
+            expect!["`$schema` names a dialect that is not known: https://example.com/dialect"],
+        );
+        refused(
+            json!({
+                "properties": {"a": {"pattern": "^(?!x)"}, "pattern": {"pattern": "("}},
+                "patternProperties": {"(a)\\1": true},
+            }),
+            expect![[r#"
+                #/patternProperties: `(a)\1` has look-around, a back-reference or too many repetitions, which take more than linear time
+                #/properties/a/pattern: `^(?!x)` has look-around, a back-reference or too many repetitions, which take more than linear time
+                #/properties/pattern/pattern: `(` is no regular expression of ECMA-262, or too large a one"#]],
+        );
+        refused(
+            json!({"pattern": "((a{100}){100}){100}"}),
+            expect![
+                "#/pattern: `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"
+            ],
+        );
+    }
+
+    #[test]
+    fn backtracking_is_there_for_those_who_ask() {
+        let dialect = Dialect { patterns: Patterns::Backtracking, ..DIALECT };
+        let checker = checker(&json!({"pattern": "^(?=.*a)(?=.*b).+$"}), dialect).unwrap();
+        assert_eq!(checker.check(&json!("ba"), 4, 1), Finding::Fits);
+        assert_ne!(checker.check(&json!("bb"), 4, 1), Finding::Fits);
+    }
+
+    #[test]
+    fn a_pattern_that_tries_too_often_does_not_match() {
+        let dialect = Dialect { patterns: Patterns::Backtracking, ..DIALECT };
+        let checker = checker(&json!({"pattern": "^(?=(a+)+$)b"}), dialect).unwrap();
+        let text = json!(format!("{}c", "a".repeat(60)));
+        assert_ne!(checker.check(&text, 60, 1), Finding::Fits);
+    }
+}

@@ -5,5 +5,7 @@ mod document;
 mod guard;
 mod metered;
 mod pointer;
+#[cfg(test)]
+mod suite;
 mod unique;
 mod violation;

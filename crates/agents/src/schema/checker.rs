@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     metered::{Budget, Exhausted, Metered, MeteredJson},
+    pointer::Pointer,
     violation::{Violation, shortened},
 };
 
@@ -90,14 +91,18 @@ impl Checker {
             let named = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
             return Err(vec![format!("`$schema` names a dialect that is not known: {named}")]);
         }
+        let tell = |faults: Vec<Fault>| -> Vec<String> {
+            let line = |(place, what)| format!("{}: {what}", source.of_path(place));
+            faults.iter().map(|(place, what)| line((place.as_str(), what))).collect()
+        };
         let faults = faults(schema);
         if !faults.is_empty() {
-            return Err(faults);
+            return Err(tell(faults));
         }
         let options = options(dialect).with_base_uri(base).with_retriever(files);
         let validator = options.build(schema).map_err(|error| {
             let patterns = bad_patterns(schema, dialect.patterns);
-            if patterns.is_empty() { vec![fault(&error)] } else { patterns }
+            tell(if patterns.is_empty() { vec![fault(&error)] } else { patterns })
         })?;
         Ok(Self { validator, source })
     }
@@ -147,19 +152,23 @@ impl Source {
         match self {
             Self::Uri { hidden } => match error.absolute_keyword_location() {
                 Some(uri) => uri.as_str().strip_prefix(hidden).unwrap_or(uri.as_str()).to_owned(),
-                None => format!("#{}", error.schema_path()),
+                None => self.of_path(error.schema_path().as_str()),
             },
-            Self::Copies(copies) => {
-                let path = error.schema_path().as_str();
-                let (number, rest) = path
-                    .strip_prefix("/$defs/")
-                    .map(|path| path.split_once('/').unwrap_or((path, "")))
-                    .unwrap_or_default();
-                let copied = number.parse().ok().and_then(|number: usize| copies.get(number));
-                let slash = if rest.is_empty() { "" } else { "/" };
-                format!("{}{slash}{rest}", copied.map_or("", String::as_str))
-            }
+            Self::Copies(_) => self.of_path(error.schema_path().as_str()),
         }
+    }
+
+    /// Where the part of the schema at `path` is written.
+    fn of_path(&self, path: &str) -> String {
+        let copied = match self {
+            Self::Uri { .. } => None,
+            Self::Copies(copies) => path.strip_prefix("/$defs/").and_then(|path| {
+                let end = path.find('/').unwrap_or(path.len());
+                let origin = copies.get(path[..end].parse::<usize>().ok()?)?;
+                Some(format!("{origin}{}", &path[end..]))
+            }),
+        };
+        copied.unwrap_or_else(|| Pointer::from_text(path).to_fragment())
     }
 }
 
@@ -190,49 +199,51 @@ fn is_base64(text: &str) -> bool {
         && data_encoding::BASE64.decode(text.as_bytes()).is_ok()
 }
 
+/// Where a schema has a fault, and what it is.
+type Fault = (String, String);
+
 /// What of a schema its dialect does not allow.
-fn faults(schema: &Value) -> Vec<String> {
+fn faults(schema: &Value) -> Vec<Fault> {
     match jsonschema::meta::validator_for(schema) {
         Ok(meta) => meta
             .iter_errors(schema)
             .take(FAULTS)
             .map(|error| {
                 let place = error.instance_path().as_str().to_owned();
-                format!("#{place}: {}", shortened(&error.to_string()))
+                let source = |_: &ValidationError<'_>| String::new();
+                let violation = Violation::from_error(&error, schema, &source);
+                (place, violation.closest.first().unwrap_or(&violation).message.clone())
             })
             .collect(),
         Err(error) => vec![fault(&error)],
     }
 }
 
-fn fault(error: &ValidationError<'_>) -> String {
-    match error.schema_path().as_str() {
-        "" => error.to_string(),
-        place => format!("#{place}: {error}"),
-    }
+fn fault(error: &ValidationError<'_>) -> Fault {
+    (error.schema_path().as_str().to_owned(), error.to_string())
 }
 
 /// The patterns of `schema` that cannot be matched, and why.
-fn bad_patterns(schema: &Value, patterns: Patterns) -> Vec<String> {
+fn bad_patterns(schema: &Value, patterns: Patterns) -> Vec<Fault> {
     let mut found = Vec::new();
-    let mut open = vec![(String::new(), schema)];
+    let mut open = vec![(Pointer::root(), schema)];
     while let Some((place, value)) = open.pop() {
         if let Value::Object(members) = value {
-            if let Some(Value::String(pattern)) = members.get("pattern") {
-                found.extend(
-                    bad_pattern(pattern, patterns).map(|why| format!("#{place}/pattern: {why}")),
-                );
-            }
+            let pattern = members.get("pattern").and_then(Value::as_str);
             let names = members.get("patternProperties").and_then(Value::as_object);
-            for pattern in names.into_iter().flat_map(|names| names.keys()) {
+            let names = names.into_iter().flat_map(|names| names.keys().map(String::as_str));
+            let named = pattern.map(|pattern| ("pattern", pattern));
+            for (keyword, pattern) in
+                named.into_iter().chain(names.map(|n| ("patternProperties", n)))
+            {
                 let why = bad_pattern(pattern, patterns);
-                found.extend(why.map(|why| format!("#{place}/patternProperties: {why}")));
+                found.extend(why.map(|why| (place.join(keyword).as_str().to_owned(), why)));
             }
-            let named = members.iter().map(|(name, value)| (format!("{place}/{name}"), value));
-            open.extend(named);
+            open.extend(members.iter().map(|(name, value)| (place.join(name), value)));
         }
         if let Value::Array(items) = value {
-            open.extend(items.iter().enumerate().map(|(at, item)| (format!("{place}/{at}"), item)));
+            let item = |(at, item)| (place.join_index(at), item);
+            open.extend(items.iter().enumerate().map(item));
         }
     }
     found.sort();
@@ -380,21 +391,24 @@ mod tests {
     fn faults_of_schemas_are_found_when_they_are_read() {
         refused(
             json!({"type": "strin", "minLength": -1}),
-            expect![[r##"
-            #/minLength: -1 is less than the minimum of 0
-            #/type: "strin" is not valid under any of the schemas listed in the …"##]],
+            expect![[r#"
+                #/minLength: must not be less than 0
+                #/type: must be one of `array`, `boolean`, `integer`, `null`, `number`, `object`, `string`"#]],
         );
-        refused(json!({"$ref": "#/$defs/none"}), expect!["Pointer '/$defs/none' does not exist"]);
+        refused(
+            json!({"$ref": "#/$defs/none"}),
+            expect!["#: Pointer '/$defs/none' does not exist"],
+        );
         refused(
             json!({"$ref": "other.json"}),
             expect![
-                "Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"
+                "#: Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"
             ],
         );
         refused(
             json!({"$ref": "https://example.com/other.json"}),
             expect![
-                "Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"
+                "#: Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"
             ],
         );
         refused(
@@ -413,9 +427,9 @@ mod tests {
         );
         refused(
             json!({"pattern": "((a{100}){100}){100}"}),
-            expect![
-                "#/pattern: `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"
-            ],
+            expect![[
+                r##"#/pattern: `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"##
+            ]],
         );
     }
 

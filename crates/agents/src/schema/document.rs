@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -48,7 +49,7 @@ impl Place {
     }
 
     /// The item at `index` of what is here.
-    pub(super) fn join_index(&self, index: usize) -> Self {
+    fn join_index(&self, index: usize) -> Self {
         Self { file: self.file.clone(), pointer: self.pointer.join_index(index) }
     }
 }
@@ -70,7 +71,51 @@ pub(super) struct Folder {
 #[derive(Debug)]
 struct File {
     text: String,
-    value: Value,
+    value: Arc<Value>,
+}
+
+/// A part of a document, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) place: Place,
+    document: Arc<Value>,
+}
+
+impl Part {
+    /// The part itself.
+    pub(super) fn value(&self) -> &Value {
+        self.document.pointer(self.place.pointer.as_str()).unwrap_or(&Value::Null)
+    }
+
+    /// The member of this name.
+    pub(super) fn member(&self, name: &str) -> Option<Self> {
+        self.value().get(name)?;
+        Some(Self { place: self.place.join(name), document: Arc::clone(&self.document) })
+    }
+
+    /// Every member, if this is an object.
+    pub(super) fn members(&self) -> Vec<(String, Self)> {
+        let members = self.value().as_object().into_iter().flat_map(|members| members.keys());
+        members.filter_map(|name| Some((name.clone(), self.member(name)?))).collect()
+    }
+
+    /// Every item, if this is an array.
+    pub(super) fn items(&self) -> Vec<Self> {
+        let count = self.value().as_array().map_or(0, Vec::len);
+        let item =
+            |at| Self { place: self.place.join_index(at), document: Arc::clone(&self.document) };
+        (0..count).map(item).collect()
+    }
+
+    /// The text of the member of this name.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.value().get(name)?.as_str()
+    }
+
+    /// The boolean of the member of this name.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.value().get(name)?.as_bool()
+    }
 }
 
 impl Folder {
@@ -113,26 +158,25 @@ impl Folder {
         }
         let text = fs::read_to_string(&path).map_err(|error| format!(": {error}"))?;
         let value = parse(name, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
-        Ok(File { text, value })
+        Ok(File { text, value: Arc::new(value) })
     }
 
     /// What is at `place`, in a file that was read.
-    pub(super) fn get(&self, place: &Place) -> Option<&Value> {
-        self.files.get(&place.file)?.value.pointer(place.pointer.as_str())
+    pub(super) fn get(&self, place: &Place) -> Option<Part> {
+        let document = &self.files.get(&place.file)?.value;
+        document.pointer(place.pointer.as_str())?;
+        Some(Part { place: place.clone(), document: Arc::clone(document) })
     }
 
     /// Where `reference`, written in `base`'s file, leads; the file is read.
-    pub(super) fn resolve(&mut self, base: &Place, reference: &str) -> Result<Place, String> {
+    pub(super) fn resolve(&mut self, base: &Place, reference: &str) -> Result<Part, String> {
         let (path, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let file = if path.is_empty() { base.file.clone() } else { beside(&base.file, path)? };
         let pointer = Pointer::from_fragment(fragment)
             .ok_or_else(|| format!("`{reference}` is an anchor, which is not supported here"))?;
         self.load(&file)?;
-        let place = Place { file, pointer };
-        match self.get(&place) {
-            Some(_) => Ok(place),
-            None => Err(format!("there is nothing at `{reference}`")),
-        }
+        let part = self.get(&Place { file, pointer });
+        part.ok_or_else(|| format!("there is nothing at `{reference}`"))
     }
 
     /// The lines of `places`, where they can be told.
@@ -261,16 +305,16 @@ mod tests {
         check_beside(
             "a.yaml",
             "https://h/b.yaml",
-            expect![
-                "error: `https://h/b.yaml` is not a file of the document's folder; nothing is fetched"
-            ],
+            expect![[
+                r##"error: `https://h/b.yaml` is not a file of the document's folder; nothing is fetched"##
+            ]],
         );
         check_beside(
             "a.yaml",
             "file:///b.yaml",
-            expect![
-                "error: `file:///b.yaml` is not a file of the document's folder; nothing is fetched"
-            ],
+            expect![[
+                r##"error: `file:///b.yaml` is not a file of the document's folder; nothing is fetched"##
+            ]],
         );
     }
 
@@ -280,12 +324,14 @@ mod tests {
         let folder = folder(&files);
         let (mut folder, name) = open(&folder, "a.yaml").unwrap();
         let base = Place { file: name, pointer: Pointer::root() };
-        let place = folder.resolve(&base, "sub/b.json#/y/1").unwrap();
-        assert_eq!(folder.get(&place), Some(&json!(2)));
-        assert_eq!(place.to_string(), "sub/b.json#/y/1");
-        assert_eq!(folder.lines(&[place.clone(), base.clone()]), [Some(2), Some(1)]);
-        assert_eq!(folder.resolve(&place, "../a.yaml").unwrap(), base);
-        assert_eq!(folder.resolve(&base, "#/x").unwrap(), base.join("x"));
+        let part = folder.resolve(&base, "sub/b.json#/y/1").unwrap();
+        assert_eq!(
+            (part.value(), part.place.to_string()),
+            (&json!(2), "sub/b.json#/y/1".to_owned())
+        );
+        assert_eq!(folder.lines(&[part.place.clone(), base.clone()]), [Some(2), Some(1)]);
+        assert_eq!(folder.resolve(&part.place, "../a.yaml").unwrap().place, base);
+        assert_eq!(folder.resolve(&base, "#/x").unwrap().place, base.join("x"));
     }
 
     #[track_caller]
@@ -314,7 +360,7 @@ mod tests {
         let (mut folder, file) = open(&folder, "a.yaml").unwrap();
         let base = Place { file, pointer: Pointer::root() };
         let found = folder.resolve(&base, reference);
-        expected.assert_eq(&found.map_or_else(|error| error, |place| place.to_string()));
+        expected.assert_eq(&found.map_or_else(|error| error, |part| part.place.to_string()));
     }
 
     #[test]
@@ -328,9 +374,9 @@ mod tests {
         unresolved("none.yaml", expect!["none.yaml: No such file or directory (os error 2)"]);
         unresolved(
             "bad.yaml",
-            expect![
-                "bad.yaml:2: is not YAML: while parsing a node, did not find expected node content"
-            ],
+            expect![[
+                r##"bad.yaml:2: is not YAML: while parsing a node, did not find expected node content"##
+            ]],
         );
         unresolved("sub", expect!["sub: is not a file"]);
         unresolved("#/y", expect!["there is nothing at `#/y`"]);

@@ -72,12 +72,15 @@ fn render_json(findings: &Findings) -> String {
     format!("{value:#}\n")
 }
 
-/// `2 listeners, 3 routes, 1 upstream`.
+/// `2 listeners, 3 routes, 1 upstream`, and the agents where there are some.
 fn summary(config: &selvedge_config::Config) -> String {
-    let parts = [
+    let mut parts = vec![
         counted(config.listeners.len(), "listener"),
         counted(config.routes.len(), "route"),
         counted(config.upstreams.len(), "upstream"),
     ];
+    if !config.agents.is_empty() {
+        parts.push(counted(config.agents.len(), "agent"));
+    }
     parts.join(", ")
 }

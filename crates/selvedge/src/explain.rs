@@ -1,5 +1,6 @@
 //! `selvedge explain`: what becomes of a request, or what a code means.
 
+mod advice;
 mod aftermath;
 mod lints;
 mod question;
@@ -156,22 +157,37 @@ impl Fate {
     }
 }
 
-/// Bounds of the listener, of the process, of the route and of its upstream.
+/// Bounds of the listener, of the process, of the route, of its agents and of its upstreams.
 fn bounds_on_the_way(config: &Config, listener: Option<&str>, route: usize) -> Vec<Bound> {
     let route = &config.routes[route];
     let upstream = match &route.action {
-        selvedge_config::Action::Upstream(id) => Some(format!("upstream {id:?}")),
+        selvedge_config::Action::Upstream(id) => Some(id),
         _ => None,
     };
-    let scopes = [
-        listener.map(|id| format!("listener {id:?}")),
-        Some(format!("route {:?}", route.id)),
-        upstream,
-        Some("process".to_owned()),
-    ];
+    let others = route.upstream_by.iter().flat_map(|by| by.choices.values());
+    let mut upstreams: Vec<String> = Vec::new();
+    for id in upstream.into_iter().chain(others) {
+        let scope = format!("upstream {id:?}");
+        if !upstreams.contains(&scope) {
+            upstreams.push(scope);
+        }
+    }
+    let mut scopes: Vec<String> =
+        listener.map(|id| format!("listener {id:?}")).into_iter().collect();
+    scopes.push(format!("route {:?}", route.id));
+    scopes.extend(route.agents.iter().map(|agent| format!("agent {:?}", agent.id)));
+    scopes.extend(upstreams);
+    scopes.push("process".to_owned());
     let all = selvedge_config::bounds(config);
-    let of = |scope: &String| all.iter().filter(|bound| bound.scope == *scope).cloned().collect();
-    scopes.iter().flatten().flat_map(|scope| -> Vec<Bound> { of(scope) }).collect()
+    // `agent "limits" policy "per-user"` is a part of `agent "limits"`.
+    let is_of = |bound: &&Bound, scope: &str| {
+        let rest = bound.scope.strip_prefix(scope);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    scopes
+        .iter()
+        .flat_map(|scope| all.iter().filter(move |bound| is_of(bound, scope)).cloned())
+        .collect()
 }
 
 fn explanation_json(explanation: &Explanation) -> Value {

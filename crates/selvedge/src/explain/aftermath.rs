@@ -9,10 +9,11 @@ use selvedge_config::{
 use selvedge_routing::{redirect_target, rewrite_path};
 use serde_json::{Value, json};
 
-use super::question::Request;
+use super::{advice::Advice, question::Request};
 
 /// What happens to one request.
 pub(super) struct Aftermath {
+    advice: Advice,
     end: End,
     /// Changes on the way, in words and in order.
     steps: Vec<String>,
@@ -46,7 +47,8 @@ enum End {
 impl Aftermath {
     pub(super) fn of(request: &Request, config: &Config, route: usize) -> Self {
         let route = &config.routes[route];
-        Self { end: end(request, config, route), steps: steps(route) }
+        let advice = Advice::of(config, route);
+        Self { advice, end: end(request, config, route), steps: steps(route) }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -66,6 +68,7 @@ impl Aftermath {
             End::Refused(why) => json!({ "kind": "refused", "status": 400, "why": why }),
         };
         value["steps"] = json!(self.steps);
+        value["advice"] = self.advice.to_json();
         value
     }
 }
@@ -170,6 +173,17 @@ fn target(target: &Target) -> String {
     }
 }
 
+/// Which value of an agent leads to which other upstream.
+fn turns(route: &Route) -> Vec<String> {
+    let turns = route.upstream_by.iter().flat_map(|by| {
+        let turn = |(text, id): (&String, &Id)| {
+            format!("instead of it, upstream {id:?} where an agent sets {} to {text:?}", by.value)
+        };
+        by.choices.iter().map(turn)
+    });
+    turns.collect()
+}
+
 /// Changes of the request and the response, in the order in which they happen.
 fn steps(route: &Route) -> Vec<String> {
     let host = route.rewrite.as_ref().and_then(|rewrite| rewrite.host.as_ref());
@@ -177,7 +191,8 @@ fn steps(route: &Route) -> Vec<String> {
     let request = route.request_headers.iter().map(|op| format!("request: {}", operation(op)));
     let response = route.response_headers.iter().map(|op| format!("response: {}", operation(op)));
     let compress = route.compress.as_ref().map(compression);
-    host.into_iter().chain(request).chain(response).chain(compress).collect()
+    let changes = host.into_iter().chain(request).chain(response).chain(compress);
+    turns(route).into_iter().chain(changes).collect()
 }
 
 /// Values may be secrets and stay out.
@@ -203,6 +218,7 @@ fn compression(Compress { min, encodings }: &Compress) -> String {
 
 impl fmt::Display for Aftermath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.advice.fmt(f)?;
         match &self.end {
             End::Upstream { id, how, targets, path } => {
                 writeln!(f, "  upstream {id:?} is asked for {path} ({how})")?;

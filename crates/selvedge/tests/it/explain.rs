@@ -180,6 +180,10 @@ fn programs_get_json_and_headers_decide_too() {
     expect![[r#"
         {
           "action": {
+            "advice": {
+              "agents": [],
+              "stripped": []
+            },
             "bytes": 3,
             "content_type": "text/plain; charset=utf-8",
             "kind": "respond",
@@ -323,6 +327,188 @@ fn codes_have_pages() {
         exit 64
         --- stderr
         error: there is no code E9999; `selvedge check` prints those that matter
+    "#]],
+    );
+}
+
+const GUARDED: &str = r#"
+workers 1
+listener "web" { address "127.0.0.1:8080" }
+upstream "app" { target "127.0.0.1:9000"; health { tcp } }
+upstream "gold" { target "127.0.0.1:9001"; health { tcp } }
+agent "auth" {
+    type "auth"
+    issuer "https://id.example.com" { audience "orders" }
+    values { "plan" }
+}
+agent "limits" {
+    type "rate-limit"
+    after "auth"
+    failure-mode "open"
+    policy "per-user" { key "header:X-User-Id"; limit 100 per="1s" }
+}
+agent "opa" {
+    type "policy"
+    grpc address="http://localhost:9191" { protocol "ext_authz" }
+    after "auth"
+}
+agent "geo" {
+    type "geo"
+    command "geo-agent"
+    events "request_headers" "log"
+    timeout-ms 20
+}
+route "api" {
+    matches { path-prefix "/api" }
+    agents "geo" "limits" "opa" "auth"
+    agent "auth" { roles "admin"; scopes "a" "b" }
+    agent "geo" failure-mode="open"
+    upstream "app"
+    upstream-by "plan" { "gold" "gold"; "free" "app" }
+}
+"#;
+
+#[track_caller]
+fn check_guarded(args: &[&str], (from, to): (&str, &str), expected: Expect) {
+    let place = Place::new();
+    place.write("selvedge.kdl", GUARDED);
+    let args: Vec<&str> = ["explain"].iter().chain(args).copied().collect();
+    let out = place.run_args(&args);
+    let (_, rest) = out.split_once(from).unwrap();
+    expected.assert_eq(rest.split_once(to).unwrap().0);
+}
+
+#[test]
+fn a_request_that_agents_are_asked_about() {
+    check_guarded(
+        &["/api/x"],
+        ("holds\n\n", "\nbounds"),
+        expect![[r#"
+            what happens
+              request: x-user-id, x-user-role are taken off, whoever sent them
+              asked first, side by side:
+                agent "geo" of type geo (command geo-agent)
+                  request_headers, log within 20ms, else open
+                agent "auth" of type auth (selvedge agent auth)
+                  request_headers within 100ms, else closed
+                  anonymous false
+                  roles admin
+                  scopes a b
+              asked then, side by side:
+                agent "limits" of type rate-limit (selvedge agent rate-limit) after "auth"
+                  request_headers within 100ms, else open
+                agent "opa" of type policy (ext_authz at http://localhost:9191) after "auth"
+                  request_headers within 100ms, else closed
+              upstream "app" is asked for /api/x (power of two choices, HTTP/1.1)
+                127.0.0.1:9000
+              instead of it, upstream "app" where an agent sets plan to "free"
+              instead of it, upstream "gold" where an agent sets plan to "gold"
+        "#]],
+    );
+}
+
+#[test]
+fn bounds_of_agents_are_on_the_way() {
+    let place = Place::new();
+    place.write("selvedge.kdl", GUARDED);
+    let out = place.run_args(&["explain", "/api/x"]);
+    let (_, bounds) = out.split_once("bounds on the way\n").unwrap();
+    let blocks: Vec<&str> = bounds.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(
+        blocks,
+        [
+            "listener \"web\"",
+            "route \"api\"",
+            "agent \"geo\"",
+            "agent \"limits\"",
+            "agent \"limits\" policy \"per-user\"",
+            "agent \"opa\"",
+            "agent \"auth\"",
+            "agent \"auth\" issuer \"https://id.example.com\"",
+            "upstream \"app\"",
+            "upstream \"gold\"",
+            "process",
+        ]
+    );
+    let limit = bounds.lines().find(|line| line.contains("policy limit")).unwrap();
+    assert!(limit.contains("100 per 1s  selvedge.kdl:15"), "{limit}");
+}
+
+#[test]
+fn programs_get_the_plan_of_agents() {
+    check_guarded(
+        &["/api/x", "--format", "json"],
+        ("\"advice\": ", "\"balance\""),
+        expect![[r#"
+            {
+                  "agents": [
+                    {
+                      "after": [],
+                      "events": [
+                        "request_headers",
+                        "log"
+                      ],
+                      "failure_mode": "open",
+                      "id": "geo",
+                      "options": {},
+                      "runs": "command geo-agent",
+                      "stage": 0,
+                      "timeout_ms": 20,
+                      "type": "geo"
+                    },
+                    {
+                      "after": [],
+                      "events": [
+                        "request_headers"
+                      ],
+                      "failure_mode": "closed",
+                      "id": "auth",
+                      "options": {
+                        "anonymous": "false",
+                        "roles": "admin",
+                        "scopes": "a b"
+                      },
+                      "runs": "selvedge agent auth",
+                      "stage": 0,
+                      "timeout_ms": 100,
+                      "type": "auth"
+                    },
+                    {
+                      "after": [
+                        "auth"
+                      ],
+                      "events": [
+                        "request_headers"
+                      ],
+                      "failure_mode": "open",
+                      "id": "limits",
+                      "options": {},
+                      "runs": "selvedge agent rate-limit",
+                      "stage": 1,
+                      "timeout_ms": 100,
+                      "type": "rate-limit"
+                    },
+                    {
+                      "after": [
+                        "auth"
+                      ],
+                      "events": [
+                        "request_headers"
+                      ],
+                      "failure_mode": "closed",
+                      "id": "opa",
+                      "options": {},
+                      "runs": "ext_authz at http://localhost:9191",
+                      "stage": 1,
+                      "timeout_ms": 100,
+                      "type": "policy"
+                    }
+                  ],
+                  "stripped": [
+                    "x-user-id",
+                    "x-user-role"
+                  ]
+                },
     "#]],
     );
 }

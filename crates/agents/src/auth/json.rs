@@ -119,7 +119,7 @@ mod tests {
         check_wrong("{} {}", "trailing");
         check_wrong("", "EOF");
         check_wrong(r#"{"a": 1e999}"#, "out of range");
-        check_wrong(r#"{"a": "\ud800"}"#, "surrogate");
+        check_wrong(r#"{"a": "\ud800"}"#, "hex escape");
         check_wrong(&"[".repeat(10_000), "recursion");
         assert!(object(b"{\"a\": \"\xff\"}").is_err());
     }

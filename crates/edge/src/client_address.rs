@@ -10,7 +10,8 @@
 //! is believed. Most proxies write one of the two and let the other pass, so a client could
 //! otherwise choose its own address in the one its proxy does not know.
 //!
-//! [`Forwarding`] writes the fields for the upstream. What an untrusted peer sent is dropped.
+//! [`Forwarding`] writes the fields for the upstream. What an untrusted peer sent is dropped, and with
+//! it every other field that says where a request comes from ([`claim`]).
 
 use std::{borrow::Cow, io::Write, net::IpAddr};
 
@@ -82,6 +83,42 @@ impl Scheme {
             _ => None,
         }
     }
+}
+
+/// A field that says where a request comes from, beside those that [`Forwarding`] writes anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// A trusted proxy may say it: `X-Forwarded-Port`, `X-Forwarded-Prefix`, `X-Real-IP` and the like.
+    OfProxy,
+    /// Nobody may. `Proxy` becomes `HTTP_PROXY` under CGI, which libraries take for their own proxy
+    /// (CVE-2016-5385). A name with `_` in place of `-` becomes the same variable as the one it
+    /// mimics, and so would speak in its place.
+    OfNobody,
+}
+
+/// What the field called `name` claims about where a request comes from; `None`: nothing.
+pub(crate) fn claim(name: &[u8]) -> Option<Claim> {
+    if !matches!(name.first(), Some(b'x' | b'X' | b'p' | b'P')) {
+        return None;
+    }
+    let says = if begins_like(name, b"x-forwarded-") || is_like(name, b"x-real-ip") {
+        Claim::OfProxy
+    } else if is_like(name, b"proxy") {
+        Claim::OfNobody
+    } else {
+        return None;
+    };
+    Some(if name.contains(&b'_') { Claim::OfNobody } else { says })
+}
+
+fn begins_like(name: &[u8], start: &[u8]) -> bool {
+    name.get(..start.len()).is_some_and(|begin| is_like(begin, start))
+}
+
+/// Whether CGI makes one variable of both names; `plain` is in lower case, with `-`.
+fn is_like(name: &[u8], plain: &[u8]) -> bool {
+    let variable = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == plain.len() && name.iter().map(variable).eq(plain.iter().copied())
 }
 
 /// Returns the client behind `peer`. An untrusted peer costs no look at its fields.

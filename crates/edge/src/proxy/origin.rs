@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use selvedge_http1::{Known, RequestHead, Version};
 
 use crate::{
-    client_address::{self, Forwarding, Hop, Incoming, Scheme},
+    client_address::{self, Belief, Claim, Forwarding, Hop, Incoming, Scheme},
     connection::Connection,
 };
 
@@ -20,6 +20,8 @@ pub(super) enum Origin {
 /// What trusted proxies say.
 pub(super) struct Proxied {
     ip: IpAddr,
+    /// Whether the peer is such a proxy: then what else it says of the client is passed on.
+    is_vouched: bool,
     scheme: &'static str,
     for_: Vec<u8>,
     host: String,
@@ -58,6 +60,7 @@ impl Origin {
         });
         Self::Proxied(Box::new(Proxied {
             ip: client.ip,
+            is_vouched: client.belief == Belief::Trusted,
             scheme: forwarding.x_forwarded_proto(),
             for_,
             host: forwarding.x_forwarded_host().to_owned(),
@@ -83,17 +86,21 @@ impl Origin {
 
     /// Makes the head say what upstreams may believe, and nothing of what the client claimed.
     pub(super) fn write(&self, request: &mut RequestHead, connection: &Connection) {
-        request.fields_mut().retain(|_, _, known| {
-            !matches!(
-                known,
-                Known::Forwarded
-                    | Known::XForwardedFor
-                    | Known::XForwardedProto
-                    | Known::XForwardedHost
-                    | Known::Traceparent
-                    | Known::Tracestate
-                    | Known::ProxyAuthorization
-            )
+        let vouched = matches!(self, Self::Proxied(proxied) if proxied.is_vouched);
+        request.fields_mut().retain(|name, _, known| match known {
+            Known::Forwarded
+            | Known::XForwardedFor
+            | Known::XForwardedProto
+            | Known::XForwardedHost
+            | Known::Traceparent
+            | Known::Tracestate
+            | Known::ProxyAuthorization => false,
+            Known::Other => match client_address::claim(name) {
+                None => true,
+                Some(Claim::OfProxy) => vouched,
+                Some(Claim::OfNobody) => false,
+            },
+            _ => true,
         });
         match self {
             Self::Peer => {
@@ -112,11 +119,16 @@ impl Origin {
                 }
             }
         }
-        let via: &[u8] = match request.version() {
-            Version::Http10 => b"1.0 selvedge",
-            Version::Http11 => b"1.1 selvedge",
-            Version::Http2 => b"2 selvedge",
-        };
-        request.fields_mut().push(b"via", via);
+        let received = request.version();
+        request.fields_mut().push(b"via", via(received));
+    }
+}
+
+/// Our entry in `Via`, for a message that was received by `version` (RFC 9110 §7.6.3).
+pub(super) fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"1.0 selvedge",
+        Version::Http11 => b"1.1 selvedge",
+        Version::Http2 => b"2 selvedge",
     }
 }

@@ -16,7 +16,7 @@ use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::rewrite_path;
 
 use self::{
-    attempt::{Attempt, AttemptFault},
+    attempt::{Attempt, AttemptFault, is_failure},
     request::{cookie, hash_of, upgrade_wanted},
 };
 use super::{Exchange, Facts, Failure, Refusal, local::apply, origin::Origin};
@@ -77,7 +77,7 @@ impl Exchange<'_> {
         origin: &Origin,
     ) -> Result<(), Failure> {
         let settings = &upstream.state.config;
-        let key = hash_of(settings, self.request, self.facts.client.ip());
+        let key = hash_of(settings, self.request, path, self.facts.client.ip());
         let sticky = settings.sticky.as_ref();
         let sticky = sticky.and_then(|sticky| cookie(self.request, &sticky.cookie));
         let sticky = sticky.map(str::to_owned);
@@ -147,7 +147,7 @@ impl Forward<'_> {
                     if !retried
                         || !self.may_retry(&AttemptFault::Status(status), &upload, &tries, answered)
                     {
-                        let failed = matches!(status, 502..=504);
+                        let failed = is_failure(status);
                         self.note(
                             target,
                             failed,
@@ -169,8 +169,8 @@ impl Forward<'_> {
                 }
             };
             let failed_at = Instant::now();
-            if fault.is_targets() {
-                self.note(target, true, failed_at.saturating_duration_since(now), failed_at);
+            if let Some(failed) = fault.verdict() {
+                self.note(target, failed, failed_at.saturating_duration_since(now), failed_at);
             }
             self.facts.upstream_mut(self.upstream.index).retry_reason = Some(fault.reason());
             match fault {
@@ -210,11 +210,10 @@ impl Forward<'_> {
         let state = &self.upstream.state;
         let ask = Ask { key: self.key, tried: &tries.failed, now };
         let sticky = self.sticky.as_deref().and_then(|token| pick_sticky(state, token, &ask));
-        let pick = sticky.or_else(|| {
+        sticky.or_else(|| {
             let rng = &mut self.core.rng.borrow_mut();
             self.upstream.balancer.borrow_mut().pick(state, &ask, rng)
-        })?;
-        Some(pick.index)
+        })
     }
 
     /// Tells the target's state how it did.
@@ -238,8 +237,8 @@ impl Forward<'_> {
         started: Instant,
     ) {
         let now = Instant::now();
-        if fault.is_targets() {
-            self.note(target, true, now.saturating_duration_since(started), now);
+        if let Some(failed) = fault.verdict() {
+            self.note(target, failed, now.saturating_duration_since(started), now);
         }
         match fault {
             // Says nothing of the upstream: the permit is given back without a verdict.

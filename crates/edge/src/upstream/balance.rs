@@ -7,7 +7,7 @@
 //! When none is left: targets that are only *ejected* are used all the same (panic mode), because
 //! ejection guesses from a few requests and sending nothing would be worse than sending there.
 //! Targets that the *active check* finds unhealthy are never used; when that is all of them there
-//! is no [`Pick`], and the client gets 503.
+//! is nobody to pick, and the client gets 503.
 
 use std::{hash::Hasher, time::Instant};
 
@@ -36,15 +36,6 @@ pub(crate) struct Ask<'a> {
     pub(crate) now: Instant,
 }
 
-/// The target to ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pick {
-    /// Index among the upstream's targets.
-    pub(crate) index: usize,
-    /// Every usable target is ejected, and this one was taken all the same.
-    pub(crate) panicked: bool,
-}
-
 /// One turn of the smooth weighted round robin, in steps fine enough for random starts.
 const TURN: i64 = 1 << 16;
 
@@ -59,18 +50,20 @@ impl Balancer {
         Self { candidates: Vec::with_capacity(turns.len()), turns }
     }
 
-    /// The target for one attempt; `None` when the active check leaves none.
+    /// Index of the target for one attempt; `None` when the active check leaves none.
     pub(crate) fn pick(
         &mut self,
         upstream: &UpstreamState,
         ask: &Ask<'_>,
         rng: &mut fastrand::Rng,
-    ) -> Option<Pick> {
+    ) -> Option<usize> {
         if self.turns.len() != upstream.targets.len() {
             *self = Self::new(upstream, rng);
         }
-        let panicked = self.gather(upstream, ask)?;
-        let index = match (&upstream.config.balance, ask.key) {
+        if !self.gather(upstream, ask) {
+            return None;
+        }
+        Some(match (&upstream.config.balance, ask.key) {
             _ if self.candidates.len() == 1 => self.candidates[0],
             (Balance::RoundRobin, _) => self.next_in_turn(upstream),
             (Balance::LeastConnections, _) => self.least_loaded(upstream),
@@ -79,22 +72,17 @@ impl Balancer {
             (Balance::PowerOfTwo | Balance::ConsistentHash(_), _) => {
                 self.less_loaded_of_two(upstream, rng)
             }
-        };
-        Some(Pick { index, panicked })
+        })
     }
 
-    /// Collects the candidates of the best kind there is; says whether they are ejected.
-    fn gather(&mut self, upstream: &UpstreamState, ask: &Ask<'_>) -> Option<bool> {
+    /// Collects the candidates of the best kind there is; `false` when there are none.
+    fn gather(&mut self, upstream: &UpstreamState, ask: &Ask<'_>) -> bool {
         let available = |target: &TargetState| target.is_available(ask.now);
         let usable = |target: &TargetState| target.health().is_usable();
-        let found =
-            self.collect(upstream, ask.tried, available) || self.collect(upstream, &[], available);
-        if found {
-            return Some(false);
-        }
-        let found =
-            self.collect(upstream, ask.tried, usable) || self.collect(upstream, &[], usable);
-        found.then_some(true)
+        self.collect(upstream, ask.tried, available)
+            || self.collect(upstream, &[], available)
+            || self.collect(upstream, ask.tried, usable)
+            || self.collect(upstream, &[], usable)
     }
 
     fn collect(
@@ -190,10 +178,10 @@ impl Balancer {
 
 /// The target that a sticky cookie's `token` names, as long as it is available and untried;
 /// otherwise the request needs a [`Balancer::pick`] and the client a new cookie.
-pub(crate) fn pick_sticky(upstream: &UpstreamState, token: &str, ask: &Ask<'_>) -> Option<Pick> {
+pub(crate) fn pick_sticky(upstream: &UpstreamState, token: &str, ask: &Ask<'_>) -> Option<usize> {
     let index = upstream.targets.iter().position(|target| target.token() == token)?;
     let fits = upstream.target(index).is_available(ask.now) && !ask.tried.contains(&index);
-    fits.then_some(Pick { index, panicked: false })
+    fits.then_some(index)
 }
 
 /// A hash that is the same on every core, machine and start: FNV-1a, mixed.
@@ -271,11 +259,11 @@ mod tests {
             Self { upstream, balancer, rng, now }
         }
 
-        fn pick(&mut self, tried: &[usize]) -> Option<Pick> {
+        fn pick(&mut self, tried: &[usize]) -> Option<usize> {
             self.pick_key(None, tried)
         }
 
-        fn pick_key(&mut self, key: Option<u64>, tried: &[usize]) -> Option<Pick> {
+        fn pick_key(&mut self, key: Option<u64>, tried: &[usize]) -> Option<usize> {
             let ask = Ask { key, tried, now: self.now };
             self.balancer.pick(&self.upstream, &ask, &mut self.rng)
         }
@@ -285,7 +273,7 @@ mod tests {
             let mut shares = vec![0; self.upstream.targets.len()];
             for number in 0..picks {
                 let key = hash_key(&number.to_le_bytes());
-                shares[self.pick_key(Some(key), &[]).unwrap().index] += 1;
+                shares[self.pick_key(Some(key), &[]).unwrap()] += 1;
             }
             shares
         }
@@ -308,8 +296,7 @@ mod tests {
     #[track_caller]
     fn check_turns(weights: &[u32], picks: usize, expected: Expect) {
         let mut bench = Bench::new(Balance::RoundRobin, weights, 1);
-        let order: String =
-            (0..picks).map(|_| format!("{}", bench.pick(&[]).unwrap().index)).collect();
+        let order: String = (0..picks).map(|_| format!("{}", bench.pick(&[]).unwrap())).collect();
         expected.assert_eq(&order);
     }
 
@@ -321,7 +308,7 @@ mod tests {
 
     #[test]
     fn cores_begin_at_different_places() {
-        let first = |seed| Bench::new(Balance::RoundRobin, &[1; 8], seed).pick(&[]).unwrap().index;
+        let first = |seed| Bench::new(Balance::RoundRobin, &[1; 8], seed).pick(&[]).unwrap();
         let firsts: std::collections::HashSet<_> = (0..64).map(first).collect();
         assert!(firsts.len() >= 6, "{firsts:?}");
     }
@@ -372,8 +359,8 @@ mod tests {
             fewer.sicken(gone);
             let mut moved = 0;
             for key in (0..2_000u64).map(|number| hash_key(&number.to_be_bytes())) {
-                let before = all.pick_key(Some(key), &[]).unwrap().index;
-                let after = fewer.pick_key(Some(key), &[]).unwrap().index;
+                let before = all.pick_key(Some(key), &[]).unwrap();
+                let after = fewer.pick_key(Some(key), &[]).unwrap();
                 prop_assert!(before == after || before == gone, "a key moved without need");
                 moved += u64::from(before != after);
             }
@@ -409,11 +396,11 @@ mod tests {
                 prop_assert!(!all.clone().any(|index| usable(&index)));
                 return Ok(());
             };
-            prop_assert!(usable(&pick.index));
-            prop_assert_eq!(pick.panicked, !all.clone().any(|index| available(&index)));
-            prop_assert!(pick.panicked || available(&pick.index));
-            if tried.contains(&pick.index) {
-                let kind_of_pick = |index: &usize| match pick.panicked {
+            prop_assert!(usable(&pick));
+            let panicked = !all.clone().any(|index| available(&index));
+            prop_assert!(panicked || available(&pick));
+            if tried.contains(&pick) {
+                let kind_of_pick = |index: &usize| match panicked {
                     true => usable(index),
                     false => available(index),
                 };
@@ -427,7 +414,7 @@ mod tests {
     fn every_core_and_start_hashes_alike() {
         let mut bench = Bench::new(BY_HASH, &[1, 2, 3], 7);
         let picks: Vec<_> = ["a", "b", "10.0.0.1", "10.0.0.2", "session"]
-            .map(|key| bench.pick_key(Some(hash_key(key.as_bytes())), &[]).unwrap().index)
+            .map(|key| bench.pick_key(Some(hash_key(key.as_bytes())), &[]).unwrap())
             .into();
         expect!["[1, 1, 2, 1, 1] 02c0bdbf481420f8"]
             .assert_eq(&format!("{picks:?} {:016x}", hash_key(b"a")));
@@ -440,9 +427,9 @@ mod tests {
         config.targets.reverse();
         let reversed = UpstreamState::new(Arc::new(config), None, bench.now);
         for key in (0..100u64).map(|number| hash_key(&number.to_le_bytes())) {
-            let index = bench.pick_key(Some(key), &[]).unwrap().index;
+            let index = bench.pick_key(Some(key), &[]).unwrap();
             let ask = Ask { key: Some(key), tried: &[], now: bench.now };
-            let other = bench.balancer.pick(&reversed, &ask, &mut bench.rng).unwrap().index;
+            let other = bench.balancer.pick(&reversed, &ask, &mut bench.rng).unwrap();
             assert_eq!(bench.upstream.target(index).label(), reversed.target(other).label());
         }
     }
@@ -451,14 +438,14 @@ mod tests {
     fn a_request_without_key_is_picked_by_load() {
         let mut bench = Bench::new(BY_HASH, &[1, 1], 1);
         let _busy = bench.upstream.target(0).begin();
-        assert!((0..100).all(|_| bench.pick(&[]).unwrap().index == 1));
+        assert!((0..100).all(|_| bench.pick(&[]).unwrap() == 1));
     }
 
     /// In-flight requests after `requests` that never end.
     fn backlog(kind: Balance, weights: &[u32], requests: usize) -> Vec<usize> {
         let mut bench = Bench::new(kind, weights, 3);
         let begin = |_| {
-            let index = bench.pick(&[]).unwrap().index;
+            let index = bench.pick(&[]).unwrap();
             bench.upstream.target(index).begin()
         };
         let _running: Vec<InFlight> = (0..requests).map(begin).collect();
@@ -480,9 +467,9 @@ mod tests {
         let mut bench = Bench::new(Balance::PeakEwma, &[1, 1], 1);
         bench.upstream.success(0, Duration::from_millis(10), bench.now);
         bench.upstream.success(1, Duration::from_millis(1), bench.now);
-        assert!((0..100).all(|_| bench.pick(&[]).unwrap().index == 1));
+        assert!((0..100).all(|_| bench.pick(&[]).unwrap() == 1));
         let _queue: Vec<_> = (0..10).map(|_| bench.upstream.target(1).begin()).collect();
-        assert!((0..100).all(|_| bench.pick(&[]).unwrap().index == 0));
+        assert!((0..100).all(|_| bench.pick(&[]).unwrap() == 0));
     }
 
     #[test]
@@ -491,26 +478,25 @@ mod tests {
         bench.upstream.success(0, Duration::from_millis(100), bench.now);
         bench.upstream.failure(1, Duration::from_micros(20), bench.now);
         bench.upstream.target(1).ejection.release();
-        assert!((0..100).all(|_| bench.pick(&[]).unwrap().index == 0));
+        assert!((0..100).all(|_| bench.pick(&[]).unwrap() == 0));
     }
 
     #[test]
     fn an_unproven_target_gets_one_request_and_then_has_to_answer() {
         let mut bench = Bench::new(Balance::PeakEwma, &[1, 1], 1);
         bench.upstream.success(0, Duration::from_millis(10), bench.now);
-        assert_eq!(bench.pick(&[]).unwrap().index, 1);
+        assert_eq!(bench.pick(&[]).unwrap(), 1);
         let _first = bench.upstream.target(1).begin();
-        assert!((0..100).all(|_| bench.pick(&[]).unwrap().index == 0));
+        assert!((0..100).all(|_| bench.pick(&[]).unwrap() == 0));
     }
 
     #[test]
     fn a_retry_goes_elsewhere_while_there_is_an_elsewhere() {
         for kind in kinds() {
             let mut bench = Bench::new(kind, &[1, 1], 1);
-            assert_eq!(bench.pick_key(Some(1), &[0]).unwrap().index, 1);
+            assert_eq!(bench.pick_key(Some(1), &[0]).unwrap(), 1);
             bench.sicken(1);
-            let again = Pick { index: 0, panicked: false };
-            assert_eq!(bench.pick_key(Some(1), &[0]), Some(again));
+            assert_eq!(bench.pick_key(Some(1), &[0]), Some(0));
         }
     }
 
@@ -520,7 +506,7 @@ mod tests {
             let mut bench = Bench::new(kind, &[1, 1], 1);
             bench.eject(0);
             bench.sicken(1);
-            assert_eq!(bench.pick_key(Some(1), &[]), Some(Pick { index: 0, panicked: true }));
+            assert_eq!(bench.pick_key(Some(1), &[]), Some(0));
             bench.sicken(0);
             assert_eq!(bench.pick_key(Some(1), &[]), None);
         }
@@ -534,8 +520,7 @@ mod tests {
         let sticky = |bench: &Bench, token: &str, tried: &[usize]| {
             pick_sticky(&bench.upstream, token, &Ask { key: None, tried, now })
         };
-        let pick = Pick { index: 1, panicked: false };
-        assert_eq!(sticky(&bench, &token, &[]), Some(pick));
+        assert_eq!(sticky(&bench, &token, &[]), Some(1));
         assert_eq!(sticky(&bench, &token, &[1]), None);
         assert_eq!(sticky(&bench, "127.0.0.1:9001", &[]), None);
         bench.eject(1);

@@ -247,6 +247,89 @@ fn an_unhealthy_target_is_left_alone_until_it_is_well() {
     eventually("it is found well", || bench.connect().get("/").status == 200);
 }
 
+/// Two targets that answer each GET with their names; the paths below have their own answers.
+fn scripted(name: &'static str) -> Upstream {
+    Upstream::start(move |mut peer| {
+        while let Some(head) = peer.head() {
+            match head.split(' ').nth(1).unwrap() {
+                "/missing" => peer.send("HTTP/1.1 404 None\r\nContent-Length: 0\r\n\r\n"),
+                "/hang" | "/upload" => return hang(peer),
+                "/events" => {
+                    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+                    return hang(peer);
+                }
+                "/broken" => {
+                    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx");
+                    return peer.close();
+                }
+                _ => peer.answer(name.as_bytes()),
+            };
+        }
+    })
+}
+
+/// One failure takes a target out for good, and the breaker opens at the third.
+const STRICT: &str = "balance \"round-robin\"; ejection { failures 1; rest \"60s\"; most-percent 50 }
+     circuit-breaker { failure-threshold 3; success-threshold 1; window \"60s\"; timeout-seconds 60 }";
+
+/// After `request`, sent four times, both targets are asked as before, or one has been ejected.
+#[track_caller]
+fn check_blame(request: &str, settings: &str, expected: Blame) {
+    let targets = [scripted("a"), scripted("b")];
+    let bench = several(&targets.each_ref().map(quoted), &format!("{STRICT}; {settings}"));
+    for _ in 0..4 {
+        let mut client = bench.connect();
+        client.send(request);
+        // Whatever comes of it: it is over when the edge has said or closed.
+        let _ = client.try_response(false);
+    }
+    let after = answers(&bench, 10, "");
+    let names = after.keys().filter(|answer| ["a", "b"].contains(&&***answer)).count();
+    let found = match (names, after.get("503 upstream/breaker")) {
+        (2, None) => Blame::Nobody,
+        _ => Blame::Target,
+    };
+    assert_eq!(found, expected, "{request:?}: {after:?}");
+}
+
+#[derive(Debug, PartialEq)]
+enum Blame {
+    Nobody,
+    Target,
+}
+
+/// What clients do, and what was asked for, takes no target out: otherwise anybody could.
+#[test]
+fn only_what_a_target_does_counts_against_it() {
+    let post = "POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n";
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let whole = "timeouts { whole \"200ms\" }";
+    check_blame(post, whole, Blame::Nobody);
+    check_blame(&format!("{post}some"), whole, Blame::Nobody);
+    check_blame(&get("/events"), "timeouts { idle \"200ms\" }", Blame::Nobody);
+    check_blame(&get("/events"), whole, Blame::Nobody);
+    check_blame(&get("/missing"), "retry { statuses 404; attempts 1 }", Blame::Nobody);
+    check_blame(&format!("{post}all of it"), whole, Blame::Target);
+    check_blame(&get("/hang"), whole, Blame::Target);
+    check_blame(&get("/hang"), "timeouts { first-byte \"200ms\" }", Blame::Target);
+    check_blame(&get("/broken"), "", Blame::Target);
+}
+
+#[test]
+fn a_path_is_hashed_in_its_one_spelling() {
+    let named = ["a", "b", "c"].map(Upstream::named);
+    for key in ["path", "uri"] {
+        let balance = format!("balance \"consistent-hash\" key={key:?}");
+        let bench = several(&named.each_ref().map(quoted), &balance);
+        let mut client = bench.connect();
+        for n in 0..20 {
+            let plain = client.get(&format!("/h/abc{n}?q")).text().to_owned();
+            assert_eq!(client.get(&format!("/h/%61bc{n}?q")).text(), plain, "{key} {n}");
+            assert_eq!(client.get(&format!("/x/../h/./abc{n}?q")).text(), plain, "{key} {n}");
+        }
+    }
+}
+
 #[test]
 fn the_breaker_opens_and_closes_again() {
     let sick = Arc::new(AtomicBool::new(true));

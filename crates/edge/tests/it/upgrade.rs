@@ -66,6 +66,15 @@ fn the_server_may_end_it_and_speak_first() {
 }
 
 #[test]
+fn a_switch_is_dressed_as_every_answer() {
+    let upstream = shouting();
+    let bench = Bench::before(&upstream.target(), "sticky cookie=\"srv\"");
+    let response = bench.connect().send(ASK).response();
+    assert_eq!((response.status, response.field("via")), (101, Some("1.1 selvedge")));
+    assert!(response.field("set-cookie").unwrap().starts_with("srv="), "{}", response.head);
+}
+
+#[test]
 fn nothing_is_passed_on_before_the_switch() {
     let (go, wait) = mpsc::channel();
     let wait = Mutex::new(wait);

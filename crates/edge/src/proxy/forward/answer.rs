@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use selvedge_http1::{Framing, Known};
+use selvedge_http1::{Framing, Known, Version};
 
 use super::{
     super::{
         Failure, Refusal,
         encoding::choose_encoding,
         local::{apply, flush},
+        origin::via,
     },
     Forward, arm,
     attempt::Attempt,
@@ -27,6 +28,30 @@ use crate::{
     upstream::pool::Room,
 };
 
+/// What ended an answer before its time, once its head had come.
+enum Cut {
+    /// The target broke off, or what it sent is broken.
+    Target(BodyFault),
+    /// Nothing came for too long. That may be what was asked for, as with a stream of events, and says
+    /// nothing of the target.
+    Silence,
+    /// The client went, or takes nothing more.
+    Client(String),
+}
+
+impl From<Cut> for Failure {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Target(fault) => Refusal::new(Problem::CLOSED).because(fault).into(),
+            Cut::Silence => {
+                let cause = "the response stopped arriving";
+                Refusal::new(Problem::EXCHANGE_TIMEOUT).because(cause).into()
+            }
+            Cut::Client(detail) => Self::ClientGone(detail),
+        }
+    }
+}
+
 impl Forward<'_> {
     /// Brings the response to the client, and the rest of the request's body to the target.
     pub(super) async fn deliver<C: Client>(
@@ -37,17 +62,19 @@ impl Forward<'_> {
         mut upload: Pump,
     ) -> Result<(), Failure> {
         if self.response.status() == 101 {
-            return self.switch(client, attempt).await;
+            return self.switch(client, target, attempt).await;
         }
         let length = match self.response.framing() {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
-        let encoding = choose_encoding(self.route, self.request, self.response, length);
-        self.dress(target);
         let status = self.response.status();
         let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
+        let encoding = choose_encoding(self.route, self.request, self.response, length);
+        // What HEAD is told is what GET would be sent.
+        let encoding = encoding.filter(|_| !bodiless);
+        self.dress(target, &attempt);
         let delivery = match length {
             _ if bodiless => Delivery::Bodiless,
             _ if encoding.is_some() => Delivery::Streamed,
@@ -65,10 +92,8 @@ impl Forward<'_> {
             .map_err(|error| Refusal::new(Problem::INTERNAL).because(error))?;
         let result = self.move_bodies(client, &mut body, &mut upload).await;
         self.facts.bytes_in = upload.moved();
-        if matches!(result, Err(Failure::Refused(_))) {
-            // The target died, or fell silent, in the middle of its answer.
-            let now = Instant::now();
-            self.note(target, true, Duration::ZERO, now);
+        if matches!(result, Err(Cut::Target(_))) {
+            self.note(target, true, Duration::ZERO, Instant::now());
         }
         if let Attempt::Http1(connection) = body.into_source()
             && result.is_ok()
@@ -80,17 +105,21 @@ impl Forward<'_> {
             self.upstream.give_back(target, connection, now, &room, count);
         }
         self.core.pool_queue.wake_one();
-        result
+        result.map_err(Failure::from)
     }
 
     /// Prepares the response's fields for the client.
-    fn dress(&mut self, target: usize) {
+    fn dress(&mut self, target: usize, attempt: &Attempt) {
         let state = &self.upstream.state;
+        let version = match attempt {
+            Attempt::Http1(_) => self.response.version(),
+            Attempt::Http2(_) => Version::Http2,
+        };
         let fields = self.response.fields_mut();
         if fields.first(Known::Date).is_none() {
             self.core.with_date(|date| fields.push(b"date", date.as_bytes()));
         }
-        fields.push(b"via", b"1.1 selvedge");
+        fields.push(b"via", via(version));
         let token = state.target(target).token();
         if let Some(sticky) = &state.config.sticky
             && self.sticky.as_deref() != Some(token)
@@ -112,17 +141,21 @@ impl Forward<'_> {
         client: &mut C,
         body: &mut Encoded<Attempt>,
         upload: &mut Pump,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Cut> {
         let (source, sink) = client.split();
         let write = self.connection.listener.timeouts.write;
         let idle = self.upstream.state.config.timeouts.idle;
         let (deadline, over_at) = (self.deadline, self.over_at);
         let mut download = Pump::new(u64::MAX);
         let mut upload_over = upload.is_done();
+        let mut upload_cut = false;
         let mut seen = None;
         let result = poll_fn(|context| {
             if !upload_over {
-                upload_over = upload.poll(source, body.source_mut(), context).is_ready();
+                let polled = upload.poll(source, body.source_mut(), context);
+                upload_over = polled.is_ready();
+                upload_cut =
+                    matches!(polled, Poll::Ready(Err(PumpFault::Source(_) | PumpFault::TooLarge)));
             }
             let polled = download.poll(body, sink, context);
             if polled.is_ready() {
@@ -148,28 +181,32 @@ impl Forward<'_> {
         self.facts.bytes_out = download.moved();
         match result {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(PumpFault::Sink(fault))) => Err(Failure::ClientGone(fault.to_string())),
-            Ok(Err(PumpFault::Source(fault))) => {
-                Err(Refusal::new(Problem::CLOSED).because(fault).into())
+            Ok(Err(PumpFault::Sink(fault))) => Err(Cut::Client(fault.to_string())),
+            // Whoever never got the whole request owes no whole answer.
+            Ok(Err(PumpFault::Source(_))) if upload_cut => {
+                Err(Cut::Client("broke off its request".to_owned()))
             }
-            Ok(Err(PumpFault::TooLarge)) => Err(Refusal::new(Problem::MALFORMED_RESPONSE).into()),
+            Ok(Err(PumpFault::Source(fault))) => Err(Cut::Target(fault)),
+            Ok(Err(PumpFault::TooLarge)) => unreachable!("a response has no bound"),
             Err(()) if download.waiting_for(sink) == Waiting::Sink => {
-                Err(Failure::ClientGone("reads too slowly".to_owned()))
+                Err(Cut::Client("reads too slowly".to_owned()))
             }
-            Err(()) => {
-                let cause = "the response stopped arriving";
-                Err(Refusal::new(Problem::EXCHANGE_TIMEOUT).because(cause).into())
-            }
+            Err(()) => Err(Cut::Silence),
         }
     }
 
     /// After a 101: sends it on and becomes a pipe.
-    async fn switch<C: Client>(&mut self, client: &mut C, attempt: Attempt) -> Result<(), Failure> {
+    async fn switch<C: Client>(
+        &mut self,
+        client: &mut C,
+        target: usize,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        self.dress(target, &attempt);
         let Attempt::Http1(connection) = attempt else {
             return Err(Refusal::new(Problem::MALFORMED_RESPONSE).into());
         };
         self.facts.status = Some(101);
-        apply(&self.route.response_headers, self.response.fields_mut());
         let sink = client.split().1;
         sink.push_interim(self.response);
         flush(sink, self.deadline, self.connection.listener.timeouts.write).await?;

@@ -37,7 +37,7 @@ pub(super) enum AttemptFault {
     Unprocessed(String),
     /// No head in time.
     Timeout,
-    /// The whole exchange took too long.
+    /// The whole exchange took too long, and most of it was spent waiting for the target.
     Overdue,
     /// A status that the operator wants tried again.
     Status(u16),
@@ -61,15 +61,21 @@ impl AttemptFault {
         }
     }
 
-    /// Whether the target is to blame.
-    pub(super) fn is_targets(&self) -> bool {
-        !matches!(
-            self,
+    /// Whether the target failed; `None`: this says nothing of it.
+    pub(super) fn verdict(&self) -> Option<bool> {
+        match self {
+            Self::Connect(_)
+            | Self::ConnectTimeout
+            | Self::Closed { stale: false, .. }
+            | Self::Invalid(_)
+            | Self::Timeout
+            | Self::Overdue => Some(true),
+            Self::Status(status) => Some(is_failure(*status)),
             Self::PoolFull
-                | Self::Closed { stale: true, .. }
-                | Self::Client(_)
-                | Self::Unprocessed(_)
-        )
+            | Self::Closed { stale: true, .. }
+            | Self::Unprocessed(_)
+            | Self::Client(_) => None,
+        }
     }
 
     /// Stable token for the log.
@@ -111,6 +117,11 @@ impl AttemptFault {
         }
         .into()
     }
+}
+
+/// Whether an answer of this status counts as a failure of the target, retried or not.
+pub(super) fn is_failure(status: u16) -> bool {
+    matches!(status, 502..=504)
 }
 
 /// Methods that may be repeated without harm (RFC 9110 §9.2.2).

@@ -49,6 +49,8 @@ impl Forward<'_> {
             first_byte: settings.retry.per_attempt.unwrap_or(settings.timeouts.first_byte),
             client: self.connection.listener.timeouts.body,
             armed: None,
+            begun: Instant::now(),
+            targets_turn: None,
         };
         watch.await_target();
         let ask = HeadAsk {
@@ -90,7 +92,7 @@ impl Forward<'_> {
                 Waited::Head => {}
                 Waited::Fault(fault) => return Err(attempt.classify(fault, reused)),
                 Waited::Client(failure) => return Err(AttemptFault::Client(failure)),
-                Waited::Late if self.is_overdue() => return Err(AttemptFault::Overdue),
+                Waited::Late if self.is_overdue() => return Err(watch.overdue(Instant::now())),
                 Waited::Late
                     if !upload.is_done() && upload.waiting_for(attempt) == Waiting::Source =>
                 {
@@ -159,11 +161,27 @@ struct Watch<'a> {
     client: Duration,
     /// Bytes uploaded, and who was waited for, when the deadline was last armed for the upload.
     armed: Option<(u64, Waiting)>,
+    /// When the attempt had its connection.
+    begun: Instant,
+    /// Since when the target is waited for, if it is.
+    targets_turn: Option<Instant>,
 }
 
 impl Watch<'_> {
-    fn await_target(&self) {
+    fn await_target(&mut self) {
+        self.targets_turn = Some(Instant::now());
         arm(self.deadline, self.over_at, self.first_byte);
+    }
+
+    /// Who let the time of the whole exchange run out: the target, if it was waited for at the end and
+    /// for most of the attempt. A client that drips its body in must not make a target look ill.
+    fn overdue(&self, now: Instant) -> AttemptFault {
+        let whole = now.saturating_duration_since(self.begun);
+        let targets = self.targets_turn.map(|since| now.saturating_duration_since(since));
+        match targets {
+            Some(targets) if targets >= whole / 2 => AttemptFault::Overdue,
+            _ => AttemptFault::Client(Refusal::new(Problem::EXCHANGE_TIMEOUT).into()),
+        }
     }
 
     /// Progress gives whoever is waited for its whole time anew; so does a change of turns.
@@ -176,7 +194,10 @@ impl Watch<'_> {
         }
         self.armed = Some((moved, waiting));
         match waiting {
-            Waiting::Source => arm(self.deadline, self.over_at, self.client),
+            Waiting::Source => {
+                self.targets_turn = None;
+                arm(self.deadline, self.over_at, self.client);
+            }
             Waiting::Sink => self.await_target(),
         }
     }

@@ -36,15 +36,19 @@ pub(super) fn upgrade_wanted<'r>(request: &'r RequestHead, settings: &Upstream) 
     (able && !is_http).then_some(wanted)
 }
 
-/// The hash of what the upstream's balancing asks for.
-pub(super) fn hash_of(settings: &Upstream, request: &RequestHead, client: IpAddr) -> Option<u64> {
+/// The hash of what the upstream's balancing asks for; `path` is the normalised one, so that no other
+/// spelling of it leads elsewhere.
+pub(super) fn hash_of(
+    settings: &Upstream,
+    request: &RequestHead,
+    path: &str,
+    client: IpAddr,
+) -> Option<u64> {
     let Balance::ConsistentHash(key) = &settings.balance else { return None };
     match key {
         HashKey::ClientIp => Some(hash_key(client.to_string().as_bytes())),
-        HashKey::Path => Some(hash_key(request.raw_path().as_bytes())),
-        HashKey::Uri => {
-            Some(hash_key(format!("{}?{}", request.raw_path(), request.query()).as_bytes()))
-        }
+        HashKey::Path => Some(hash_key(path.as_bytes())),
+        HashKey::Uri => Some(hash_key(format!("{path}?{}", request.query()).as_bytes())),
         HashKey::Header(name) => request.fields().named(name).next().map(hash_key),
         HashKey::Cookie(name) => cookie(request, name).map(|value| hash_key(value.as_bytes())),
     }

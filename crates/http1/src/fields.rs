@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::{Rejection, request::reject};
 
 /// A piece of a head's bytes.
@@ -192,6 +194,15 @@ impl Fields {
     /// First value of a known field.
     pub fn first(&self, known: Known) -> Option<&[u8]> {
         self.all(known).next()
+    }
+
+    /// Value of a known list field: its lines in order, joined by commas (RFC 9110 §5.3).
+    pub fn joined(&self, known: Known) -> Option<Cow<'_, [u8]>> {
+        let mut lines = self.all(known);
+        let first = lines.next()?;
+        let Some(second) = lines.next() else { return Some(Cow::Borrowed(first)) };
+        let all: Vec<&[u8]> = [first, second].into_iter().chain(lines).collect();
+        Some(Cow::Owned(all.join(&b", "[..])))
     }
 
     /// Values of a field by its name in any case.

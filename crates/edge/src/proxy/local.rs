@@ -3,7 +3,7 @@
 use std::{future::poll_fn, time::Duration};
 
 use selvedge_config::{HeaderOp, Respond, Route};
-use selvedge_http1::{Fields, Known, RequestHead};
+use selvedge_http1::{Fields, Known, RequestHead, Version};
 
 use super::{Exchange, Failure, Refusal, encoding::choose_encoding};
 use crate::{
@@ -51,13 +51,15 @@ impl Exchange<'_> {
     }
 
     pub(super) async fn send_refusal<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
-        if is_grpc(self.request) {
+        // 421 is for the client's HTTP: it may ask again on another connection (RFC 9110 §15.5.20).
+        if is_grpc(self.request) && refusal.problem.status != 421 {
             return self.send_grpc_refusal(client, refusal).await;
         }
         let Refusal { problem, cause, retry_after, fields: extra } = refusal;
         let trace_id = self.facts.trace_id();
-        let (content_type, body) =
-            render(&problem, self.request.fields().first(Known::Accept), &trace_id);
+        let accept = self.request.fields().joined(Known::Accept);
+        let (content_type, body) = render(&problem, accept.as_deref(), &trace_id);
+        drop(accept);
         self.facts.refuse(problem.code, cause);
         if problem.ends_connection() {
             client.split().1.close_after();
@@ -79,9 +81,10 @@ impl Exchange<'_> {
     }
 
     /// A refusal as gRPC clients read it: status and message as fields of a response without a body
-    /// (gRPC over HTTP/2, "Trailers-Only").
+    /// (gRPC over HTTP/2, "Trailers-Only"). What is recorded is the status of the problem: the 200 on the
+    /// wire is but its envelope.
     async fn send_grpc_refusal<C: Client>(&mut self, client: &mut C, refusal: Refusal) {
-        let Refusal { problem, cause, .. } = refusal;
+        let Refusal { problem, cause, retry_after, fields: _ } = refusal;
         self.facts.refuse(problem.code, cause);
         if problem.ends_connection() {
             client.split().1.close_after();
@@ -92,9 +95,14 @@ impl Exchange<'_> {
         fields.push(b"content-type", b"application/grpc");
         fields.push(b"grpc-status", grpc_status(problem.status).as_bytes());
         fields.push(b"grpc-message", message.as_bytes());
+        if let Some(seconds) = retry_after.or(problem.retry_after().map(u64::from)) {
+            let pushback = seconds.saturating_mul(1000).to_string();
+            fields.push(b"grpc-retry-pushback-ms", pushback.as_bytes());
+        }
         if let Err(Failure::ClientGone(detail)) = self.finish(client, b"").await {
             self.facts.error.get_or_insert(detail);
         }
+        self.facts.status = Some(problem.status);
     }
 
     /// Serves a file of the route's site.
@@ -108,17 +116,20 @@ impl Exchange<'_> {
         let site =
             self.snapshot.sites[index].clone().ok_or_else(|| Refusal::new(Problem::INTERNAL))?;
         let fields = self.request.fields();
+        let if_match = fields.joined(Known::IfMatch);
+        let if_none_match = fields.joined(Known::IfNoneMatch);
+        let accept_encoding = fields.joined(Known::AcceptEncoding);
         let answer = site.respond(&SiteRequest {
             method: self.request.method(),
             path,
             query: self.request.has_query().then(|| self.request.query()),
-            if_match: fields.first(Known::IfMatch),
-            if_none_match: fields.first(Known::IfNoneMatch),
+            if_match: if_match.as_deref(),
+            if_none_match: if_none_match.as_deref(),
             if_modified_since: fields.first(Known::IfModifiedSince),
             if_unmodified_since: fields.first(Known::IfUnmodifiedSince),
             if_range: fields.first(Known::IfRange),
             range: fields.first(Known::Range),
-            accept_encoding: fields.first(Known::AcceptEncoding),
+            accept_encoding: accept_encoding.as_deref(),
         });
         if let Some(problem) = answer.problem() {
             let refusal = Refusal { fields: answer.headers, ..Refusal::new(problem) };
@@ -133,7 +144,10 @@ impl Exchange<'_> {
         }
         apply(&route.response_headers, self.response.fields_mut());
         match answer.body {
-            SiteBody::Empty => self.finish(client, b"").await,
+            SiteBody::Empty => {
+                let encoding = choose_encoding(route, self.request, self.response, Some(0));
+                self.finish_with(client, b"", encoding.is_none()).await
+            }
             body => {
                 let body = FileBody::new(body, &self.core.file_reads);
                 self.send_stream(client, route, body).await
@@ -150,6 +164,16 @@ impl Exchange<'_> {
 
     /// Sends the head that was begun, and `body`.
     async fn finish<C: Client>(&mut self, client: &mut C, body: &[u8]) -> Result<(), Failure> {
+        self.finish_with(client, body, true).await
+    }
+
+    /// As [`Self::finish`]; `sized` says whether HEAD is told the body's length.
+    async fn finish_with<C: Client>(
+        &mut self,
+        client: &mut C,
+        body: &[u8],
+        sized: bool,
+    ) -> Result<(), Failure> {
         let status = self.response.status();
         let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
         if self.body != RequestBody::None {
@@ -157,7 +181,8 @@ impl Exchange<'_> {
         }
         let delivery =
             if bodiless { Delivery::Bodiless } else { Delivery::Sized(body.len() as u64) };
-        if self.request.method() == "HEAD"
+        if sized
+            && self.request.method() == "HEAD"
             && self.response.fields().first(Known::ContentLength).is_none()
         {
             let length = body.len().to_string();
@@ -263,9 +288,16 @@ pub(super) async fn flush(
     }
 }
 
+/// Whether the request is a gRPC call: by HTTP/2, and of the type itself. gRPC-Web has HTTP's statuses.
 fn is_grpc(request: &RequestHead) -> bool {
-    let content_type = request.fields().first(Known::ContentType);
-    content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
+    let content_type = request.fields().first(Known::ContentType).unwrap_or_default();
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let rest = essence
+        .split_at_checked(b"application/grpc".len())
+        .filter(|(start, _)| start.eq_ignore_ascii_case(b"application/grpc"))
+        .map(|(_, rest)| rest);
+    request.version() == Version::Http2
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// The gRPC code nearest to an HTTP status.

@@ -469,6 +469,42 @@ fn a_stranger_cannot_say_who_it_is() {
     assert!(!seen.contains("198.51.100.1") && !seen.contains("spoof"), "{seen}");
 }
 
+/// Fields that say where a request comes from, in the spellings that reach an application as the same
+/// variable, and whether a trusted proxy may say them.
+const CLAIMS: [(&str, bool); 12] = [
+    ("X-Forwarded-Port", true),
+    ("X-Forwarded-Prefix", true),
+    ("x-forwarded-server", true),
+    ("X-FORWARDED-ANYTHING", true),
+    ("X-Real-IP", true),
+    ("Proxy", false),
+    ("PROXY", false),
+    ("X_Forwarded_For", false),
+    ("X-Forwarded_For", false),
+    ("X_Forwarded-Proto", false),
+    ("X_Forwarded_Port", false),
+    ("x_real_ip", false),
+];
+
+#[test]
+fn claims_of_strangers_end_here() {
+    let upstream = Upstream::mirror();
+    let trusting = "listener \"l\" { address \"127.0.0.1:0\"; trusted-proxies \"127.0.0.0/8\" }";
+    let stranger = Bench::before(&upstream.target(), "");
+    let proxy = Bench::start(&format!("{trusting}\n{}", before(&upstream.target(), "")));
+    for (name, may_be_said) in CLAIMS {
+        let field = format!("{name}: spoof\r\n");
+        let seen = stranger.connect().get_with("/", &field);
+        assert!(!seen.text().contains("spoof"), "{name}: {}", seen.text());
+        let seen = proxy.connect().get_with("/", &field);
+        assert_eq!(seen.text().contains("spoof"), may_be_said, "{name}: {}", seen.text());
+    }
+    for name in ["X-Forward", "X-Really", "Proxy-Status", "P", "X", "Forwarder"] {
+        let seen = stranger.connect().get_with("/", &format!("{name}: kept\r\n"));
+        assert!(seen.text().contains("kept"), "{name}: {}", seen.text());
+    }
+}
+
 #[test]
 fn a_trusted_proxy_is_believed_and_appended_to() {
     let upstream = Upstream::mirror();
@@ -609,6 +645,68 @@ fn a_response_is_compressed_on_the_fly() {
     assert_eq!(zstd::decode_all(&*packed.body).unwrap(), text.as_bytes());
 }
 
+/// RFC 9110 §9.3.2: else a cache that asks by HEAD serves the wrong variant.
+#[test]
+fn head_is_told_what_get_would_be_sent() {
+    let text = "compress me ".repeat(500);
+    let upstream = Upstream::start(move |mut peer| {
+        while let Some(request) = peer.request() {
+            let body = if request.head.starts_with("HEAD") { "" } else { &*text };
+            peer.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"a\"\r\nContent-Length: {}\r\n\r\n{body}",
+                text.len()
+            ));
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.txt"), "compress me ".repeat(500)).unwrap();
+    std::fs::write(folder.path().join("empty.txt"), "").unwrap();
+    let bench = Bench::plain(&format!(
+        "upstream \"u\" {{ target \"{}\" }}
+         route \"site\" {{ matches {{ path-prefix \"/site\" }}; static {:?} {{ strip-prefix \"/site\" }}; compress #true }}
+         route \"all\" {{ upstream \"u\"; compress #true }}",
+        upstream.target(),
+        folder.path()
+    ));
+    let mut client = bench.connect();
+    for path in ["/", "/site/page.txt", "/site/empty.txt"] {
+        for coding in ["gzip", "identity", "zstd;q=0, gzip"] {
+            let get = client.get_with(path, &format!("Accept-Encoding: {coding}\r\n"));
+            client.send(format!(
+                "HEAD {path} HTTP/1.1\r\nHost: example.com\r\nAccept-Encoding: {coding}\r\n\r\n"
+            ));
+            let head = client.head_response();
+            for name in ["content-encoding", "vary", "etag", "content-length", "content-type"] {
+                assert_eq!(head.field(name), get.field(name), "{path} {coding}: {name}");
+            }
+        }
+    }
+}
+
+/// A list in several lines is one list (RFC 9110 §5.3).
+#[test]
+fn codings_may_come_in_several_lines() {
+    let text = "compress me ".repeat(500);
+    let upstream = Upstream::fixed(&format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    ));
+    let no_transform = Upstream::fixed(&format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: public\r\nCache-Control: no-transform\r\n\
+         Content-Length: {}\r\n\r\n{text}",
+        text.len()
+    ));
+    let lines = "Accept-Encoding: identity;q=0.1\r\nAccept-Encoding: gzip\r\n";
+    for (upstream, expected) in [(upstream, Some("gzip")), (no_transform, None)] {
+        let bench = Bench::plain(&format!(
+            "upstream \"u\" {{ target \"{}\" }}\nroute \"all\" {{ upstream \"u\"; compress #true }}",
+            upstream.target()
+        ));
+        let answer = bench.connect().get_with("/", lines);
+        assert_eq!(answer.field("content-encoding"), expected);
+    }
+}
+
 #[test]
 fn a_compressed_response_that_breaks_off_is_not_complete() {
     let text = "compress me ".repeat(500);
@@ -643,6 +741,10 @@ fn errors_come_as_the_client_reads_them() {
     let head = client.send("HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n").head_response();
     assert_eq!(head.status, 404);
     assert_eq!(client.get("/x").status, 200, "the connection is still in step");
+    let lines = "Accept: text/plain;q=0.5\r\nAccept: text/html\r\n";
+    assert!(client.get_with("/none", lines).text().starts_with("<!doctype html>"));
+    let no_call = client.get_with("/none", "Content-Type: application/grpc\r\n");
+    assert_eq!(no_call.verdict(), "404 route/none", "gRPC is HTTP/2");
 }
 
 /// Requests of each kind in a row, and what is answered to them.

@@ -85,6 +85,11 @@ impl Bench {
         self.edge.as_ref().unwrap().connections()
     }
 
+    /// All metrics, as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        self.hub.render_prometheus()
+    }
+
     /// A metric by its name and labels, as Prometheus reads it.
     #[track_caller]
     pub(crate) fn metric(&self, name: &str) -> u64 {

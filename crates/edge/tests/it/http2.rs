@@ -187,6 +187,44 @@ fn an_http1_client_before_an_http2_upstream() {
         let response = client.response();
         assert_eq!((response.text(), response.field("x-path")), ("hello", Some("/p")));
         assert_eq!(response.trailers, "grpc-status: 0\r\n");
+        assert_eq!(response.field("via"), Some("2 selvedge"));
+    }
+}
+
+/// What a refusal looks like for a request of this content type: status, `grpc-status`, type.
+#[track_caller]
+fn check_refusal(content_type: &str, expected: (u16, Option<&str>, &str)) {
+    let bench = front(&nobody(), "circuit-breaker { failure-threshold 1; timeout-seconds 7 }");
+    run(async {
+        let send = connect(bench.address()).await;
+        let mut call = request("POST", "/pkg.Service/Method");
+        call.headers_mut().insert("content-type", content_type.parse().unwrap());
+        let answer = ask(&send, call.clone(), Some(b"x")).await.unwrap();
+        let found = (answer.status, answer.field("grpc-status"));
+        assert_eq!(found, (expected.0, expected.1), "{content_type}");
+        assert_eq!(answer.field("content-type"), Some(expected.2), "{content_type}");
+        let resting = ask(&send, call, Some(b"x")).await.unwrap();
+        let wait = match expected.1 {
+            Some(_) => resting.field("grpc-retry-pushback-ms").map(|ms| &ms[..1]),
+            None => resting.field("retry-after"),
+        };
+        assert!(wait.is_some_and(|wait| ["6", "7"].contains(&wait)), "{:?}", resting.fields);
+    });
+    eventually("it is counted as what it is", || {
+        let counted = |line: &str| {
+            line.starts_with("selvedge_requests_total{") && line.ends_with("status=\"5xx\"} 2")
+        };
+        bench.metrics().lines().any(counted)
+    });
+}
+
+#[test]
+fn calls_are_refused_as_their_clients_read_it() {
+    for kind in ["application/grpc", "application/grpc+proto", "Application/GRPC;x=y"] {
+        check_refusal(kind, (200, Some("14"), "application/grpc"));
+    }
+    for kind in ["application/grpc-web", "application/grpc-web+proto", "application/grpcx"] {
+        check_refusal(kind, (502, None, "application/problem+json"));
     }
 }
 

@@ -59,6 +59,10 @@ fn conditions_and_ranges() {
         304
     );
     assert_eq!(client.get_with("/digits", "If-None-Match: \"other\"\r\n").status, 200);
+    let lines = format!("If-None-Match: \"other\"\r\nIf-None-Match: {etag}\r\n");
+    assert_eq!(client.get_with("/digits", &lines).status, 304);
+    let lines = format!("If-Match: \"other\"\r\nIf-Match: {etag}\r\n");
+    assert_eq!(client.get_with("/digits", &lines).status, 200);
     assert_eq!(client.get_with("/digits", "If-Match: \"other\"\r\n").status, 412);
     let part = client.get_with("/digits", "Range: bytes=2-4\r\n");
     assert_eq!((part.status, part.text()), (206, "234"));
@@ -83,6 +87,8 @@ fn what_was_packed_before() {
     let packed = client.get_with("/app.js", "Accept-Encoding: br, gzip\r\n");
     assert_eq!((packed.text(), packed.field("content-encoding")), ("packed", Some("gzip")));
     assert!(packed.field("vary").unwrap().eq_ignore_ascii_case("accept-encoding"));
+    let lines = "Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n";
+    assert_eq!(client.get_with("/app.js", lines).text(), "packed");
     let plain = client.get_with("/app.js", "Accept-Encoding: br\r\n");
     assert_eq!((plain.text(), plain.field("content-encoding")), ("plain", None));
     assert_eq!(packed.field("content-type"), plain.field("content-type"));

@@ -192,24 +192,53 @@ impl Core {
         target: usize,
         event: &ejection::Event,
     ) {
-        let target = upstream.target(target).label();
-        self.warn(
-            "target ejection",
-            &[
-                ("upstream", &upstream.config.id),
-                ("target", &target),
-                ("event", &format_args!("{event:?}")),
-            ],
-        );
+        let hub = self.telemetry.hub();
+        let (id, target) = (&upstream.config.id, upstream.target(target).label());
+        match event {
+            ejection::Event::Ejected { rest, times } => {
+                // With none left, all that the active check lets pass are used all the same.
+                let now = Instant::now();
+                let left = upstream.targets.iter().filter(|target| target.is_available(now));
+                let (rest, left) = (rest.as_secs_f64(), left.count());
+                let fields: [(&str, &dyn fmt::Display); 5] = [
+                    ("upstream", id),
+                    ("target", &target),
+                    ("rest_s", &rest),
+                    ("times", times),
+                    ("left", &left),
+                ];
+                hub.event(Level::Warn, "target ejected", &fields);
+            }
+            ejection::Event::Spared => {
+                let message = "target fails and stays, as too many others rest";
+                hub.event(Level::Warn, message, &[("upstream", id), ("target", &target)]);
+            }
+            ejection::Event::Recovered => {
+                let fields: [(&str, &dyn fmt::Display); 2] =
+                    [("upstream", id), ("target", &target)];
+                hub.event(Level::Info, "target recovered", &fields);
+            }
+        }
     }
 
     /// Tells of a circuit breaker that changed its state.
     pub(crate) fn report_breaker(&self, upstream: &UpstreamState, change: Option<breaker::Change>) {
         let Some(change) = change else { return };
-        self.warn(
-            "circuit breaker",
-            &[("upstream", &upstream.config.id), ("change", &format_args!("{change:?}"))],
-        );
+        let hub = self.telemetry.hub();
+        let id = &upstream.config.id;
+        match change {
+            breaker::Change::Opened { rest } | breaker::Change::Reopened { rest } => {
+                let rest = rest.as_secs_f64();
+                let fields: [(&str, &dyn fmt::Display); 2] = [("upstream", id), ("rest_s", &rest)];
+                hub.event(Level::Warn, "circuit breaker opened", &fields);
+            }
+            breaker::Change::HalfOpened => {
+                hub.event(Level::Info, "circuit breaker lets probes pass", &[("upstream", id)]);
+            }
+            breaker::Change::Closed => {
+                hub.event(Level::Info, "circuit breaker closed", &[("upstream", id)]);
+            }
+        }
     }
 
     /// Begins the end: idle connections close, the others after their exchange.

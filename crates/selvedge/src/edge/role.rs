@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::Outcome,
     exit::{Exit, Failure, chain},
-    findings::{Findings, load_to_run},
+    findings::{Findings, counted, load_to_run},
     terminal::{Paint, complain},
 };
 
@@ -210,8 +210,11 @@ fn end(hub: &Hub, drained: Option<Drained>, quiet: bool) -> Exit {
         None => hub.event(Level::Error, "the drain failed", &[]),
     }
     let lost = hub.shutdown(FLUSH_TIMEOUT);
-    if lost.access_log || lost.spans > 0 {
-        complain(&format!("warning: not all was written: {lost:?}\n"));
+    if lost.access_log {
+        complain("warning: the access log was not written to its end\n");
+    }
+    if lost.spans > 0 {
+        complain(&format!("warning: {} were not exported\n", counted(lost.spans, "span")));
     }
     if drained.is_some() { Exit::Success } else { Exit::Bug }
 }

@@ -145,6 +145,7 @@ fn what_auth_is_told() {
                     "PS512",
                     "ES256",
                     "ES384",
+                    "ES512",
                     "EdDSA"
                   ],
                   "token_type": null,
@@ -674,6 +675,7 @@ fn what_is_not_written_has_the_documented_default() {
                     "PS512",
                     "ES256",
                     "ES384",
+                    "ES512",
                     "EdDSA"
                   ],
                   "token_type": null,

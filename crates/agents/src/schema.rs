@@ -4,6 +4,7 @@ mod checker;
 mod document;
 mod guard;
 mod metered;
+mod openapi;
 mod pointer;
 #[cfg(test)]
 mod suite;

@@ -1,0 +1,4 @@
+//! An API's description made ready.
+
+mod paths;
+mod style;

@@ -87,28 +87,36 @@ fn read_block(cursor: &mut Cursor<'_>) -> Option<RouteAgentPart> {
     let modes = [("open", FailureMode::Open), ("closed", FailureMode::Closed)];
     let id = cursor.argument("the id of an agent").and_then(|value| value.literal(id));
     let failure_mode = cursor.property("failure-mode").and_then(|value| value.word(&modes));
-    let options = cursor.rest(|cursor| OptionPart {
+    let mut options = cursor.rest(|cursor| OptionPart {
         name: cursor.name().to_owned(),
         span: cursor.span(),
         values: cursor.arguments("a value").into_iter().filter_map(|value| value.plain()).collect(),
     });
-    check_options(cursor.reading(), &options);
+    refuse_nameless(cursor.reading(), &mut options);
+    refuse_repeated(cursor.reading(), &mut options);
     Some(RouteAgentPart { id: id?, failure_mode, options, block: Some(cursor.span()) })
 }
 
-fn check_options(reading: &Reading<'_>, options: &[OptionPart]) {
-    for (at, option) in options.iter().enumerate() {
-        if let Some(first) = options[..at].iter().find(|other| other.name == option.name) {
-            let problem =
-                Problem::new(Code::Repeated, format!("`{}` is written twice", option.name))
-                    .note("first written here", first.span)
-                    .help("keep one of them; it takes several values");
-            reading.error(option.span, problem);
-        }
-        if let Err(problem) = id(&option.name) {
-            reading.error(option.span, problem);
-        }
-    }
+fn refuse_nameless(reading: &Reading<'_>, options: &mut Vec<OptionPart>) {
+    options.retain(|option| {
+        let name = id(&option.name);
+        name.map_err(|problem| reading.error(option.span, problem)).is_ok()
+    });
+}
+
+fn refuse_repeated(reading: &Reading<'_>, options: &mut Vec<OptionPart>) {
+    let mut first: BTreeMap<String, Span> = BTreeMap::new();
+    options.retain(|option| {
+        let Some(first) = first.get(&option.name) else {
+            first.insert(option.name.clone(), option.span);
+            return true;
+        };
+        let problem = Problem::new(Code::Repeated, format!("`{}` is written twice", option.name))
+            .note("first written here", *first)
+            .help("keep one of them; it takes several values");
+        reading.error(option.span, problem);
+        false
+    });
 }
 
 impl RouteAgentPart {

@@ -14,7 +14,7 @@ use crate::{
     Code, Id,
     address::id,
     cursor::Cursor,
-    http::{cookie_name, header_value, is_exposed, operable_header_name, scheme, url},
+    http::{cookie_name, is_exposed, operable_header_name, scheme, url},
     reading::{Problem, Reading},
     source::{Span, Spanned, sound},
     value::{Checked, Value},
@@ -483,33 +483,45 @@ pub(in crate::agent) fn identity_header(text: &str) -> Checked<String> {
     Ok(name)
 }
 
-fn text_of(text: &str, (what, is_right): (&str, impl Fn(char) -> bool)) -> Checked<String> {
+/// Text of 1 to 256 bytes that is as `help` says.
+fn text_of(
+    text: &str,
+    (what, help): (&str, &str),
+    is_right: impl Fn(char) -> bool,
+) -> Checked<String> {
     if (1..=256).contains(&text.len()) && text.chars().all(is_right) && text.trim() == text {
         return Ok(text.to_owned());
     }
-    let message = format!("this cannot be {what}");
-    Err(Problem::new(Code::Text, message).help("1 to 256 bytes without control characters"))
+    Err(Problem::new(Code::Text, format!("this cannot be {what}")).help(help))
 }
 
+/// Of what is compared as it stands.
+const PLAIN: &str = "1 to 256 bytes without control characters, and no blanks at the ends";
+
 fn issuer_name(text: &str) -> Checked<String> {
-    text_of(text, ("an issuer", |c| !c.is_control() && !c.is_whitespace()))
+    let is_right = |c: char| !c.is_control() && !c.is_whitespace();
+    text_of(
+        text,
+        ("an issuer", "1 to 256 bytes without blanks, as `iss` of its tokens says"),
+        is_right,
+    )
 }
 
 fn audience(text: &str) -> Checked<String> {
-    text_of(text, ("an audience", |c| !c.is_control()))
+    text_of(text, ("an audience", PLAIN), |c| !c.is_control())
 }
 
 fn token_type(text: &str) -> Checked<String> {
-    text_of(text, ("the type of a token", |c| c.is_ascii_graphic()))
+    text_of(text, ("the type of a token", "one word, such as \"at+jwt\""), |c| c.is_ascii_graphic())
 }
 
 fn realm(text: &str) -> Checked<String> {
-    let realm = header_value(text)?;
-    text_of(&realm, ("a realm", |c| c.is_ascii() && !matches!(c, '"' | '\\')))
+    let is_right = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\');
+    text_of(text, ("a realm", "1 to 256 ASCII characters without quotes and backslashes"), is_right)
 }
 
 fn parameter(text: &str) -> Checked<String> {
-    text_of(text, ("the name of a query parameter", |c| !c.is_control()))
+    text_of(text, ("the name of a query parameter", PLAIN), |c| !c.is_control())
 }
 
 /// At most 128 bytes, so that its name as a value fits an attribute.
@@ -517,7 +529,7 @@ pub(in crate::agent) fn claim_name(text: &str) -> Checked<String> {
     if text.len() > 128 {
         return Err(Problem::new(Code::Text, "this cannot be a claim").help("1 to 128 bytes"));
     }
-    text_of(text, ("a claim", |c| !c.is_control()))
+    text_of(text, ("a claim", PLAIN), |c| !c.is_control())
 }
 
 /// Any text but commas, which part roles in a header.
@@ -525,7 +537,7 @@ pub(in crate::agent) fn role(text: &str) -> Checked<String> {
     match text.contains(',') {
         true => Err(Problem::new(Code::Text, "a role cannot hold a comma")
             .help("write each role in quotes of its own")),
-        false => text_of(text, ("a role", |c| !c.is_control())),
+        false => text_of(text, ("a role", PLAIN), |c| !c.is_control()),
     }
 }
 
@@ -535,7 +547,8 @@ pub(in crate::agent) fn scope(text: &str) -> Checked<String> {
         return Err(Problem::new(Code::Text, "a scope cannot hold a blank")
             .help("write each scope in quotes of its own"));
     }
-    text_of(text, ("a scope", |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')))
+    let is_right = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    text_of(text, ("a scope", "visible ASCII without quotes and backslashes"), is_right)
 }
 
 /// A whole name, or the beginning of names in front of `*`.
@@ -545,6 +558,6 @@ fn identity_pattern(text: &str) -> Checked<String> {
             Err(Problem::new(Code::Text, "`*` stands for the rest, at the end only")
                 .help("such as \"spiffe://example.org/*\""))
         }
-        _ => text_of(text, ("an identity", |c| !c.is_control())),
+        _ => text_of(text, ("an identity", PLAIN), |c| !c.is_control()),
     }
 }

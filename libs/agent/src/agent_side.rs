@@ -8,7 +8,7 @@ use crate::{
     ledger::{Ask, End, Ledger, Replaced, Scope, Side, Windows, fault},
     outcome::Outcome,
     send::SendError,
-    setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, WINDOW_MIN, read_event},
+    setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, WINDOW_MIN, read_event},
     stream::{CancelCode, StreamId, StreamMap},
     subscriptions::{Mode, Subscriptions},
     verdict::Verdict,
@@ -77,8 +77,8 @@ pub enum FromEdge<'a> {
     Configure {
         /// Of which config.
         generation: u64,
-        /// As JSON.
-        settings: &'a str,
+        /// The settings.
+        settings: Settings<'a>,
     },
     /// Streams from here on belong to the settings of this generation.
     Adopted {
@@ -239,7 +239,7 @@ impl AgentSide {
 
     fn configure<'a>(&mut self, payload: &'a [u8]) -> Result<FromEdge<'a>, Fault> {
         let mut reader = Reader::new(payload);
-        let (generation, settings) = (reader.u64()?, reader.text32()?);
+        let (generation, settings) = (reader.u64()?, Settings::new(reader.text32()?));
         reader.end()?;
         if self.offered.is_some() || self.accepted.is_some() {
             return Err(Fault::new(FaultCode::OutOfOrder, "settings before the answer to others"));
@@ -363,7 +363,7 @@ impl AgentSide {
         let ready = Ready { bounds: self.bounds.bounds, name, version, subscriptions };
         let label = Label::of_connection(FrameType::Ready);
         self.output.frame(label, self.edge.frame_max, |out| ready.write(out))?;
-        self.scope = Scope::new(&ready.subscriptions);
+        self.scope = Scope::new(&ready.subscriptions, u32::MAX);
         self.state = State::Ready;
         Ok(())
     }
@@ -379,7 +379,7 @@ impl AgentSide {
     /// that open before [`FromEdge::Adopted`] still belong to the old ones.
     pub fn configured(&mut self, result: Result<&Subscriptions, &str>) -> Result<(), SendError> {
         let generation = self.offered.ok_or(SendError::Refused("the edge did not ask"))?;
-        let scope = result.ok().map(Scope::new);
+        let scope = result.ok().map(|wants| Scope::new(wants, u32::MAX));
         let result = match result {
             Ok(subscriptions) => Ok(subscriptions.clone()),
             Err(text) => Err(&text[..text.floor_char_boundary(REASON_MAX)]),

@@ -10,7 +10,7 @@ use crate::{
     ledger::{Ask, End, Ledger, Replaced, Scope, Side, Windows, fault},
     outcome::OutcomeTotals,
     send::SendError,
-    setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, WINDOW_MIN, read_event},
+    setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, WINDOW_MIN, read_event},
     stream::{CancelCode, StreamId, StreamMap},
     subscriptions::Subscriptions,
     verdict::Verdict,
@@ -48,13 +48,15 @@ pub struct EdgeBounds {
     pub frame_max: u32,
     /// Bytes that an agent may send in place of a body before the edge gives more room.
     pub window: u32,
+    /// Bytes of each body and frame that an agent sees at most, however many it wants.
+    pub body_max: u32,
     /// Bytes that may wait for an agent that does not read, before nothing more is sent to it.
     pub output_max: usize,
 }
 
 impl Default for EdgeBounds {
     fn default() -> Self {
-        Self { frame_max: 256 << 10, window: 64 << 10, output_max: 4 << 20 }
+        Self { frame_max: 256 << 10, window: 64 << 10, body_max: u32::MAX, output_max: 4 << 20 }
     }
 }
 
@@ -67,8 +69,8 @@ pub struct Greeting<'a> {
     pub agent: &'a str,
     /// Which config the settings are of.
     pub generation: u64,
-    /// The agent's settings, as JSON.
-    pub settings: &'a str,
+    /// The agent's settings.
+    pub settings: Settings<'a>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +258,7 @@ impl EdgeSide {
 
     fn ready<'a>(&mut self, payload: &[u8]) -> Result<FromAgent<'a>, Fault> {
         let Ready { bounds, name, version, subscriptions } = Ready::read(payload)?;
-        let scope = Scope::new(&subscriptions);
+        let scope = Scope::new(&subscriptions, self.bounds.body_max);
         self.agent = Agent { name, version, bounds, subscriptions, scope };
         self.state = State::Ready;
         Ok(FromAgent::Ready)
@@ -270,7 +272,7 @@ impl EdgeSide {
         }
         self.configuring = None;
         let result = result.map(|subscriptions| {
-            self.agent.scope = Scope::new(&subscriptions);
+            self.agent.scope = Scope::new(&subscriptions, self.bounds.body_max);
             self.agent.subscriptions = subscriptions;
             let adopt = Label::of_connection(FrameType::Adopt);
             self.output.small(adopt, &generation.to_be_bytes());
@@ -536,7 +538,7 @@ impl EdgeSide {
     }
 
     /// Offers new settings; the agent's answer is a [`FromAgent::Configured`]. One offer at a time.
-    pub fn configure(&mut self, generation: u64, settings: &str) -> Result<(), SendError> {
+    pub fn configure(&mut self, generation: u64, settings: Settings<'_>) -> Result<(), SendError> {
         if self.state != State::Ready || self.fault.is_some() {
             return Err(SendError::NotReady);
         }
@@ -547,7 +549,7 @@ impl EdgeSide {
         let label = Label::of_connection(FrameType::Configure);
         self.output.frame(label, SETTINGS_FRAME_MAX, |out| {
             out.put_u64(generation);
-            put_bytes32(out, settings.as_bytes())
+            put_bytes32(out, settings.as_str().as_bytes())
         })?;
         self.configuring = Some(generation);
         Ok(())

@@ -269,7 +269,11 @@ impl OwnedResponseHead {
 
 pub(crate) fn status(reader: &mut Reader<'_>) -> Result<u16, Malformed> {
     let status = reader.u16()?;
-    if (100..=999).contains(&status) { Ok(status) } else { Err(Malformed("not a status")) }
+    if is_status(status) { Ok(status) } else { Err(Malformed("not a status")) }
+}
+
+fn is_status(status: u16) -> bool {
+    (100..=999).contains(&status)
 }
 
 /// A request's head to be sent, without attributes, so that one serves every agent; its buffers are
@@ -337,7 +341,8 @@ pub struct RequestLine<'a> {
     pub version: HttpVersion,
 }
 
-/// A response's head to be sent; its buffer is used again after `start`.
+/// A response's head to be sent; its buffer is used again after `start`. One with a status that is not
+/// of three digits cannot be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHeadBuf {
     status: u16,
@@ -353,6 +358,9 @@ impl ResponseHeadBuf {
     }
 
     pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
+        if !is_status(self.status) {
+            return Err(TooLong);
+        }
         out.put_u16(self.status);
         self.fields.write(out)
     }

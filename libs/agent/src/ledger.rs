@@ -26,15 +26,15 @@ struct BodyScope {
 }
 
 impl Scope {
-    pub(crate) fn new(subscriptions: &Subscriptions) -> Self {
+    pub(crate) fn new(subscriptions: &Subscriptions, body_max: u32) -> Self {
         let mut scope = Self::default();
         for one in subscriptions.iter() {
             scope.wanted.insert(one.event);
-            let body = BodyScope { mode: one.mode, max: one.body_max };
+            let body = BodyScope { mode: one.mode, max: one.body_max.min(body_max) };
             match one.event {
                 Event::RequestBody => scope.request = body,
                 Event::ResponseBody => scope.response = body,
-                Event::WebsocketFrame => scope.websocket_payload_max = one.body_max,
+                Event::WebsocketFrame => scope.websocket_payload_max = body.max,
                 Event::RequestHeaders | Event::ResponseHeaders | Event::Log => {}
             }
         }

@@ -59,7 +59,7 @@ pub use outcome::{Outcome, OutcomeTotals};
 pub use send::SendError;
 #[cfg(feature = "serve")]
 pub use serve::{Options, serve, serve_until};
-pub use setup::{Bounds, FRAME_MAX_MIN, Hello, VERSION, WINDOW_MIN};
+pub use setup::{Bounds, FRAME_MAX_MIN, Hello, Settings, VERSION, WINDOW_MIN};
 pub use stream::{CancelCode, StreamHasher, StreamId, StreamMap};
 pub use subscriptions::{Mode, Subscription, Subscriptions};
 pub use verdict::{Answer, Change, Decision, Finding, Operation, Target, Verdict};

@@ -1,5 +1,7 @@
 //! What the two sides tell each other before and beside streams.
 
+use std::fmt;
+
 use bytes::BufMut;
 
 use crate::{
@@ -33,8 +35,30 @@ pub struct Hello<'a> {
     pub agent: &'a str,
     /// Which config the settings are of.
     pub generation: u64,
-    /// The agent's settings, as JSON.
-    pub settings: &'a str,
+    /// The agent's settings.
+    pub settings: Settings<'a>,
+}
+
+/// The settings of an agent, as JSON. They may hold secrets, so `Debug` shows their length alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Settings<'a>(&'a str);
+
+impl<'a> Settings<'a> {
+    /// Settings from JSON, which nobody checks.
+    pub fn new(json: &'a str) -> Self {
+        Self(json)
+    }
+
+    /// The JSON.
+    pub fn as_str(&self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for Settings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 impl<'a> Hello<'a> {
@@ -47,7 +71,7 @@ impl<'a> Hello<'a> {
         put_bytes16(out, self.edge.as_bytes())?;
         put_bytes16(out, self.agent.as_bytes())?;
         out.put_u64(self.generation);
-        put_bytes32(out, self.settings.as_bytes())
+        put_bytes32(out, self.settings.as_str().as_bytes())
     }
 
     pub(crate) fn read(payload: &'a [u8]) -> Result<Self, Fault> {
@@ -67,7 +91,7 @@ impl<'a> Hello<'a> {
             edge: reader.text16()?,
             agent: reader.text16()?,
             generation: reader.u64()?,
-            settings: reader.text32()?,
+            settings: Settings::new(reader.text32()?),
         };
         reader.end()?;
         Ok(hello)

@@ -173,10 +173,10 @@ impl<A: Agent> Driver<A> {
     fn enter(&mut self, said: FromEdge<'_>) {
         match said {
             FromEdge::Hello(hello) => {
-                self.greet(hello.generation, hello.settings.to_owned());
+                self.greet(hello.generation, hello.settings.as_str().to_owned());
             }
             FromEdge::Configure { generation, settings } => {
-                self.configure(generation, settings.to_owned());
+                self.configure(generation, settings.as_str().to_owned());
             }
             FromEdge::Adopted { .. } => {
                 let accepted = self.agents.accepted.borrow_mut().take();

@@ -1,4 +1,4 @@
-use std::{ffi::OsString, num::NonZero, path::PathBuf, thread, time::Duration};
+use std::{env, ffi::OsString, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use crate::AgentBounds;
 
@@ -47,7 +47,8 @@ impl Options {
         self
     }
 
-    /// Number of threads; by default one for each core.
+    /// Number of threads; by default what `SELVEDGE_THREADS` says, which the edge sets, otherwise one
+    /// for each core.
     pub fn threads_max(mut self, threads: NonZero<usize>) -> Self {
         self.threads = Some(threads);
         self
@@ -60,8 +61,9 @@ impl Options {
     }
 
     pub(super) fn threads(&self) -> usize {
+        let told = || env::var("SELVEDGE_THREADS").ok()?.parse().ok();
         let cores = || thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        self.threads.unwrap_or_else(cores).get()
+        self.threads.or_else(told).unwrap_or_else(cores).get()
     }
 
     /// The options once the arguments are read.

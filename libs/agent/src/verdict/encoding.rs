@@ -75,15 +75,15 @@ fn write_decision(decision: &Decision, out: &mut impl BufMut) -> Result<(), TooL
         }
         Decision::Redirect { location, answer } => {
             out.put_u8(REDIRECT);
-            put_bytes16(out, location.as_bytes())?;
-            write_answer(answer, out)
+            write_answer(answer, out)?;
+            put_bytes16(out, location.as_bytes())
         }
         Decision::Challenge { scheme, parameters, answer } => {
             out.put_u8(CHALLENGE);
+            write_answer(answer, out)?;
             put_bytes8(out, scheme.as_bytes())?;
             put_count8(out, parameters.len())?;
-            write_pairs(parameters, out)?;
-            write_answer(answer, out)
+            write_pairs(parameters, out)
         }
     }
 }
@@ -93,12 +93,14 @@ fn read_decision(reader: &mut Reader<'_>) -> Result<Decision, Malformed> {
         ALLOW => Ok(Decision::Allow),
         BLOCK => read_answer(reader).map(Decision::Block),
         REDIRECT => {
+            let answer = read_answer(reader)?;
             let location = reader.text16()?.to_owned();
             let fits = is_value(location.as_bytes()) && !location.is_empty();
             expect(fits, "a location that is not a field value")?;
-            Ok(Decision::Redirect { location, answer: read_answer(reader)? })
+            Ok(Decision::Redirect { location, answer })
         }
         CHALLENGE => {
+            let answer = read_answer(reader)?;
             let scheme = reader.text8()?.to_owned();
             expect(is_name(&scheme), "a scheme that is not a token")?;
             let parameters = list(reader.u8()?.into(), || {
@@ -107,7 +109,7 @@ fn read_decision(reader: &mut Reader<'_>) -> Result<Decision, Malformed> {
                 expect(fits, "a parameter that cannot be quoted")?;
                 Ok((name, value))
             })?;
-            Ok(Decision::Challenge { scheme, parameters, answer: read_answer(reader)? })
+            Ok(Decision::Challenge { scheme, parameters, answer })
         }
         _ => Err(Malformed("a decision that does not exist")),
     }

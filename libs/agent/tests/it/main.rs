@@ -1,0 +1,8 @@
+//! The agent protocol at its boundary: bytes, books and faults.
+
+mod adversary;
+mod books;
+mod conversation;
+mod golden;
+#[cfg(feature = "serve")]
+mod serve;

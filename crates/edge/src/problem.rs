@@ -275,6 +275,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use expect_test::{Expect, expect};
+    use selvedge_http1::{RULES, Rule};
 
     use super::*;
 
@@ -367,15 +368,23 @@ mod tests {
         assert_eq!(Problem::NO_ROUTE.retry_after(), None);
     }
 
-    /// The page that people look codes up in has each of them, with its status and title.
+    /// The page that people look codes up in has each of them, with its status and title, and each rule
+    /// of the head gate.
     #[test]
     fn each_refusal_is_documented() {
         let page = include_str!("../../../docs/errors/http.md");
-        for Problem { status, code, title, .. } in Problem::ALL {
-            let row = format!("| {status} | `{code}` | {title} |");
-            assert!(page.contains(&row), "docs/errors/http.md lacks the row {row}");
+        let refusals = Problem::ALL.iter().map(|Problem { status, code, title, .. }| {
+            format!("| {status} | `{code}` | {title} |")
+        });
+        let rules = RULES.iter().map(|Rule { code, kind, broken_by }| {
+            format!("| {} | `{code}` | {broken_by} |", kind.status())
+        });
+        let wanted: Vec<_> = refusals.chain(rules).collect();
+        for row in &wanted {
+            let found = page.lines().filter(|line| line.starts_with(row)).count();
+            assert_eq!(found, 1, "docs/errors/http.md needs the row {row}");
         }
         let rows = page.lines().filter(|line| line.contains(" | `")).count();
-        assert_eq!(rows, Problem::ALL.len(), "docs/errors/http.md has rows of no refusal");
+        assert_eq!(rows, wanted.len(), "docs/errors/http.md has rows of no refusal");
     }
 }

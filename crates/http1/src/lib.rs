@@ -20,6 +20,7 @@ mod encode;
 mod fields;
 mod request;
 mod response;
+mod rule;
 
 pub use authority::{Authority, AuthorityError, parse_authority};
 pub use body::{BodyDecoder, BodyError, Framing, Piece, TRAILER_BYTES_MAX, may_trail};
@@ -27,3 +28,4 @@ pub use encode::{push_chunk_size, push_crlf, push_field, push_last_chunk, push_n
 pub use fields::{Field, Fields, Known, Span, is_field_value, is_token};
 pub use request::{HeadLimits, Parsed, Rejection, RequestHead, Version, head_may_be_whole};
 pub use response::{ResponseError, ResponseHead};
+pub use rule::{Kind, RULES, Rule};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use selvedge_http1::{
-    Framing, HeadLimits, Known, Parsed, Rejection, RequestHead, head_may_be_whole,
+    Framing, HeadLimits, Kind, Known, Parsed, Rejection, RequestHead, head_may_be_whole,
 };
 use selvedge_telemetry::Timings;
 
@@ -248,7 +248,9 @@ async fn read_head(
         })
         .await;
     match outcome {
-        Ok(Ok(next)) if connection.listener.http1 || matches!(next, Next::Http2) => next,
+        Ok(Ok(next)) if connection.listener.http1 => next,
+        // Who left said nothing in the wrong version.
+        Ok(Ok(next @ (Next::Http2 | Next::Over))) => next,
         Ok(Ok(_)) => Next::Refused(Refusal::new(Problem::HTTP1_OFF)),
         Ok(Err(_)) => Next::Over,
         Err(Expired) => Next::Refused(Refusal::new(Problem::HEAD_TIMEOUT)),
@@ -262,18 +264,19 @@ fn is_preface(bytes: &[u8]) -> bool {
 
 /// What the client is told of a head that the gate refused.
 pub(super) fn refusal(rejection: Rejection) -> Refusal {
-    let problem = match rejection.status {
-        414 => Problem::TARGET_LIMIT,
-        417 => Problem::EXPECTATION,
-        431 => Problem::HEAD_LIMIT,
-        501 | 505 => Problem { status: rejection.status, ..Problem::NOT_IMPLEMENTED },
-        _ if rejection.code.contains("host") || rejection.code.contains("authority") => {
-            Problem::HOST
+    let problem = match rejection.kind() {
+        Kind::Malformed => Problem::MALFORMED,
+        Kind::Target => Problem::TARGET,
+        Kind::Host => Problem::HOST,
+        Kind::Framing => Problem::FRAMING,
+        Kind::Expectation => Problem::EXPECTATION,
+        Kind::Unsupported => Problem::NOT_IMPLEMENTED,
+        Kind::Version => {
+            let detail = "HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.";
+            Problem { detail, ..Problem::HTTP1_OFF }
         }
-        _ if rejection.code.contains("length") || rejection.code.contains("encoding") => {
-            Problem::FRAMING
-        }
-        _ => Problem::MALFORMED,
+        Kind::HeadLimit => Problem::HEAD_LIMIT,
+        Kind::TargetLimit => Problem::TARGET_LIMIT,
     };
     Refusal::new(Problem { code: rejection.code, ..problem }).because(rejection)
 }

@@ -747,6 +747,32 @@ fn errors_come_as_the_client_reads_them() {
     assert_eq!(no_call.verdict(), "404 route/none", "gRPC is HTTP/2");
 }
 
+#[test]
+fn a_refused_head_is_told_what_is_wrong_with_it() {
+    let bench = Bench::plain("route \"x\" { respond 200 \"\" }");
+    for (request, code, title) in [
+        (
+            "GET / HTTP/1.2\r\nHost: h\r\n",
+            "head-gate/version-unsupported",
+            "HTTP version not supported",
+        ),
+        ("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n", "head-gate/connect", "Not implemented"),
+        ("GET ftp://h/ HTTP/1.1\r\nHost: h\r\n", "head-gate/target", "Invalid request target"),
+        ("GET /\u{7f} HTTP/1.1\r\nHost: h\r\n", "head-gate/target-byte", "Invalid request target"),
+        ("GET / HTTP/1.1\r\n", "head-gate/missing-host", "Missing or invalid host"),
+        (
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
+            "head-gate/chunked-version",
+            "Ambiguous request framing",
+        ),
+        ("GET / HTTP/1.1\r\nHost : h\r\n", "head-gate/space-before-colon", "Malformed request"),
+    ] {
+        let answer = bench.connect().send(format!("{request}\r\n")).response();
+        let said: [&str; 2] = [&format!("\"code\":{code:?}"), &format!("\"title\":{title:?}")];
+        assert!(said.iter().all(|said| answer.text().contains(said)), "{}", answer.text());
+    }
+}
+
 /// Requests of each kind in a row, and what is answered to them.
 const ROW: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n\
                    POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\

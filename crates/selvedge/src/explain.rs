@@ -2,6 +2,7 @@
 
 mod advice;
 mod aftermath;
+mod answers;
 mod lints;
 mod question;
 
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &ExplainArgs, terminal: &mut Terminal) -> Outcome {
     Ok(Exit::Success)
 }
 
-/// `E0123`, `W0201` or the name of a lint.
+/// `E0123`, `W0201`, the name of a lint, or the code of an answer.
 fn is_code(subject: &str) -> bool {
     let is_numbered = |text: &str| match text.as_bytes() {
         [b'E' | b'e' | b'W' | b'w', digits @ ..] => {
@@ -67,11 +68,12 @@ fn is_code(subject: &str) -> bool {
         }
         _ => false,
     };
-    is_numbered(subject) || lints::page(subject).is_some()
+    is_numbered(subject) || lints::page(subject).is_some() || answers::page(subject).is_some()
 }
 
 fn explain_code(code: &str, terminal: &mut Terminal) -> Outcome {
-    let page = selvedge_config::explain(code).or_else(|| lints::page(code));
+    let page = selvedge_config::explain(code).or_else(|| lints::page(code)).map(str::to_owned);
+    let page = page.or_else(|| answers::page(code));
     let page = page.ok_or_else(|| {
         let text = format!("there is no code {code}; `selvedge check` prints those that matter");
         Failure::new(Exit::Usage, text)

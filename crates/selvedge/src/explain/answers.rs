@@ -1,0 +1,74 @@
+//! What stands about the codes of answers that the edge gives by itself.
+
+use std::fmt::Write;
+
+const PAGE: &str = include_str!("../../../../docs/errors/http.md");
+
+/// The rows about `code`, each with the headings of its table: a code of the head gate may stand in
+/// both.
+pub(super) fn page(code: &str) -> Option<String> {
+    let mut headings: Vec<&str> = Vec::new();
+    let mut out = String::new();
+    for line in PAGE.lines() {
+        match cells(line) {
+            Some(cells) if cells[0] == "Status" => headings = cells,
+            Some(cells) if cells.get(1) == Some(&&*format!("`{code}`")) => {
+                for (heading, cell) in headings.iter().zip(cells) {
+                    writeln!(out, "{heading}: {cell}").expect("a String takes every write");
+                }
+                out.push('\n');
+            }
+            _ => {}
+        }
+    }
+    (!out.is_empty()).then(|| format!("# {code}\n\n{}", out.trim_end()))
+}
+
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    Some(row.split(" | ").collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use selvedge_http1::RULES;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(code: &str, expected: Expect) {
+        expected.assert_eq(&page(code).unwrap_or_default());
+    }
+
+    #[test]
+    fn codes_of_answers_have_their_rows() {
+        check("route/none", expect![[r#"
+            # route/none
+
+            Status: 404
+            Code: `route/none`
+            Title: Not found
+            What to do as the operator: `selvedge explain URL` shows which routes were passed over, and why."#]]);
+        check("head-gate/tab", expect![[r#"
+            # head-gate/tab
+
+            Status: 400
+            Code: `head-gate/tab`
+            What breaks the rule: a tab behind `Content-Length` or `Transfer-Encoding`"#]]);
+        check("limit/head", expect![[r#"
+            # limit/head
+
+            Status: 431
+            Code: `limit/head`
+            Title: Request head too large
+            What to do as the operator: Often too many cookies; else raise `head` or `head-fields` in the limits.
+
+            Status: 431
+            Code: `limit/head`
+            What breaks the rule: more bytes than `limits { head }`"#]]);
+        check("head-gate", expect![[r#""#]]);
+        check("", expect![[r#""#]]);
+        assert!(RULES.iter().all(|rule| page(rule.code).is_some()));
+    }
+}

@@ -48,6 +48,9 @@ pub enum LintCode {
     PathNeverMatches,
     /// A redirect whose host would come from the path or query of the request.
     OpenRedirect,
+    /// A condition on a header that only agents may set, while agents are asked after the route is
+    /// chosen.
+    IdentityCondition,
 }
 
 /// Whether a config with a lint may run.
@@ -69,6 +72,7 @@ impl LintCode {
             Self::ShadowedRoute => "shadowed-route",
             Self::PathNeverMatches => "path-never-matches",
             Self::OpenRedirect => "open-redirect",
+            Self::IdentityCondition => "identity-condition",
         }
     }
 
@@ -86,15 +90,16 @@ impl LintCode {
 /// What is called unreachable is so: it is proved from the conditions, and what cannot be proved, such as
 /// that one regex holds all that another holds, is not reported.
 pub fn lint(config: &Config) -> Vec<Lint> {
-    lint_routes(&config.routes)
+    lint_routes(&config.routes, &config.identity_headers())
 }
 
-fn lint_routes(routes: &[Arc<Route>]) -> Vec<Lint> {
+fn lint_routes(routes: &[Arc<Route>], identity: &[String]) -> Vec<Lint> {
     let ways = alternatives(routes);
     let covers = Covers::new(routes, &ways);
     let mut lints: Vec<(usize, Lint)> = Vec::new();
     for (order, route) in routes.iter().enumerate() {
         let found = lint_alone(route).into_iter().chain(covers.lint(order));
+        let found = found.chain(lint_identity(route, identity));
         lints.extend(found.map(|lint| (order, lint)));
     }
     lints.extend(lint_ties(routes, &ways, &covers));
@@ -139,6 +144,18 @@ fn lint_redirect(route: &Route) -> Option<Lint> {
         redirect.to
     );
     (!is_safe_target(&redirect.to)).then(|| Lint::new(LintCode::OpenRedirect, route, message))
+}
+
+fn lint_identity(route: &Route, identity: &[String]) -> impl Iterator<Item = Lint> {
+    let names: BTreeSet<&str> = route.matches.headers.iter().map(|it| it.name.as_str()).collect();
+    let forged = names.into_iter().filter(|name| identity.iter().any(|known| known == name));
+    forged.map(|name| {
+        let message = format!(
+            "header {name} is what the client wrote when routes are chosen, for agents set it later; let \
+             `upstream-by` choose, or an agent refuse"
+        );
+        Lint::new(LintCode::IdentityCondition, route, message)
+    })
 }
 
 /// For each way into a route, the route that takes all its requests.
@@ -384,7 +401,7 @@ mod tests {
 
     #[track_caller]
     fn check(config: &str, expected: Expect) {
-        let lints = lint_routes(&routes(config));
+        let lints = lint_routes(&routes(config), &[]);
         expected.assert_eq(&lints.iter().map(|lint| format!("{lint}\n")).collect::<String>());
     }
 
@@ -512,9 +529,25 @@ mod tests {
         let mut list = routes("a");
         let redirect = Redirect { to: "https:/{path}".into(), status: 308 };
         Arc::get_mut(&mut list[0]).unwrap().action = Action::Redirect(redirect);
-        let lints = lint_routes(&list);
+        let lints = lint_routes(&list, &[]);
         assert_eq!(lints.len(), 1);
         assert_eq!(lints[0].code, LintCode::OpenRedirect);
+    }
+
+    #[test]
+    fn routes_are_not_chosen_by_what_agents_will_set() {
+        let check = |config: &str, expected: Expect| {
+            let identity = ["x-user-id".to_owned(), "x-user-role".to_owned()];
+            let lints = lint_routes(&routes(config), &identity);
+            expected.assert_eq(&lints.iter().map(|lint| format!("{lint}\n")).collect::<String>());
+        };
+        check(
+            "admin x-user-role:admin x-user-role:~a\nsite",
+            expect![[r#"
+                selvedge.kdl:1: error[identity-condition]: route "admin" header x-user-role is what the client wrote when routes are chosen, for agents set it later; let `upstream-by` choose, or an agent refuse
+            "#]],
+        );
+        check("beta x-user:1\nsite", expect![[""]]);
     }
 
     proptest! {
@@ -525,7 +558,7 @@ mod tests {
             routes in any_routes(),
             requests in prop::collection::vec(any_request(), 1..40),
         ) {
-            let dead: Vec<_> = lint_routes(&routes)
+            let dead: Vec<_> = lint_routes(&routes, &[])
                 .into_iter()
                 .filter(|it| matches!(it.code, LintCode::UnreachableRoute | LintCode::DuplicateRoute))
                 .map(|lint| lint.route)

@@ -52,6 +52,19 @@ workers 7
         "#]],
     );
     check(
+        r#"listener "a" { address "127.0.0.1:1" }
+listener "b" { address "127.0.0.1:2" }
+upstream "u" { target "u:1" }
+agent "x" { type "x"; address "unix:x" }
+route "r" { upstream "u"; agents "x"; upstream-by "plan" { "gold" "u" } }
+route "s" { respond 200 }
+"#,
+        expect![[r#"
+            ~ route "r"
+            + agent "x"
+        "#]],
+    );
+    check(
         &OLD.replace("200", "204"),
         expect![[r#"
         ~ route "s"
@@ -63,4 +76,36 @@ workers 7
         ~ settings of the process
     "#]],
     );
+}
+
+#[test]
+fn agents_change_by_what_they_mean() {
+    let agents = |nodes: &str, options: &str| {
+        read(&format!(
+            r#"
+            agent "auth" {{ type "auth"; client-certificate; {nodes} }}
+            agent "limits" {{ type "rate-limit"; after "auth"; policy "p" {{ key "path"; limit 1 per="1s" }} }}
+            route "r" {{ respond 200; agents "auth" "limits"; {options} }}
+            "#
+        ))
+    };
+    let check = |nodes: &str, options: &str, expected: Expect| {
+        expected.assert_eq(&diff(&agents("", ""), &agents(nodes, options)).to_string());
+    };
+    check("timeout-ms 100; realm \"auth\"", "", expect![[r#"
+        no change
+    "#]]);
+    check("timeout-ms 50", "", expect![[r#"
+        ~ agent "auth"
+    "#]]);
+    check("cache 5", "", expect![[r#"
+        ~ agent "auth"
+    "#]]);
+    check("", "agent \"auth\" { roles \"a\" }", expect![[r#"
+        ~ route "r"
+    "#]]);
+    check("failure-mode \"open\"", "", expect![[r#"
+        ~ route "r"
+        ~ agent "auth"
+    "#]]);
 }

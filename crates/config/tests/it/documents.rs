@@ -12,7 +12,11 @@ struct Pages;
 
 impl Environment for Pages {
     fn var(&self, name: &str) -> Option<String> {
-        let value = if name.ends_with("_ADDRESS") { "127.0.0.1:9000" } else { "value" };
+        let value = match name {
+            _ if name.ends_with("_ADDRESS") => "127.0.0.1:9000",
+            _ if name.ends_with("_URL") => "redis://127.0.0.1:6379",
+            _ => "value",
+        };
         (!name.contains("UNSET")).then(|| value.to_owned())
     }
 

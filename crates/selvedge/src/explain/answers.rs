@@ -43,20 +43,28 @@ mod tests {
 
     #[test]
     fn codes_of_answers_have_their_rows() {
-        check("route/none", expect![[r#"
+        check(
+            "route/none",
+            expect![[r#"
             # route/none
 
             Status: 404
             Code: `route/none`
             Title: Not found
-            What to do as the operator: `selvedge explain URL` shows which routes were passed over, and why."#]]);
-        check("head-gate/tab", expect![[r#"
+            What to do as the operator: `selvedge explain URL` shows which routes were passed over, and why."#]],
+        );
+        check(
+            "head-gate/tab",
+            expect![[r#"
             # head-gate/tab
 
             Status: 400
             Code: `head-gate/tab`
-            What breaks the rule: a tab behind `Content-Length` or `Transfer-Encoding`"#]]);
-        check("limit/head", expect![[r#"
+            What breaks the rule: a tab behind `Content-Length` or `Transfer-Encoding`"#]],
+        );
+        check(
+            "limit/head",
+            expect![[r#"
             # limit/head
 
             Status: 431
@@ -66,7 +74,8 @@ mod tests {
 
             Status: 431
             Code: `limit/head`
-            What breaks the rule: more bytes than `limits { head }`"#]]);
+            What breaks the rule: more bytes than `limits { head }`"#]],
+        );
         check("head-gate", expect![[r#""#]]);
         check("", expect![[r#""#]]);
         assert!(RULES.iter().all(|rule| page(rule.code).is_some()));

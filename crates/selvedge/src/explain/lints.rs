@@ -27,6 +27,7 @@ mod tests {
             LintCode::ShadowedRoute,
             LintCode::PathNeverMatches,
             LintCode::OpenRedirect,
+            LintCode::IdentityCondition,
         ];
         for code in codes {
             let page = page(code.name()).unwrap();

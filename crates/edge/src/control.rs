@@ -30,6 +30,7 @@ use tokio::{
 
 use crate::{
     admin::{self, AdminSocket, ReloadRequest},
+    agent::supervise,
     plan::{Place, Plan},
 };
 pub(crate) use gauges::publish;
@@ -196,6 +197,7 @@ async fn run(shared: Arc<Shared>, in_force: Watch) {
     tasks.spawn_local(probe::run(hub.clone(), in_force.clone()));
     tasks.spawn_local(certificates::run(hub.clone(), in_force.clone(), certificates::EVERY));
     tasks.spawn_local(gauges::run(in_force.clone()));
+    tasks.spawn_local(supervise::run(hub.clone(), in_force.clone()));
     tasks.spawn_local(admin::run(shared.clone(), in_force));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use selvedge_config::Limits;
+use selvedge_config::{Id, Limits};
 use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::RouteCache;
-use selvedge_telemetry::Level;
+use selvedge_telemetry::{Hub, Level};
 
 use crate::{
+    agent::call::CoreAgent,
     bounds::Bounds,
     crew::Crew,
     deadline::Deadlines,
@@ -58,6 +59,8 @@ pub(crate) struct Core {
 pub(crate) struct Snapshot {
     pub(crate) plan: Arc<Plan>,
     pub(crate) upstreams: Vec<PlacedUpstream>,
+    /// Agents by their position in the plan.
+    pub(crate) agents: Vec<Rc<CoreAgent>>,
     /// Sites by the position of their route.
     pub(crate) sites: Vec<Option<Rc<Site>>>,
     pub(crate) route_cache: RefCell<RouteCache>,
@@ -101,7 +104,7 @@ impl Core {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let mut rng = fastrand::Rng::new();
         let (client_buffer, upstream_buffer) = buffer_sizes(&parts.plan.config.limits);
-        let snapshot = Snapshot::new(parts.plan, None, &mut rng);
+        let snapshot = Snapshot::new(parts.plan, None, &parts.telemetry.hub(), &mut rng);
         Rc::new(Self {
             bounds: parts.bounds,
             deadlines: Deadlines::new(Instant::now()),
@@ -129,7 +132,8 @@ impl Core {
     /// Puts another config in force for the requests that come.
     pub(crate) fn swap(&self, plan: Arc<Plan>) {
         let previous = self.snapshot();
-        let next = Snapshot::new(plan, Some(&previous), &mut self.rng.borrow_mut());
+        let rng = &mut self.rng.borrow_mut();
+        let next = Snapshot::new(plan, Some(&previous), &self.telemetry.hub(), rng);
         let (client_buffer, upstream_buffer) = buffer_sizes(&next.plan.config.limits);
         self.buffers.resize(client_buffer);
         self.upstream_buffers.resize(upstream_buffer);
@@ -241,6 +245,15 @@ impl Core {
         }
     }
 
+    /// Tells of an agent's circuit breaker that changed its state.
+    pub(crate) fn report_agent_breaker(&self, agent: &Id, change: Option<breaker::Change>) {
+        let Some(change) = change else { return };
+        self.warn(
+            "circuit breaker of an agent",
+            &[("agent", agent), ("change", &format_args!("{change:?}"))],
+        );
+    }
+
     /// Begins the end: idle connections close, the others after their exchange.
     pub(crate) fn begin_drain(&self) {
         self.draining.set(true);
@@ -256,7 +269,7 @@ fn buffer_sizes(limits: &Limits) -> (usize, usize) {
 
 impl Snapshot {
     /// Nothing here can fail: what can has been done for the plan.
-    fn new(plan: Arc<Plan>, previous: Option<&Self>, rng: &mut fastrand::Rng) -> Self {
+    fn new(plan: Arc<Plan>, previous: Option<&Self>, hub: &Hub, rng: &mut fastrand::Rng) -> Self {
         let upstreams = plan
             .upstreams
             .iter()
@@ -271,10 +284,12 @@ impl Snapshot {
                 PlacedUpstream { index, upstream }
             })
             .collect();
+        let known = previous.map_or(&[][..], |previous| &previous.agents);
+        let agents = plan.agents.iter().map(|state| CoreAgent::new(state, known, hub)).collect();
         let now = Instant::now();
         let site = |folder: &SiteFolder| Rc::new(folder.site(now));
         let sites = plan.routes.iter().map(|planned| planned.folder.as_ref().map(site)).collect();
         let route_cache = RefCell::new(RouteCache::new(plan.config.limits.route_cache));
-        Self { plan, upstreams, sites, route_cache }
+        Self { plan, upstreams, agents, sites, route_cache }
     }
 }

@@ -4,6 +4,7 @@
 //! and this crate carries it out.
 
 mod admin;
+mod agent;
 mod bounds;
 mod client;
 mod client_address;
@@ -32,6 +33,7 @@ mod tunnel;
 mod upstream;
 
 pub use admin::ReloadRequest;
+pub use agent::confine::{ConfineError, Confinement, Files};
 pub use plan::{PlanError, preflight};
 pub use server::{Drained, Edge, StartError};
 pub use site::SiteError;

@@ -7,6 +7,8 @@ use std::{
 
 use selvedge_http1::{BodyError, Fields};
 
+use crate::agent::sieve::Stopped;
+
 /// Where a body comes from: a client's request, an upstream's response, a file.
 pub(crate) trait BodySource {
     /// Ready when [`Self::chunk`] holds data or the body is over.
@@ -60,6 +62,8 @@ pub(crate) enum BodyFault {
     Framing(BodyError),
     /// HTTP/2 said no.
     Http2(h2::Error),
+    /// An agent does not let it pass.
+    Agent(Box<Stopped>),
 }
 
 impl fmt::Display for BodyFault {
@@ -69,6 +73,7 @@ impl fmt::Display for BodyFault {
             Self::Closed => f.write_str("closed before the end"),
             Self::Framing(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
+            Self::Agent(_) => f.write_str("an agent does not let it pass"),
         }
     }
 }

@@ -1,12 +1,19 @@
 //! A config made ready to run: compiled routes, upstream state, certificates. Shared by all cores.
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
 
 use selvedge_config::{Action, Config, Id, Listener, Route, Upstream};
 use selvedge_routing::Router;
 use selvedge_telemetry::{Hub, Labels, Registered, UpstreamLabels};
 
 use crate::{
+    agent::state::{AgentError, AgentState},
     bounds::Gauge,
     site::{SiteError, SiteFolder},
     tls::{ClientTls, ServerTls, TlsError},
@@ -20,6 +27,10 @@ pub(crate) struct Plan {
     pub(crate) listeners: Vec<ListenerPlan>,
     pub(crate) labels: Arc<Registered>,
     pub(crate) upstreams: Vec<SharedUpstream>,
+    /// Agents that a route asks.
+    pub(crate) agents: Vec<Arc<AgentState>>,
+    /// Fields that only agents may set, in lower case.
+    pub(crate) identity_headers: Vec<String>,
     /// What each route does, by its position in the config.
     pub(crate) routes: Vec<RoutePlan>,
 }
@@ -57,6 +68,10 @@ pub(crate) struct RoutePlan {
     pub(crate) route: Arc<Route>,
     /// Position of the upstream in [`Plan::upstreams`].
     pub(crate) upstream: Option<usize>,
+    /// Positions of the upstreams that a value set by an agent chooses.
+    pub(crate) choices: BTreeMap<String, usize>,
+    /// Positions in [`Plan::agents`] of those that the route asks, in its order.
+    pub(crate) agents: Vec<usize>,
     /// The folder that the route serves.
     pub(crate) folder: Option<SiteFolder>,
     pub(crate) in_flight: Arc<Gauge>,
@@ -86,6 +101,8 @@ pub enum PlanError {
         /// What is wrong.
         source: SiteError,
     },
+    /// An agent cannot be given a socket.
+    Agent(AgentError),
 }
 
 /// Everything that keeps `config` from being run on this machine, before a port is bound: reads all
@@ -123,6 +140,7 @@ impl PlanError {
                 SiteError::Root { root, .. } | SiteError::Fallback { root, .. } => Some(root),
                 SiteError::Confinement { .. } | SiteError::CacheControl { .. } => None,
             },
+            Self::Agent(_) => None,
         }
     }
 }
@@ -139,6 +157,7 @@ impl std::fmt::Display for PlanError {
             Self::Site { route, .. } => {
                 write!(f, "the site of route {route:?} cannot be served")
             }
+            Self::Agent(error) => error.fmt(f),
         }
     }
 }
@@ -148,6 +167,7 @@ impl std::error::Error for PlanError {
         match self {
             Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => Some(source),
             Self::Site { source, .. } => Some(source),
+            Self::Agent(error) => std::error::Error::source(error),
         }
     }
 }
@@ -167,6 +187,7 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         let listeners = listeners(&config, previous)?;
         let upstreams = upstreams(&config, previous, parts.now)?;
+        let agents = agents(&config, previous, parts.now)?;
         let positions: HashMap<&Id, usize> =
             config.upstreams.keys().enumerate().map(|(i, id)| (id, i)).collect();
         let routes = config
@@ -179,11 +200,20 @@ impl Plan {
                 };
                 let folder = open_site(route)?;
                 let in_flight = carried_gauge(previous, &route.id);
-                Ok(RoutePlan { route: route.clone(), upstream, folder, in_flight })
+                let asked = route.agents.iter().filter_map(|asked| position(&agents, &asked.id));
+                let agents = asked.collect();
+                let choices = route.upstream_by.iter().flat_map(|by| &by.choices);
+                let choices = choices
+                    .filter_map(|(value, id)| Some((value.clone(), *positions.get(id)?)))
+                    .collect();
+                let route = route.clone();
+                Ok(RoutePlan { route, upstream, choices, agents, folder, in_flight })
             })
             .collect::<Result<_, _>>()?;
         let labels = parts.hub.register(&labels(&config, &upstreams));
-        Ok(Self { router: Router::new(&config), listeners, labels, upstreams, routes, config })
+        let identity_headers = config.identity_headers();
+        let router = Router::new(&config);
+        Ok(Self { router, listeners, labels, upstreams, agents, identity_headers, routes, config })
     }
 
     /// The listener at `place`, and its position.
@@ -265,6 +295,29 @@ fn shared_upstream(
     let state = UpstreamState::new(config.clone(), before.map(|before| &*before.state), now);
     let connections = before.map(|before| before.connections.clone()).unwrap_or_default();
     Ok(SharedUpstream { state: Arc::new(state), tls, connections })
+}
+
+/// The agents that routes ask. One that no route asks is not started.
+fn agents(
+    config: &Config,
+    previous: Option<&Plan>,
+    now: Instant,
+) -> Result<Vec<Arc<AgentState>>, PlanError> {
+    let is_asked = |id: &Id| {
+        config.routes.iter().any(|route| route.agents.iter().any(|asked| asked.id == *id))
+    };
+    let agents = config.agents.values().filter(|agent| is_asked(&agent.id));
+    agents
+        .map(|agent| {
+            let known = previous
+                .and_then(|plan| plan.agents.iter().find(|known| known.config.id == agent.id));
+            AgentState::new(agent.clone(), known, now).map_err(PlanError::Agent)
+        })
+        .collect()
+}
+
+fn position(agents: &[Arc<AgentState>], id: &Id) -> Option<usize> {
+    agents.iter().position(|agent| agent.config.id == *id)
 }
 
 fn upstream_tls(

@@ -103,6 +103,10 @@ refusals! {
         "The server behind this one failed too often and is given a rest. Try again shortly.";
     FILES = 503 "limit/files" "Too many open files"
         "The server cannot open more files at present. Try again shortly.";
+    AGENT_UNAVAILABLE = 503 "agent/unavailable" "Check unavailable"
+        "A check that this request needs cannot be made at present. Try again shortly.";
+    AGENT_TIMEOUT = 504 "agent/timeout" "Check timed out"
+        "A check that this request needs took too long. Try again shortly.";
     CONNECT_TIMEOUT = 504 "timeout/connect" "Upstream connection timed out"
         "The server behind this one did not accept the connection in time.";
     FIRST_BYTE_TIMEOUT = 504 "timeout/first-byte" "Upstream timed out"

@@ -1,5 +1,6 @@
 //! One exchange from head to end: route it, act on it, answer whatever goes wrong.
 
+mod agents;
 mod encoding;
 mod facts;
 mod forward;
@@ -16,16 +17,19 @@ use selvedge_routing::{Headers, RequestView, normalise_path, redirect_target};
 
 use self::origin::Origin;
 pub(crate) use self::{
+    agents::Council,
     facts::Facts,
     refusal::{Failure, Refusal},
 };
 use crate::{
+    agent::advice::strip,
     bounds::Entered,
     client::{Client, ResponseSink},
     connection::Connection,
     core::{Core, Snapshot},
     deadline::Deadline,
     outbound::RequestBody,
+    plan::RoutePlan,
     problem::Problem,
 };
 
@@ -39,6 +43,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) response: &'a mut ResponseHead,
     pub(crate) body: RequestBody,
     pub(crate) facts: Facts,
+    pub(crate) council: Council,
 }
 
 impl Exchange<'_> {
@@ -49,6 +54,7 @@ impl Exchange<'_> {
             Box::pin(self.fail(client, failure)).await;
         }
         self.record();
+        self.tell_agents();
     }
 
     /// Ends an exchange that cannot begin: its head was refused.
@@ -82,7 +88,12 @@ impl Exchange<'_> {
         let planned = &snapshot.plan.routes[index];
         let _route_in_flight = enter_route(planned)?;
         self.check_length(planned.route.limits.body.0)?;
-        match (&planned.route.action, planned.upstream) {
+        strip(self.request, &snapshot.plan.identity_headers);
+        if !planned.agents.is_empty() {
+            // Large, and not part of what every exchange takes.
+            Box::pin(self.consult(client, planned, &path, &origin)).await?;
+        }
+        match (&planned.route.action, self.upstream_of(planned)) {
             (Action::Upstream(_), Some(upstream)) => {
                 let upstream = &snapshot.upstreams[upstream];
                 self.forward(client, &planned.route, upstream, &path, &origin).await
@@ -102,6 +113,13 @@ impl Exchange<'_> {
             }
             (Action::Respond(respond), _) => self.respond(client, &planned.route, respond).await,
         }
+    }
+
+    /// The upstream that the route names, or that a value set by an agent chooses.
+    fn upstream_of(&self, planned: &RoutePlan) -> Option<usize> {
+        let by = planned.route.upstream_by.as_ref();
+        let value = by.and_then(|by| self.council.advice.value(&by.value));
+        value.and_then(|value| planned.choices.get(value)).copied().or(planned.upstream)
     }
 
     fn route(&mut self, snapshot: &Snapshot, path: &str) -> Option<usize> {
@@ -140,6 +158,13 @@ impl Exchange<'_> {
                 self.facts.refuse(refusal.problem.code, refusal.cause);
                 sink.abort();
             }
+            Failure::Agent(refusal) if !has_head => {
+                self.send_agent_refusal(client, *refusal).await;
+            }
+            Failure::Agent(refusal) => {
+                self.note_agent_refusal(*refusal);
+                sink.abort();
+            }
             Failure::ClientGone(detail) => {
                 self.facts.refuse("client/gone", Some(detail));
                 sink.abort();
@@ -154,7 +179,7 @@ fn normalised(request: &RequestHead) -> Result<Cow<'static, str>, Failure> {
         .map_err(|error| Refusal::new(Problem::TARGET).because(error).into())
 }
 
-fn enter_route(planned: &crate::plan::RoutePlan) -> Result<Option<Entered>, Failure> {
+fn enter_route(planned: &RoutePlan) -> Result<Option<Entered>, Failure> {
     let Some(bound) = planned.route.limits.in_flight else { return Ok(None) };
     let entered = planned.in_flight.try_enter(bound);
     entered.map(Some).ok_or_else(|| Refusal::new(Problem::ROUTE_IN_FLIGHT).into())

@@ -8,6 +8,7 @@ use clap_complete::{Shell, generate};
 use crate::{
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
+    confine::{self, ConfineArgs},
     diff::{self, DiffArgs},
     edge::{self, EdgeArgs},
     exit::{Exit, Failure},
@@ -60,6 +61,9 @@ enum Command {
     Init(InitArgs),
     /// Have the running edge read its config again, and tell what came of it
     Reload(ReloadArgs),
+    /// Become another program under restrictions; the edge starts agents so
+    #[command(hide = true)]
+    Confine(ConfineArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }
@@ -114,6 +118,7 @@ fn obey(command: &Command) -> Exit {
         Command::Diff(args) => diff::run(args, &mut terminal),
         Command::Init(args) => init::run(args, &mut terminal),
         Command::Reload(args) => reload::run(args, &mut terminal),
+        Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };
     let flushed = terminal.flush();

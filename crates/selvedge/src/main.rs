@@ -3,6 +3,7 @@
 mod bounds;
 mod check;
 mod cli;
+mod confine;
 mod diff;
 mod edge;
 mod exit;

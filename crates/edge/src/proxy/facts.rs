@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) status: Option<u16>,
     pub(crate) refused_by: Option<&'static str>,
     pub(crate) error: Option<String>,
+    /// The agent that refused, by its position in the plan.
+    pub(crate) blocked_by: Option<usize>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
 }
@@ -46,6 +48,7 @@ impl Facts {
             status: None,
             refused_by: None,
             error: None,
+            blocked_by: None,
             bytes_in: 0,
             bytes_out: 0,
         }

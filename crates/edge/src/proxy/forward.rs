@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod connecting;
 mod heads;
+mod reply;
 mod request;
 
 use std::{
@@ -19,7 +20,8 @@ use self::{
     attempt::{Attempt, AttemptFault, is_failure},
     request::{cookie, hash_of, upgrade_wanted},
 };
-use super::{Exchange, Facts, Failure, Refusal, local::apply, origin::Origin};
+pub(super) use self::{heads::body_failure, reply::Reply};
+use super::{Council, Exchange, Facts, Failure, Refusal, local::apply, origin::Origin};
 use crate::{
     client::Client,
     connection::Connection,
@@ -43,6 +45,7 @@ struct Forward<'a> {
     request: &'a RequestHead,
     response: &'a mut ResponseHead,
     facts: &'a mut Facts,
+    council: &'a mut Council,
     body: RequestBody,
     route: &'a Route,
     upstream: &'a PlacedUpstream,
@@ -108,6 +111,7 @@ impl Exchange<'_> {
             request,
             response: self.response,
             facts: &mut self.facts,
+            council: &mut self.council,
             body: self.body,
             route,
             upstream,

@@ -89,20 +89,32 @@ impl Exchange<'_> {
         if problem.ends_connection() {
             client.split().1.close_after();
         }
-        self.begin(200);
         let message = format!("{} ({})", problem.title, problem.code);
+        let retry_after = retry_after.or(problem.retry_after().map(u64::from));
+        self.send_grpc_status(client, problem.status, &message, retry_after).await;
+    }
+
+    /// A response without a body that carries the gRPC status nearest to an HTTP `status`.
+    pub(super) async fn send_grpc_status<C: Client>(
+        &mut self,
+        client: &mut C,
+        status: u16,
+        message: &str,
+        retry_after: Option<u64>,
+    ) {
+        self.begin(200);
         let fields = self.response.fields_mut();
         fields.push(b"content-type", b"application/grpc");
-        fields.push(b"grpc-status", grpc_status(problem.status).as_bytes());
+        fields.push(b"grpc-status", grpc_status(status).as_bytes());
         fields.push(b"grpc-message", message.as_bytes());
-        if let Some(seconds) = retry_after.or(problem.retry_after().map(u64::from)) {
+        if let Some(seconds) = retry_after {
             let pushback = seconds.saturating_mul(1000).to_string();
             fields.push(b"grpc-retry-pushback-ms", pushback.as_bytes());
         }
         if let Err(Failure::ClientGone(detail)) = self.finish(client, b"").await {
             self.facts.error.get_or_insert(detail);
         }
-        self.facts.status = Some(problem.status);
+        self.facts.status = Some(status);
     }
 
     /// Serves a file of the route's site.
@@ -156,14 +168,18 @@ impl Exchange<'_> {
     }
 
     /// Starts a response of our own.
-    fn begin(&mut self, status: u16) {
+    pub(super) fn begin(&mut self, status: u16) {
         self.response.start(status);
         let fields = self.response.fields_mut();
         self.core.with_date(|date| fields.push(b"date", date.as_bytes()));
     }
 
     /// Sends the head that was begun, and `body`.
-    async fn finish<C: Client>(&mut self, client: &mut C, body: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn finish<C: Client>(
+        &mut self,
+        client: &mut C,
+        body: &[u8],
+    ) -> Result<(), Failure> {
         self.finish_with(client, body, true).await
     }
 
@@ -188,6 +204,7 @@ impl Exchange<'_> {
             let length = body.len().to_string();
             self.response.fields_mut().push(b"content-length", length.as_bytes());
         }
+        self.council.advice.give(self.response);
         self.facts.status = Some(status);
         client.begin_response();
         let (_, sink) = client.split();
@@ -229,6 +246,7 @@ impl Exchange<'_> {
         delivery: Delivery,
     ) -> Result<(), Failure> {
         client.begin_response();
+        self.council.advice.give(self.response);
         let (_, sink) = client.split();
         self.facts.status = Some(self.response.status());
         sink.push_head(self.response, delivery);
@@ -289,7 +307,7 @@ pub(super) async fn flush(
 }
 
 /// Whether the request is a gRPC call: by HTTP/2, and of the type itself. gRPC-Web has HTTP's statuses.
-fn is_grpc(request: &RequestHead) -> bool {
+pub(super) fn is_grpc(request: &RequestHead) -> bool {
     let content_type = request.fields().first(Known::ContentType).unwrap_or_default();
     let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let rest = essence

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use http::HeaderValue;
 
+use super::agents::AgentRefusal;
 use crate::problem::Problem;
 
 /// An exchange that failed.
@@ -11,6 +12,8 @@ use crate::problem::Problem;
 pub(crate) enum Failure {
     /// The client is to be told.
     Refused(Box<Refusal>),
+    /// An agent has an answer for the client.
+    Agent(Box<AgentRefusal>),
     /// Nobody is there to be told.
     ClientGone(String),
 }

@@ -20,7 +20,7 @@ use crate::{
     message::BodySink,
     outbound::RequestBody,
     problem::Problem,
-    proxy::{Exchange, Facts, Refusal},
+    proxy::{Council, Exchange, Facts, Refusal},
     transport::{Input, Read, Transport},
 };
 
@@ -178,6 +178,7 @@ fn new_exchange<'a>(
         response: &mut scratch.response,
         body,
         facts,
+        council: Council::default(),
     }
 }
 

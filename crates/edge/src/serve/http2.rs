@@ -24,7 +24,7 @@ use crate::{
     crew::Job,
     outbound::RequestBody,
     problem::Problem,
-    proxy::{Exchange, Refusal},
+    proxy::{Council, Exchange, Refusal},
     transport::{Owned, Transport},
 };
 
@@ -184,6 +184,7 @@ impl Job for Stream {
             response: &mut scratch.response,
             body,
             facts,
+            council: Council::default(),
         };
         match refusal {
             None => exchange.run(&mut client).await,

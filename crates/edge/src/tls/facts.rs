@@ -1,8 +1,12 @@
+use std::net::IpAddr;
+
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 /// Longest client subject kept, in bytes; what is longer is cut.
 const SUBJECT_MAX: usize = 512;
+/// Longest list of alternative names told to agents, in bytes; a longer one is not told at all.
+const NAMES_MAX: usize = 4 << 10;
 
 /// What the log tells of a TLS connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +23,10 @@ pub(crate) struct TlsFacts {
     pub(crate) resumed: bool,
     /// Subject of the client's verified certificate, for example `O=Example, CN=device-7`.
     pub(crate) client_subject: Option<Box<str>>,
+    /// Alternative names of that certificate, separated by commas: names, addresses, URIs, mailboxes.
+    pub(crate) client_san: Option<Box<str>>,
+    /// SHA-256 of that certificate in hexadecimal.
+    pub(crate) client_sha256: Option<Box<str>>,
 }
 
 /// A protocol agreed on by ALPN.
@@ -43,6 +51,11 @@ impl TlsFacts {
             }),
             resumed: is_resumed(connection),
             client_subject: client_leaf(connection, |leaf| cut(leaf.subject().to_string())),
+            client_san: client_leaf(connection, alternative_names).flatten(),
+            client_sha256: connection.peer_certificates().and_then(|chain| {
+                let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, chain.first()?);
+                Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+            }),
         }
     }
 }
@@ -65,6 +78,25 @@ fn client_leaf<T>(
 ) -> Option<T> {
     let leaf = connection.peer_certificates()?.first()?;
     X509Certificate::from_der(leaf).ok().map(|(_, leaf)| read(&leaf))
+}
+
+/// The alternative names that can be told apart in a list: none with a comma in it.
+fn alternative_names(leaf: &X509Certificate<'_>) -> Option<Box<str>> {
+    let names = leaf.subject_alternative_name().ok()??.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::URI(name) | GeneralName::RFC822Name(name) => {
+            Some((*name).to_owned())
+        }
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string()),
+        },
+        _ => None,
+    });
+    let plain = |name: &String| !name.bytes().any(|byte| byte == b',' || byte.is_ascii_control());
+    let names: Vec<String> = names.filter(plain).collect();
+    let list = names.join(",");
+    (!list.is_empty() && list.len() <= NAMES_MAX).then(|| list.into())
 }
 
 fn cut(mut subject: String) -> Box<str> {

@@ -192,8 +192,9 @@ fn describe(outcome: Result<Pair, rustls::Error>) -> String {
     match outcome {
         Err(error) => format!("refused: {error}"),
         Ok((_, server)) => {
-            let TlsFacts { version, cipher: _, sni, alpn, resumed, client_subject } =
-                TlsFacts::of(&server);
+            let facts = TlsFacts::of(&server);
+            assert_eq!(facts.client_subject.is_some(), facts.client_sha256.is_some());
+            let TlsFacts { version, sni, alpn, resumed, client_subject, .. } = facts;
             let sni = sni.as_deref().unwrap_or("-");
             let subject = client_subject.as_deref().unwrap_or("-");
             let resumed = if resumed { "resumed" } else { "full" };

@@ -146,6 +146,11 @@ impl Breaker {
         }
     }
 
+    /// Ends the rest of an open breaker: there is news that makes a probe worthwhile.
+    pub(crate) fn wake(&self) {
+        self.glance.until.store(0, Relaxed);
+    }
+
     /// Admits under the lock, where the phase cannot change between question and answer.
     fn try_probe(self: &Arc<Self>, now: Instant) -> Result<Permit, RetryAfter> {
         let mut state = self.lock();

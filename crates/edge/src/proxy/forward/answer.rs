@@ -12,14 +12,17 @@ use selvedge_http1::{Framing, Known, Version};
 use super::{
     super::{
         Failure, Refusal,
+        agents::{ReplyParts, stopped_by},
         encoding::choose_encoding,
         local::{apply, flush},
         origin::via,
     },
     Forward, arm,
     attempt::Attempt,
+    reply::Reply,
 };
 use crate::{
+    agent::{held::poll_pump, sieve::Stopped},
     client::{Client, ClientGone, Delivery, ResponseSink},
     encoded::Encoded,
     message::{BodyFault, BodySink, Pump, PumpFault, Waiting},
@@ -37,6 +40,8 @@ enum Cut {
     Silence,
     /// The client went, or takes nothing more.
     Client(String),
+    /// An agent does not let the rest pass.
+    Agent(Box<Stopped>),
 }
 
 impl From<Cut> for Failure {
@@ -48,6 +53,7 @@ impl From<Cut> for Failure {
                 Refusal::new(Problem::EXCHANGE_TIMEOUT).because(cause).into()
             }
             Cut::Client(detail) => Self::ClientGone(detail),
+            Cut::Agent(stopped) => stopped_by(*stopped),
         }
     }
 }
@@ -64,17 +70,30 @@ impl Forward<'_> {
         if self.response.status() == 101 {
             return self.switch(client, target, attempt).await;
         }
+        let mut reply = Reply::new(attempt);
+        let status = self.response.status();
+        let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
+        if !self.council.is_empty() {
+            let parts = ReplyParts {
+                response: self.response,
+                source: &mut reply,
+                exists: !bodiless,
+                deadline: self.deadline,
+                patience: self.upstream.state.config.timeouts.idle,
+            };
+            // Large, and not part of what every exchange takes.
+            Box::pin(self.council.hear_response(self.core, self.request, parts)).await?;
+        }
         let length = match self.response.framing() {
+            _ if reply.is_inspected() => reply.length(),
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
-        let status = self.response.status();
-        let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
         let encoding = choose_encoding(self.route, self.request, self.response, length);
         // What HEAD is told is what GET would be sent.
         let encoding = encoding.filter(|_| !bodiless);
-        self.dress(target, &attempt);
+        self.dress(target, &reply.source);
         let delivery = match length {
             _ if bodiless => Delivery::Bodiless,
             _ if encoding.is_some() => Delivery::Streamed,
@@ -88,14 +107,14 @@ impl Forward<'_> {
         }
         client.begin_response();
         client.split().1.push_head(self.response, delivery);
-        let mut body = Encoded::new(attempt, encoding)
+        let mut body = Encoded::new(reply, encoding)
             .map_err(|error| Refusal::new(Problem::INTERNAL).because(error))?;
         let result = self.move_bodies(client, &mut body, &mut upload).await;
         self.facts.bytes_in = upload.moved();
         if matches!(result, Err(Cut::Target(_))) {
             self.note(target, true, Duration::ZERO, Instant::now());
         }
-        if let Attempt::Http1(connection) = body.into_source()
+        if let Attempt::Http1(connection) = body.into_source().source
             && result.is_ok()
             && connection.is_reusable()
         {
@@ -134,12 +153,13 @@ impl Forward<'_> {
             fields.push(b"set-cookie", value.as_bytes());
         }
         apply(&self.route.response_headers, fields);
+        self.council.advice.give(self.response);
     }
 
     async fn move_bodies<C: Client>(
         &mut self,
         client: &mut C,
-        body: &mut Encoded<Attempt>,
+        body: &mut Encoded<Reply>,
         upload: &mut Pump,
     ) -> Result<(), Cut> {
         let (source, sink) = client.split();
@@ -150,9 +170,11 @@ impl Forward<'_> {
         let mut upload_over = upload.is_done();
         let mut upload_cut = false;
         let mut seen = None;
+        let held = &mut self.council.held;
         let result = poll_fn(|context| {
             if !upload_over {
-                let polled = upload.poll(source, body.source_mut(), context);
+                let target = &mut body.source_mut().source;
+                let polled = poll_pump(upload, held, source, target, context);
                 upload_over = polled.is_ready();
                 upload_cut =
                     matches!(polled, Poll::Ready(Err(PumpFault::Source(_) | PumpFault::TooLarge)));
@@ -182,6 +204,7 @@ impl Forward<'_> {
         match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(PumpFault::Sink(fault))) => Err(Cut::Client(fault.to_string())),
+            Ok(Err(PumpFault::Source(BodyFault::Agent(stopped)))) => Err(Cut::Agent(stopped)),
             // Whoever never got the whole request owes no whole answer.
             Ok(Err(PumpFault::Source(_))) if upload_cut => {
                 Err(Cut::Client("broke off its request".to_owned()))

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One exchange with a target, on whichever protocol.
-pub(super) enum Attempt {
+pub(in super::super) enum Attempt {
     Http1(Box<Http1Upstream>),
     Http2(Box<Http2Upstream>),
 }

@@ -9,11 +9,12 @@ use std::{
 use selvedge_http1::{BodyError, ResponseError};
 
 use super::{
-    super::{Failure, Refusal},
+    super::{Failure, Refusal, agents::stopped_by},
     Forward, arm,
     attempt::{AnyHeadFault, Attempt, AttemptFault},
 };
 use crate::{
+    agent::held::{Held, poll_pump},
     client::{Client, ClientGone, ResponseSink},
     deadline::Deadline,
     message::{BodyFault, BodySink, BodySource, Pump, PumpFault, Waiting},
@@ -63,6 +64,7 @@ impl Forward<'_> {
         let (source, sink) = client.split();
         loop {
             let response = &mut *self.response;
+            let held = &mut self.council.held;
             let waited = poll_fn(|context| {
                 // Interim heads go out at once, and before the client is asked for its body.
                 if sink.pending() > 0
@@ -72,7 +74,7 @@ impl Forward<'_> {
                     return Poll::Ready(Waited::Client(gone));
                 }
                 if !upload_broken && sink.pending() == 0 {
-                    match poll_upload(upload, source, attempt, &mut watch, context) {
+                    match poll_upload(upload, held, source, attempt, &mut watch, context) {
                         Poll::Ready(Err(failure)) => return Poll::Ready(Waited::Client(failure)),
                         Poll::Ready(Ok(broken)) => upload_broken = broken,
                         Poll::Pending => {}
@@ -128,6 +130,7 @@ impl Forward<'_> {
 /// say why.
 fn poll_upload(
     upload: &mut Pump,
+    held: &mut Option<Held>,
     source: &mut impl BodySource,
     attempt: &mut Attempt,
     watch: &mut Watch<'_>,
@@ -136,7 +139,7 @@ fn poll_upload(
     if upload.is_done() {
         return Poll::Ready(Ok(false));
     }
-    match upload.poll(source, attempt, context) {
+    match poll_pump(upload, held, source, attempt, context) {
         Poll::Ready(Ok(())) => {
             watch.await_target();
             Poll::Ready(Ok(false))
@@ -204,11 +207,12 @@ impl Watch<'_> {
 }
 
 /// What the client is told when its body cannot be read.
-fn body_failure(fault: BodyFault) -> Failure {
+pub(in super::super) fn body_failure(fault: BodyFault) -> Failure {
     match fault {
         BodyFault::Framing(error) if error != BodyError::Truncated => {
             Refusal::new(Problem::FRAMING).because(error).into()
         }
+        BodyFault::Agent(stopped) => stopped_by(*stopped),
         other => Failure::ClientGone(other.to_string()),
     }
 }

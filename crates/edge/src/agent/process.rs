@@ -1,0 +1,173 @@
+//! One started agent: its listening socket, its process, and what is known of both.
+
+use std::{
+    fmt, io,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use super::confine::Confinement;
+
+/// How an agent's process is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// The executable.
+    pub(crate) program: PathBuf,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Threads that answer; it finds the number in `SELVEDGE_THREADS`.
+    pub(crate) threads: usize,
+    /// What it may not do; the parent is filled in when it starts.
+    pub(crate) confinement: Confinement,
+    /// Pauses between starts, from the first to the longest.
+    pub(crate) backoff: (Duration, Duration),
+}
+
+/// Where an agent listens. One that we start has its socket from us, and it stays when the process
+/// goes: whoever connects meanwhile is heard by the next one.
+#[derive(Debug)]
+pub(crate) struct Door {
+    path: PathBuf,
+    started: Option<Started>,
+}
+
+/// The process behind a door.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) launch: Launch,
+    socket: OwnedFd,
+    /// Removed, with the socket in it, when the door goes.
+    _folder: tempfile::TempDir,
+    condition: Mutex<Condition>,
+    starts: AtomicU32,
+    /// When any core last heard of it, in milliseconds since `made`.
+    heard: AtomicU64,
+    made: Instant,
+}
+
+/// How a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Not started yet.
+    Waiting,
+    /// It runs.
+    Running {
+        /// Its process id.
+        pid: u32,
+        /// Since when.
+        since: Instant,
+    },
+    /// It ended, and is started again at the given moment.
+    Resting {
+        /// How it ended.
+        ended: String,
+        /// When it is started again.
+        until: Instant,
+    },
+    /// It is not wanted any more.
+    Gone,
+}
+
+/// Connections that may wait for the agent to accept them.
+const BACKLOG: i32 = 128;
+
+impl Door {
+    /// The door of an agent that somebody else runs.
+    pub(crate) fn of_address(path: PathBuf) -> Self {
+        Self { path, started: None }
+    }
+
+    /// Binds the socket of an agent to be started.
+    pub(crate) fn bind(id: &str, launch: Launch) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("selvedge-agent-").tempdir_in(runtime_dir())?;
+        let path = folder.path().join(format!("{}.sock", file_name(id)));
+        let socket = bind(&path)?;
+        let started = Started {
+            launch,
+            socket,
+            _folder: folder,
+            condition: Mutex::new(Condition::Waiting),
+            starts: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
+            made: Instant::now(),
+        };
+        Ok(Self { path, started: Some(started) })
+    }
+
+    /// Where to connect to.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What we know of the process; `None` where somebody else runs it.
+    pub(crate) fn started(&self) -> Option<&Started> {
+        self.started.as_ref()
+    }
+}
+
+impl Started {
+    /// A handle to the listening socket for the next process.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_condition(&self, condition: Condition) {
+        if matches!(condition, Condition::Running { .. }) {
+            self.starts.fetch_add(1, Relaxed);
+        }
+        *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = condition;
+    }
+
+    /// A core has heard of it.
+    pub(crate) fn note_heard(&self) {
+        self.heard.store(self.made.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// How long no core has heard of it.
+    pub(crate) fn silence(&self) -> Duration {
+        self.made.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Relaxed)))
+    }
+
+    /// Starts after the first.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.starts.load(Relaxed).saturating_sub(1)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting => f.write_str("waiting"),
+            Self::Running { pid, .. } => write!(f, "running, pid {pid}"),
+            Self::Resting { ended, .. } => write!(f, "resting, {ended}"),
+            Self::Gone => f.write_str("gone"),
+        }
+    }
+}
+
+/// A folder that only its owner reaches is made here.
+fn runtime_dir() -> PathBuf {
+    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    named.filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir)
+}
+
+/// The id as part of a path: short and without separators.
+fn file_name(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect()
+}
+
+fn bind(path: &Path) -> io::Result<OwnedFd> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(OwnedFd::from(UnixListener::from(OwnedFd::from(socket))))
+}

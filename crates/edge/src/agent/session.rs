@@ -1,0 +1,253 @@
+//! One agent in one exchange: the stream that its questions share, and what it still wants to hear.
+
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use selvedge_agent::{
+    Ask, AttributesBuf, CancelCode, Event, Mode, RequestHeadBuf, ResponseHeadBuf, SendError,
+    Subscription, Subscriptions, Verdict,
+};
+use selvedge_config::{AgentEvent, FailureMode};
+
+use super::{
+    call::{CallFault, CoreAgent},
+    link::{Answer, Link, StreamKey},
+    sieve::Sieve,
+};
+
+/// An agent's part in an exchange. Its stream ends with it.
+pub(crate) struct Session {
+    agent: Rc<CoreAgent>,
+    stream: Option<StreamKey>,
+    /// The agent has said all it wants to say, or was given up.
+    over: bool,
+}
+
+/// A question to one agent.
+pub(crate) enum Question<'a> {
+    RequestHeaders {
+        attributes: &'a AttributesBuf,
+        head: &'a RequestHeadBuf,
+        method: &'a str,
+        /// Whether the agent will be asked about a body.
+        body: bool,
+    },
+    RequestBody {
+        bytes: Bytes,
+        is_whole: bool,
+    },
+    ResponseHeaders {
+        head: &'a ResponseHeadBuf,
+        body: bool,
+        verdict: bool,
+    },
+    ResponseBody {
+        bytes: Bytes,
+        is_whole: bool,
+    },
+}
+
+/// An answer to be waited for.
+pub(crate) struct Ticket {
+    link: Rc<Link>,
+    /// `None`: the agent does not want to be asked.
+    asked: Option<(StreamKey, Event)>,
+}
+
+/// What decides whether an agent is asked about a body.
+#[derive(Clone, Copy)]
+pub(crate) struct BodyOf<'a> {
+    /// Whether there is one.
+    pub(crate) exists: bool,
+    pub(crate) method: &'a str,
+    pub(crate) content_type: Option<&'a str>,
+}
+
+impl Session {
+    pub(crate) fn new(agent: Rc<CoreAgent>) -> Self {
+        Self { agent, stream: None, over: false }
+    }
+
+    /// How many bytes of a body the agent wants to see before it may go on; `None`: none at all.
+    pub(crate) fn inspects(&self, event: Event, body: BodyOf<'_>) -> Option<usize> {
+        self.body_wanted(event, body, Mode::Inspect)
+    }
+
+    fn body_wanted(&self, event: Event, body: BodyOf<'_>, mode: Mode) -> Option<usize> {
+        if self.over || !body.exists {
+            return None;
+        }
+        let wants = self.agent.link.wants()?;
+        let wanted = self.wanted(&wants, event)?;
+        let fits = wanted.mode == mode
+            && wanted.wants_method(body.method)
+            && wanted.wants_content_type(body.content_type);
+        let max = usize::try_from(self.agent.state.config.body_max.0).unwrap_or(usize::MAX);
+        fits.then_some((wanted.body_max as usize).min(max))
+    }
+
+    /// Whether a body is to pass through the agent piece by piece.
+    pub(crate) fn streams(&self, event: Event, body: BodyOf<'_>) -> bool {
+        self.body_wanted(event, body, Mode::Stream).is_some()
+    }
+
+    /// The sieve for a body that passes through the agent.
+    pub(crate) fn sieve(
+        &self,
+        index: usize,
+        event: Event,
+        failure_mode: FailureMode,
+    ) -> Option<Sieve> {
+        let key = self.stream.filter(|_| !self.over)?;
+        Some(Sieve::new(self.agent.clone(), index, key, event, failure_mode))
+    }
+
+    /// Whether the agent is to be told how the exchange ends.
+    pub(crate) fn wants_log(&self) -> bool {
+        let wants = self.agent.link.wants();
+        wants.is_some_and(|wants| self.wanted(&wants, Event::Log).is_some())
+    }
+
+    /// Whether the agent has said all it has to say.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether the agent is to be asked about the head of a response.
+    pub(crate) fn hears_response(&self, method: &str) -> bool {
+        let wants = self.agent.link.wants().filter(|_| !self.over);
+        wants.is_some_and(|wants| {
+            let wanted = self.wanted(&wants, Event::ResponseHeaders);
+            wanted.is_some_and(|wanted| wanted.wants_method(method))
+        })
+    }
+
+    /// What both the agent and the operator want it to be asked.
+    fn wanted<'w>(&self, wants: &'w Subscriptions, event: Event) -> Option<&'w Subscription> {
+        let allowed = self.agent.state.config.events.iter().any(|own| same(*own, event));
+        wants.get(event).filter(|_| allowed)
+    }
+
+    /// Puts a question on its way.
+    pub(crate) fn ask(&mut self, question: Question<'_>) -> Result<Ticket, CallFault> {
+        let link = (**self.agent.link).clone();
+        let asked = match question {
+            Question::RequestHeaders { attributes, head, method, body } => {
+                self.open(&link, attributes, head, method, body)
+            }
+            Question::RequestBody { bytes, is_whole } => {
+                self.send_body(&link, Event::RequestBody, bytes, is_whole)
+            }
+            Question::ResponseHeaders { head, body, verdict } => {
+                self.send_response(&link, head, Ask { body, verdict })
+            }
+            Question::ResponseBody { bytes, is_whole } => {
+                self.send_body(&link, Event::ResponseBody, bytes, is_whole)
+            }
+        };
+        let asked = asked.map_err(|error| match error {
+            SendError::Full | SendError::Backlog => CallFault::QueueFull,
+            other => CallFault::Lost(other.to_string()),
+        })?;
+        Ok(Ticket { link, asked })
+    }
+
+    fn open(
+        &mut self,
+        link: &Link,
+        attributes: &AttributesBuf,
+        head: &RequestHeadBuf,
+        method: &str,
+        body: bool,
+    ) -> Result<Option<(StreamKey, Event)>, SendError> {
+        let wants = link.wants().ok_or(SendError::NotReady)?;
+        let verdict = self
+            .wanted(&wants, Event::RequestHeaders)
+            .is_some_and(|wanted| wanted.wants_method(method));
+        let later = [Event::ResponseHeaders, Event::ResponseBody, Event::WebsocketFrame];
+        let hears_more = body || later.iter().any(|event| self.wanted(&wants, *event).is_some());
+        if !verdict && !hears_more {
+            self.over = true;
+            return Ok(None);
+        }
+        let key = link.open_stream(attributes, head, Ask { body, verdict })?;
+        self.stream = Some(key);
+        Ok(verdict.then_some((key, Event::RequestHeaders)))
+    }
+
+    fn send_body(
+        &mut self,
+        link: &Link,
+        event: Event,
+        bytes: Bytes,
+        is_whole: bool,
+    ) -> Result<Option<(StreamKey, Event)>, SendError> {
+        let key = self.stream.ok_or(SendError::Closed)?;
+        link.send_body(key, event, bytes, is_whole)?;
+        Ok(Some((key, event)))
+    }
+
+    fn send_response(
+        &mut self,
+        link: &Link,
+        head: &ResponseHeadBuf,
+        ask: Ask,
+    ) -> Result<Option<(StreamKey, Event)>, SendError> {
+        let key = self.stream.ok_or(SendError::Closed)?;
+        link.send_response(key, head, ask)?;
+        Ok(ask.verdict.then_some((key, Event::ResponseHeaders)))
+    }
+
+    /// Remembers what an answer means for later questions.
+    pub(crate) fn answered(&mut self, answer: &Result<Verdict, CallFault>) {
+        let is_open = self.stream.is_some_and(|key| self.agent.link.is_open(key));
+        match answer {
+            Ok(_) if is_open || self.stream.is_none() => {}
+            Ok(_) => self.over = true,
+            Err(CallFault::Timeout) => self.end(CancelCode::Timeout),
+            Err(_) => self.end(CancelCode::NotNeeded),
+        }
+    }
+
+    /// The agent is not asked any more.
+    pub(crate) fn end(&mut self, why: CancelCode) {
+        self.over = true;
+        if let Some(key) = self.stream.take() {
+            self.agent.link.end_stream(key, why);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end(CancelCode::NotNeeded);
+    }
+}
+
+fn same(own: AgentEvent, event: Event) -> bool {
+    own.as_str() == event.name()
+}
+
+impl Ticket {
+    /// Ready with the verdict. An agent that does not want to be asked lets everything pass.
+    pub(crate) fn poll_verdict(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Verdict, CallFault>> {
+        let Some((key, asked)) = self.asked else { return Poll::Ready(Ok(Verdict::allow())) };
+        Poll::Ready(match ready!(self.link.poll_answer(key, context)) {
+            Answer::Verdict(event, verdict) if event == asked || !verdict.is_allow() => Ok(verdict),
+            Answer::Verdict(event, _) => {
+                Err(CallFault::Lost(format!("it answers {} unasked", event.name())))
+            }
+            Answer::Release { .. } | Answer::Replace { .. } => {
+                Err(CallFault::Lost("it releases what is held".to_owned()))
+            }
+            Answer::Abandoned(why) => Err(CallFault::Abandoned(why)),
+            Answer::Lost(why) => Err(CallFault::Lost(why)),
+        })
+    }
+}

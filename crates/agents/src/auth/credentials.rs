@@ -33,9 +33,12 @@ pub(super) fn find<'a>(
     let mut found = None;
     for place in tokens.iter().chain(keys.iter().filter(|place| !tokens.contains(place))) {
         let Some(text) = look(request, place)? else { continue };
-        let may_be_key =
-            keys.contains(place) && !(tokens.contains(place) && !api_keys::is_ours(&text));
-        let credential = if may_be_key { Credential::Key(text) } else { Credential::Token(text) };
+        // In a place for both, a key is known by its prefix.
+        let is_key = match (tokens.contains(place), keys.contains(place)) {
+            (true, true) => api_keys::is_ours(&text),
+            (_, is_for_keys) => is_for_keys,
+        };
+        let credential = if is_key { Credential::Key(text) } else { Credential::Token(text) };
         if found.replace(credential).is_some() {
             return Err(Unclear::Several);
         }

@@ -166,7 +166,8 @@ pub struct Key {
 
 enum Verifier {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    /// Boxed, as it is many times larger than a public key and rare.
+    Secret(Box<hmac::Key>),
 }
 
 /// Why a shared secret makes no key.
@@ -193,7 +194,7 @@ impl Key {
             if secret.len() < hash.digest_algorithm().output_len() {
                 return Err(SecretError::TooShort { bytes: secret.len(), algorithm });
             }
-            verifiers.push((algorithm, Verifier::Secret(hmac::Key::new(hash, secret))));
+            verifiers.push((algorithm, Verifier::Secret(Box::new(hmac::Key::new(hash, secret)))));
         }
         if verifiers.is_empty() {
             return Err(SecretError::NoAlgorithm);

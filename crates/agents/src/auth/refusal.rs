@@ -193,78 +193,114 @@ mod tests {
 
     #[test]
     fn no_error_is_named_to_those_who_showed_nothing() {
-        check(&answers(true, true), &Refusal::Nobody, expect![[r#"
+        check(
+            &answers(true, true),
+            &Refusal::Nobody,
+            expect![[r#"
             401
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\""
             www-authenticate: ApiKey realm="the \"api\""
             {"type":"urn:selvedge:problem:auth/credentials","title":"Credentials required","status":401,"detail":"The request has no credentials that count here.","code":"auth/credentials","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
-        check(&answers(false, false), &Refusal::Nobody, expect![[r#"
+        "#]],
+        );
+        check(
+            &answers(false, false),
+            &Refusal::Nobody,
+            expect![[r#"
             403
             content-type: application/problem+json
             {"type":"urn:selvedge:problem:auth/certificate","title":"Client certificate required","status":403,"detail":"The request has no credentials that count here.","code":"auth/certificate","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_credential_that_does_not_count_is_named() {
         let all = answers(true, true);
         let token = Refusal::Token(TokenRefused::Key(KeyError::Signature));
-        check(&all, &token, expect![[r#"
+        check(
+            &all,
+            &token,
+            expect![[r#"
             401
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="invalid_token", error_description="the signature of the token is not valid"
             www-authenticate: ApiKey realm="the \"api\""
             {"type":"urn:selvedge:problem:auth/token","title":"Token refused","status":401,"detail":"The signature of the token is not valid.","code":"auth/token","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
-        check(&all, &Refusal::Unclear(Unclear::Several), expect![[r#"
+        "#]],
+        );
+        check(
+            &all,
+            &Refusal::Unclear(Unclear::Several),
+            expect![[r#"
             400
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="invalid_request", error_description="the request has more than one credential"
             www-authenticate: ApiKey realm="the \"api\""
             {"type":"urn:selvedge:problem:auth/request","title":"Unclear credentials","status":400,"detail":"The request has more than one credential.","code":"auth/request","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
-        check(&all, &Refusal::Key(KeyRefused::Expired), expect![[r#"
+        "#]],
+        );
+        check(
+            &all,
+            &Refusal::Key(KeyRefused::Expired),
+            expect![[r#"
             401
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\""
             www-authenticate: ApiKey realm="the \"api\""
             {"type":"urn:selvedge:problem:auth/key","title":"API key refused","status":401,"detail":"The API key has expired.","code":"auth/key","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn rights_are_told_to_who_can_get_them() {
         let scopes = vec!["read".to_owned(), "write".to_owned()];
         let rights = |means| Refusal::Rights { means, scopes: scopes.clone() };
-        check(&answers(true, true), &rights(Means::Token), expect![[r#"
+        check(
+            &answers(true, true),
+            &rights(Means::Token),
+            expect![[r#"
             403
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="insufficient_scope", error_description="more rights are needed here", scope="read write"
             {"type":"urn:selvedge:problem:auth/rights","title":"Not permitted","status":403,"detail":"More rights are needed here.","code":"auth/rights","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
-        check(&answers(true, true), &rights(Means::Key), expect![[r#"
+        "#]],
+        );
+        check(
+            &answers(true, true),
+            &rights(Means::Key),
+            expect![[r#"
             403
             content-type: application/problem+json
             {"type":"urn:selvedge:problem:auth/rights","title":"Not permitted","status":403,"detail":"More rights are needed here.","code":"auth/rights","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
+        "#]],
+        );
         let roles = Refusal::Rights { means: Means::Token, scopes: Vec::new() };
-        check(&answers(true, false), &roles, expect![[r#"
+        check(
+            &answers(true, false),
+            &roles,
+            expect![[r#"
             403
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="insufficient_scope", error_description="more rights are needed here"
             {"type":"urn:selvedge:problem:auth/rights","title":"Not permitted","status":403,"detail":"More rights are needed here.","code":"auth/rights","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn who_cannot_be_verified_is_to_come_again() {
-        check(&answers(true, false), &Refusal::NoKeys, expect![[r#"
+        check(
+            &answers(true, false),
+            &Refusal::NoKeys,
+            expect![[r#"
             503
             content-type: application/problem+json
             retry-after: 5
             {"type":"urn:selvedge:problem:auth/unavailable","title":"Tokens cannot be verified","status":503,"detail":"The keys that verify the token are not available.","code":"auth/unavailable","trace_id":"0af7651916cd43dd8448eb211c80319c"}
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod auth_wycheproof;
+mod asked;
+mod auth;
+mod rate_limit;

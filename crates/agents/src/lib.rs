@@ -5,4 +5,5 @@
 //! they know what a request's attributes say.
 
 pub mod auth;
+pub mod rate_limit;
 pub mod schema;

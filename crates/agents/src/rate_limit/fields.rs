@@ -1,0 +1,125 @@
+//! What clients are told: `RateLimit` and `RateLimit-Policy` as draft-ietf-httpapi-ratelimit-headers-10
+//! has them, and the answer to a refused request, a problem of RFC 9457.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde::Serialize;
+
+/// The policy as a client is told it: `"burst";q=100;w=60`.
+///
+/// `q` is what comes back within `w` whole seconds; a bucket of another size says so.
+pub fn policy_item(id: &str, limit: u32, per: Duration, burst: u32) -> String {
+    let window = per.as_nanos().div_ceil(NANOS).max(1);
+    let quota = u128::from(limit) * window * NANOS / per.as_nanos().max(1);
+    let quota = quota.min(INTEGER_MAX);
+    let mut item = quoted(id);
+    // Writing to a string cannot fail.
+    let _ = write!(item, ";q={quota};w={window}");
+    if u128::from(burst) != quota {
+        let _ = write!(item, ";selvedge-burst={burst}");
+    }
+    item
+}
+
+/// What is left to a client: `"burst";r=12;t=3`.
+pub fn limit_item(id: &str, remaining: u64, next: Option<Duration>) -> String {
+    let mut item = quoted(id);
+    let _ = write!(item, ";r={remaining}");
+    if let Some(next) = next {
+        let _ = write!(item, ";t={}", seconds(next));
+    }
+    item
+}
+
+/// Whole seconds that are long enough.
+pub fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// A String of RFC 9651, section 3.3.3, of text that is printable ASCII.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
+}
+
+const NANOS: u128 = 1_000_000_000;
+/// The largest Integer of RFC 9651, section 3.3.1.
+const INTEGER_MAX: u128 = 999_999_999_999_999;
+
+/// The body of a refusal.
+#[derive(Serialize)]
+pub struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
+    violated: &'a [&'a str],
+}
+
+impl<'a> Problem<'a> {
+    /// These policies have nothing left.
+    pub fn quota_exceeded(detail: &'a str, violated: &'a [&'a str]) -> Self {
+        Self {
+            kind: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            title: "Request cannot be satisfied as assigned quota has been exceeded",
+            status: 429,
+            detail,
+            violated,
+        }
+    }
+
+    /// Nobody can count at present.
+    pub fn reduced_capacity(detail: &'a str) -> Self {
+        Self {
+            kind: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+            title: "Request cannot be satisfied due to temporary server capacity constraints",
+            status: 503,
+            detail,
+            violated: &[],
+        }
+    }
+
+    /// The problem in JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("text and numbers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_policy(limit: u32, per_ms: u64, burst: u32, expected: &str) {
+        let per = Duration::from_millis(per_ms);
+        assert_eq!(policy_item("p", limit, per, burst), expected);
+    }
+
+    #[test]
+    fn a_policy_in_whole_seconds() {
+        check_policy(100, 60_000, 100, r#""p";q=100;w=60"#);
+        check_policy(100, 60_000, 20, r#""p";q=100;w=60;selvedge-burst=20"#);
+        check_policy(10, 500, 10, r#""p";q=20;w=1;selvedge-burst=10"#);
+        check_policy(10, 1_500, 10, r#""p";q=13;w=2;selvedge-burst=10"#);
+        check_policy(u32::MAX, 1, 1, r#""p";q=4294967295000;w=1;selvedge-burst=1"#);
+        let fast = policy_item("p", u32::MAX, Duration::from_nanos(1), 1);
+        assert_eq!(fast, r#""p";q=999999999999999;w=1;selvedge-burst=1"#);
+    }
+
+    #[test]
+    fn what_is_left_and_when_there_is_more() {
+        assert_eq!(limit_item("p", 5, Some(Duration::from_millis(2_001))), r#""p";r=5;t=3"#);
+        assert_eq!(limit_item("p", 0, Some(Duration::ZERO)), r#""p";r=0;t=0"#);
+        assert_eq!(limit_item(r#"a"\"#, 9, None), r#""a\"\\";r=9"#);
+    }
+
+    #[test]
+    fn a_problem_names_policies() {
+        let json = Problem::quota_exceeded("wait", &["a", "b"]).json();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["status"], 429);
+        assert_eq!(value["violated-policies"], serde_json::json!(["a", "b"]));
+        assert!(!Problem::reduced_capacity("later").json().contains("violated"));
+    }
+}

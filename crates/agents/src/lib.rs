@@ -7,3 +7,22 @@
 pub mod auth;
 pub mod rate_limit;
 pub mod schema;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use selvedge_agent::{Options, serve};
+
+/// What can follow `selvedge agent`.
+pub const KINDS: [&str; 2] = ["auth", "rate-limit"];
+
+/// Runs the agent of this kind until it is told to end. `arguments` are those of [`Options::arguments`].
+/// `None`: there is no such kind.
+pub fn run(kind: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
+    let options = Options::new(format!("selvedge-{kind}"), env!("CARGO_PKG_VERSION"));
+    let options = options.arguments(arguments);
+    match kind {
+        "auth" => Some(serve::<auth::Auth>(options)),
+        "rate-limit" => Some(serve::<rate_limit::RateLimit>(options)),
+        _ => None,
+    }
+}

@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind
 use clap_complete::{Shell, generate};
 
 use crate::{
+    agent::{self, AgentArgs},
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
     confine::{self, ConfineArgs},
@@ -49,6 +50,8 @@ enum Command {
     Up(UpArgs),
     /// Run the edge alone, in the foreground
     Edge(EdgeArgs),
+    /// Run one of Selvedge's own agents; the edge starts those that its config names by itself
+    Agent(AgentArgs),
     /// Say everything that is wrong with a config
     Check(CheckArgs),
     /// Tell which route a request takes and why, or what a code such as E0123 means
@@ -112,6 +115,7 @@ fn obey(command: &Command) -> Exit {
     let outcome = match command {
         Command::Up(args) => up::run(args, &mut terminal),
         Command::Edge(args) => edge::run(args),
+        Command::Agent(args) => agent::run(args),
         Command::Check(args) => check::run(args, &mut terminal),
         Command::Explain(args) => explain::run(args, &mut terminal),
         Command::Bounds(args) => bounds::run(args, &mut terminal),

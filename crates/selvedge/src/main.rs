@@ -1,5 +1,6 @@
 //! The `selvedge` command: one executable that plays every role.
 
+mod agent;
 mod bounds;
 mod check;
 mod cli;

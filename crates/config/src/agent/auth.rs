@@ -14,7 +14,7 @@ pub(super) mod part;
 pub struct Settings {
     /// Issuers of tokens; each has another `iss`.
     pub issuers: Vec<Issuer>,
-    /// Where a token is looked for; the first place that has one decides. Never empty.
+    /// Where a token is looked for; a request with more than one is refused. Never empty.
     pub token: Vec<Place>,
     /// Keys of programs.
     pub api_keys: Option<ApiKeys>,
@@ -242,8 +242,8 @@ impl RouteOptions {
     /// Reads the options that an edge sent: `option` finds the text of the attribute `route.NAME`.
     pub fn read<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Self {
         Self {
-            roles: super::listed(option("roles"), ','),
-            scopes: super::listed(option("scopes"), ' '),
+            roles: super::options::listed(option("roles"), ','),
+            scopes: super::options::listed(option("scopes"), ' '),
             anonymous: option("anonymous").map(|written| written == "true"),
         }
     }
@@ -256,6 +256,6 @@ impl RouteOptions {
             ("scopes", (!scopes.is_empty()).then(|| scopes.join(" "))),
             ("anonymous", anonymous.map(|anonymous| anonymous.to_string())),
         ];
-        super::written(options)
+        super::options::written(options)
     }
 }

@@ -1,8 +1,10 @@
 //! What comes in must look as a schema or an API's description says.
 
+mod body;
 mod checker;
 mod document;
 mod guard;
+mod media;
 mod metered;
 mod openapi;
 mod pointer;

@@ -1,6 +1,10 @@
 //! A schema made ready: it says whether a value fits, and if not, why, within a bound of work.
 
-use jsonschema::{Draft, PatternOptions, Retrieve, ValidationError, ValidationOptions, Validator};
+use std::sync::Arc;
+
+use jsonschema::{
+    Draft, Keyword, PatternOptions, Retrieve, ValidationError, ValidationOptions, Validator,
+};
 use serde_json::Value;
 
 use super::{
@@ -78,31 +82,32 @@ const TRIES: usize = 100_000;
 const FAULTS: usize = 20;
 
 impl Checker {
-    /// Makes `schema` ready. The error has a line for each fault that was found.
+    /// Makes `schema` ready. The error has the pointer to each fault that was found, and what it is.
     pub(super) fn new(
         schema: &Value,
         base: &str,
         files: impl Retrieve + 'static,
         dialect: Dialect,
         source: Source,
-    ) -> Result<Self, Vec<String>> {
+    ) -> Result<Self, Vec<Fault>> {
         let draft = Draft::default().detect(schema);
         if draft == Draft::Unknown {
             let named = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
-            return Err(vec![format!("`$schema` names a dialect that is not known: {named}")]);
+            let what = format!("names a dialect that is not known: {}", shortened(named));
+            return Err(vec![("/$schema".to_owned(), what)]);
         }
-        let tell = |faults: Vec<Fault>| -> Vec<String> {
-            let line = |(place, what)| format!("{}: {what}", source.of_path(place));
-            faults.iter().map(|(place, what)| line((place.as_str(), what))).collect()
-        };
         let faults = faults(schema);
         if !faults.is_empty() {
-            return Err(tell(faults));
+            return Err(faults);
         }
         let options = options(dialect).with_base_uri(base).with_retriever(files);
+        let options = match source {
+            Source::Uri { .. } => options,
+            Source::Copies(_) => forbid(forbid(options, "readOnly"), "writeOnly"),
+        };
         let validator = options.build(schema).map_err(|error| {
             let patterns = bad_patterns(schema, dialect.patterns);
-            tell(if patterns.is_empty() { vec![fault(&error)] } else { patterns })
+            if patterns.is_empty() { vec![fault(&error)] } else { patterns }
         })?;
         Ok(Self { validator, source })
     }
@@ -116,6 +121,24 @@ impl Checker {
             Ok(false) => self.violations(value, steps, most),
             Err(Exhausted::Steps | Exhausted::Errors) => Finding::TooCostly,
         }
+    }
+
+    /// Looks at a value as the member `number` of an object, which has the schema of this number.
+    pub(super) fn check_entry(
+        &self,
+        number: usize,
+        value: Value,
+        bytes: usize,
+        most: usize,
+    ) -> Finding {
+        let number = number.to_string();
+        let prefix = format!("/{number}");
+        let member = Value::Object([(number, value)].into_iter().collect());
+        let mut finding = self.check(&member, bytes, most);
+        if let Finding::Violates(Violations { listed, .. }) = &mut finding {
+            listed.iter_mut().for_each(|violation| violation.strip(&prefix));
+        }
+        finding
     }
 
     fn violations(&self, value: &Value, steps: u64, most: usize) -> Finding {
@@ -172,9 +195,28 @@ impl Source {
     }
 }
 
-fn options(
-    dialect: Dialect,
-) -> ValidationOptions<'static, std::sync::Arc<dyn Retrieve>, MeteredJson> {
+/// Forbids what has `keyword`, which marks properties of the other direction.
+fn forbid(options: Options, keyword: &'static str) -> Options {
+    options.with_keyword(keyword, move |_, _, _| Ok(Box::new(Forbidden(keyword))))
+}
+
+/// Whatever is there must not be.
+struct Forbidden(&'static str);
+
+impl<'i> Keyword<'i, MeteredJson> for Forbidden {
+    fn validate(&self, _: Metered<'i>) -> Result<(), ValidationError<'i>> {
+        let side = if self.0 == "readOnly" { "a request" } else { "a response" };
+        Err(ValidationError::custom(format!("is `{}` and must not be in {side}", self.0)))
+    }
+
+    fn is_valid(&self, _: Metered<'i>) -> bool {
+        false
+    }
+}
+
+type Options = ValidationOptions<'static, Arc<dyn Retrieve>, MeteredJson>;
+
+fn options(dialect: Dialect) -> Options {
     let options = jsonschema::options_for::<MeteredJson>().with_format("byte", is_base64);
     let options = match dialect.formats {
         Some(formats) => options.should_validate_formats(formats),
@@ -200,7 +242,7 @@ fn is_base64(text: &str) -> bool {
 }
 
 /// Where a schema has a fault, and what it is.
-type Fault = (String, String);
+pub(super) type Fault = (String, String);
 
 /// What of a schema its dialect does not allow.
 fn faults(schema: &Value) -> Vec<Fault> {
@@ -291,7 +333,7 @@ mod tests {
 
     const DIALECT: Dialect = Dialect { formats: Some(true), patterns: Patterns::Linear };
 
-    fn checker(schema: &Value, dialect: Dialect) -> Result<Checker, Vec<String>> {
+    fn checker(schema: &Value, dialect: Dialect) -> Result<Checker, Vec<Fault>> {
         let source = Source::Uri { hidden: "folder:///" };
         Checker::new(schema, "folder:///s.json", NoFiles, dialect, source)
     }
@@ -322,39 +364,39 @@ mod tests {
             schema,
             json!({"a": "x"}),
             expect![[r#"
-            "/a" must be an integer, not a string [s.json#/$defs/n/type]
-            Some(0)"#]],
+                "/a" must be an integer, not a string [s.json#/$defs/n/type]
+                Some(0)"#]],
         );
         check(
             json!({"items": {"type": "string"}}),
             json!([1, 2, "a", 3, 4, 5]),
             expect![[r#"
-            "/0" must be a string, not an integer [s.json#/items/type]
-            "/1" must be a string, not an integer [s.json#/items/type]
-            "/3" must be a string, not an integer [s.json#/items/type]
-            Some(2)"#]],
+                "/0" must be a string, not an integer [s.json#/items/type]
+                "/1" must be a string, not an integer [s.json#/items/type]
+                "/3" must be a string, not an integer [s.json#/items/type]
+                Some(2)"#]],
         );
         check(
             json!({"items": {"type": "string"}}),
             json!(vec![1; 10_000]),
             expect![[r#"
-            "/0" must be a string, not an integer [s.json#/items/type]
-            None"#]],
+                "/0" must be a string, not an integer [s.json#/items/type]
+                None"#]],
         );
         check(
             json!({"format": "date"}),
             json!("2024-02-30"),
             expect![[r#"
-            "" must have the format `date` [s.json#/format]
-            Some(0)"#]],
+                "" must have the format `date` [s.json#/format]
+                Some(0)"#]],
         );
         check(json!({"format": "byte"}), json!("YWI="), expect!["fits"]);
         check(
             json!({"format": "byte"}),
             json!("YWI"),
             expect![[r#"
-            "" must have the format `byte` [s.json#/format]
-            Some(0)"#]],
+                "" must have the format `byte` [s.json#/format]
+                Some(0)"#]],
         );
     }
 
@@ -376,15 +418,17 @@ mod tests {
             json!({"items": {"enum": options}}),
             json!(vec![[-1]; 3000]),
             expect![[r#"
-            "/0" must be one of [0], [1], [2], [3], [4], [5], [6], [7], 2992 more [s.json#/items/enum]
-            None"#]],
+                "/0" must be one of [0], [1], [2], [3], [4], [5], [6], [7], 2992 more [s.json#/items/enum]
+                None"#]],
         );
     }
 
     #[track_caller]
     fn refused(schema: Value, expected: Expect) {
         let faults = checker(&schema, DIALECT).err().expect("the schema has a fault");
-        expected.assert_eq(&faults.join("\n"));
+        let lines: Vec<String> =
+            faults.iter().map(|(place, what)| format!("{place} {what}")).collect();
+        expected.assert_eq(&lines.join("\n"));
     }
 
     #[test]
@@ -392,28 +436,21 @@ mod tests {
         refused(
             json!({"type": "strin", "minLength": -1}),
             expect![[r#"
-                #/minLength: must not be less than 0
-                #/type: must be one of `array`, `boolean`, `integer`, `null`, `number`, `object`, `string`"#]],
+                /minLength must not be less than 0
+                /type must be one of `array`, `boolean`, `integer`, `null`, `number`, `object`, `string`"#]],
         );
-        refused(
-            json!({"$ref": "#/$defs/none"}),
-            expect!["#: Pointer '/$defs/none' does not exist"],
-        );
+        refused(json!({"$ref": "#/$defs/none"}), expect![" Pointer '/$defs/none' does not exist"]);
         refused(
             json!({"$ref": "other.json"}),
-            expect![
-                "#: Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"
-            ],
+            expect![[r##" Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"##]],
         );
         refused(
             json!({"$ref": "https://example.com/other.json"}),
-            expect![
-                "#: Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"
-            ],
+            expect![[r##" Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"##]],
         );
         refused(
             json!({"$schema": "https://example.com/dialect"}),
-            expect!["`$schema` names a dialect that is not known: https://example.com/dialect"],
+            expect!["/$schema names a dialect that is not known: https://example.com/dialect"],
         );
         refused(
             json!({
@@ -421,15 +458,13 @@ mod tests {
                 "patternProperties": {"(a)\\1": true},
             }),
             expect![[r#"
-                #/patternProperties: `(a)\1` has look-around, a back-reference or too many repetitions, which take more than linear time
-                #/properties/a/pattern: `^(?!x)` has look-around, a back-reference or too many repetitions, which take more than linear time
-                #/properties/pattern/pattern: `(` is no regular expression of ECMA-262, or too large a one"#]],
+                /patternProperties `(a)\1` has look-around, a back-reference or too many repetitions, which take more than linear time
+                /properties/a/pattern `^(?!x)` has look-around, a back-reference or too many repetitions, which take more than linear time
+                /properties/pattern/pattern `(` is no regular expression of ECMA-262, or too large a one"#]],
         );
         refused(
             json!({"pattern": "((a{100}){100}){100}"}),
-            expect![[
-                r##"#/pattern: `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"##
-            ]],
+            expect![[r##"/pattern `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"##]],
         );
     }
 

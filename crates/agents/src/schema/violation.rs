@@ -60,6 +60,24 @@ impl Violation {
         Self::from_error_at(error, body, source, DEPTH)
     }
 
+    /// Takes `prefix` off the places in the body.
+    pub(super) fn strip(&mut self, prefix: &str) {
+        if let Place::Body(pointer) = &mut self.place {
+            let inner = pointer.as_str().strip_prefix(prefix).unwrap_or(pointer.as_str());
+            *pointer = Pointer::from_text(inner);
+        }
+        self.closest.iter_mut().for_each(|violation| violation.strip(prefix));
+    }
+
+    /// Says that it is in a part of the head.
+    pub(super) fn in_parameter(&mut self, location: &'static str, name: &str) {
+        if let Place::Body(pointer) = &mut self.place {
+            let pointer = std::mem::take(pointer);
+            self.place = Place::Parameter { location, name: name.to_owned(), pointer };
+        }
+        self.closest.iter_mut().for_each(|violation| violation.in_parameter(location, name));
+    }
+
     fn from_error_at(
         error: &ValidationError<'_>,
         body: &Value,

@@ -310,6 +310,7 @@ fn split<'t>(text: &'t str, separator: &str, coding: Coding) -> Vec<&'t str> {
     let forms: &[&str] = match (separator, coding) {
         (" ", Coding::Form) => &["%20", "+", " "],
         ("|", Coding::Form) => &["%7C", "%7c", "|"],
+        (_, Coding::Plain) => return text.split(separator).map(str::trim).collect(),
         _ => return text.split(separator).collect(),
     };
     let mut parts = Vec::new();

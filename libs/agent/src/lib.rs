@@ -39,6 +39,8 @@ mod serve;
 mod setup;
 mod stream;
 mod subscriptions;
+#[cfg(feature = "test-edge")]
+mod test_edge;
 mod verdict;
 mod wire;
 
@@ -62,5 +64,7 @@ pub use serve::{Options, serve, serve_until};
 pub use setup::{Bounds, FRAME_MAX_MIN, Hello, Settings, VERSION, WINDOW_MIN};
 pub use stream::{CancelCode, StreamHasher, StreamId, StreamMap};
 pub use subscriptions::{Mode, Subscription, Subscriptions};
+#[cfg(feature = "test-edge")]
+pub use test_edge::TestEdge;
 pub use verdict::{Answer, Change, Decision, Finding, Operation, Target, Verdict};
 pub use wire::Malformed;

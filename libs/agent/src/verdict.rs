@@ -168,6 +168,11 @@ impl Verdict {
             .flawed_unless(fits, "a scheme that is not a token")
     }
 
+    /// The agent cannot decide, for this reason: the edge does what the operator chose for its failure.
+    pub fn abandon(why: &'static str) -> Self {
+        Self::allow().flawed_unless(false, why)
+    }
+
     fn refuse(status: u16, decision: impl FnOnce(Answer) -> Decision) -> Self {
         let answer = Answer { status, fields: Vec::new(), body: Bytes::new() };
         let mut verdict = Self::new(decision(answer));

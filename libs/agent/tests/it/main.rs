@@ -4,5 +4,4 @@ mod adversary;
 mod books;
 mod conversation;
 mod golden;
-#[cfg(feature = "serve")]
 mod serve;

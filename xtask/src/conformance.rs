@@ -10,6 +10,8 @@ mod report;
 mod stage;
 mod suites;
 
+use std::collections::BTreeSet;
+
 use report::{Report, Tally};
 use suites::{SUITES, Suite};
 
@@ -72,7 +74,12 @@ fn perform(suite: &Suite, stage: &stage::Stage) -> Result<Tally> {
         return Err("found no fault with a subject that is wrong on purpose".into());
     }
     let report: Report = (suite.run)(stage, suites::Subject::Selvedge)?;
-    Tally::of(report, &deviations::read(suite.name)?)
+    let tally = Tally::of(report, &deviations::read(suite.name)?)?;
+    let reasons: BTreeSet<_> = tally.skipped.iter().map(|(_, reason)| reason).collect();
+    for reason in reasons {
+        println!("conformance: skipped: part of {}: {reason}", suite.name);
+    }
+    Ok(tally)
 }
 
 fn judge(tallies: &[(&Suite, Tally)]) -> Result {

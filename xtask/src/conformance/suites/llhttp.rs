@@ -1,6 +1,8 @@
 use super::{Report, Result, Stage, Subject, Suite};
 use crate::{conformance::stage, process, setup, workspace};
 
+/// Without llhttp's corpus, which a fresh clone does not have, our own seeds are compared and mutated:
+/// fewer messages, but no silence.
 pub const SUITE: Suite = Suite {
     name: "llhttp",
     about: "The request and response corpus of llhttp, the parser of Node, and mutations of it. What \
@@ -10,11 +12,7 @@ pub const SUITE: Suite = Suite {
         `Content-Length`.",
     quick: true,
     python: &["h11==0.16.0"],
-    unavailable: || {
-        let corpus = workspace::vectors().join("llhttp/test");
-        (!corpus.is_dir())
-            .then(|| "the corpus is not there; SELVEDGE_VECTORS names the folder".to_owned())
-    },
+    unavailable: || None,
     run,
 };
 

@@ -39,6 +39,8 @@ pub enum BoundOrigin {
     Default,
     /// Written here.
     Written(Origin),
+    /// No config sets it.
+    Fixed,
 }
 
 impl fmt::Display for BoundOrigin {
@@ -46,6 +48,7 @@ impl fmt::Display for BoundOrigin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Written(origin) => write!(f, "{}:{}", origin.file, origin.line),
+            Self::Fixed => f.write_str("fixed"),
         }
     }
 }

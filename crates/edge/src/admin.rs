@@ -45,17 +45,17 @@ pub(crate) struct AdminSocket {
 }
 
 /// Connections at once; those beyond wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 32;
+pub(crate) const CONNECTIONS_MAX: usize = 32;
 /// Connections that the kernel holds for us; it refuses those beyond.
 const BACKLOG: i32 = 128;
 /// Bytes of a request head; beyond, 431.
-const HEAD_MAX: usize = 16 << 10;
+pub(crate) const HEAD_MAX: usize = 16 << 10;
 /// Time for a request head; then the connection closes.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a reload; then 504, and it goes on all the same.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a whole connection; then it closes.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long nothing is accepted when the system has no descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 

@@ -18,7 +18,7 @@ use std::{borrow::Cow, io::Write, net::IpAddr};
 use selvedge_config::Cidr;
 
 /// Hops a walk follows at most; an address further out is not looked for.
-const HOPS_MAX: usize = 64;
+pub(crate) const HOPS_MAX: usize = 64;
 
 /// The values of the fields, in the order received; a list is empty when the field is absent.
 #[derive(Clone, Copy, Debug, Default)]

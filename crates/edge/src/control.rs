@@ -3,7 +3,7 @@
 
 mod certificates;
 mod gauges;
-mod probe;
+pub(crate) mod probe;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -76,9 +76,9 @@ pub(crate) enum Stage {
 pub(crate) type Watch = watch::Receiver<Arc<InForce>>;
 
 /// Name lookups and certificate files being read at once; more wait.
-const BLOCKING_THREADS_MAX: usize = 16;
+pub(crate) const BLOCKING_THREADS_MAX: usize = 16;
 /// Reloads asked for and not begun; more are told to come back.
-const RELOADS_MAX: usize = 4;
+pub(crate) const RELOADS_MAX: usize = 4;
 
 impl Control {
     pub(crate) fn start(hub: &Hub, in_force: InForce) -> io::Result<Self> {

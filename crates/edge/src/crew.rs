@@ -22,7 +22,7 @@ pub(crate) struct Crew<J> {
 }
 
 /// Tasks that rest at the same time; others end when they are done.
-const RESTING_MAX: usize = 128;
+pub(crate) const RESTING_MAX: usize = 128;
 
 impl<J: Job> Crew<J> {
     pub(crate) fn new() -> Rc<Self> {

@@ -15,6 +15,7 @@ mod core;
 mod crew;
 mod deadline;
 mod encoded;
+mod fixed;
 mod http1_body;
 mod http2_body;
 mod message;
@@ -34,6 +35,7 @@ mod upstream;
 
 pub use admin::ReloadRequest;
 pub use agent::confine::{ConfineError, Confinement, Files};
+pub use fixed::fixed_bounds;
 pub use plan::{PlanError, preflight};
 pub use server::{Drained, Edge, StartError};
 pub use site::SiteError;

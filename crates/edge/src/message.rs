@@ -79,7 +79,7 @@ impl fmt::Display for BodyFault {
 }
 
 /// Bytes a sink may hold before the pump waits for it.
-const PENDING_MAX: usize = 64 << 10;
+pub(crate) const PENDING_MAX: usize = 64 << 10;
 
 /// Moves one body from a source to a sink.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 mod agents;
 mod encoding;
 mod facts;
-mod forward;
+pub(crate) mod forward;
 mod local;
 mod origin;
 mod record;

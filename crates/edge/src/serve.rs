@@ -1,7 +1,7 @@
 //! A client's connection from accept to close.
 
-mod http1;
-mod http2;
+pub(crate) mod http1;
+pub(crate) mod http2;
 mod prelude;
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};

@@ -4,13 +4,13 @@
 //! [`SiteResponse`]. Names and small files are looked up on the core; a [`FileBody`] leaves it to a
 //! thread to wait for the disk. A [`Site`] belongs to one thread.
 
-mod body;
-mod cache;
+pub(crate) mod body;
+pub(crate) mod cache;
 mod conditions;
 mod folder;
 mod media;
 mod page;
-mod ranges;
+pub(crate) mod ranges;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,13 @@
 
 mod accept;
 mod certificate;
-mod client;
+pub(crate) mod client;
 mod error;
 mod facts;
-mod files;
+pub(crate) mod files;
 mod resolver;
 mod self_signed;
-mod server;
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 

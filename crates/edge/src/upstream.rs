@@ -9,7 +9,7 @@ mod epoch;
 pub(crate) mod health;
 pub(crate) mod http1;
 pub(crate) mod http2;
-mod http2_driver;
+pub(crate) mod http2_driver;
 pub(crate) mod http2_pool;
 pub(crate) mod pool;
 pub(crate) mod target;

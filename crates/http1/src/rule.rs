@@ -19,7 +19,7 @@ pub enum Kind {
     Unsupported,
     /// A version of HTTP that is not spoken here.
     Version,
-    /// A head or trailer section beyond its bounds.
+    /// A head beyond its bounds.
     HeadLimit,
     /// A request line beyond its bound.
     TargetLimit,
@@ -93,7 +93,6 @@ pub const RULES: &[Rule] = &[
         Kind::TargetLimit,
         "a request line that alone is longer than `limits { head }`",
     ),
-    rule("limit/trailer", Kind::HeadLimit, "a trailer section beyond 8 KiB"),
 ];
 
 const fn rule(code: &'static str, kind: Kind, broken_by: &'static str) -> Rule {
@@ -128,9 +127,8 @@ mod tests {
 
     use super::*;
 
-    /// The sources that refuse requests, without their tests.
-    const SOURCES: [&str; 3] =
-        [include_str!("request.rs"), include_str!("fields.rs"), include_str!("body.rs")];
+    /// The sources that refuse heads, without their tests.
+    const SOURCES: [&str; 2] = [include_str!("request.rs"), include_str!("fields.rs")];
 
     /// Status and code of each call of `reject`.
     fn refused() -> BTreeMap<&'static str, u16> {

@@ -27,7 +27,8 @@ pub(crate) struct BoundsArgs {
 /// Prints the table of all bounds.
 pub(crate) fn run(args: &BoundsArgs, terminal: &mut Terminal) -> Outcome {
     let checked = load(&args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
-    let bounds = selvedge_config::bounds(&checked.config);
+    let mut bounds = selvedge_config::bounds(&checked.config);
+    bounds.extend(selvedge_edge::fixed_bounds());
     let text = match args.format {
         Format::Text => table(&bounds, terminal.paint),
         Format::Json => format!("{:#}\n", bounds.iter().map(to_json).collect::<Value>()),
@@ -63,15 +64,16 @@ pub(crate) fn table(bounds: &[Bound], paint: Paint) -> String {
 /// One bound for programs.
 pub(crate) fn to_json(bound: &Bound) -> Value {
     let Bound { name, scope, value, origin, at_bound } = bound;
-    let (file, line) = match origin {
-        BoundOrigin::Default => (None, None),
-        BoundOrigin::Written(origin) => (Some(&*origin.file), Some(origin.line)),
+    let (word, file, line) = match origin {
+        BoundOrigin::Default => ("default", None, None),
+        BoundOrigin::Written(origin) => ("written", Some(&*origin.file), Some(origin.line)),
+        BoundOrigin::Fixed => ("fixed", None, None),
     };
     json!({
         "scope": scope,
         "name": name,
         "value": value,
-        "origin": if file.is_some() { "written" } else { "default" },
+        "origin": word,
         "file": file,
         "line": line,
         "at_bound": at_bound,

@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Events written in a row before the bound holds.
-const BURST: u32 = 200;
+pub const BURST: u32 = 200;
 /// Time that one event uses up: 50 events a second in the long run.
-const SHARE: Duration = Duration::from_millis(20);
+pub const SHARE: Duration = Duration::from_millis(20);
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -46,7 +46,7 @@ mod writer;
 
 pub use crate::{
     core::{Core, Open},
-    event::Level,
+    event::{BURST as EVENTS_IN_A_ROW_MAX, Level, SHARE as EVENT_SHARE},
     exchange::{Exchange, Protocol, Proxied, Routed, Timings, Tls},
     hub::{Hub, SettingsError, Unflushed},
     metrics::{
@@ -57,5 +57,5 @@ pub use crate::{
     otlp::EndpointError,
     settings::{LogTarget, Otlp, Settings},
     trace::{Sampling, TraceContext},
-    writer::OpenError,
+    writer::{BATCHES_MAX as LOG_BATCHES_MAX, BYTES_MAX as LOG_BYTES_MAX, OpenError},
 };

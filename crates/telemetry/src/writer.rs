@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// Batches that wait at most.
-const BATCHES_MAX: usize = 256;
+pub const BATCHES_MAX: usize = 256;
 /// Bytes that wait at most, and in one batch more.
-const BYTES_MAX: usize = 8 << 20;
+pub const BYTES_MAX: usize = 8 << 20;
 /// The writer looks for a changed target this often even when nobody wakes it.
 const LOOK: Duration = Duration::from_secs(1);
 

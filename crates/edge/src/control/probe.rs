@@ -27,9 +27,9 @@ use crate::{
 };
 
 /// Probes under way at once; a probe beyond waits, and its timeout begins when it does.
-const PROBES_MAX: usize = 256;
+pub(crate) const PROBES_MAX: usize = 256;
 /// Bytes of an answer's head, interim ones included; beyond, the probe fails.
-const HEAD_MAX: usize = 64 << 10;
+pub(crate) const HEAD_MAX: usize = 64 << 10;
 const USER_AGENT: &str = "selvedge-health";
 
 /// Probes what each config asks to probe.

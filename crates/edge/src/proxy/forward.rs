@@ -3,7 +3,7 @@
 mod answer;
 mod attempt;
 mod connecting;
-mod heads;
+pub(crate) mod heads;
 mod reply;
 mod request;
 

@@ -146,7 +146,7 @@ async fn run(
 }
 
 /// How long the rest of a body may take that nobody wants.
-const DISCARD_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads up to the end of the request, which has been answered; false when that is too far.
 async fn discard_body(client: &mut Http1Client, deadline: &Deadline) -> bool {
@@ -283,9 +283,9 @@ pub(super) fn refusal(rejection: Rejection) -> Refusal {
 }
 
 /// How long a closed connection may still be read from.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// How much may still be read from it.
-const LINGER_BYTES: usize = 16 << 20;
+pub(crate) const LINGER_BYTES: usize = 16 << 20;
 
 /// Closes so that the client gets the last response: what it still sends is read and dropped, because
 /// the kernel would answer it with a reset that overtakes the response.

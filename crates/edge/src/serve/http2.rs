@@ -124,7 +124,7 @@ fn builder(core: &Core, connection: &Connection) -> h2::server::Builder {
 }
 
 /// Bytes that one stream may have on their way to the socket.
-const SEND_BUFFER: usize = 128 << 10;
+pub(crate) const SEND_BUFFER: usize = 128 << 10;
 
 /// One stream to be served, its head read.
 pub(crate) struct Stream {

@@ -13,11 +13,11 @@ use super::page::Page;
 /// How long a page is believed before its file is opened again.
 const FRESH: Duration = Duration::from_secs(1);
 /// Pages held; then the least recently used goes.
-const PAGES_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+pub(crate) const PAGES_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
 /// Bytes held; then the least recently used goes.
-const MEMORY_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const MEMORY_MAX: usize = 8 * 1024 * 1024;
 /// Descriptors held; then the least recently used goes.
-const DESCRIPTORS_MAX: usize = 64;
+pub(crate) const DESCRIPTORS_MAX: usize = 64;
 
 /// Pages by request path, bounded in number, memory and descriptors.
 pub(super) struct PageCache {

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Ranges answered in one response; a request for more gets the whole file.
-const RANGES_MAX: usize = 8;
+pub(crate) const RANGES_MAX: usize = 8;
 
 /// Which part of a representation is sent.
 #[derive(Debug, PartialEq, Eq)]

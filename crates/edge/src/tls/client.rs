@@ -26,7 +26,7 @@ use super::{
 };
 
 /// Server names whose sessions are remembered; then the oldest goes.
-const SESSIONS_MAX: usize = 256;
+pub(crate) const SESSIONS_MAX: usize = 256;
 
 /// TLS to the targets of one upstream, shared by all cores.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use super::{TlsError, certificate::unix_now, provider};
 
 /// Largest file read, in bytes. The Mozilla roots as PEM are a quarter of a MiB.
-const FILE_MAX: u64 = 4 << 20;
+pub(crate) const FILE_MAX: u64 = 4 << 20;
 
 /// Reads a chain and its key, and checks that they belong together.
 pub(super) fn read_identity(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {

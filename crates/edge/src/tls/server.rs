@@ -26,7 +26,7 @@ use super::{
 
 /// Sessions remembered for TLS 1.2 clients without tickets; then the oldest goes and its client
 /// makes a full handshake. Without client certificates a session takes some 200 bytes.
-const SESSIONS_MAX: usize = 4096;
+pub(crate) const SESSIONS_MAX: usize = 4096;
 
 /// TLS of one listener, shared by all cores.
 ///

@@ -181,7 +181,7 @@ const FAULT_LIFE: Duration = Duration::from_secs(1);
 /// How long a name is remembered that nobody asks for.
 const NAME_KEPT: Duration = Duration::from_secs(600);
 /// Lookups of one core at once. A thread waits for each.
-const LOOKUPS_MAX: usize = 16;
+pub(crate) const LOOKUPS_MAX: usize = 16;
 
 impl Default for Names {
     fn default() -> Self {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bytes of one response that a target may send before the client has taken them.
-const STREAM_WINDOW: u32 = 256 << 10;
+pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// The window of all streams together bounds nothing: else clients that read slowly would use it up
 /// and stall the others. What is held is bounded by the streams and their windows.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
@@ -164,9 +164,9 @@ impl Watch {
 }
 
 /// A connection that says nothing for so long, while streams wait, is asked for a sign of life.
-pub(super) const SILENCE: Duration = Duration::from_secs(5);
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// A connection from which nothing comes for so long after it was asked is dead.
-const PONG_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const PONG_WITHIN: Duration = Duration::from_secs(5);
 /// How long it is not asked again unless it answered something else: gRPC servers end connections
 /// that ask more often.
 const PING_AGAIN: Duration = Duration::from_secs(300);

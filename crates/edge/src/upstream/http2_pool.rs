@@ -15,7 +15,7 @@ use super::{connect::ConnectFault, http2_driver::SILENCE, pool::CoreUpstream};
 use crate::core::Core;
 
 /// Streams on one connection, whatever more its target allows: beyond them another connection opens.
-const STREAMS_MAX: usize = 100;
+pub(crate) const STREAMS_MAX: usize = 100;
 /// How long no further connection is tried after one failed, while others are open.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
 

@@ -19,24 +19,62 @@ fn the_table_has_value_origin_and_consequence() {
         exit 0
         --- stdout
         process
-          limits connections                500  a.kdl:3  refused, counted
-          limits connections-per-address    256  default  refused, counted
-          limits head                     32KiB  default  431
-          limits head-fields                100  default  431
-          limits in-flight                10000  default  503 with Retry-After
-          limits upstream-connections     10000  default  wait bounded by the connect timeout, then 503
-          limits route-cache               4096  default  the least recently used entry goes
-          limits response-head            64KiB  default  502
-          workers                             1  a.kdl:2  one thread and one runtime each; connections share them
-          drain-timeout                     30s  default  requests still running are cut
+          limits connections                         500  a.kdl:3  refused, counted
+          limits connections-per-address             256  default  refused, counted
+          limits head                              32KiB  default  431
+          limits head-fields                         100  default  431
+          limits in-flight                         10000  default  503 with Retry-After
+          limits upstream-connections              10000  default  wait bounded by the connect timeout, then 503
+          limits route-cache                        4096  default  the least recently used entry goes
+          limits response-head                     64KiB  default  502
+          workers                                      1  a.kdl:2  one thread and one runtime each; connections share them
+          drain-timeout                              30s  default  requests still running are cut
         listener "web"
-          timeouts head                     10s  default  408, then the connection closes
-          timeouts body                     30s  default  408, then the connection closes
-          timeouts write                    30s  default  the connection closes
-          timeouts idle                     75s  default  the connection closes
+          timeouts head                              10s  default  408, then the connection closes
+          timeouts body                              30s  default  408, then the connection closes
+          timeouts write                             30s  default  the connection closes
+          timeouts idle                              75s  default  the connection closes
         route "all"
-          limits body                      1MiB  a.kdl:7  413
-          limits in-flight                 none  default  503 with Retry-After
+          limits body                               1MiB  a.kdl:7  413
+          limits in-flight                          none  default  503 with Retry-After
+        fixed
+          PROXY header                             4112B  fixed    the connection closes
+          TLS sessions of a listener                4096  fixed    the oldest is forgotten
+          proxies in front                            64  fixed    no further one is looked at
+          trailer section                           8KiB  fixed    400, or the response is cut
+          body on its way, each direction          64KiB  fixed    the sender waits
+          HTTP/2 stream output                    128KiB  fixed    the target waits
+          idle HTTP/2 tasks of a core                128  fixed    the task ends
+          unwanted body                            64KiB  fixed    the connection closes after its answer
+          unwanted body, time                         5s  fixed    the connection closes after its answer
+          linger                                   16MiB  fixed    the connection closes
+          linger, time                                2s  fixed    the connection closes
+          interim responses to a request              16  fixed    502
+          HTTP/2 streams to a target                 100  fixed    another connection opens
+          HTTP/2 stream window of a target        256KiB  fixed    the target waits
+          HTTP/2 silence of a target                  5s  fixed    it is sent a PING
+          HTTP/2 answer to a PING                     5s  fixed    the connection is given up
+          TLS sessions to an upstream                256  fixed    the oldest is forgotten
+          name lookups of a core                      16  fixed    wait inside the connect timeout
+          health probes at once                      256  fixed    wait
+          head of a probe's answer                 64KiB  fixed    the probe fails
+          pages a site keeps on a core               512  fixed    the least recently used goes
+          bytes a site keeps on a core              8MiB  fixed    the least recently used goes
+          files a site keeps open on a core           64  fixed    the least recently used goes
+          reads of a core that wait for the disk       8  fixed    wait
+          ranges of a request                          8  fixed    the whole file is sent
+          admin connections                           32  fixed    wait in the kernel's queue
+          admin request head                       16KiB  fixed    431
+          admin request head, time                    5s  fixed    the connection closes
+          admin connection, time                      1m  fixed    the connection closes
+          admin reload, time                         30s  fixed    504; the reload goes on
+          reloads that wait                            4  fixed    503
+          files and names read beside the cores       16  fixed    wait
+          certificate file                          4MiB  fixed    refused
+          access log batches                         256  fixed    the newest are dropped and counted
+          access log queue                          8MiB  fixed    the newest are dropped and counted
+          events in a row                            200  fixed    further ones are counted
+          events in the long run, one in            20ms  fixed    further ones are counted
     "#]].assert_eq(&place.write("a.kdl", CONFIG).run("bounds --config a.kdl"));
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Interim responses that one request may bring.
-const INTERIM_MAX: u32 = 16;
+pub(crate) const INTERIM_MAX: u32 = 16;
 /// Bytes of an upload that count as progress: fewer within the client's time for a body are too few.
 const PROGRESS_MIN: u64 = 1 << 10;
 

@@ -335,11 +335,8 @@ pub(crate) fn scheme(text: &str) -> Checked<String> {
 /// `application/json`, `application/*+json`, `text/*`; in lower case.
 pub(crate) fn media_range(text: &str) -> Checked<String> {
     let is_range = text.split_once('/').is_some_and(|(kind, subtype)| {
-        let suffix = subtype.strip_prefix("*+").unwrap_or(subtype);
-        is_token(kind)
-            && is_token(suffix)
-            && !kind.contains('*')
-            && (suffix == "*" || !suffix.contains('*'))
+        let rest = if subtype == "*" { "x" } else { subtype.strip_prefix("*+").unwrap_or(subtype) };
+        [kind, rest].iter().all(|part| is_token(part) && !part.contains('*'))
     });
     if is_range {
         return Ok(text.to_ascii_lowercase());
@@ -424,6 +421,60 @@ mod tests {
         assert!(!holds("(?m)/a$", "/a\nb"));
         assert!(anchored_regex("/a)|(b").is_err());
         assert!(anchored_regex("(a{1000}){1000}").is_err());
+    }
+
+    #[test]
+    fn urls_are_kept_as_they_stand() {
+        let check = |text: &str, ok: bool| {
+            let read = url(text).ok();
+            assert_eq!(read.as_deref(), ok.then_some(text));
+        };
+        check("https://id.example.com", true);
+        check("https://id.example.com/", true);
+        check("http://127.0.0.1:9091/verify?rd=x&y=/a/../b", true);
+        check("http://[::1]/x", true);
+        check("https://", false);
+        check("id.example.com", false);
+        check("ftp://x", false);
+        check("https://x/#a", false);
+        check("https://x?a", false);
+        check("https://user@x/", false);
+        check("https://x/a b", false);
+        check("https://x/a/../b", false);
+    }
+
+    #[test]
+    fn plain_text_is_exposed_beyond_this_machine() {
+        for safe in [
+            "https://x",
+            "http://localhost",
+            "http://LocalHost:1/x",
+            "http://127.9.9.9/",
+            "http://[::1]:1?a",
+        ] {
+            assert!(!is_exposed(safe), "{safe}");
+        }
+        for exposed in
+            ["http://x", "http://localhost.example.com", "http://10.0.0.1:1", "http://[fd00::1]"]
+        {
+            assert!(is_exposed(exposed), "{exposed}");
+        }
+    }
+
+    #[test]
+    fn media_ranges_have_no_parameters() {
+        let check = |text: &str, ok: bool| assert_eq!(media_range(text).is_ok(), ok, "{text:?}");
+        check("application/json", true);
+        check("application/*+json", true);
+        check("text/*", true);
+        check("Text/Plain", true);
+        check("*/*", false);
+        check("json", false);
+        check("application/", false);
+        check("application/x*", false);
+        check("application/*+*", false);
+        check("application/json; charset=utf-8", false);
+        assert_eq!(media_range("Text/Plain").unwrap(), "text/plain");
     }
 
     #[test]

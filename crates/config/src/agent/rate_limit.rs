@@ -184,7 +184,7 @@ impl RouteOptions {
     /// Reads the options that an edge sent: `option` finds the text of the attribute `route.NAME`.
     pub fn read<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Self {
         Self {
-            policies: super::listed(option("policy"), ','),
+            policies: super::options::listed(option("policy"), ','),
             cost: option("cost").and_then(|cost| cost.parse().ok()),
         }
     }
@@ -192,7 +192,7 @@ impl RouteOptions {
     /// What [`Self::read`] reads.
     pub fn to_options(&self) -> BTreeMap<String, String> {
         let Self { policies, cost } = self;
-        super::written([
+        super::options::written([
             ("policy", (!policies.is_empty()).then(|| policies.join(","))),
             ("cost", cost.map(|cost| cost.to_string())),
         ])

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AgentPart, OWN_KINDS, Order, SettingsPart,
+    AgentPart, Order,
+    kind::{OWN_KINDS, SettingsPart},
     rate_limit::{self, KeyPart},
     route::RouteAgentPart,
 };

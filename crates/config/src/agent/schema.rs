@@ -150,8 +150,8 @@ impl RouteOptions {
     /// Reads the options that an edge sent: `option` finds the text of the attribute `route.NAME`.
     pub fn read<'o>(option: impl Fn(&str) -> Option<&'o str>) -> Self {
         Self {
-            documents: super::listed(option("document"), ','),
-            schemas: super::listed(option("schema"), ','),
+            documents: super::options::listed(option("document"), ','),
+            schemas: super::options::listed(option("schema"), ','),
             report_only: option("report-only").map(|written| written == "true"),
         }
     }
@@ -159,7 +159,7 @@ impl RouteOptions {
     /// What [`Self::read`] reads.
     pub fn to_options(&self) -> BTreeMap<String, String> {
         let Self { documents, schemas, report_only } = self;
-        super::written([
+        super::options::written([
             ("document", (!documents.is_empty()).then(|| documents.join(","))),
             ("schema", (!schemas.is_empty()).then(|| schemas.join(","))),
             ("report-only", report_only.map(|only| only.to_string())),

@@ -275,6 +275,22 @@ fn a_setting_is_written_once_or_is_a_list() {
 }
 
 #[test]
+fn settings_fit_one_frame() {
+    let text = "agent \"a\" { type \"x\"; command \"x\"; settings { key (file)\"key\" } }
+        route \"r\" { agents \"a\"; respond 200 }";
+    let check = |size: usize, expected: &[Code]| {
+        let environment = environment().with_file("/etc/key", &"x".repeat(size));
+        let found = match parse_str("/etc/selvedge.kdl", text, &environment) {
+            Ok(loaded) => loaded.warnings,
+            Err(report) => report.diagnostics().to_vec(),
+        };
+        assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), expected);
+    };
+    check(500 << 10, &[Code::NoListener]);
+    check(513 << 10, &[Code::TooLarge]);
+}
+
+#[test]
 fn bounds_and_processes() {
     check_nodes(
         "type \"x\"; address \"unix:a\"; threads 2; sandbox; restart { backoff \"1s\" }",

@@ -92,20 +92,40 @@ fn agents_change_by_what_they_mean() {
     let check = |nodes: &str, options: &str, expected: Expect| {
         expected.assert_eq(&diff(&agents("", ""), &agents(nodes, options)).to_string());
     };
-    check("timeout-ms 100; realm \"auth\"", "", expect![[r#"
+    check(
+        "timeout-ms 100; realm \"auth\"",
+        "",
+        expect![[r#"
         no change
-    "#]]);
-    check("timeout-ms 50", "", expect![[r#"
+    "#]],
+    );
+    check(
+        "timeout-ms 50",
+        "",
+        expect![[r#"
         ~ agent "auth"
-    "#]]);
-    check("cache 5", "", expect![[r#"
+    "#]],
+    );
+    check(
+        "cache 5",
+        "",
+        expect![[r#"
         ~ agent "auth"
-    "#]]);
-    check("", "agent \"auth\" { roles \"a\" }", expect![[r#"
+    "#]],
+    );
+    check(
+        "",
+        "agent \"auth\" { roles \"a\" }",
+        expect![[r#"
         ~ route "r"
-    "#]]);
-    check("failure-mode \"open\"", "", expect![[r#"
+    "#]],
+    );
+    check(
+        "failure-mode \"open\"",
+        "",
+        expect![[r#"
         ~ route "r"
         ~ agent "auth"
-    "#]]);
+    "#]],
+    );
 }

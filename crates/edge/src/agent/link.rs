@@ -254,13 +254,6 @@ impl Link {
         Ok(done)
     }
 
-    /// Whether the agent still wants to hear of this stream.
-    pub(crate) fn is_open(&self, key: StreamKey) -> bool {
-        let inner = self.inner.borrow();
-        let machine = inner.machine.as_ref().filter(|_| key.connection == self.connection.get());
-        machine.is_some_and(|machine| machine.is_open(key.stream))
-    }
-
     /// The next thing that the agent says on a stream.
     pub(crate) fn poll_answer(&self, key: StreamKey, context: &mut Context<'_>) -> Poll<Answer> {
         let mut inner = self.inner.borrow_mut();

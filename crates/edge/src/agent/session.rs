@@ -22,6 +22,8 @@ use super::{
 pub(crate) struct Session {
     agent: Rc<CoreAgent>,
     stream: Option<StreamKey>,
+    /// What the agent wanted when the stream was opened. Until then nobody knows.
+    wants: Option<Rc<Subscriptions>>,
     /// The agent has said all it wants to say, or was given up.
     over: bool,
 }
@@ -31,9 +33,8 @@ pub(crate) enum Question<'a> {
     RequestHeaders {
         attributes: &'a AttributesBuf,
         head: &'a RequestHeadBuf,
-        method: &'a str,
-        /// Whether the agent will be asked about a body.
-        body: bool,
+        /// Of the request.
+        body: BodyOf<'a>,
     },
     RequestBody {
         bytes: Bytes,
@@ -68,7 +69,7 @@ pub(crate) struct BodyOf<'a> {
 
 impl Session {
     pub(crate) fn new(agent: Rc<CoreAgent>) -> Self {
-        Self { agent, stream: None, over: false }
+        Self { agent, stream: None, wants: None, over: false }
     }
 
     /// How many bytes of a body the agent wants to see before it may go on; `None`: none at all.
@@ -80,8 +81,7 @@ impl Session {
         if self.over || !body.exists {
             return None;
         }
-        let wants = self.agent.link.wants()?;
-        let wanted = self.wanted(&wants, event)?;
+        let wanted = self.wanted(self.wants.as_ref()?, event)?;
         let fits = wanted.mode == mode
             && wanted.wants_method(body.method)
             && wanted.wants_content_type(body.content_type);
@@ -107,8 +107,8 @@ impl Session {
 
     /// Whether the agent is to be told how the exchange ends.
     pub(crate) fn wants_log(&self) -> bool {
-        let wants = self.agent.link.wants();
-        wants.is_some_and(|wants| self.wanted(&wants, Event::Log).is_some())
+        let wants = self.wants.as_ref();
+        wants.is_some_and(|wants| self.wanted(wants, Event::Log).is_some())
     }
 
     /// Whether the agent has said all it has to say.
@@ -118,11 +118,9 @@ impl Session {
 
     /// Whether the agent is to be asked about the head of a response.
     pub(crate) fn hears_response(&self, method: &str) -> bool {
-        let wants = self.agent.link.wants().filter(|_| !self.over);
-        wants.is_some_and(|wants| {
-            let wanted = self.wanted(&wants, Event::ResponseHeaders);
-            wanted.is_some_and(|wanted| wanted.wants_method(method))
-        })
+        let wants = self.wants.as_ref().filter(|_| !self.over);
+        let wanted = wants.and_then(|wants| self.wanted(wants, Event::ResponseHeaders));
+        wanted.is_some_and(|wanted| wanted.wants_method(method))
     }
 
     /// What both the agent and the operator want it to be asked.
@@ -135,8 +133,8 @@ impl Session {
     pub(crate) fn ask(&mut self, question: Question<'_>) -> Result<Ticket, CallFault> {
         let link = (**self.agent.link).clone();
         let asked = match question {
-            Question::RequestHeaders { attributes, head, method, body } => {
-                self.open(&link, attributes, head, method, body)
+            Question::RequestHeaders { attributes, head, body } => {
+                self.open(&link, attributes, head, body)
             }
             Question::RequestBody { bytes, is_whole } => {
                 self.send_body(&link, Event::RequestBody, bytes, is_whole)
@@ -160,13 +158,14 @@ impl Session {
         link: &Link,
         attributes: &AttributesBuf,
         head: &RequestHeadBuf,
-        method: &str,
-        body: bool,
+        body: BodyOf<'_>,
     ) -> Result<Option<(StreamKey, Event)>, SendError> {
-        let wants = link.wants().ok_or(SendError::NotReady)?;
+        let wants = self.wants.insert(link.wants().ok_or(SendError::NotReady)?).clone();
         let verdict = self
             .wanted(&wants, Event::RequestHeaders)
-            .is_some_and(|wanted| wanted.wants_method(method));
+            .is_some_and(|wanted| wanted.wants_method(body.method));
+        let body = self.inspects(Event::RequestBody, body).is_some()
+            || self.streams(Event::RequestBody, body);
         let later = [Event::ResponseHeaders, Event::ResponseBody, Event::WebsocketFrame];
         let hears_more = body || later.iter().any(|event| self.wanted(&wants, *event).is_some());
         if !verdict && !hears_more {
@@ -201,12 +200,12 @@ impl Session {
         Ok(ask.verdict.then_some((key, Event::ResponseHeaders)))
     }
 
-    /// Remembers what an answer means for later questions.
+    /// Remembers what an answer means for later questions. Only the agent's own word that it is done,
+    /// and never the loss of its connection, spares the exchange from them.
     pub(crate) fn answered(&mut self, answer: &Result<Verdict, CallFault>) {
-        let is_open = self.stream.is_some_and(|key| self.agent.link.is_open(key));
         match answer {
-            Ok(_) if is_open || self.stream.is_none() => {}
-            Ok(_) => self.over = true,
+            Ok(verdict) if verdict.is_done() => self.over = true,
+            Ok(_) => {}
             Err(CallFault::Timeout) => self.end(CancelCode::Timeout),
             Err(_) => self.end(CancelCode::NotNeeded),
         }

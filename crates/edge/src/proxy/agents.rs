@@ -290,7 +290,6 @@ impl Exchange<'_> {
         head: &RequestHeadBuf,
     ) -> Result<bool, Failure> {
         let about = about(self.request, self.body);
-        let method = self.request.method();
         let common = self.attributes(planned);
         let mut asked: Vec<_> = Vec::new();
         let core = self.core;
@@ -299,10 +298,8 @@ impl Exchange<'_> {
             for (name, text) in &planned.route.agents[member.place].options {
                 own.push_route_option(name, text);
             }
-            let body = member.session.inspects(Event::RequestBody, about).is_some()
-                || member.session.streams(Event::RequestBody, about);
             asked.push(Call::new(core, member, move |session| {
-                session.ask(Question::RequestHeaders { attributes: &own, head, method, body })
+                session.ask(Question::RequestHeaders { attributes: &own, head, body: about })
             }));
         }
         let answers = hear(asked, Event::RequestHeaders, &mut self.council.asked).await?;

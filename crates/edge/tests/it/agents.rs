@@ -163,18 +163,25 @@ impl Crew {
     fn block(&self, id: &str, more: &str) -> String {
         let (path, script) = (self.path().display().to_string(), self.name());
         format!(
-            "agent {id:?} {{ type \"scripted\"; address \"unix:{path}\"; timeout-ms 5000; {more}; \
+            "agent {id:?} {{ type \"scripted\"; address \"unix:{path}\"; timeout-ms 5000; {more} \
              settings {{ script {script:?} }} }}\n"
         )
     }
 }
 
-impl Drop for Crew {
-    fn drop(&mut self) {
+impl Crew {
+    /// The agent goes; its socket's file stays.
+    fn end(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -205,7 +212,7 @@ fn a_verdict_is_carried_out() {
         ..Script::default()
     });
     let upstream = Upstream::mirror();
-    let bench = bench(&upstream, &crew.block("a", "identity-headers \"X-User-Id\""), "\"a\"");
+    let bench = bench(&upstream, &crew.block("a", "identity-headers \"X-User-Id\";"), "\"a\"");
     let mut client = bench.connect();
     let blocked = client.get("/block");
     assert_eq!(
@@ -224,4 +231,230 @@ fn a_verdict_is_carried_out() {
     assert_eq!((passed.status, passed.field("x-seen")), (200, Some("yes")));
     let request = passed.text().to_ascii_lowercase();
     assert!(request.contains("x-user-id: u1") && !request.contains("root"), "{request}");
+}
+
+#[test]
+fn agents_side_by_side_and_one_after_another() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let said = |name: &'static str| {
+        let heard = heard.clone();
+        move |request: &RequestHead<'_>| {
+            let user = request.attributes().value("user").unwrap_or("-").to_owned();
+            let field = request.header("x-order").unwrap_or("-").to_owned();
+            heard.lock().unwrap().push(format!("{name} {user} {field}"));
+        }
+    };
+    let (first, second) = (said("first"), said("second"));
+    let one = Crew::start(Script {
+        head: Box::new(move |request| {
+            first(request);
+            Verdict::allow().value("user", "ann").set_request_header("x-order", "one")
+        }),
+        delay: Duration::from_millis(50),
+        ..Script::default()
+    });
+    let two = Crew::start(Script {
+        head: Box::new(move |request| {
+            second(request);
+            Verdict::allow().set_request_header("x-order", "two")
+        }),
+        ..Script::default()
+    });
+    let upstream = Upstream::mirror();
+    // The later one comes first in the list: the order of advice is the list's, that of questions is not.
+    let blocks = one.block("one", "") + &two.block("two", "after \"one\";");
+    let after = bench(&upstream, &blocks, "\"two\" \"one\"");
+    assert_eq!(after.connect().get("/").status, 200);
+    assert_eq!(*heard.lock().unwrap(), ["first - -", "second ann one"]);
+    drop(after);
+    heard.lock().unwrap().clear();
+    let blocks = one.block("one", "") + &two.block("two", "");
+    let beside = bench(&upstream, &blocks, "\"one\" \"two\"");
+    let request = beside.connect().get("/").text().to_ascii_lowercase();
+    assert!(request.contains("x-order: two"), "the last in the list has the last word: {request}");
+    assert_eq!(*heard.lock().unwrap(), ["second - -", "first - -"]);
+}
+
+#[test]
+fn the_first_refusal_ends_the_wait_for_all() {
+    let slow = Crew::start(Script { delay: Duration::from_secs(600), ..Script::default() });
+    let quick =
+        Crew::start(Script { head: Box::new(|_| Verdict::block(403)), ..Script::default() });
+    let upstream = Upstream::echo();
+    let blocks = slow.block("slow", "") + &quick.block("quick", "");
+    let bench = bench(&upstream, &blocks, "\"slow\" \"quick\"");
+    assert_eq!(bench.connect().get("/").status, 403);
+    assert!(upstream.requests().is_empty());
+}
+
+/// Sends a body to `/` and returns what the upstream got of it.
+#[track_caller]
+fn post(bench: &Bench, upstream: &Upstream, body: &str) -> (u16, Option<String>) {
+    let before = upstream.requests().len();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let response = bench.connect().send(head + body).response();
+    let received = upstream
+        .requests()
+        .get(before)
+        .map(|request| String::from_utf8_lossy(&request.body).into_owned());
+    (response.status, received)
+}
+
+#[test]
+fn a_body_is_held_until_its_verdict() {
+    let crew = Crew::start(Script {
+        wants: Subscriptions::none().inspect_request_body(8).of_types(["text/*"]),
+        body: Box::new(|_, body| match (body.bytes(), body.is_truncated()) {
+            (b"bad", false) => Verdict::block(422),
+            (b"swap", false) => Verdict::allow().replace_body("something longer"),
+            (_, true) if body.bytes() == b"12345678" => Verdict::allow(),
+            (b"12345678" | b"fine", false) => Verdict::allow(),
+            _ => Verdict::block(500),
+        }),
+        ..Script::default()
+    });
+    let upstream = Upstream::echo();
+    let bench = bench(&upstream, &crew.block("a", ""), "\"a\"");
+    assert_eq!(post(&bench, &upstream, "bad"), (422, None));
+    assert_eq!(post(&bench, &upstream, "fine"), (200, Some("fine".to_owned())));
+    assert_eq!(post(&bench, &upstream, "swap"), (200, Some("something longer".to_owned())));
+    assert_eq!(post(&bench, &upstream, "12345678"), (200, Some("12345678".to_owned())));
+    let long = "12345678".repeat(40_000);
+    assert_eq!(post(&bench, &upstream, &long), (200, Some(long)));
+}
+
+#[test]
+fn a_body_passes_piece_by_piece() {
+    let crew = Crew::start(Script {
+        wants: Subscriptions::none().stream_request_body(u32::MAX),
+        chunk: Box::new(|chunk| match chunk.bytes() {
+            bytes if bytes.starts_with(b"stop") => Step::Decide(Verdict::block(418)),
+            bytes => Step::Replace(bytes.to_ascii_uppercase().into()),
+        }),
+        ..Script::default()
+    });
+    let upstream = Upstream::echo();
+    let bench = bench(&upstream, &crew.block("a", ""), "\"a\"");
+    assert_eq!(post(&bench, &upstream, "hello"), (200, Some("HELLO".to_owned())));
+    let long = "abcdefgh".repeat(100_000);
+    assert_eq!(post(&bench, &upstream, &long), (200, Some(long.to_ascii_uppercase())));
+    assert_eq!(post(&bench, &upstream, "stop it").0, 418);
+}
+
+#[test]
+fn responses_are_judged_too() {
+    let crew = Crew::start(Script {
+        wants: Subscriptions::none().response_headers().inspect_response_body(1 << 20),
+        response: Box::new(|response| match response.header("x-secret") {
+            Some(_) => Verdict::block(502).body("hidden"),
+            None => Verdict::allow().set_response_header("x-checked", "yes"),
+        }),
+        response_body: Box::new(|body| match body.bytes() {
+            b"leak" => Verdict::allow().replace_body("[removed]"),
+            b"worse" => Verdict::block(500).body("no"),
+            _ => Verdict::allow(),
+        }),
+        ..Script::default()
+    });
+    for (response, expected) in [
+        ("HTTP/1.1 200 OK\r\nX-Secret: 1\r\nContent-Length: 2\r\n\r\nhi", (502, None, "hidden")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nleak", (200, Some("yes"), "[removed]")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nworse", (500, None, "no")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, Some("yes"), "ok")),
+    ] {
+        let upstream = Upstream::fixed(response);
+        let bench = bench(&upstream, &crew.block("a", ""), "\"a\"");
+        let response = bench.connect().get("/");
+        assert_eq!((response.status, response.field("x-checked"), response.text()), expected);
+    }
+}
+
+/// An agent that listens and never answers.
+fn silent(folder: &tempfile::TempDir) -> (UnixListener, String) {
+    let path = folder.path().join("silent.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    (listener, format!("type \"x\"; address \"unix:{}\"", path.display()))
+}
+
+#[test]
+fn without_an_answer_the_failure_mode_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_listener, silent) = silent(&folder);
+    let crew = Crew::start(Script { delay: Duration::from_secs(600), ..Script::default() });
+    let nobody = format!("type \"x\"; address \"unix:{}/nobody.sock\"", folder.path().display());
+    let slow = crew.block("a", "").replace("5000", "100");
+    let agents = [
+        format!("agent \"a\" {{ {silent}; timeout-ms 100; MODE }}\n"),
+        format!("agent \"a\" {{ {nobody}; timeout-ms 100; MODE }}\n"),
+        slow.replace("settings", "MODE; settings"),
+    ];
+    for agent in agents {
+        let upstream = Upstream::echo();
+        let closed = agent.replace("MODE", "failure-mode \"closed\"");
+        let closed = bench(&upstream, &closed, "\"a\"");
+        let mut client = closed.connect();
+        assert_eq!(client.get("/").verdict(), "504 agent/timeout");
+        assert_eq!(client.get("/").verdict(), "504 agent/timeout");
+        assert_eq!(client.get("/").verdict(), "504 agent/timeout");
+        let refused = client.get("/");
+        assert_eq!(refused.verdict(), "503 agent/unavailable", "its breaker is open");
+        assert!(refused.field("retry-after").is_some());
+        assert!(upstream.requests().is_empty(), "nothing passes unseen");
+        let open = bench(&upstream, &agent.replace("MODE", "failure-mode \"open\""), "\"a\"");
+        for _ in 0..5 {
+            assert_eq!(open.connect().get("/").status, 200);
+        }
+    }
+}
+
+#[test]
+fn a_route_may_choose_another_failure_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_listener, silent) = silent(&folder);
+    let upstream = Upstream::echo();
+    let bench = Bench::plain(&format!(
+        "agent \"a\" {{ {silent}; timeout-ms 50 }}\nupstream \"u\" {{ target \"{}\" }}\n\
+         route \"open\" {{ matches {{ path-prefix \"/open\" }}; agent \"a\" failure-mode=\"open\"; upstream \"u\" }}\n\
+         route \"rest\" {{ agents \"a\"; upstream \"u\" }}\n",
+        upstream.target()
+    ));
+    assert_eq!(bench.connect().get("/open").status, 200);
+    assert_eq!(bench.connect().get("/").verdict(), "504 agent/timeout");
+}
+
+#[test]
+fn calls_beyond_the_bound_wait_inside_the_timeout() {
+    let crew = Crew::start(Script { delay: Duration::from_millis(200), ..Script::default() });
+    let upstream = Upstream::echo();
+    let bench = bench(&upstream, &crew.block("a", "max-concurrent-calls 1;"), "\"a\"");
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = bench.connect();
+            thread::spawn(move || client.get("/").status)
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), 200);
+    }
+}
+
+#[test]
+fn an_agent_that_comes_back_is_asked_again() {
+    let mut crew = Crew::start(Script::default());
+    let upstream = Upstream::echo();
+    let block = crew.block("a", "").replace("5000", "200");
+    let bench = bench(&upstream, &block, "\"a\"");
+    assert_eq!(bench.connect().get("/").status, 200);
+    crew.end();
+    for _ in 0..4 {
+        assert_ne!(bench.connect().get("/").status, 200);
+    }
+    std::fs::remove_file(crew.path()).unwrap();
+    let _crew = crew.serving();
+    crate::harness::eventually("the agent is asked again", || {
+        bench.connect().get("/").status == 200
+    });
 }

@@ -1,8 +1,10 @@
 //! The auth agent: requests in, verdicts out.
 
 mod decisions;
+mod guide;
 mod issuers;
 mod mutations;
+mod served;
 mod server;
 mod signer;
 mod vectors;

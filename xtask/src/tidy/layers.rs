@@ -21,10 +21,11 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Packages beside the product: they may see every layer, and only tests may see them.
-const TOOLS: &[&str] = &["selvedge-bench", "selvedge-fuzz", "xtask"];
+const TOOLS: &[&str] = &["deny-agent", "selvedge-bench", "selvedge-fuzz", "xtask"];
 
 /// What a crate promises not to know, directly or through others.
 const ABSENT: &[(&str, &[&str])] = &[
+    ("selvedge-agent", &["hyper", "http", "rustls", "kdl", "selvedge-base"]),
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),

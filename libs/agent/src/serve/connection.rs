@@ -46,7 +46,9 @@ pub(super) async fn serve<A: Agent>(stream: UnixStream, shared: Shared<A>) {
     };
     let ended = driver.run().await;
     link.cancel_all();
-    if let Err(error) = ended {
+    if let Err(error) = ended
+        && !error.is_hang_up()
+    {
         say(&format!("a connection ended: {error}"));
     }
 }
@@ -56,6 +58,14 @@ pub(super) async fn serve<A: Agent>(stream: UnixStream, shared: Shared<A>) {
 enum Ended {
     Socket(io::Error),
     Fault(Fault),
+}
+
+impl Ended {
+    /// Whether the edge was gone while there was still something to say, which is for the edge to judge.
+    fn is_hang_up(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        matches!(self, Self::Socket(error) if matches!(error.kind(), BrokenPipe | ConnectionReset))
+    }
 }
 
 impl fmt::Display for Ended {

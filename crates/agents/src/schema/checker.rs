@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jsonschema::{
     Draft, Keyword, PatternOptions, Retrieve, ValidationError, ValidationOptions, Validator,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     metered::{Budget, Exhausted, Metered, MeteredJson},
@@ -268,29 +268,56 @@ fn fault(error: &ValidationError<'_>) -> Fault {
 /// The patterns of `schema` that cannot be matched, and why.
 fn bad_patterns(schema: &Value, patterns: Patterns) -> Vec<Fault> {
     let mut found = Vec::new();
-    let mut open = vec![(Pointer::root(), schema)];
-    while let Some((place, value)) = open.pop() {
-        if let Value::Object(members) = value {
-            let pattern = members.get("pattern").and_then(Value::as_str);
-            let names = members.get("patternProperties").and_then(Value::as_object);
-            let names = names.into_iter().flat_map(|names| names.keys().map(String::as_str));
-            let named = pattern.map(|pattern| ("pattern", pattern));
-            for (keyword, pattern) in
-                named.into_iter().chain(names.map(|n| ("patternProperties", n)))
-            {
-                let why = bad_pattern(pattern, patterns);
-                found.extend(why.map(|why| (place.join(keyword).as_str().to_owned(), why)));
-            }
-            open.extend(members.iter().map(|(name, value)| (place.join(name), value)));
+    each_object(schema, &mut |place, members| {
+        let pattern = members.get("pattern").and_then(Value::as_str);
+        let names = members.get("patternProperties").and_then(Value::as_object);
+        let names = names.into_iter().flat_map(|names| names.keys().map(String::as_str));
+        let named = pattern.map(|pattern| ("pattern", pattern));
+        for (keyword, pattern) in named.into_iter().chain(names.map(|n| ("patternProperties", n))) {
+            let why = bad_pattern(pattern, patterns);
+            found.extend(why.map(|why| (place.join(keyword).as_str().to_owned(), why)));
         }
-        if let Value::Array(items) = value {
-            let item = |(at, item)| (place.join_index(at), item);
-            open.extend(items.iter().enumerate().map(item));
-        }
-    }
+    });
     found.sort();
     found.truncate(FAULTS);
     found
+}
+
+/// The formats that `schema` names and nobody knows.
+pub(super) fn unknown_formats(schema: &Value) -> Vec<Fault> {
+    let draft = Draft::default().detect(schema);
+    let options = options(Dialect { formats: None, patterns: Patterns::Linear });
+    let mut found = Vec::new();
+    each_object(schema, &mut |place, members| {
+        let format = members.get("format").and_then(Value::as_str);
+        if let Some(format) = format.filter(|format| !options.is_known_format(draft, format)) {
+            let format = shortened(format);
+            let note =
+                format!("names the format `{format}`, which is not known; it checks nothing");
+            found.push((place.join("format").as_str().to_owned(), note));
+        }
+    });
+    found.sort();
+    found.truncate(FAULTS);
+    found
+}
+
+/// Goes through every object in `schema`, whether it is a schema or not.
+fn each_object(schema: &Value, visit: &mut dyn FnMut(&Pointer, &Map<String, Value>)) {
+    let mut open = vec![(Pointer::root(), schema)];
+    while let Some((place, value)) = open.pop() {
+        match value {
+            Value::Object(members) => {
+                visit(&place, members);
+                open.extend(members.iter().map(|(name, value)| (place.join(name), value)));
+            }
+            Value::Array(items) => {
+                let item = |(at, item)| (place.join_index(at), item);
+                open.extend(items.iter().enumerate().map(item));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn bad_pattern(pattern: &str, patterns: Patterns) -> Option<String> {
@@ -442,11 +469,15 @@ mod tests {
         refused(json!({"$ref": "#/$defs/none"}), expect![" Pointer '/$defs/none' does not exist"]);
         refused(
             json!({"$ref": "other.json"}),
-            expect![[r##" Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"##]],
+            expect![[
+                r##" Resource 'folder:///other.json' is not present in a registry and retrieving it failed: `folder:///other.json` is not a file of the document's folder; nothing is fetched"##
+            ]],
         );
         refused(
             json!({"$ref": "https://example.com/other.json"}),
-            expect![[r##" Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"##]],
+            expect![[
+                r##" Resource 'https://example.com/other.json' is not present in a registry and retrieving it failed: `https://example.com/other.json` is not a file of the document's folder; nothing is fetched"##
+            ]],
         );
         refused(
             json!({"$schema": "https://example.com/dialect"}),
@@ -464,7 +495,9 @@ mod tests {
         );
         refused(
             json!({"pattern": "((a{100}){100}){100}"}),
-            expect![[r##"/pattern `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"##]],
+            expect![[
+                r##"/pattern `((a{100}){100}){100}` is no regular expression of ECMA-262, or too large a one"##
+            ]],
         );
     }
 

@@ -811,7 +811,9 @@ fn faults_of_descriptions() {
     );
     check_faults(
         "openapi: 3.0.0\npaths: {/a: {$ref: 'https://example.com/a.yaml'}}",
-        expect![[r##"api.yaml:2: #/paths/~1a/$ref `https://example.com/a.yaml` is not a file of the document's folder; nothing is fetched"##]],
+        expect![[
+            r##"api.yaml:2: #/paths/~1a/$ref `https://example.com/a.yaml` is not a file of the document's folder; nothing is fetched"##
+        ]],
     );
 }
 
@@ -819,7 +821,9 @@ fn faults_of_descriptions() {
 fn faults_of_schemas() {
     check_faults(
         &with_schema("3.0.0", "1"),
-        expect![[r##"api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema is not a schema"##]],
+        expect![[
+            r##"api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema is not a schema"##
+        ]],
     );
     check_faults(
         &with_schema("3.0.0", "{properties: {a: {type: [string]}, b: {const: 1}}}"),
@@ -842,11 +846,15 @@ fn faults_of_schemas() {
     );
     check_faults(
         &with_schema("3.0.0", "{properties: {a: {pattern: '^(?=a)'}}}"),
-        expect![[r##"api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/properties/a/pattern `^(?=a)` has look-around, a back-reference or too many repetitions, which take more than linear time"##]],
+        expect![[
+            r##"api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/properties/a/pattern `^(?=a)` has look-around, a back-reference or too many repetitions, which take more than linear time"##
+        ]],
     );
     check_faults(
         &with_schema("3.0.0", "{items: {$ref: '#/components/schemas/none'}}"),
-        expect![[r##"api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/items/$ref there is nothing at `#/components/schemas/none`"##]],
+        expect![[
+            r##"api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/items/$ref there is nothing at `#/components/schemas/none`"##
+        ]],
     );
     check_faults(
         &with_schema(

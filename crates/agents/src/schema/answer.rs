@@ -1,0 +1,595 @@
+//! What a client is told whose message is refused: problem details (RFC 9457).
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    body::Fault,
+    guard,
+    pointer::Pointer,
+    violation::{Place, Violation, shortened},
+};
+
+/// Why a message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// What exactly is wrong; for [`Reason::Invalid`] never nothing.
+    pub(super) violations: Vec<Violation>,
+    /// Violations that are not listed; `None` if they were not counted.
+    pub(super) more: Option<usize>,
+}
+
+/// What kind of refusal it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The path is not described.
+    Path,
+    /// The path is described, with these methods only.
+    Method { allow: String },
+    /// The body is of another type than these.
+    MediaType { accept: String },
+    /// The body has a coding that is not decoded here.
+    Coding { accept: &'static str },
+    /// The body is larger than what is looked into.
+    Size,
+    /// The body is not what its coding says.
+    Encoded,
+    /// The body is not what its type says, or is beyond a bound.
+    Malformed,
+    /// A parameter or the body is not as described.
+    Invalid,
+    /// To check the body takes too much work.
+    Cost,
+}
+
+/// An answer as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Fields beside the content type.
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) body: String,
+    /// The short name: `schema/invalid`.
+    pub(super) code: &'static str,
+    /// One line for a log.
+    pub(super) summary: String,
+}
+
+/// Whose message it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client,
+    Upstream,
+}
+
+/// Characters of a pointer or source that are told.
+const TOLD: usize = 300;
+
+impl Refusal {
+    pub(super) fn new(reason: Reason) -> Self {
+        Self { reason, violations: Vec::new(), more: Some(0) }
+    }
+
+    /// What makes a body no value.
+    pub(super) fn of_fault(fault: Fault) -> Self {
+        let (rule, pointer, message) = match fault {
+            Fault::Json(guard::Refusal { flaw: guard::Flaw::Size(_), .. }) => {
+                return Self::new(Reason::Size);
+            }
+            Fault::Json(guard::Refusal { flaw, pointer, .. }) => {
+                (flaw.name(), pointer, flaw.to_string())
+            }
+            Fault::NotUtf8 => ("unicode", Pointer::root(), "is not UTF-8".to_owned()),
+            Fault::Form(message) => ("form", Pointer::root(), message),
+        };
+        let violation = Violation {
+            place: Place::Body(pointer),
+            rule: rule.to_owned(),
+            source: String::new(),
+            message,
+            closest: Vec::new(),
+        };
+        Self { reason: Reason::Malformed, violations: vec![violation], more: Some(0) }
+    }
+
+    pub(super) fn invalid(violations: Vec<Violation>, more: Option<usize>) -> Self {
+        Self { reason: Reason::Invalid, violations, more }
+    }
+
+    /// The short name of what happened.
+    pub(super) fn code(&self) -> &'static str {
+        match self.reason {
+            Reason::Path => "schema/path",
+            Reason::Method { .. } => "schema/method",
+            Reason::MediaType { .. } => "schema/content-type",
+            Reason::Coding { .. } => "schema/content-encoding",
+            Reason::Size => "schema/size",
+            Reason::Encoded => "schema/encoded",
+            Reason::Malformed => "schema/malformed",
+            Reason::Invalid => "schema/invalid",
+            Reason::Cost => "schema/cost",
+        }
+    }
+
+    /// The answer to the client. An upstream's fault is told as such, without what is wrong: that is for the
+    /// log. `invalid` is the status for what is not as described.
+    pub(super) fn answer(&self, sender: Sender, invalid: u16, trace: Option<&str>) -> Answer {
+        let (status, title, detail) = match sender {
+            Sender::Client => self.to_client(invalid),
+            Sender::Upstream => (
+                502,
+                "Upstream response refused",
+                "The server behind this one gave an answer that is not as described.".to_owned(),
+            ),
+        };
+        let code = if sender == Sender::Client { self.code() } else { "schema/response" };
+        let is_told = sender == Sender::Client && !self.violations.is_empty();
+        let problem = Problem {
+            r#type: format!("urn:selvedge:problem:{code}"),
+            title,
+            status,
+            detail,
+            code,
+            trace_id: trace,
+            errors: self.violations.iter().filter(|_| is_told).map(ErrorItem::new).collect(),
+            more_errors: (is_told && self.more != Some(0))
+                .then(|| self.more.map_or(json!(true), |more| json!(more))),
+        };
+        let body = serde_json::to_string(&problem).expect("texts and numbers are JSON");
+        Answer {
+            status,
+            fields: if sender == Sender::Client { self.fields() } else { Vec::new() },
+            body: format!("{body}\n"),
+            code,
+            summary: self.summary(),
+        }
+    }
+
+    fn to_client(&self, invalid: u16) -> (u16, &'static str, String) {
+        match &self.reason {
+            Reason::Path => {
+                (404, "Not found", "The API's description has no such path.".to_owned())
+            }
+            Reason::Method { allow } => (405, "Method not allowed", format!("Use one of {allow}.")),
+            Reason::MediaType { accept } => {
+                (415, "Unsupported media type", format!("Send a body of type {accept}."))
+            }
+            Reason::Coding { accept } => {
+                (415, "Unsupported content coding", format!("Send the body as {accept}."))
+            }
+            Reason::Size => (
+                413,
+                "Request body too large",
+                "The body is larger than what can be checked here.".to_owned(),
+            ),
+            Reason::Encoded => (
+                400,
+                "Malformed request body",
+                "The body is not what its Content-Encoding says.".to_owned(),
+            ),
+            Reason::Malformed => (
+                400,
+                "Malformed request body",
+                "The body is not what its Content-Type says, or is beyond a bound.".to_owned(),
+            ),
+            Reason::Invalid => (invalid, "Invalid request", self.counted()),
+            Reason::Cost => (
+                invalid,
+                "Request too costly to check",
+                "To check the body would take more work than one request is worth.".to_owned(),
+            ),
+        }
+    }
+
+    fn counted(&self) -> String {
+        let listed = self.violations.len();
+        let count = match self.more {
+            Some(more) if listed + more == 1 => "one thing".to_owned(),
+            Some(more) => format!("{} things", listed + more),
+            None => "many things".to_owned(),
+        };
+        format!("The request differs from its description in {count}.")
+    }
+
+    /// Fields that say what would be accepted (RFC 9110 §15.5.6, §15.5.16).
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        match &self.reason {
+            Reason::Method { allow } => vec![("allow", allow.clone())],
+            Reason::MediaType { accept } => vec![("accept", accept.clone())],
+            Reason::Coding { accept } => vec![("accept-encoding", (*accept).to_owned())],
+            _ => Vec::new(),
+        }
+    }
+
+    /// One line for a log.
+    pub(super) fn summary(&self) -> String {
+        let first = self.violations.first().map(|violation| {
+            let others = match self.more.map(|more| self.violations.len() + more - 1) {
+                Some(0) => String::new(),
+                Some(others) => format!(", and {others} more"),
+                None => ", and many more".to_owned(),
+            };
+            format!("{} {}{others}", place(violation), violation.message)
+        });
+        match (&self.reason, first) {
+            (_, Some(first)) => first,
+            (Reason::Path, None) => "the path is not described".to_owned(),
+            (Reason::Method { allow }, None) => format!("the method is none of {allow}"),
+            (Reason::MediaType { accept }, None) => format!("the body is not of type {accept}"),
+            (Reason::Coding { .. }, None) => "the body's coding is not decoded".to_owned(),
+            (Reason::Size, None) => "the body is larger than what is looked into".to_owned(),
+            (Reason::Encoded, None) => "the body is not what its coding says".to_owned(),
+            (Reason::Malformed, None) => "the body is not what its type says".to_owned(),
+            (Reason::Invalid, None) => "it is not as described".to_owned(),
+            (Reason::Cost, None) => "to check the body takes too much work".to_owned(),
+        }
+    }
+}
+
+/// Where a violation is, for people.
+pub(super) fn place(violation: &Violation) -> String {
+    match &violation.place {
+        Place::Body(pointer) => format!("body {}", shortened_to(&pointer.to_fragment(), TOLD)),
+        Place::Parameter { location, name, pointer } if pointer.as_str().is_empty() => {
+            format!("{location} {}", shortened(name))
+        }
+        Place::Parameter { location, name, pointer } => {
+            let pointer = shortened_to(&pointer.to_fragment(), TOLD);
+            format!("{location} {} {pointer}", shortened(name))
+        }
+    }
+}
+
+/// The members of RFC 9457 §3, and ours.
+#[derive(Serialize)]
+struct Problem<'r> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'r str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorItem<'r>>,
+    /// How many are not listed; `true` if they were not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_errors: Option<Value>,
+}
+
+/// A violation as RFC 9457 §3 lists one: what, and where.
+#[derive(Serialize)]
+struct ErrorItem<'r> {
+    detail: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#in: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    pointer: String,
+    rule: &'r str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    schema: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    closest: Vec<Self>,
+}
+
+impl<'r> ErrorItem<'r> {
+    fn new(violation: &'r Violation) -> Self {
+        let Violation { place, rule, source, message, closest } = violation;
+        let (r#in, parameter, pointer) = match place {
+            Place::Body(pointer) => (None, None, pointer),
+            Place::Parameter { location, name, pointer } => {
+                (Some(*location), Some(shortened(name)), pointer)
+            }
+        };
+        Self {
+            detail: message,
+            r#in,
+            parameter,
+            pointer: shortened_to(&pointer.to_fragment(), TOLD),
+            rule,
+            schema: shortened_to(source, TOLD),
+            closest: closest.iter().map(Self::new).collect(),
+        }
+    }
+}
+
+fn shortened_to(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(refusal: &Refusal, sender: Sender, expected: Expect) {
+        let Answer { status, fields, body, code, summary } =
+            refusal.answer(sender, 400, Some("4bf9"));
+        let value: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&value["status"], &value["code"]), (&json!(status), &json!(code)));
+        let body = body.replace(",\"", ",\n\"").replace(":[{", ":[\n{");
+        let fields: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        expected.assert_eq(&format!("{}{body}{summary}\n", fields.concat()));
+    }
+
+    fn violation(place: Place) -> Violation {
+        Violation {
+            place,
+            rule: "type".to_owned(),
+            source: "a.yaml#/x/type".to_owned(),
+            message: "must be a string, not null".to_owned(),
+            closest: Vec::new(),
+        }
+    }
+
+    fn body(pointer: &str) -> Violation {
+        violation(Place::Body(Pointer::from_text(pointer)))
+    }
+
+    #[test]
+    fn violations_are_listed() {
+        let parameter = Place::Parameter {
+            location: "query",
+            name: "filter".to_owned(),
+            pointer: Pointer::from_text("/a"),
+        };
+        let mut nested = body("/items/0/{x}");
+        nested.closest.push(body("/items/0/{x}/y"));
+        check(
+            &Refusal::invalid(vec![nested, violation(parameter)], Some(3)),
+            Sender::Client,
+            expect![[r##"
+                {"type":"urn:selvedge:problem:schema/invalid",
+                "title":"Invalid request",
+                "status":400,
+                "detail":"The request differs from its description in 5 things.",
+                "code":"schema/invalid",
+                "trace_id":"4bf9",
+                "errors":[
+                {"detail":"must be a string, not null",
+                "pointer":"#/items/0/%7Bx%7D",
+                "rule":"type",
+                "schema":"a.yaml#/x/type",
+                "closest":[
+                {"detail":"must be a string, not null",
+                "pointer":"#/items/0/%7Bx%7D/y",
+                "rule":"type",
+                "schema":"a.yaml#/x/type"}]},{"detail":"must be a string, not null",
+                "in":"query",
+                "parameter":"filter",
+                "pointer":"#/a",
+                "rule":"type",
+                "schema":"a.yaml#/x/type"}],
+                "more_errors":3}
+                body #/items/0/%7Bx%7D must be a string, not null, and 4 more
+            "##]],
+        );
+        check(
+            &Refusal::invalid(vec![body("")], Some(0)),
+            Sender::Client,
+            expect![[r##"
+            {"type":"urn:selvedge:problem:schema/invalid",
+            "title":"Invalid request",
+            "status":400,
+            "detail":"The request differs from its description in one thing.",
+            "code":"schema/invalid",
+            "trace_id":"4bf9",
+            "errors":[
+            {"detail":"must be a string, not null",
+            "pointer":"#",
+            "rule":"type",
+            "schema":"a.yaml#/x/type"}]}
+            body # must be a string, not null
+        "##]],
+        );
+        check(
+            &Refusal::invalid(vec![body(&"/x".repeat(999))], None),
+            Sender::Client,
+            expect![[r##"
+                {"type":"urn:selvedge:problem:schema/invalid",
+                "title":"Invalid request",
+                "status":400,
+                "detail":"The request differs from its description in many things.",
+                "code":"schema/invalid",
+                "trace_id":"4bf9",
+                "errors":[
+                {"detail":"must be a string, not null",
+                "pointer":"#/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/…",
+                "rule":"type",
+                "schema":"a.yaml#/x/type"}],
+                "more_errors":true}
+                body #/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/… must be a string, not null, and many more
+            "##]],
+        );
+    }
+
+    #[test]
+    fn faults_of_bodies() {
+        let flaw = |flaw, at: &str| {
+            let refusal = guard::Refusal { flaw, at: 7, pointer: Pointer::from_text(at) };
+            Refusal::of_fault(Fault::Json(refusal))
+        };
+        check(
+            &flaw(guard::Flaw::DuplicateKey, "/a/b"),
+            Sender::Client,
+            expect![[r##"
+            {"type":"urn:selvedge:problem:schema/malformed",
+            "title":"Malformed request body",
+            "status":400,
+            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
+            "code":"schema/malformed",
+            "trace_id":"4bf9",
+            "errors":[
+            {"detail":"occurs twice in its object",
+            "pointer":"#/a/b",
+            "rule":"duplicate-key"}]}
+            body #/a/b occurs twice in its object
+        "##]],
+        );
+        assert_eq!(flaw(guard::Flaw::Size(3), ""), Refusal::new(Reason::Size));
+        check(
+            &Refusal::of_fault(Fault::NotUtf8),
+            Sender::Client,
+            expect![[r##"
+            {"type":"urn:selvedge:problem:schema/malformed",
+            "title":"Malformed request body",
+            "status":400,
+            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
+            "code":"schema/malformed",
+            "trace_id":"4bf9",
+            "errors":[
+            {"detail":"is not UTF-8",
+            "pointer":"#",
+            "rule":"unicode"}]}
+            body # is not UTF-8
+        "##]],
+        );
+        let form = Fault::Form("has a field `a` that is there more than once".to_owned());
+        check(
+            &Refusal::of_fault(form),
+            Sender::Client,
+            expect![[r##"
+            {"type":"urn:selvedge:problem:schema/malformed",
+            "title":"Malformed request body",
+            "status":400,
+            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
+            "code":"schema/malformed",
+            "trace_id":"4bf9",
+            "errors":[
+            {"detail":"has a field `a` that is there more than once",
+            "pointer":"#",
+            "rule":"form"}]}
+            body # has a field `a` that is there more than once
+        "##]],
+        );
+    }
+
+    #[test]
+    fn an_upstream_is_not_exposed() {
+        check(
+            &Refusal::invalid(vec![body("/a")], Some(0)),
+            Sender::Upstream,
+            expect![[r#"
+            {"type":"urn:selvedge:problem:schema/response",
+            "title":"Upstream response refused",
+            "status":502,
+            "detail":"The server behind this one gave an answer that is not as described.",
+            "code":"schema/response",
+            "trace_id":"4bf9"}
+            body #/a must be a string, not null
+        "#]],
+        );
+    }
+
+    #[test]
+    fn refusals_say_what_would_be_accepted() {
+        let check = |reason, expected| check(&Refusal::new(reason), Sender::Client, expected);
+        check(
+            Reason::Path,
+            expect![[r#"
+            {"type":"urn:selvedge:problem:schema/path",
+            "title":"Not found",
+            "status":404,
+            "detail":"The API's description has no such path.",
+            "code":"schema/path",
+            "trace_id":"4bf9"}
+            the path is not described
+        "#]],
+        );
+        check(
+            Reason::Method { allow: "GET, PUT".to_owned() },
+            expect![[r#"
+            allow: GET, PUT
+            {"type":"urn:selvedge:problem:schema/method",
+            "title":"Method not allowed",
+            "status":405,
+            "detail":"Use one of GET, PUT.",
+            "code":"schema/method",
+            "trace_id":"4bf9"}
+            the method is none of GET, PUT
+        "#]],
+        );
+        check(
+            Reason::MediaType { accept: "application/json".to_owned() },
+            expect![[r#"
+            accept: application/json
+            {"type":"urn:selvedge:problem:schema/content-type",
+            "title":"Unsupported media type",
+            "status":415,
+            "detail":"Send a body of type application/json.",
+            "code":"schema/content-type",
+            "trace_id":"4bf9"}
+            the body is not of type application/json
+        "#]],
+        );
+        check(
+            Reason::Coding { accept: "identity" },
+            expect![[r#"
+            accept-encoding: identity
+            {"type":"urn:selvedge:problem:schema/content-encoding",
+            "title":"Unsupported content coding",
+            "status":415,
+            "detail":"Send the body as identity.",
+            "code":"schema/content-encoding",
+            "trace_id":"4bf9"}
+            the body's coding is not decoded
+        "#]],
+        );
+        check(
+            Reason::Size,
+            expect![[r#"
+            {"type":"urn:selvedge:problem:schema/size",
+            "title":"Request body too large",
+            "status":413,
+            "detail":"The body is larger than what can be checked here.",
+            "code":"schema/size",
+            "trace_id":"4bf9"}
+            the body is larger than what is looked into
+        "#]],
+        );
+        check(
+            Reason::Encoded,
+            expect![[r#"
+            {"type":"urn:selvedge:problem:schema/encoded",
+            "title":"Malformed request body",
+            "status":400,
+            "detail":"The body is not what its Content-Encoding says.",
+            "code":"schema/encoded",
+            "trace_id":"4bf9"}
+            the body is not what its coding says
+        "#]],
+        );
+        check(
+            Reason::Malformed,
+            expect![[r#"
+            {"type":"urn:selvedge:problem:schema/malformed",
+            "title":"Malformed request body",
+            "status":400,
+            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
+            "code":"schema/malformed",
+            "trace_id":"4bf9"}
+            the body is not what its type says
+        "#]],
+        );
+        check(
+            Reason::Cost,
+            expect![[r#"
+            {"type":"urn:selvedge:problem:schema/cost",
+            "title":"Request too costly to check",
+            "status":400,
+            "detail":"To check the body would take more work than one request is worth.",
+            "code":"schema/cost",
+            "trace_id":"4bf9"}
+            to check the body takes too much work
+        "#]],
+        );
+    }
+}

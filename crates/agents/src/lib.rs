@@ -5,6 +5,7 @@
 //! they know what a request's attributes say.
 
 pub mod auth;
+pub mod bridge;
 pub mod rate_limit;
 pub mod schema;
 
@@ -13,7 +14,7 @@ use std::{ffi::OsString, process::ExitCode};
 use selvedge_agent::{Options, serve};
 
 /// What can follow `selvedge agent`.
-pub const KINDS: [&str; 2] = ["auth", "rate-limit"];
+pub const KINDS: [&str; 3] = ["auth", "bridge", "rate-limit"];
 
 /// Runs the agent of this kind until it is told to end. `arguments` are those of [`Options::arguments`].
 /// `None`: there is no such kind.
@@ -22,6 +23,7 @@ pub fn run(kind: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
     let options = options.arguments(arguments);
     match kind {
         "auth" => Some(serve::<auth::Auth>(options)),
+        "bridge" => Some(serve::<bridge::Bridge>(options)),
         "rate-limit" => Some(serve::<rate_limit::RateLimit>(options)),
         _ => None,
     }

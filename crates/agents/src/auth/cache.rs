@@ -48,7 +48,7 @@ impl<T: Clone> TokenCache<T> {
     /// A cache for `entries` tokens, rounded up to a multiple of its parts.
     pub(super) fn new(entries: usize) -> Self {
         let shards = match NonZeroUsize::new(entries.div_ceil(SHARDS)) {
-            Some(size) => (0..SHARDS).map(|_| Mutex::new(LruCache::new(size))).collect(),
+            Some(size) => (0..SHARDS).map(|_| Mutex::new(empty(size))).collect(),
             None => Vec::new(),
         };
         Self { shards }
@@ -77,6 +77,13 @@ impl<T: Clone> TokenCache<T> {
     fn shard(&self, place: Place) -> Option<&Mutex<LruCache<Digest, Entry<T>>>> {
         self.shards.get(usize::from(place.0[0]) % SHARDS)
     }
+}
+
+/// Takes room as tokens come, and not for all of them at the start.
+fn empty<T>(size: NonZeroUsize) -> LruCache<Digest, Entry<T>> {
+    let mut empty = LruCache::unbounded();
+    empty.resize(size);
+    empty
 }
 
 #[cfg(test)]

@@ -210,7 +210,7 @@ impl Plan {
                 Ok(RoutePlan { route, upstream, choices, agents, folder, in_flight })
             })
             .collect::<Result<_, _>>()?;
-        let labels = parts.hub.register(&labels(&config, &upstreams));
+        let labels = parts.hub.register(&labels(&config, &upstreams, &agents));
         let identity_headers = config.identity_headers();
         let router = Router::new(&config);
         Ok(Self { router, listeners, labels, upstreams, agents, identity_headers, routes, config })
@@ -247,7 +247,11 @@ impl ListenerPlan {
     }
 }
 
-fn labels<'a>(config: &'a Config, upstreams: &'a [SharedUpstream]) -> Labels<'a> {
+fn labels<'a>(
+    config: &'a Config,
+    upstreams: &'a [SharedUpstream],
+    agents: &'a [Arc<AgentState>],
+) -> Labels<'a> {
     Labels {
         listeners: config.listeners.iter().map(|listener| &*listener.id).collect(),
         routes: config.routes.iter().map(|route| &*route.id).collect(),
@@ -263,6 +267,7 @@ fn labels<'a>(config: &'a Config, upstreams: &'a [SharedUpstream]) -> Labels<'a>
                     .collect(),
             })
             .collect(),
+        agents: agents.iter().map(|agent| &*agent.config.id).collect(),
     }
 }
 

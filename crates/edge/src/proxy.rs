@@ -9,7 +9,7 @@ mod origin;
 mod record;
 mod refusal;
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, rc::Rc, time::Instant};
 
 use selvedge_config::{Action, Listener};
 use selvedge_http1::{RequestHead, ResponseHead};
@@ -91,7 +91,9 @@ impl Exchange<'_> {
         strip(self.request, &snapshot.plan.identity_headers);
         if !planned.agents.is_empty() {
             // Large, and not part of what every exchange takes.
-            Box::pin(self.consult(client, planned, &path, &origin)).await?;
+            let advised = Box::pin(self.consult(client, planned, &path, &origin)).await;
+            self.facts.timings.advised = Some(Instant::now());
+            advised?;
         }
         match (&planned.route.action, self.upstream_of(planned)) {
             (Action::Upstream(_), Some(upstream)) => {

@@ -40,6 +40,7 @@ fn measure(what: &str, settings: &Settings) -> Result<(), Box<dyn Error>> {
         listeners: vec!["web"],
         routes: vec!["api"],
         upstreams: vec![UpstreamLabels { id: "backend", targets: vec!["10.0.0.1:80".into()] }],
+        ..Labels::default()
     });
     let core = hub.core(0);
     let client = "192.0.2.7:5000".parse()?;

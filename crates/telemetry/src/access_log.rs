@@ -1,46 +1,23 @@
 //! One JSON object for each exchange; fields in a fixed order, absent facts left out.
 
-use std::{fmt, io::Write, net::SocketAddr, time::Duration};
-
 use crate::{
-    exchange::{Exchange, Proxied, Routed, Timings, Tls},
-    json,
+    exchange::{AgentCall, Exchange, Proxied, Routed, Timings, Tls},
+    line::Line,
     timestamp::Timestamps,
-    trace::{TraceContext, push_hex},
 };
 
 /// Appends the line of `exchange` with its line feed.
 pub(crate) fn push_line(out: &mut Vec<u8>, stamps: &mut Timestamps, exchange: &Exchange<'_>) {
-    out.extend_from_slice(b"{\"time\":\"");
-    stamps.push(out, exchange.timings.started);
-    out.push(b'"');
-    let mut line = Line { out };
+    let mut line = Line::begin(out, stamps, exchange.timings.started);
     line.trace(exchange.trace);
     line.client(exchange);
     line.request(exchange);
     line.outcome(exchange);
     line.timings(exchange.timings);
-    out.extend_from_slice(b"}\n");
-}
-
-/// A JSON object after its first field.
-struct Line<'a> {
-    out: &'a mut Vec<u8>,
+    line.end();
 }
 
 impl Line<'_> {
-    fn trace(&mut self, trace: &TraceContext) {
-        self.hex::<32>("trace_id", &trace.trace_id());
-        // Without export there is no span of ours: the caller's goes on.
-        if trace.parent_id() != Some(trace.span_id()) {
-            self.hex::<16>("span_id", &trace.span_id());
-        }
-        if let Some(parent) = trace.parent_id() {
-            self.hex::<16>("parent_id", &parent);
-        }
-        self.flag("sampled", trace.is_sampled());
-    }
-
     fn client(&mut self, exchange: &Exchange<'_>) {
         self.text("listener", exchange.listener.id().as_bytes());
         self.address("client", exchange.client);
@@ -85,6 +62,8 @@ impl Line<'_> {
         if let Some(error) = exchange.error {
             self.display("error", error);
         }
+        self.agents(exchange.agents);
+        self.maybe("blocked_by", exchange.blocked_by.map(|agent| agent.id().as_bytes()));
         self.number("bytes_in", exchange.bytes_in);
         self.number("bytes_out", exchange.bytes_out);
     }
@@ -108,71 +87,31 @@ impl Line<'_> {
         self.flag("upstream_reused", proxied.reused);
     }
 
+    fn agents(&mut self, calls: &[AgentCall<'_>]) {
+        if calls.is_empty() {
+            return;
+        }
+        self.objects("agents", calls, usize::MAX, |one, call| {
+            let AgentCall { agent, event, outcome, failed: _, began: _, took, passed_over } = call;
+            one.text("id", agent.id().as_bytes());
+            one.text("event", event.as_bytes());
+            one.text("outcome", outcome.as_bytes());
+            one.millis("ms", Some(*took));
+            if *passed_over {
+                one.flag("passed_over", true);
+            }
+        });
+    }
+
     fn timings(&mut self, timings: &Timings) {
         self.millis("duration_ms", Some(timings.total()));
         self.millis("tls_ms", timings.tls());
         self.millis("head_ms", timings.head());
         self.millis("routing_ms", timings.routing());
+        self.millis("agents_ms", timings.agents());
         self.millis("queue_ms", timings.queue());
         self.millis("connect_ms", timings.connect());
         self.millis("first_byte_ms", timings.first_byte());
         self.millis("upstream_ms", timings.upstream());
-    }
-
-    fn key(&mut self, key: &str) {
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn text(&mut self, key: &str, value: &[u8]) {
-        self.key(key);
-        json::push_string(self.out, value);
-    }
-
-    fn maybe(&mut self, key: &str, value: Option<&[u8]>) {
-        if let Some(value) = value {
-            self.text(key, value);
-        }
-    }
-
-    fn display(&mut self, key: &str, value: &dyn fmt::Display) {
-        self.key(key);
-        json::push_display(self.out, value);
-    }
-
-    fn address(&mut self, key: &str, address: SocketAddr) {
-        self.key(key);
-        write!(self.out, "\"{address}\"").expect("writing to memory does not fail");
-    }
-
-    fn flag(&mut self, key: &str, value: bool) {
-        self.key(key);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
-    fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    /// Milliseconds with three decimals, so that no digit of a microsecond is lost or made up.
-    fn millis(&mut self, key: &str, value: Option<Duration>) {
-        let Some(value) = value else { return };
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        self.number(key, micros / 1_000);
-        let rest = micros % 1_000;
-        let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
-        self.out.push(b'.');
-        self.out.extend_from_slice(&digits);
-    }
-
-    fn hex<const DIGITS: usize>(&mut self, key: &str, bytes: &[u8]) {
-        self.key(key);
-        let mut digits = [0; DIGITS];
-        push_hex(&mut digits, bytes);
-        self.out.push(b'"');
-        self.out.extend_from_slice(&digits);
-        self.out.push(b'"');
     }
 }

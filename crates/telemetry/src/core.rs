@@ -3,14 +3,14 @@ use std::{cell::RefCell, fmt, sync::Arc, time::Duration};
 use fastrand::Rng;
 
 use crate::{
-    access_log,
+    access_log, decision_log,
     exchange::Exchange,
     hub::{Hub, Shared},
     metrics::{
         ConnectError, CoreCells, Handshake, ListenerCells, ListenerGauge, ListenerLabel,
         UpstreamCells, UpstreamGauge, UpstreamLabel, count,
     },
-    otlp::{SPANS_BATCH_MAX, push_spans},
+    otlp::{EXCHANGE_SPANS_MAX, SPANS_BATCH_MAX, push_spans},
     timestamp::Timestamps,
     trace::{Sampling, TraceContext},
     writer::Batch,
@@ -18,8 +18,9 @@ use crate::{
 
 /// A core's log lines travel on once they are this many bytes.
 pub(crate) const BATCH_BYTES: usize = 16 * 1024;
-/// Its spans travel on once they are this many; the spans of one exchange are at most 8.
+/// Its spans travel on once they are this many; those of one exchange always fit beside them.
 const BATCH_SPANS: usize = SPANS_BATCH_MAX / 8;
+const _: () = assert!(BATCH_SPANS + EXCHANGE_SPANS_MAX <= SPANS_BATCH_MAX);
 
 /// What one core records. Made by [`Hub::core`], used by that core's thread alone.
 pub struct Core {
@@ -81,8 +82,12 @@ impl Core {
         if lines.bytes.capacity() == 0 {
             lines.bytes.reserve_exact(BATCH_BYTES + BATCH_BYTES / 8);
         }
-        access_log::push_line(&mut lines.bytes, &mut self.stamps.borrow_mut(), exchange);
-        lines.count += 1;
+        let stamps = &mut *self.stamps.borrow_mut();
+        for decision in exchange.decisions {
+            decision_log::push_line(&mut lines.bytes, stamps, exchange, decision);
+        }
+        access_log::push_line(&mut lines.bytes, stamps, exchange);
+        lines.count += exchange.decisions.len() + 1;
         if lines.bytes.len() >= BATCH_BYTES {
             self.shared.access_log.send(std::mem::take(&mut *lines));
         }

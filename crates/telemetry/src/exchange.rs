@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    metrics::{ListenerLabel, RouteLabel, UpstreamLabel},
+    metrics::{AgentLabel, ListenerLabel, RouteLabel, UpstreamLabel},
     trace::TraceContext,
 };
 
@@ -47,6 +47,12 @@ pub struct Exchange<'a> {
     pub refused_by: Option<&'a str>,
     /// What went wrong, for the log alone.
     pub error: Option<&'a dyn fmt::Display>,
+    /// Questions to agents, in the order in which they ended.
+    pub agents: &'a [AgentCall<'a>],
+    /// The agent that refused. `None`: none did.
+    pub blocked_by: Option<&'a AgentLabel>,
+    /// What agents decided or found: a line of the decision log for each.
+    pub decisions: &'a [Decision<'a>],
     /// Request body bytes taken from the client.
     pub bytes_in: u64,
     /// Response body bytes given to the client.
@@ -82,6 +88,9 @@ impl<'a> Exchange<'a> {
             status: None,
             refused_by: None,
             error: None,
+            agents: &[],
+            blocked_by: None,
+            decisions: &[],
             bytes_in: 0,
             bytes_out: 0,
             trace,
@@ -161,6 +170,53 @@ pub struct Proxied<'a> {
     pub reused: bool,
 }
 
+/// One question to one agent.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentCall<'a> {
+    /// The agent.
+    pub agent: &'a AgentLabel,
+    /// What it was asked about, such as `request_headers`.
+    pub event: &'a str,
+    /// How it ended, as a stable token: `allow`, `block`, `timeout`.
+    pub outcome: &'a str,
+    /// Whether it ended without an answer that was needed.
+    pub failed: bool,
+    /// When it was asked.
+    pub began: Instant,
+    /// How long that took, waits included.
+    pub took: Duration,
+    /// The exchange went on without the answer.
+    pub passed_over: bool,
+}
+
+/// What an agent decided of an exchange, or found in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// The agent.
+    pub agent: &'a AgentLabel,
+    /// `allow`, `block`, `redirect` or `challenge`.
+    pub decision: &'a str,
+    /// The status that it answers with, where it does.
+    pub status: Option<u16>,
+    /// What it found.
+    pub findings: &'a [Finding<'a>],
+    /// Why, in its own words; may be empty.
+    pub reason: &'a str,
+}
+
+/// One thing that an agent found.
+#[derive(Clone, Copy, Debug)]
+pub struct Finding<'a> {
+    /// The id of the rule.
+    pub rule: &'a str,
+    /// How much it weighs.
+    pub score: u16,
+    /// What it is about.
+    pub tags: &'a [String],
+    /// What was found and where; may be empty.
+    pub detail: &'a str,
+}
+
 /// When what happened in one exchange.
 ///
 /// The root span begins at [`Timings::accepted`] for the first request of a connection and at
@@ -179,7 +235,10 @@ pub struct Timings {
     pub head_done: Option<Instant>,
     /// The route was chosen.
     pub routed: Option<Instant>,
-    /// Admitted and with a pool slot in hand: from `routed` to here the request queued.
+    /// The agents of the route had answered, or one had refused. Only where some were asked.
+    pub advised: Option<Instant>,
+    /// Admitted and with a pool slot in hand: up to here from `advised`, or else from `routed`, the
+    /// request queued.
     pub upstream_start: Option<Instant>,
     /// A connection to the target was ready. The same as the start for a pooled one.
     pub upstream_connected: Option<Instant>,
@@ -199,6 +258,7 @@ impl Timings {
             head_first_byte: first_byte,
             head_done: None,
             routed: None,
+            advised: None,
             upstream_start: None,
             upstream_connected: None,
             upstream_first_byte: None,
@@ -226,9 +286,19 @@ impl Timings {
         between(self.head_done, self.routed)
     }
 
+    /// Questions to agents before the request went on.
+    pub fn agents(&self) -> Option<Duration> {
+        between(self.routed, self.advised)
+    }
+
     /// Wait for admission and for a pool slot.
     pub fn queue(&self) -> Option<Duration> {
-        between(self.routed, self.upstream_start)
+        between(self.queued(), self.upstream_start)
+    }
+
+    /// When the request was ready for the upstream.
+    pub(crate) fn queued(&self) -> Option<Instant> {
+        self.advised.or(self.routed)
     }
 
     /// Connection to the target.

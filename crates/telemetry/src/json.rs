@@ -7,9 +7,14 @@ pub(crate) const TEXT_BYTES_MAX: usize = 8 * 1024;
 
 /// Appends `bytes` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
 pub(crate) fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_cut(out, bytes, TEXT_BYTES_MAX);
+}
+
+/// Appends at most `bytes_max` of `bytes`, as [`push_string`] does.
+pub(crate) fn push_cut(out: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
     out.push(b'"');
-    push_escaped(out, &bytes[..bytes.len().min(TEXT_BYTES_MAX)]);
-    if bytes.len() > TEXT_BYTES_MAX {
+    push_escaped(out, &bytes[..bytes.len().min(bytes_max)]);
+    if bytes.len() > bytes_max {
         out.extend_from_slice("…".as_bytes());
     }
     out.push(b'"');

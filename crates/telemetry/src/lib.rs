@@ -33,10 +33,12 @@
 
 mod access_log;
 mod core;
+mod decision_log;
 mod event;
 mod exchange;
 mod hub;
 mod json;
+mod line;
 mod metrics;
 mod otlp;
 mod settings;
@@ -47,12 +49,12 @@ mod writer;
 pub use crate::{
     core::{Core, Open},
     event::{BURST as EVENTS_IN_A_ROW_MAX, Level, SHARE as EVENT_SHARE},
-    exchange::{Exchange, Protocol, Proxied, Routed, Timings, Tls},
+    exchange::{AgentCall, Decision, Exchange, Finding, Protocol, Proxied, Routed, Timings, Tls},
     hub::{Hub, SettingsError, Unflushed},
     metrics::{
-        BreakerState, CertificateExpiry, ConnectError, Handshake, Health, Label, Labels,
-        ListenerCells, ListenerLabel, Registered, RouteCells, RouteLabel, TargetLabel,
-        UpstreamCells, UpstreamLabel, UpstreamLabels,
+        Agent, AgentFacts, AgentLabel, BreakerState, CallDurations, CertificateExpiry,
+        ConnectError, Handshake, Health, Label, Labels, ListenerCells, ListenerLabel, Registered,
+        RouteCells, RouteLabel, TargetLabel, UpstreamCells, UpstreamLabel, UpstreamLabels,
     },
     otlp::EndpointError,
     settings::{LogTarget, Otlp, Settings},

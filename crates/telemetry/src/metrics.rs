@@ -3,12 +3,14 @@
 //! A label is found once, when a config is loaded. What is recorded then needs no hash, no lock and
 //! no locked instruction: one core writes a cell, and others only read it.
 
+mod agent;
 mod cell;
 mod label;
 mod process;
 mod render;
 mod tokens;
 
+pub use agent::{Agent, AgentFacts, AgentLabel, CallDurations};
 pub use label::{
     CoreCells, Label, Labels, ListenerCells, ListenerLabel, Registered, RouteCells, RouteLabel,
     TargetLabel, UpstreamCells, UpstreamLabel, UpstreamLabels,
@@ -23,7 +25,7 @@ pub(crate) use {
 use crate::exchange::{Exchange, Proxied};
 use label::series_of;
 
-/// State of an upstream's circuit breaker.
+/// State of the circuit breaker of an upstream or an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum BreakerState {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    BreakerState, ConnectError, Handshake, Health,
+    AgentLabel, BreakerState, ConnectError, Handshake, Health,
+    agent::Agent,
     cell::{Counter, Gauge, Histogram},
     tokens::Tokens,
 };
@@ -30,6 +31,8 @@ pub struct Labels<'a> {
     pub routes: Vec<&'a str>,
     /// Upstreams.
     pub upstreams: Vec<UpstreamLabels<'a>>,
+    /// Ids of agents.
+    pub agents: Vec<&'a str>,
 }
 
 /// An upstream's names.
@@ -55,6 +58,7 @@ pub struct Registered {
     pub(crate) routes: Vec<RouteLabel>,
     pub(crate) upstreams: Vec<UpstreamLabel>,
     pub(crate) targets: Vec<Vec<TargetLabel>>,
+    pub(crate) agents: Vec<AgentLabel>,
 }
 
 impl Registered {
@@ -66,13 +70,14 @@ impl Registered {
             routes: following(&before.routes, &names.routes, cores),
             upstreams: following(&before.upstreams, &upstreams, cores),
             targets: names.upstreams.iter().map(|one| targets(&one.targets)).collect(),
+            agents: agents(&before.agents, &names.agents),
         }
     }
 
     /// The listener at `index`.
     ///
     /// # Panics
-    /// When the labels registered have no such index; so do the other three.
+    /// When the labels registered have no such index; so do the other four.
     pub fn listener(&self, index: usize) -> &ListenerLabel {
         &self.listeners[index]
     }
@@ -91,6 +96,11 @@ impl Registered {
     pub fn targets(&self, index: usize) -> &[TargetLabel] {
         &self.targets[index]
     }
+
+    /// The agent at `index`.
+    pub fn agent(&self, index: usize) -> &AgentLabel {
+        &self.agents[index]
+    }
 }
 
 fn following<C: Default>(
@@ -103,6 +113,14 @@ fn following<C: Default>(
     let label = |name: &&str| match known.get(*name) {
         Some(label) => Arc::clone(label),
         None => Arc::new(Label::new(name, cores)),
+    };
+    names.iter().map(label).collect()
+}
+
+fn agents(before: &[AgentLabel], names: &[&str]) -> Vec<AgentLabel> {
+    let label = |name: &&str| match before.iter().find(|known| known.id() == *name) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(Agent::new(name)),
     };
     names.iter().map(label).collect()
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    ConnectError, CoreCells, Handshake, Label, ListenerCells, ListenerLabel, Registered,
-    RouteCells, RouteLabel, UpstreamCells, UpstreamLabel,
+    AgentFacts, AgentLabel, CallDurations, ConnectError, CoreCells, Handshake, Label,
+    ListenerCells, ListenerLabel, Registered, RouteCells, RouteLabel, UpstreamCells, UpstreamLabel,
     cell::{BOUNDS_US, Counter, Histogram, HistogramSum},
     label::{ListenerGauge, REQUEST_SERIES, STATUS_CLASSES, UpstreamGauge, series_names},
 };
@@ -44,14 +44,29 @@ impl Page {
 
     fn histogram(&mut self, name: &str, pairs: Pairs<'_>, sum: &HistogramSum) {
         let mut below = 0;
-        for (index, count) in sum.buckets.iter().enumerate() {
+        for (bound, count) in BOUNDS_US.iter().zip(&sum.buckets) {
             below += count;
-            let bound = BOUNDS_US.get(index).map(|bound| (*bound as f64 / 1e6).to_string());
-            let le = [("le", bound.as_deref().unwrap_or("+Inf"))];
-            self.sample(&format!("{name}_bucket"), &[pairs, &le].concat(), below);
+            self.bucket(name, pairs, &(*bound as f64 / 1e6).to_string(), below);
         }
-        self.sample(&format!("{name}_sum"), pairs, sum.sum_ns as f64 / 1e9);
-        self.sample(&format!("{name}_count"), pairs, sum.count());
+        self.histogram_end(name, pairs, sum.count(), sum.sum_ns as f64 / 1e9);
+    }
+
+    fn durations(&mut self, name: &str, pairs: Pairs<'_>, durations: &CallDurations) {
+        let CallDurations { within, calls, sum } = durations;
+        for (bound, below) in within {
+            self.bucket(name, pairs, &bound.as_secs_f64().to_string(), *below);
+        }
+        self.histogram_end(name, pairs, *calls, sum.as_secs_f64());
+    }
+
+    fn bucket(&mut self, name: &str, pairs: Pairs<'_>, bound: &str, below: u64) {
+        self.sample(&format!("{name}_bucket"), &[pairs, &[("le", bound)]].concat(), below);
+    }
+
+    fn histogram_end(&mut self, name: &str, pairs: Pairs<'_>, count: u64, sum_s: f64) {
+        self.bucket(name, pairs, "+Inf", count);
+        self.sample(&format!("{name}_sum"), pairs, sum_s);
+        self.sample(&format!("{name}_count"), pairs, count);
     }
 
     fn pairs(&mut self, pairs: Pairs<'_>) {
@@ -102,6 +117,7 @@ pub(crate) fn render(
     render_listeners(page, &registered.listeners);
     render_upstreams(page, &registered.upstreams);
     render_targets(page, registered);
+    render_agents(page, &registered.agents);
 }
 
 fn render_requests(page: &mut Page, routes: &[&RouteLabel]) {
@@ -298,6 +314,52 @@ fn render_targets(page: &mut Page, registered: &Registered) {
         for target in targets {
             let pairs = [("upstream", upstream.id()), ("target", &*target.address)];
             page.sample(NAME, &pairs, target.health());
+        }
+    }
+}
+
+fn render_agents(page: &mut Page, agents: &[AgentLabel]) {
+    // One look at each, so that its numbers belong together.
+    let agents: Vec<_> = agents.iter().map(|agent| (agent.id(), agent.facts().clone())).collect();
+    const CALLS: &str = "selvedge_agent_calls_total";
+    page.family(CALLS, "counter", "Questions to agents, by how they ended.");
+    for (id, facts) in &agents {
+        for (outcome, count) in facts.calls.iter().filter(|(_, count)| *count > 0) {
+            page.sample(CALLS, &[("agent", id), ("outcome", outcome)], count);
+        }
+    }
+    const DURATION: &str = "selvedge_agent_call_duration_seconds";
+    let help = "Question to answer or failure, waits included; cancelled calls are left out.";
+    page.family(DURATION, "histogram", help);
+    for (id, facts) in agents.iter().filter(|(_, facts)| facts.durations.calls > 0) {
+        page.durations(DURATION, &[("agent", id)], &facts.durations);
+    }
+    render_agent_values(page, &agents);
+}
+
+fn render_agent_values(page: &mut Page, agents: &[(&str, AgentFacts)]) {
+    type Value = fn(&AgentFacts) -> Option<u64>;
+    #[rustfmt::skip]
+    let families: [(&str, &str, &str, Value); 6] = [
+        ("selvedge_agent_in_flight", "gauge", "Calls that an agent works on.",
+            |facts| Some(facts.in_flight as u64)),
+        ("selvedge_agent_waiting", "gauge", "Calls that wait for a permit.",
+            |facts| Some(facts.waiting as u64)),
+        ("selvedge_agent_breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half open, 2 open.",
+            |facts| facts.breaker.map(|state| state as u64)),
+        ("selvedge_agent_restarts_total", "counter", "Starts of a process after its first.",
+            |facts| facts.restarts.map(u64::from)),
+        ("selvedge_agent_up", "gauge", "Whether any worker has the agent ready: 1 or 0.",
+            |facts| Some(u64::from(facts.up))),
+        ("selvedge_agent_log_missed_total", "counter", "Ends of exchanges that an agent missed.",
+            |facts| Some(facts.log_missed)),
+    ];
+    for (name, kind, help, value) in families {
+        page.family(name, kind, help);
+        for (id, facts) in agents {
+            if let Some(value) = value(facts) {
+                page.sample(name, &[("agent", id)], value);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::protobuf::{push_bytes, push_fixed32, push_fixed64, push_message, push_uint};
 use crate::{
-    exchange::{Exchange, Proxied, Timings},
+    exchange::{AgentCall, Exchange, Proxied, Timings},
     trace::{TraceContext, span_id},
 };
 
@@ -21,6 +21,11 @@ const PARENT_KNOWN: u32 = 0x100;
 const PARENT_REMOTE: u32 = 0x200;
 /// Bytes of one attribute's text at most; what is longer is cut.
 const TEXT_BYTES_MAX: usize = 4 * 1024;
+
+/// Spans of agents that one exchange may have; further ones are left out, and the access log has them.
+const AGENT_SPANS_MAX: usize = 128;
+/// Spans of one exchange at most: the request, its phases, the upstream's part, the agents.
+pub(crate) const EXCHANGE_SPANS_MAX: usize = 8 + AGENT_SPANS_MAX;
 
 /// `Span.kind`.
 #[derive(Clone, Copy)]
@@ -46,6 +51,7 @@ pub(crate) fn push_spans(out: &mut Vec<u8>, random: &mut Rng, exchange: &Exchang
     spans.server();
     spans.upstream();
     spans.phases();
+    spans.agents();
     spans.count
 }
 
@@ -90,13 +96,28 @@ impl Spans<'_, '_> {
     }
 
     fn phases(&mut self) {
-        let Timings { accepted, tls_done, head_first_byte, head_done, routed, .. } =
-            *self.exchange.timings;
+        let Timings {
+            accepted, tls_done, head_first_byte, head_done, routed, upstream_start, ..
+        } = *self.exchange.timings;
         let server = self.exchange.trace.span_id();
         self.phase("tls", server, (accepted, tls_done));
         self.phase("head", server, (Some(head_first_byte), head_done));
         self.phase("routing", server, (head_done, routed));
-        self.phase("queue", server, (routed, self.exchange.timings.upstream_start));
+        self.phase("queue", server, (self.exchange.timings.queued(), upstream_start));
+    }
+
+    fn agents(&mut self) {
+        for call in self.exchange.agents.iter().take(AGENT_SPANS_MAX) {
+            let frame = Frame {
+                id: span_id(self.random),
+                parent: Some(self.exchange.trace.span_id()),
+                name: &format!("agent {} {}", call.agent.id(), call.event),
+                kind: Kind::Client,
+                from: call.began,
+                to: call.began + call.took,
+            };
+            self.span(&frame, |out| push_agent(out, call));
+        }
     }
 
     /// A child without attributes; none when the phase did not happen.
@@ -157,6 +178,9 @@ fn push_server(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     if let Some(token) = exchange.refused_by {
         push_string(out, "selvedge.refused_by", token);
     }
+    if let Some(agent) = exchange.blocked_by {
+        push_string(out, "selvedge.blocked_by", agent.id());
+    }
     if exchange.status.is_none_or(|status| status >= 500) {
         push_error(out, exchange, exchange.status);
     }
@@ -214,6 +238,20 @@ fn push_client(out: &mut Vec<u8>, exchange: &Exchange<'_>, proxied: &Proxied<'_>
     push_status(out, proxied.status);
     if proxied.status.is_none_or(|status| status >= 400) {
         push_error(out, exchange, proxied.status);
+    }
+}
+
+fn push_agent(out: &mut Vec<u8>, call: &AgentCall<'_>) {
+    let AgentCall { agent, event, outcome, failed, began: _, took: _, passed_over } = call;
+    push_string(out, "selvedge.agent", agent.id());
+    push_string(out, "selvedge.agent.event", event);
+    push_string(out, "selvedge.agent.outcome", outcome);
+    if *passed_over {
+        push_flag(out, "selvedge.agent.passed_over", true);
+    }
+    if *failed {
+        push_string(out, "error.type", outcome);
+        push_message(out, 15, |out| push_uint(out, 3, ERROR));
     }
 }
 

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use selvedge_telemetry::{
-    Core, Exchange, Hub, LogTarget, Registered, Settings, Timings, TraceContext,
+    Core, Exchange, Finding, Hub, LogTarget, Registered, Settings, Timings, TraceContext,
 };
 
-use crate::exchanges::{bare, continued, labels, timings, whole};
+use crate::exchanges::{asked, bare, continued, decided, labels, timings, whole};
 
 /// Records into a log file and gives its lines.
 fn lines(record: impl FnOnce(&Core, &Registered)) -> String {
@@ -114,6 +114,104 @@ fn absent_facts_are_left_out() {
             "duration_ms":0.000}
         "#]],
     );
+}
+
+/// The lines of an exchange that the second of two agents ended.
+fn blocked(findings: &[Finding<'_>]) -> String {
+    lines(|core, labels| {
+        let (trace, timings) = (continued(core), timings());
+        let advised = timings.routed.map(|routed| routed + Duration::from_micros(50));
+        let timings = Timings { advised, ..timings };
+        let (agents, decisions) = (asked(labels, &timings), [decided(labels, findings)]);
+        core.record(&Exchange {
+            status: Some(403),
+            refused_by: Some("agent/blocked"),
+            error: Some(&"waf: score 8 of 5"),
+            upstream: None,
+            agents: &agents,
+            blocked_by: Some(labels.agent(1)),
+            decisions: &decisions,
+            ..whole(labels, &trace, &timings)
+        });
+    })
+}
+
+#[test]
+fn a_decision_is_a_line_before_that_of_its_exchange() {
+    let tags = ["sqli".to_owned(), "CVE-2021-44228".to_owned()];
+    let findings = [
+        Finding { rule: "942100", score: 5, tags: &tags, detail: "`' OR 1=1` in ARGS:id\n" },
+        Finding { rule: "920300", score: 3, tags: &[], detail: "" },
+    ];
+    let text = blocked(&findings);
+    let (decision, exchange) = text.split_once('\n').unwrap();
+    expect![[r#"
+        {"time":"2026-01-31T23:59:59.500000Z",
+        "kind":"decision",
+        "trace_id":"0af7651916cd43dd8448eb211c80319c",
+        "parent_id":"b7ad6b7169203331",
+        "sampled":true,
+        "listener":"tls",
+        "client":"192.0.2.7:5000",
+        "method":"POST",
+        "host":"shop.example:8443",
+        "path":"/api/orders�",
+        "route":"api",
+        "agent":"waf",
+        "decision":"block",
+        "status":403,
+        "reason":"score 8 of 5",
+        "findings":[{"rule":"942100",
+        "score":5,
+        "tags":["sqli",
+        "CVE-2021-44228"],
+        "detail":"`' OR 1=1` in ARGS:id\n"},{"rule":"920300",
+        "score":3}]}"#]]
+    .assert_eq(&decision.replace(",\"", ",\n\""));
+    let exchange: serde_json::Value = serde_json::from_str(exchange).unwrap();
+    expect![[r#"[{"event":"request_headers","id":"auth","ms":1.0,"outcome":"timeout","passed_over":true},{"event":"request_headers","id":"waf","ms":0.045,"outcome":"block"}]"#]].assert_eq(&exchange["agents"].to_string());
+    assert_eq!(exchange["blocked_by"], "waf");
+    assert_eq!((&exchange["agents_ms"], &exchange["queue_ms"]), (&0.05.into(), &0.95.into()));
+    let decision: serde_json::Value = serde_json::from_str(decision).unwrap();
+    assert_eq!(decision["trace_id"], exchange["trace_id"]);
+    assert_eq!((&decision["kind"], exchange.get("kind")), (&"decision".into(), None));
+}
+
+#[test]
+fn what_agents_say_is_cut_to_a_bound() {
+    let long = "\u{1}".repeat(70_000);
+    let tags = vec![long.clone(); 255];
+    let findings = [Finding { rule: &long, score: 1, tags: &tags, detail: &long }; 255];
+    let text = blocked(&findings);
+    let decision = text.lines().next().unwrap();
+    assert!(decision.len() < 48 << 10, "{}", decision.len());
+    let decision: serde_json::Value = serde_json::from_str(decision).unwrap();
+    assert_eq!(decision["findings"].as_array().unwrap().len(), 1);
+    assert_eq!(decision["findings_left_out"], 254);
+}
+
+#[test]
+fn no_finding_is_left_out_without_need() {
+    let findings = [Finding { rule: "r", score: 1, tags: &[], detail: "d" }; 200];
+    let text = blocked(&findings);
+    let decision: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(decision["findings"].as_array().unwrap().len(), 200);
+    assert_eq!(decision.get("findings_left_out"), None);
+}
+
+#[test]
+fn decisions_count_as_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let access_log = Some(LogTarget::File(folder.path().join("access.log")));
+    let hub = Hub::start(&Settings { access_log, ..Settings::quiet(1) }).unwrap();
+    let labels = labels(&hub);
+    let core = hub.core(0);
+    let (trace, timings) = (continued(&core), timings());
+    let decisions = [decided(&labels, &[]); 2];
+    core.record(&Exchange { decisions: &decisions, ..bare(&labels, &trace, &timings) });
+    drop(core);
+    hub.shutdown(Duration::from_secs(30));
+    assert!(hub.render_prometheus().contains("selvedge_log_lines_total{log=\"access_log\"} 3\n"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::{
 };
 
 use selvedge_telemetry::{
-    Core, Exchange, Hub, Labels, Protocol, Proxied, Registered, Routed, Timings, Tls, TraceContext,
-    UpstreamLabels,
+    AgentCall, Core, Decision, Exchange, Finding, Hub, Labels, Protocol, Proxied, Registered,
+    Routed, Timings, Tls, TraceContext, UpstreamLabels,
 };
 
 pub const PARENT: &[u8] = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -20,6 +20,7 @@ pub fn labels(hub: &Hub) -> Arc<Registered> {
             id: "backend",
             targets: vec!["10.0.0.1:9000".into(), "unix:/run/app.sock".into()],
         }],
+        agents: vec!["auth", "waf"],
     })
 }
 
@@ -101,5 +102,32 @@ pub fn bare<'a>(
         status: Some(400),
         refused_by: Some("head-gate/duplicate-host"),
         ..Exchange::new(labels.listener(0), "192.0.2.7:5000".parse().unwrap(), trace, timings)
+    }
+}
+
+/// Two agents asked: one in vain and not missed, one that blocks.
+pub fn asked<'a>(labels: &'a Registered, timings: &Timings) -> [AgentCall<'a>; 2] {
+    let call = |index, after, took| AgentCall {
+        agent: labels.agent(index),
+        event: "request_headers",
+        outcome: "timeout",
+        failed: true,
+        began: timings.head_first_byte + Duration::from_micros(after),
+        took: Duration::from_micros(took),
+        passed_over: true,
+    };
+    let block =
+        AgentCall { outcome: "block", failed: false, passed_over: false, ..call(1, 140, 45) };
+    [call(0, 140, 1_000), block]
+}
+
+/// What the second of them says to it.
+pub fn decided<'a>(labels: &'a Registered, findings: &'a [Finding<'a>]) -> Decision<'a> {
+    Decision {
+        agent: labels.agent(1),
+        decision: "block",
+        status: Some(403),
+        findings,
+        reason: "score 8 of 5",
     }
 }

@@ -2,8 +2,8 @@ use std::time::{Duration, SystemTime};
 
 use expect_test::expect;
 use selvedge_telemetry::{
-    BreakerState, CertificateExpiry, ConnectError, Handshake, Health, Hub, Labels, Settings,
-    Timings,
+    AgentFacts, BreakerState, CallDurations, CertificateExpiry, ConnectError, Handshake, Health,
+    Hub, Labels, Settings, Timings,
 };
 
 use crate::exchanges::{bare, continued, labels, timings, whole};
@@ -14,6 +14,25 @@ fn page(hub: &Hub) -> String {
         !line.contains("process_") && !line.contains("selvedge_config_loaded_timestamp_seconds")
     };
     hub.render_prometheus().lines().filter(varies).map(|line| format!("{line}\n")).collect()
+}
+
+/// An agent that works, and has been started again.
+fn facts() -> AgentFacts {
+    let micros = Duration::from_micros;
+    AgentFacts {
+        calls: vec![("allow", 3), ("block", 1), ("timeout", 0)],
+        durations: CallDurations {
+            within: vec![(micros(16), 1), (micros(32), 4)],
+            calls: 4,
+            sum: micros(100),
+        },
+        in_flight: 2,
+        waiting: 1,
+        breaker: Some(BreakerState::Open),
+        restarts: Some(7),
+        up: true,
+        log_missed: 5,
+    }
 }
 
 #[test]
@@ -44,6 +63,7 @@ fn the_page_tells_all_that_was_counted() {
         .collect();
     labels.upstream(0).set_breaker(BreakerState::HalfOpen);
     labels.targets(0)[1].set_health(Health::Unhealthy);
+    labels.agent(0).tell(facts());
     hub.config_loaded(1);
     hub.config_loaded(2);
     hub.config_refused();
@@ -181,6 +201,39 @@ fn the_page_tells_all_that_was_counted() {
         # TYPE selvedge_upstream_target_healthy gauge
         selvedge_upstream_target_healthy{upstream="backend",target="10.0.0.1:9000"} 1
         selvedge_upstream_target_healthy{upstream="backend",target="unix:/run/app.sock"} 0
+        # HELP selvedge_agent_calls_total Questions to agents, by how they ended.
+        # TYPE selvedge_agent_calls_total counter
+        selvedge_agent_calls_total{agent="auth",outcome="allow"} 3
+        selvedge_agent_calls_total{agent="auth",outcome="block"} 1
+        # HELP selvedge_agent_call_duration_seconds Question to answer or failure, waits included; cancelled calls are left out.
+        # TYPE selvedge_agent_call_duration_seconds histogram
+        selvedge_agent_call_duration_seconds_bucket{agent="auth",le="0.000016"} 1
+        selvedge_agent_call_duration_seconds_bucket{agent="auth",le="0.000032"} 4
+        selvedge_agent_call_duration_seconds_bucket{agent="auth",le="+Inf"} 4
+        selvedge_agent_call_duration_seconds_sum{agent="auth"} 0.0001
+        selvedge_agent_call_duration_seconds_count{agent="auth"} 4
+        # HELP selvedge_agent_in_flight Calls that an agent works on.
+        # TYPE selvedge_agent_in_flight gauge
+        selvedge_agent_in_flight{agent="auth"} 2
+        selvedge_agent_in_flight{agent="waf"} 0
+        # HELP selvedge_agent_waiting Calls that wait for a permit.
+        # TYPE selvedge_agent_waiting gauge
+        selvedge_agent_waiting{agent="auth"} 1
+        selvedge_agent_waiting{agent="waf"} 0
+        # HELP selvedge_agent_breaker_state Circuit breaker: 0 closed, 1 half open, 2 open.
+        # TYPE selvedge_agent_breaker_state gauge
+        selvedge_agent_breaker_state{agent="auth"} 2
+        # HELP selvedge_agent_restarts_total Starts of a process after its first.
+        # TYPE selvedge_agent_restarts_total counter
+        selvedge_agent_restarts_total{agent="auth"} 7
+        # HELP selvedge_agent_up Whether any worker has the agent ready: 1 or 0.
+        # TYPE selvedge_agent_up gauge
+        selvedge_agent_up{agent="auth"} 1
+        selvedge_agent_up{agent="waf"} 0
+        # HELP selvedge_agent_log_missed_total Ends of exchanges that an agent missed.
+        # TYPE selvedge_agent_log_missed_total counter
+        selvedge_agent_log_missed_total{agent="auth"} 5
+        selvedge_agent_log_missed_total{agent="waf"} 0
         # HELP selvedge_log_lines_total Lines written.
         # TYPE selvedge_log_lines_total counter
         selvedge_log_lines_total{log="access_log"} 0
@@ -279,4 +332,36 @@ fn a_reload_keeps_counts_and_forgets_what_is_gone() {
     assert!(page(&hub).contains(series));
     hub.register(&names(vec!["new"]));
     assert!(!page(&hub).contains("route=\"api\""));
+}
+
+#[test]
+fn an_agent_that_stays_keeps_what_was_told_of_it() {
+    let hub = Hub::start(&Settings::quiet(1)).unwrap();
+    labels(&hub).agent(0).tell(facts());
+    let names = |agents| Labels { agents, ..Labels::default() };
+    assert_eq!(hub.register(&names(vec!["new", "auth"])).agent(1).id(), "auth");
+    assert!(page(&hub).contains("selvedge_agent_restarts_total{agent=\"auth\"} 7\n"));
+    hub.register(&names(vec!["new"]));
+    assert!(!page(&hub).contains("auth"));
+}
+
+const REFERENCE: &str = include_str!("../../../../docs/reference/metrics.md");
+
+#[test]
+fn the_reference_lists_every_family() {
+    let hub = Hub::start(&Settings::quiet(1)).unwrap();
+    hub.config_loaded(1);
+    let text = hub.render_prometheus();
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut families: Vec<&str> = families.collect();
+    let rows = REFERENCE.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut listed: Vec<String> = rows
+        .filter_map(|row| {
+            let (name, rest) = row.split_once("` | ")?;
+            Some(format!("{name} {}", rest.split_once(' ')?.0))
+        })
+        .collect();
+    families.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(families, listed);
 }

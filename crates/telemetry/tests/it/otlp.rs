@@ -12,7 +12,7 @@ use selvedge_telemetry::{
 
 use crate::{
     collector::{Collector, Received},
-    exchanges::{bare, continued, labels, timings, whole},
+    exchanges::{asked, bare, continued, labels, timings, whole},
 };
 
 fn settings(endpoint: &str, queue: usize) -> Settings {
@@ -99,6 +99,58 @@ fn check_tree(
         assert_eq!(span.span_id.len(), 8);
     }
     received
+}
+
+#[test]
+fn each_question_to_an_agent_is_a_span() {
+    let collector = Collector::start(&[]);
+    let hub = hub(&collector, 100);
+    let labels = labels(&hub);
+    let core = hub.core(0);
+    let (trace, timings) = (continued(&core), timings());
+    let agents = asked(&labels, &timings);
+    let blocked_by = Some(labels.agent(1));
+    let status = Some(403);
+    let exchange =
+        Exchange { agents: &agents, blocked_by, status, ..bare(&labels, &trace, &timings) };
+    core.record(&exchange);
+    drop(core);
+    assert_eq!(hub.shutdown(Duration::from_secs(30)), Default::default());
+    expect![[r#"
+        HTTP < caller: 0..28000 kind=2 flags=0x301 vendor=1
+          http.request.method = "_OTHER"
+          http.request.method_original = "BREW"
+          url.scheme = "http"
+          url.path = "/"
+          client.address = "192.0.2.7"
+          client.port = 5000
+          network.peer.address = "192.0.2.7"
+          network.peer.port = 5000
+          network.protocol.name = "http"
+          network.protocol.version = "1.1"
+          selvedge.listener = "web"
+          http.request.body.size = 0
+          http.response.body.size = 0
+          http.response.status_code = 403
+          selvedge.refused_by = "head-gate/duplicate-host"
+          selvedge.blocked_by = "waf"
+        tls < HTTP: 0..2500 kind=1 flags=0x101 vendor=1
+        head < HTTP: 3000..3120 kind=1 flags=0x101 vendor=1
+        routing < HTTP: 3120..3135 kind=1 flags=0x101 vendor=1
+        queue < HTTP: 3135..4135 kind=1 flags=0x101 vendor=1
+        agent auth request_headers < HTTP: 3140..4140 kind=3 flags=0x101 vendor=1
+          status 2 ""
+          selvedge.agent = "auth"
+          selvedge.agent.event = "request_headers"
+          selvedge.agent.outcome = "timeout"
+          selvedge.agent.passed_over = true
+          error.type = "timeout"
+        agent waf request_headers < HTTP: 3140..3185 kind=3 flags=0x101 vendor=1
+          selvedge.agent = "waf"
+          selvedge.agent.event = "request_headers"
+          selvedge.agent.outcome = "block"
+    "#]]
+    .assert_eq(&tree(&collector.next()));
 }
 
 #[test]

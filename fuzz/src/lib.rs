@@ -4,11 +4,13 @@
 //! and the conformance suite compares [`framing`] with what other parsers understood. They panic when
 //! a property does not hold. The crate knows no socket and no file.
 
+mod agent;
 mod config;
 pub mod framing;
 mod head_gate;
 mod path;
 
+pub use agent::{agent_answers, agent_questions};
 pub use config::config;
 pub use head_gate::head_gate;
 pub use path::path;
@@ -17,5 +19,10 @@ pub use path::path;
 pub type Property = fn(&[u8]);
 
 /// Every property, with the folder under `fuzz/corpus` that belongs to it.
-pub const PROPERTIES: &[(&str, Property)] =
-    &[("config", config), ("head_gate", head_gate), ("path", path)];
+pub const PROPERTIES: &[(&str, Property)] = &[
+    ("agent_answers", agent_answers),
+    ("agent_questions", agent_questions),
+    ("config", config),
+    ("head_gate", head_gate),
+    ("path", path),
+];

@@ -1,0 +1,190 @@
+use selvedge_agent::{
+    AgentBounds, AgentSide, Ask, AttributesBuf, Bounds, CancelCode, EdgeBounds, EdgeSide, Event,
+    Fault, FromAgent, FromEdge, Greeting, RequestHeadBuf, RequestLine, ResponseHeadBuf, Settings,
+    Subscriptions, Verdict,
+};
+
+const WINDOW: u32 = 1 << 10;
+const FRAME_MAX: u32 = 16 << 10;
+const STREAMS_MAX: u32 = 4;
+
+/// What an agent says is answers to what was asked, or a fault, however its bytes arrive; and a verdict
+/// that was understood is written and understood in the same way.
+pub fn agent_answers(bytes: &[u8]) {
+    let mut verdicts = Vec::new();
+    let whole = hear_agent(bytes, usize::MAX, &mut verdicts);
+    for step in [1, 7] {
+        assert_eq!(hear_agent(bytes, step, &mut Vec::new()), whole, "in steps of {step}");
+    }
+    verdicts.iter().for_each(survives_rewriting);
+}
+
+/// What an edge says is questions within the agent's bounds, or a fault, however its bytes arrive.
+pub fn agent_questions(bytes: &[u8]) {
+    let whole = hear_edge(bytes, usize::MAX);
+    for step in [1, 7] {
+        assert_eq!(hear_edge(bytes, step), whole, "in steps of {step}");
+    }
+}
+
+/// Everything that is wanted, in one of the two modes of bodies.
+fn wants(streams: bool) -> Subscriptions {
+    let wants = Subscriptions::none().request_headers().response_headers().log();
+    let wants = wants.websocket_frames(100);
+    if streams {
+        wants.stream_request_body(4 * WINDOW).stream_response_body(WINDOW / 2)
+    } else {
+        wants.inspect_request_body(4 * WINDOW).inspect_response_body(WINDOW / 2)
+    }
+}
+
+fn edge() -> EdgeSide {
+    let bounds = EdgeBounds { frame_max: FRAME_MAX, window: WINDOW, ..EdgeBounds::default() };
+    let settings = Settings::new("{}");
+    let greeting = Greeting { edge: "edge", agent: "agent", generation: 1, settings };
+    EdgeSide::new(bounds, greeting).expect("short settings")
+}
+
+fn agent() -> AgentSide {
+    let bounds = Bounds { frame_max: FRAME_MAX, window: WINDOW, streams_max: STREAMS_MAX };
+    AgentSide::new(AgentBounds { bounds, ..AgentBounds::default() }, "agent", "1")
+}
+
+/// An edge and an agent that have greeted each other.
+fn ready(streams: bool) -> (EdgeSide, AgentSide) {
+    let (mut edge, mut agent) = (edge(), agent());
+    let hello = agent.receive(&mut edge.output()).expect("an edge of ours keeps the protocol");
+    assert!(matches!(hello, Some(FromEdge::Hello(_))));
+    edge.advance_output(edge.output_len());
+    agent.ready(&wants(streams)).expect("the edge asked");
+    let said = edge.receive(&mut agent.output()).expect("an agent of ours keeps the protocol");
+    assert_eq!(said, Some(FromAgent::Ready));
+    agent.advance_output(agent.output_len());
+    (edge, agent)
+}
+
+const ASK: Ask = Ask { body: true, verdict: true };
+
+fn head() -> RequestHeadBuf {
+    let mut head = RequestHeadBuf::default();
+    let line = RequestLine {
+        method: "POST",
+        scheme: "https",
+        authority: "a",
+        target: "/b",
+        ..RequestLine::default()
+    };
+    head.start(line).push("content-type", b"text/plain");
+    head
+}
+
+/// An edge with every kind of question open: on two streams that inspect or stream, and one offer of
+/// settings.
+fn asking(streams: bool) -> EdgeSide {
+    let (mut edge, _) = ready(streams);
+    let mut response = ResponseHeadBuf::default();
+    response.start(200);
+    for last in [false, true] {
+        let stream = edge.open(&AttributesBuf::default(), &head(), ASK).expect("there is room");
+        edge.body(stream, Event::RequestBody, b"request", last).expect("there is room");
+        edge.response(stream, &response, ASK).expect("it is the first");
+        edge.body(stream, Event::ResponseBody, b"response", last).expect("there is room");
+        let frame = selvedge_agent::WebsocketFrame { payload: b"frame", ..Default::default() };
+        edge.websocket_frame(stream, frame).expect("there is room");
+    }
+    edge.configure(2, Settings::new("{}")).expect("nothing is offered");
+    edge.ping(7);
+    edge.advance_output(edge.output_len());
+    edge
+}
+
+/// What an edge hears of an agent that says this, `step` bytes at a time. The first byte chooses the mode.
+fn hear_agent(
+    bytes: &[u8],
+    step: usize,
+    verdicts: &mut Vec<Verdict>,
+) -> (Vec<String>, Option<Fault>) {
+    let Some((mode, bytes)) = bytes.split_first() else { return (Vec::new(), None) };
+    let mut edge = asking(mode % 2 == 0);
+    let mut heard = Vec::new();
+    let fault = in_steps(bytes, step, |input| {
+        let said = edge.receive(input)?;
+        if let Some(FromAgent::Verdict { verdict, .. }) = &said {
+            verdicts.push(verdict.clone());
+        }
+        if let Some(FromAgent::Replace { stream, event, bytes, .. }) = &said {
+            edge.grant(*stream, *event, bytes.len() as u32);
+        }
+        let is_some = said.is_some();
+        heard.extend(said.map(|said| format!("{said:?}")));
+        Ok(is_some)
+    });
+    assert!(edge.streams_open() <= 2);
+    assert!(fault.is_none() || edge.streams_open() == 0);
+    (heard, fault)
+}
+
+/// What an agent hears of an edge that says this, `step` bytes at a time, and what it answers. The first
+/// byte chooses the mode.
+fn hear_edge(bytes: &[u8], step: usize) -> (Vec<String>, Option<Fault>, Vec<u8>) {
+    let Some((mode, bytes)) = bytes.split_first() else { return (Vec::new(), None, Vec::new()) };
+    let mut agent = agent();
+    let wants = wants(mode % 2 == 0);
+    let mut heard = Vec::new();
+    let fault = in_steps(bytes, step, |input| {
+        let said = agent.receive(input)?;
+        match &said {
+            Some(FromEdge::Hello(_)) => agent.ready(&wants).expect("it was asked"),
+            Some(FromEdge::Configure { .. }) => agent.configured(Ok(&wants)).expect("it was asked"),
+            Some(FromEdge::Body { stream, event, bytes, .. }) => {
+                agent.grant(*stream, *event, bytes.len() as u32);
+            }
+            // Some are answered at once, so that what crosses an end is met.
+            Some(FromEdge::Request { stream, head, ask }) if ask.verdict && !head.has_body() => {
+                let verdict = Verdict::allow().done();
+                agent.verdict(*stream, Event::RequestHeaders, &verdict).expect("it was asked");
+            }
+            _ => {}
+        }
+        let is_some = said.is_some();
+        heard.extend(said.map(|said| format!("{said:?}")));
+        Ok(is_some)
+    });
+    assert!(agent.streams_open() <= STREAMS_MAX as usize);
+    assert!(fault.is_none() || agent.streams_open() == 0);
+    (heard, fault, agent.output().to_vec())
+}
+
+/// Feeds `bytes` in steps to something that takes them from the front.
+fn in_steps(
+    bytes: &[u8],
+    step: usize,
+    mut take: impl FnMut(&mut &[u8]) -> Result<bool, Fault>,
+) -> Option<Fault> {
+    let (mut used, mut seen) = (0, 0_usize);
+    loop {
+        let mut input = &bytes[used..seen];
+        let before = input.len();
+        let taken = take(&mut input);
+        used += before - input.len();
+        match taken {
+            Err(fault) => return Some(fault),
+            Ok(true) => {}
+            Ok(false) if seen == bytes.len() => return None,
+            Ok(false) => seen = seen.saturating_add(step).min(bytes.len()),
+        }
+    }
+}
+
+/// A verdict that was read is the same when an agent of ours gives it.
+fn survives_rewriting(verdict: &Verdict) {
+    let (mut edge, mut agent) = ready(false);
+    let stream = edge.open(&AttributesBuf::default(), &head(), ASK).expect("there is room");
+    let asked = agent.receive(&mut edge.output()).expect("the protocol is kept");
+    assert!(matches!(asked, Some(FromEdge::Request { .. })));
+    agent.verdict(stream, Event::RequestHeaders, verdict).expect("what was read can be written");
+    let again = edge.receive(&mut agent.output()).expect("the protocol is kept");
+    let event = Event::RequestHeaders;
+    assert_eq!(again, Some(FromAgent::Verdict { stream, event, verdict: verdict.clone() }));
+    edge.cancel(stream, CancelCode::NotNeeded);
+}

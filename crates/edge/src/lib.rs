@@ -32,6 +32,7 @@ mod tls;
 mod transport;
 mod tunnel;
 mod upstream;
+mod websocket;
 
 pub use admin::ReloadRequest;
 pub use agent::confine::{ConfineError, Confinement, Files};

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use selvedge_agent::{
     Ask, AttributesBuf, CancelCode, EdgeBounds, EdgeSide, Event, FromAgent, Greeting, Mode,
     OutcomeTotals, RequestHeadBuf, ResponseHeadBuf, SendError, Settings, StreamId, StreamMap,
-    Subscriptions, Taken, Verdict,
+    Subscriptions, Taken, Verdict, WebsocketFrame,
 };
 use selvedge_telemetry::{Hub, Level};
 use tokio::{
@@ -199,6 +199,15 @@ impl Link {
         ask: Ask,
     ) -> Result<(), SendError> {
         self.on_stream(key, |machine| machine.response(key.stream, head, ask))
+    }
+
+    /// Sends a frame of a tunnel.
+    pub(crate) fn send_frame(
+        &self,
+        key: StreamKey,
+        frame: WebsocketFrame<'_>,
+    ) -> Result<(), SendError> {
+        self.on_stream(key, |machine| machine.websocket_frame(key.stream, frame))
     }
 
     /// Sends a body, or as much of one as the agent wants; what there is no room for follows.

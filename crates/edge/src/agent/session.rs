@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use selvedge_agent::{
     Ask, AttributesBuf, CancelCode, Event, Mode, RequestHeadBuf, ResponseHeadBuf, SendError,
-    Subscription, Subscriptions, Verdict,
+    Subscription, Subscriptions, Verdict, WebsocketFrame,
 };
 use selvedge_config::{AgentEvent, FailureMode};
 
@@ -49,6 +49,7 @@ pub(crate) enum Question<'a> {
         bytes: Bytes,
         is_whole: bool,
     },
+    WebsocketFrame(WebsocketFrame<'a>),
 }
 
 /// An answer to be waited for.
@@ -142,6 +143,7 @@ impl Session {
             Question::ResponseHeaders { head, body, verdict } => {
                 self.send_response(&link, head, Ask { body, verdict })
             }
+            Question::WebsocketFrame(frame) => self.send_frame(&link, frame),
             Question::ResponseBody { bytes, is_whole } => {
                 self.send_body(&link, Event::ResponseBody, bytes, is_whole)
             }
@@ -198,6 +200,22 @@ impl Session {
         let key = self.stream.ok_or(SendError::Closed)?;
         link.send_response(key, head, ask)?;
         Ok(ask.verdict.then_some((key, Event::ResponseHeaders)))
+    }
+
+    fn send_frame(
+        &mut self,
+        link: &Link,
+        frame: WebsocketFrame<'_>,
+    ) -> Result<Option<(StreamKey, Event)>, SendError> {
+        let key = self.stream.ok_or(SendError::Closed)?;
+        link.send_frame(key, frame)?;
+        Ok(Some((key, Event::WebsocketFrame)))
+    }
+
+    /// Whether the agent wants to see the frames of a WebSocket tunnel.
+    pub(crate) fn hears_frames(&self) -> bool {
+        let wants = self.wants.as_ref().filter(|_| !self.over);
+        wants.is_some_and(|wants| self.wanted(wants, Event::WebsocketFrame).is_some())
     }
 
     /// Remembers what an answer means for later questions. Only the agent's own word that it is done,

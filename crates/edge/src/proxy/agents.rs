@@ -11,10 +11,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use selvedge_agent::{
     AttributesBuf, Decision, Event, HttpVersion, OutcomeTotals, RequestHeadBuf, RequestLine,
-    ResponseHeadBuf, Verdict, attributes,
+    ResponseHeadBuf, Verdict, WebsocketFrame, attributes,
 };
 use selvedge_config::{FailureMode, RouteAgent};
 use selvedge_http1::{Known, RequestHead, ResponseHead, Version};
+use tokio::sync::Mutex;
 
 use super::{
     Exchange, Failure, Refusal,
@@ -38,6 +39,7 @@ use crate::{
     outbound::RequestBody,
     plan::RoutePlan,
     problem::Problem,
+    websocket::{Frame, Judge, Judgement},
 };
 
 /// The agents of one exchange, and what came of asking them.
@@ -127,6 +129,34 @@ impl Council {
             .collect()
     }
 
+    /// Whether an agent wants to see the frames of a tunnel.
+    pub(super) fn hears_frames(&self) -> bool {
+        self.members.iter().any(|member| member.session.hears_frames())
+    }
+
+    /// Asks the agents that want it about a frame of a tunnel, all at once.
+    async fn hear_frame(
+        &mut self,
+        core: &Core,
+        frame: &Frame,
+        from_upstream: bool,
+    ) -> Result<Option<Bytes>, Failure> {
+        let seen = WebsocketFrame {
+            opcode: frame.opcode,
+            payload: &frame.payload,
+            from_upstream,
+            continues: !frame.is_last,
+            truncated: false,
+        };
+        let members = self.members.iter_mut().filter(|member| member.session.hears_frames());
+        let asked = members.map(|member| {
+            Call::new(core, member, move |session| session.ask(Question::WebsocketFrame(seen)))
+        });
+        // A tunnel may carry any number of frames: what was asked about them is not kept.
+        let answers = hear(asked.collect(), Event::WebsocketFrame, &mut Vec::new()).await?;
+        Ok(answers.iter().rev().find_map(|(_, verdict)| verdict.replacement().cloned()))
+    }
+
     /// Whether any agent may still have something to say.
     pub(super) fn is_empty(&self) -> bool {
         self.members.iter().all(|member| member.session.is_over())
@@ -211,6 +241,10 @@ impl Exchange<'_> {
             if changed && stage + 1 < stages {
                 self.write_head(&mut head, path, origin);
             }
+        }
+        if self.council.hears_frames() {
+            // Frames that are compressed could not be judged.
+            self.request.fields_mut().remove("sec-websocket-extensions");
         }
         let sieves = self.council.sieves(Event::RequestBody, about(self.request, self.body));
         if !sieves.is_empty() {
@@ -600,6 +634,35 @@ fn challenge(scheme: &str, parameters: &[(String, String)]) -> String {
         text.push_str(&format!("{separator}{name}=\"{value}\""));
     }
     text
+}
+
+/// The agents of an exchange that became a tunnel.
+pub(super) struct FrameJudges<'a> {
+    core: &'a Core,
+    /// One frame at a time: verdicts come in the order of the frames.
+    council: Mutex<&'a mut Council>,
+}
+
+impl<'a> FrameJudges<'a> {
+    pub(super) fn new(core: &'a Core, council: &'a mut Council) -> Self {
+        Self { core, council: Mutex::new(council) }
+    }
+}
+
+impl Judge for FrameJudges<'_> {
+    async fn judge(&self, frame: &Frame, from_upstream: bool) -> Judgement {
+        let mut council = self.council.lock().await;
+        match council.hear_frame(self.core, frame, from_upstream).await {
+            Ok(None) => Judgement::Pass,
+            Ok(Some(payload)) => Judgement::Replace(payload),
+            Err(Failure::Agent(refusal)) => {
+                let AgentRefusal { agent, verdict } = *refusal;
+                council.note(agent, verdict);
+                Judgement::Refuse
+            }
+            Err(Failure::Refused(_) | Failure::ClientGone(_)) => Judgement::Unanswered,
+        }
+    }
 }
 
 /// What becomes of an exchange whose body an agent stopped.

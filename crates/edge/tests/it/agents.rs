@@ -10,7 +10,7 @@ use std::{
 
 use selvedge_agent::{
     Agent, Body, Chunk, Finding, Options, RequestHead, ResponseHead, Step, Subscriptions, Verdict,
-    serve_until,
+    WebsocketFrame, serve_until,
 };
 use tokio::sync::oneshot;
 
@@ -26,6 +26,7 @@ struct Crew {
 type OnHead = dyn Fn(&RequestHead<'_>) -> Verdict + Send + Sync;
 type OnBody = dyn Fn(&RequestHead<'_>, Body<'_>) -> Verdict + Send + Sync;
 type OnChunk = dyn Fn(Chunk<'_>) -> Step + Send + Sync;
+type OnFrame = dyn Fn(WebsocketFrame<'_>) -> Verdict + Send + Sync;
 type OnResponse = dyn Fn(&ResponseHead<'_>) -> Verdict + Send + Sync;
 type OnResponseBody = dyn Fn(Body<'_>) -> Verdict + Send + Sync;
 
@@ -38,6 +39,7 @@ struct Script {
     chunk: Box<OnChunk>,
     response: Box<OnResponse>,
     response_body: Box<OnResponseBody>,
+    frame: Box<OnFrame>,
     heard: Arc<Mutex<Vec<String>>>,
 }
 
@@ -51,6 +53,7 @@ impl Default for Script {
             chunk: Box::new(|_| Step::Release),
             response: Box::new(|_| Verdict::allow()),
             response_body: Box::new(|_| Verdict::allow()),
+            frame: Box::new(|_| Verdict::allow()),
             heard: Arc::default(),
         }
     }
@@ -123,6 +126,15 @@ impl Agent for Scripted {
         (): &mut (),
     ) -> Step {
         (self.0.chunk)(chunk)
+    }
+
+    async fn websocket_frame(
+        &self,
+        _: &RequestHead<'_>,
+        frame: WebsocketFrame<'_>,
+        (): &mut (),
+    ) -> Verdict {
+        (self.0.frame)(frame)
     }
 }
 
@@ -457,4 +469,60 @@ fn an_agent_that_comes_back_is_asked_again() {
     crate::harness::eventually("the agent is asked again", || {
         bench.connect().get("/").status == 200
     });
+}
+
+/// A short masked text frame, as clients send them.
+fn text_frame(text: &str) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let masked = text.bytes().zip(mask.into_iter().cycle()).map(|(byte, key)| byte ^ key);
+    [0x81, 0x80 | text.len() as u8].into_iter().chain(mask).chain(masked).collect()
+}
+
+#[test]
+fn frames_of_a_tunnel_are_judged_both_ways() {
+    let crew = Crew::start(Script {
+        wants: Subscriptions::none().websocket_frames(1024),
+        frame: Box::new(|frame| match (frame.payload, frame.from_upstream) {
+            (b"bad", false) | (b"LEAK", true) => Verdict::block(403),
+            (b"swap", false) => Verdict::allow().replace_body("swapped"),
+            _ => Verdict::allow(),
+        }),
+        ..Script::default()
+    });
+    // Sends every text back in capitals.
+    let upstream = Upstream::start(|mut peer| {
+        let head = peer.request().unwrap().head;
+        assert!(!head.to_ascii_lowercase().contains("sec-websocket-extensions"), "{head}");
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        while let Some(head) = peer.exactly(6) {
+            let Some(mut text) = peer.exactly(usize::from(head[1] & 0x7f)) else { return };
+            if head[0] == 0x88 {
+                assert_eq!(text, 1008_u16.to_be_bytes(), "masked with zeros");
+                return;
+            }
+            text.iter_mut().zip(head[2..6].iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+            let text = text.to_ascii_uppercase();
+            peer.send([vec![0x81, text.len() as u8], text].concat());
+        }
+    });
+    let bench = bench(&upstream, &crew.block("a", ""), "\"a\"");
+    let connect = || {
+        let mut client = bench.connect();
+        client.send(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        );
+        assert_eq!(client.response().status, 101);
+        client
+    };
+    let mut client = connect();
+    assert_eq!(client.send(text_frame("hello")).exactly(7), b"\x81\x05HELLO");
+    assert_eq!(client.send(text_frame("swap")).exactly(9), b"\x81\x07SWAPPED");
+    assert_eq!(client.send(text_frame("bad")).exactly(4), b"\x88\x02\x03\xf0");
+    client.assert_closed();
+    let mut client = connect();
+    assert_eq!(client.send(text_frame("leak")).exactly(4), b"\x88\x02\x03\xf0");
+    client.assert_closed();
 }

@@ -12,7 +12,7 @@ use selvedge_http1::{Framing, Known, Version};
 use super::{
     super::{
         Failure, Refusal,
-        agents::{ReplyParts, stopped_by},
+        agents::{FrameJudges, ReplyParts, stopped_by},
         encoding::choose_encoding,
         local::{apply, flush},
         origin::via,
@@ -29,6 +29,7 @@ use crate::{
     problem::Problem,
     tunnel,
     upstream::pool::Room,
+    websocket,
 };
 
 /// What ended an answer before its time, once its head had come.
@@ -242,7 +243,14 @@ impl Forward<'_> {
             tunnel::End { transport, input },
             tunnel::End { transport: Rc::new(target), input: target_input },
         ];
-        let moved = tunnel::run(ends, self.deadline, idle).await;
+        let is_websocket = self.upgrade.is_some_and(|it| it.eq_ignore_ascii_case("websocket"));
+        let moved = match is_websocket && self.council.hears_frames() {
+            true => {
+                let judges = FrameJudges::new(self.core, self.council);
+                websocket::run(ends, &judges, self.deadline, idle).await
+            }
+            false => tunnel::run(ends, self.deadline, idle).await,
+        };
         (self.facts.bytes_in, self.facts.bytes_out) = (moved.forth, moved.back);
         Ok(())
     }

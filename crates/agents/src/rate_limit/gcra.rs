@@ -12,7 +12,13 @@ use std::{fmt, num::NonZeroU64, time::Duration};
 pub const TOKENS_MAX: u64 = 1_000_000_000_000;
 
 /// Longest period of a rate.
-pub const PERIOD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub const PERIOD_MAX: Duration = Duration::from_secs(366 * DAY);
+
+/// Longest time in which an empty bucket may become full: beyond it clocks would overflow.
+pub const DEPTH_MAX: Duration = Duration::from_secs(50 * 366 * DAY);
+
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
 
 /// What a clock counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub enum RateError {
     Tokens,
     /// No time at all, or more than [`PERIOD_MAX`].
     Period,
+    /// A bucket that takes longer than [`DEPTH_MAX`] to fill.
+    Depth,
 }
 
 impl fmt::Display for RateError {
@@ -46,6 +54,7 @@ impl fmt::Display for RateError {
         match self {
             Self::Tokens => write!(f, "tokens are counted up to {TOKENS_MAX}"),
             Self::Period => f.write_str("a period is longer than nothing and at most 366 days"),
+            Self::Depth => f.write_str("an empty bucket is full again after 50 years at most"),
         }
     }
 }
@@ -111,7 +120,11 @@ impl Rate {
             (period.as_nanos(), u128::from(limit.get()) * u128::from(tick.nanos()));
         let divisor = gcd(numerator, denominator);
         let per_tick = u64::try_from(denominator / divisor).expect("at most 10^12 × 1,000");
-        Ok(Self { step: numerator / divisor, per_tick, tick, burst: burst.get() })
+        let rate = Self { step: numerator / divisor, per_tick, tick, burst: burst.get() };
+        if rate.duration(rate.depth()) > DEPTH_MAX {
+            return Err(RateError::Depth);
+        }
+        Ok(rate)
     }
 
     /// Tokens of a full bucket.
@@ -372,7 +385,7 @@ mod tests {
             let [limit, burst] = [limit, burst].map(|n| NonZeroU64::new(n).unwrap());
             let period = Duration::from_nanos(u64::try_from(period).unwrap());
             for tick in [Tick::Nanosecond, Tick::Microsecond] {
-                let rate = Rate::new(limit, period, burst, tick).unwrap();
+                let Ok(rate) = Rate::new(limit, period, burst, tick) else { continue };
                 let span = rate.tokens(tokens);
                 let (ticks, left) = rate.ticks(span);
                 prop_assert!(left < rate.per_tick());
@@ -427,5 +440,8 @@ mod tests {
         assert_eq!(new(one, SECOND, many), Err(RateError::Tokens));
         assert_eq!(new(one, Duration::ZERO, one), Err(RateError::Period));
         assert_eq!(new(one, PERIOD_MAX + SECOND, one), Err(RateError::Period));
+        let fifty = NonZeroU64::new(50).unwrap();
+        assert!(new(one, PERIOD_MAX, fifty).is_ok());
+        assert_eq!(new(one, PERIOD_MAX, fifty.saturating_add(1)), Err(RateError::Depth));
     }
 }

@@ -54,9 +54,12 @@ impl Local {
             let known = old_policies.iter().position(|old| {
                 (&old.id, &old.rule, old.keys_max) == (&policy.id, &policy.rule, policy.keys_max)
             });
-            tables.push(match known {
+            // An agent that did not count by itself before has no table to inherit.
+            let table =
+                known.and_then(|index| Some((old.tables.get(index)?, &old_policies[index])));
+            tables.push(match table {
                 None => Arc::new(Table::new(policy.keys_max)?),
-                Some(index) => old.inherited(&old.tables[index], &old_policies[index], policy)?,
+                Some((table, old_policy)) => old.inherited(table, old_policy, policy)?,
             });
         }
         Ok(Self { seed: old.seed, clock: old.clock, tables })

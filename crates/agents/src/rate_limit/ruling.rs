@@ -93,6 +93,11 @@ impl Ruling {
 }
 
 impl Standing {
+    /// Whether a request that was refused would be admitted after so long a wait.
+    pub fn could_wait(&self, patience: Duration) -> bool {
+        self.wait.err().flatten().is_some_and(|needed| needed <= patience)
+    }
+
     /// How a bucket stands that lags so far.
     pub fn charged(rate: &Rate, lag: Span) -> Self {
         let (remaining, next) = (rate.remaining(lag), rate.until_next(lag));

@@ -307,7 +307,7 @@ async fn a_client_without_an_address_shares_no_bucket() {
         &expect![[r#"
         block: 500
         body: 
-        reason: no client address
+        reason: the edge names no client address
     "#]],
     );
     assert_eq!(status(&ask(&agent, &from("unix:")).await), 500);

@@ -479,3 +479,202 @@ impl fmt::Display for SecretError {
 }
 
 impl Error for SecretError {}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    use serde_json::json;
+
+    use super::*;
+
+    /// RFC 7515, appendix A.3.
+    fn elliptic_key() -> Value {
+        json!({
+            "kty": "EC", "crv": "P-256", "kid": "e",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        })
+    }
+
+    /// RFC 8037, appendix A.2.
+    fn edwards_key() -> Value {
+        json!({
+            "kty": "OKP", "crv": "Ed25519", "kid": "o",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        })
+    }
+
+    /// A modulus of so many bits, which nobody has the factors of.
+    fn rsa_key(bits: usize, exponent: &[u8]) -> Value {
+        let mut modulus = vec![0xd1; bits.div_ceil(8)];
+        modulus[0] >>= (8 - bits % 8) % 8;
+        let [n, e] = [&*modulus, exponent].map(|number| BASE64URL_NOPAD.encode(number));
+        json!({ "kty": "RSA", "kid": "r", "n": n, "e": e })
+    }
+
+    fn generated(id: &str) -> Value {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let point = pair.public_key().as_ref();
+        let [x, y] = [&point[1..33], &point[33..]].map(|part| BASE64URL_NOPAD.encode(part));
+        json!({ "kty": "EC", "crv": "P-256", "kid": id, "x": x, "y": y })
+    }
+
+    fn with(mut jwk: Value, changes: Value) -> Value {
+        let members = jwk.as_object_mut().unwrap();
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => members.remove(name),
+                value => members.insert(name.clone(), value.clone()),
+            };
+        }
+        jwk
+    }
+
+    fn set(keys: &[Value]) -> KeySet {
+        let text = json!({ "keys": keys }).to_string();
+        KeySet::parse(text.as_bytes(), AlgorithmSet::PUBLIC).unwrap()
+    }
+
+    /// Which algorithms the one key verifies with, or why with none.
+    #[track_caller]
+    fn check(jwk: Value, expected: Result<&[&str], &str>) {
+        let set = set(&[jwk]);
+        let found = match set.left_out() {
+            [] => {
+                let verifiers = set.keys()[0].verifiers.iter();
+                Ok(verifiers.map(|(algorithm, _)| algorithm.name()).collect::<Vec<_>>())
+            }
+            [left_out] => Err(left_out.why),
+            more => panic!("{more:?}"),
+        };
+        assert_eq!(found.as_deref(), expected.as_ref().copied().map_err(|why| why));
+    }
+
+    #[test]
+    fn a_key_verifies_with_what_its_type_allows() {
+        check(elliptic_key(), Ok(&["ES256"]));
+        check(edwards_key(), Ok(&["EdDSA"]));
+        let all = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+        check(rsa_key(2_048, &[1, 0, 1]), Ok(&all));
+        check(rsa_key(2_049, &[0, 1, 0, 1]), Ok(&all));
+    }
+
+    #[test]
+    fn a_key_verifies_with_its_own_algorithm_alone() {
+        check(with(rsa_key(2_048, &[1, 0, 1]), json!({ "alg": "PS384" })), Ok(&["PS384"]));
+        check(with(edwards_key(), json!({ "alg": "Ed25519" })), Ok(&["EdDSA"]));
+        let wrong = "its alg is no signature algorithm for such a key";
+        for alg in ["ES384", "ES521", "RS256", "HS256", "none", "ECDH-ES", ""] {
+            check(with(elliptic_key(), json!({ "alg": alg })), Err(wrong));
+        }
+        let text = json!({ "keys": [elliptic_key(), edwards_key()] }).to_string();
+        let allowed = [Algorithm::EdDsa, Algorithm::Rs256].into_iter().collect();
+        let set = KeySet::parse(text.as_bytes(), allowed).unwrap();
+        assert_eq!(set.keys().iter().map(|key| key.id()).collect::<Vec<_>>(), [Some("o")]);
+        let why = r#"key "e" is left out: its algorithms are not allowed by the settings"#;
+        assert_eq!(set.left_out()[0].to_string(), why);
+    }
+
+    #[test]
+    fn a_key_for_something_else_verifies_nothing() {
+        let changed = |changes| with(elliptic_key(), changes);
+        check(changed(json!({ "use": "sig", "key_ops": ["verify"] })), Ok(&["ES256"]));
+        check(changed(json!({ "use": "enc" })), Err("its use is not sig"));
+        check(changed(json!({ "use": 1 })), Err("its use is not text"));
+        check(changed(json!({ "key_ops": ["sign"] })), Err("its key_ops do not name verify"));
+        check(changed(json!({ "key_ops": "verify" })), Err("its key_ops do not name verify"));
+        let private = "its private part is published with it, so anybody can sign";
+        check(changed(json!({ "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI" })), Err(private));
+        let secret =
+            json!({ "kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ", "alg": "HS256" });
+        check(secret, Err("secrets are settings, and are not taken from a set"));
+        check(changed(json!({ "kty": "AKP" })), Err("its kty is not known here"));
+        check(changed(json!({ "kty": null })), Err("it has no kty"));
+        check(changed(json!({ "crv": "secp256k1" })), Err("its crv is not known here"));
+        check(changed(json!({ "kid": "x".repeat(257) })), Err("its kid is too long"));
+        check(json!("key"), Err("it is not an object"));
+    }
+
+    #[test]
+    fn numbers_make_a_sound_key() {
+        let bits = "its modulus is not of 2048 to 8192 bits";
+        check(rsa_key(2_047, &[1, 0, 1]), Err(bits));
+        check(rsa_key(8_193, &[1, 0, 1]), Err(bits));
+        let exponent = "its exponent is even or smaller than 65537";
+        for wrong in [&[1][..], &[3], &[1, 0, 0], &[0], &[1, 0, 2]] {
+            check(rsa_key(2_048, wrong), Err(exponent));
+        }
+        let off = with(elliptic_key(), json!({ "y": elliptic_key()["x"] }));
+        check(off, Err("it is no point of its curve"));
+        let short = BASE64URL_NOPAD.encode(&[1; 31]);
+        let length = "its coordinates are not as long as its curve's";
+        check(with(elliptic_key(), json!({ "x": short })), Err(length));
+        check(with(edwards_key(), json!({ "x": short })), Err("its x is not of 32 bytes"));
+        check(with(edwards_key(), json!({ "x": null })), Err("a number of it is missing"));
+        check(with(edwards_key(), json!({ "x": "a+/=" })), Err("a number of it is no base64url"));
+    }
+
+    #[test]
+    fn a_set_has_bounds() {
+        let parse = |text: &str| KeySet::parse(text.as_bytes(), AlgorithmSet::PUBLIC);
+        assert!(matches!(parse(r#"{"keys": []}"#), Ok(set) if set.keys().is_empty()));
+        assert!(matches!(parse("{}"), Err(KeySetError::NoKeys)));
+        assert!(matches!(parse(r#"{"keys": {}}"#), Err(KeySetError::NoKeys)));
+        assert!(matches!(parse("[]"), Err(KeySetError::Json(_))));
+        let many = |count| json!({ "keys": vec![json!({}); count] }).to_string();
+        assert!(parse(&many(KEYS_MAX)).is_ok());
+        assert!(matches!(parse(&many(KEYS_MAX + 1)), Err(KeySetError::TooMany(_))));
+    }
+
+    #[test]
+    fn of_two_keys_with_one_name_neither_counts() {
+        let set_of_two = set(&[generated("a"), generated("b"), generated("a")]);
+        assert_eq!(set_of_two.keys().len(), 1);
+        assert_eq!(set_of_two.keys()[0].id(), Some("b"));
+        assert_eq!(set_of_two.left_out().len(), 1);
+        let same = generated("a");
+        assert_eq!(set(&[same.clone(), same]).keys().len(), 1);
+        let other_kind = with(edwards_key(), json!({ "kid": "e" }));
+        assert_eq!(set(&[elliptic_key(), other_kind]).keys().len(), 2);
+    }
+
+    #[test]
+    fn candidates_have_the_name_or_none() {
+        let nameless = || with(generated(""), json!({ "kid": null }));
+        let set = set(&[generated("a"), generated("b"), nameless(), edwards_key()]);
+        let count = |id, algorithm| set.candidates(id, algorithm).len();
+        assert_eq!(count(Some("a"), Algorithm::Es256), 1);
+        assert_eq!(count(Some("z"), Algorithm::Es256), 1);
+        assert_eq!(count(None, Algorithm::Es256), 3);
+        assert_eq!(count(Some("a"), Algorithm::EdDsa), 0);
+        let crowd: Vec<Value> = (0..=CANDIDATES_MAX).map(|i| generated(&i.to_string())).collect();
+        assert_eq!(self::set(&crowd).candidates(None, Algorithm::Es256).len(), 0);
+        assert_eq!(self::set(&crowd[1..]).candidates(None, Algorithm::Es256).len(), 4);
+    }
+
+    #[test]
+    fn a_successor_keeps_keys_and_retires_those_that_are_gone() {
+        let (a, b, c) = (generated("a"), generated("b"), generated("c"));
+        let first = set(&[a.clone(), b.clone()]);
+        let second = set(&[b, c]).succeeding(&first);
+        assert!(first.keys()[0].is_retired());
+        assert!(Arc::ptr_eq(&first.keys()[1], &second.keys()[0]));
+        assert!(second.keys().iter().all(|key| !key.is_retired()));
+        let third = set(&[with(a, json!({ "alg": "ES256" }))]).succeeding(&second);
+        assert!(second.keys().iter().all(|key| key.is_retired()));
+        assert!(!third.keys()[0].is_retired());
+    }
+
+    #[test]
+    fn a_secret_is_as_long_as_the_digest() {
+        let key = |bytes, algorithms: &[Algorithm]| {
+            Key::from_secret(&vec![1; bytes], algorithms.iter().copied().collect()).map(|_| ())
+        };
+        assert_eq!(key(32, &[Algorithm::Hs256]), Ok(()));
+        assert_eq!(key(64, &[Algorithm::Hs256, Algorithm::Hs512]), Ok(()));
+        let short = |bytes, algorithm| Err(SecretError::TooShort { bytes, algorithm });
+        assert_eq!(key(31, &[Algorithm::Hs256]), short(31, Algorithm::Hs256));
+        assert_eq!(key(63, &[Algorithm::Hs256, Algorithm::Hs512]), short(63, Algorithm::Hs512));
+        assert_eq!(key(64, &[Algorithm::Es256]), Err(SecretError::NoAlgorithm));
+    }
+}

@@ -143,3 +143,105 @@ impl fmt::Display for KeyError {
 }
 
 impl Error for KeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::algorithm::AlgorithmSet;
+
+    /// Keys and tokens of RFC 7515 (appendices A.1 and A.3) and RFC 8037 (appendix A).
+    const SECRET: &str =
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    const KEYS: &str = r#"{"keys": [
+        {"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+         "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    ]}"#;
+    const HS256: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const ES256: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    const ED25519: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+
+    fn published() -> KeySet {
+        KeySet::parse(KEYS.as_bytes(), AlgorithmSet::PUBLIC).unwrap()
+    }
+
+    fn shared() -> KeySet {
+        let secret = BASE64URL_NOPAD.decode(SECRET.as_bytes()).unwrap();
+        let algorithms = [Algorithm::Hs256].into_iter().collect();
+        KeySet::of([Key::from_secret(&secret, algorithms).unwrap()])
+    }
+
+    #[test]
+    fn examples_of_the_standards_are_verified() {
+        for (text, keys, algorithm) in [
+            (HS256, shared(), Algorithm::Hs256),
+            (ES256, published(), Algorithm::Es256),
+            (ED25519, published(), Algorithm::EdDsa),
+        ] {
+            let token = Token::parse(text).unwrap();
+            assert_eq!(token.algorithm(), algorithm);
+            assert!(token.verify(&keys).is_ok(), "{algorithm}");
+        }
+        assert_eq!(Token::parse(ED25519).unwrap().payload(), b"Example of Ed25519 signing");
+    }
+
+    #[test]
+    fn a_key_of_another_kind_is_not_tried() {
+        let error =
+            |text: &str, keys: &KeySet| Token::parse(text).unwrap().verify(keys).map(|_| ());
+        assert_eq!(error(HS256, &published()), Err(KeyError::Unknown));
+        assert_eq!(error(ES256, &shared()), Err(KeyError::Unknown));
+        let (signed, _) = ES256.rsplit_once('.').unwrap();
+        let (_, signature) = ED25519.rsplit_once('.').unwrap();
+        assert_eq!(error(&format!("{signed}.{signature}"), &published()), Err(KeyError::Unnamed));
+    }
+
+    #[track_caller]
+    fn check(header: &str, expected: TokenError) {
+        let header = BASE64URL_NOPAD.encode(header.as_bytes());
+        assert_eq!(Token::parse(&format!("{header}.e30.AA")).err(), Some(expected));
+    }
+
+    #[test]
+    fn headers_are_read_with_care() {
+        for alg in ["none", "None", "HS1", "es256", ""] {
+            check(&format!(r#"{{"alg": "{alg}"}}"#), TokenError::Algorithm);
+        }
+        check(r#"{"alg": "ES256", "crit": ["exp"]}"#, TokenError::Critical);
+        check(r#"{"alg": "ES256", "b64": true}"#, TokenError::Critical);
+        for header in [
+            "{}",
+            "[]",
+            r#"{"alg": 1}"#,
+            r#"{"alg": "ES256", "alg": "ES256"}"#,
+            r#"{"alg": "ES256", "kid": 1}"#,
+            r#"{"alg": "ES256", "typ": ["JWT"]}"#,
+            &format!(r#"{{"alg": "ES256", "kid": "{}"}}"#, "k".repeat(257)),
+        ] {
+            check(header, TokenError::Header);
+        }
+    }
+
+    #[test]
+    fn a_token_has_one_spelling() {
+        let (header, rest) = ES256.split_once('.').unwrap();
+        let (payload, signature) = rest.split_once('.').unwrap();
+        for text in [
+            "",
+            ".",
+            "..",
+            &format!("{header}.{payload}"),
+            &format!("{header}.{payload}.{signature}."),
+            &format!("{header}.{payload}.{signature}=="),
+            &format!(" {header}.{payload}.{signature}"),
+            &format!("{header}.{payload}.{}R", &signature[..signature.len() - 1]),
+            &format!("{header}.{payload}.{}+{}", &signature[..9], &signature[10..]),
+        ] {
+            let error = Token::parse(text).err();
+            assert!(
+                matches!(error, Some(TokenError::Form | TokenError::Header)),
+                "{text}: {error:?}"
+            );
+        }
+    }
+}

@@ -309,12 +309,14 @@ fn rate_limit_bounds(table: &mut Table<'_>, (id, settings): (&Id, &rate_limit::S
 }
 
 fn schema_bounds(table: &mut Table<'_>, bounds: &schema::Bounds) {
-    let schema::Bounds { size, depth, keys, items, number_digits, violations } = bounds;
+    let schema::Bounds { size, depth, keys, items, number_digits, string_size, violations } =
+        bounds;
     table.row("bounds size", size, "413");
     table.row("bounds depth", depth, "400");
     table.row("bounds keys", keys, "400");
     table.row("bounds items", items, "400");
     table.row("bounds number-digits", number_digits, "400");
+    table.row("bounds string-size", string_size, "400");
     table.row("bounds violations", violations, "further ones are counted");
 }
 

@@ -23,6 +23,25 @@ pub struct Settings {
     pub report_only: bool,
     /// Whether responses are checked against `documents`. Default off.
     pub response: bool,
+    /// Status for requests that are not as described: 400, which is the default, or 422.
+    pub status: u16,
+    /// Whether `format` is a demand. Default yes.
+    pub formats: bool,
+    /// How patterns are matched. Default linear.
+    pub patterns: Patterns,
+    /// Whether request bodies in gzip or deflate are decoded and checked; otherwise they are refused with
+    /// 415. Default no.
+    pub decode: bool,
+}
+
+/// How patterns of schemas are matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patterns {
+    /// In time linear in the text; a schema with look-around or back-references is refused.
+    Linear,
+    /// With look-around and back-references, by a bounded number of tries.
+    Backtracking,
 }
 
 /// An OpenAPI 3.0 or 3.1 document.
@@ -100,7 +119,7 @@ pub struct Bounds {
     /// Bytes. Default: the agent's `body-max`, which it cannot exceed; then 413.
     #[serde(with = "super::wire::bytes")]
     pub size: ByteSize,
-    /// Nesting. Default 64; then 400.
+    /// Nesting, up to 127. Default 64; then 400.
     pub depth: usize,
     /// Keys of all objects together. Default 10,000; then 400.
     pub keys: usize,
@@ -108,6 +127,9 @@ pub struct Bounds {
     pub items: usize,
     /// Characters of one number. Default 64; then 400.
     pub number_digits: usize,
+    /// Bytes of one text or key. Default: as `size`; then 400.
+    #[serde(with = "super::wire::bytes")]
+    pub string_size: ByteSize,
     /// Violations that an answer lists. Default 32; the others are counted.
     pub violations: usize,
 }

@@ -906,7 +906,7 @@ fn schema() {
         document \"d\" { openapi \"nowhere.yaml\"; base-path \"api\"; undocumented \"allow\" }
         schema \"s\"
         schema \"s\" { file \"ca.pem\"; on \"both\"; path \"x\"; path-regex \"(\"; method \"post\"; content-type \"json\" \"application/json; charset=utf-8\" }
-        bounds { depth 0; size \"1MiB\" }",
+        bounds { depth 0; size \"1MiB\" }; status 410; patterns \"fast\"",
         expect![[r##"
             E0106 3:9 document
                 `document` has no `openapi`
@@ -952,7 +952,13 @@ fn schema() {
                 such as "application/json" or "application/*+json", without parameters
             E0109 7:24 0
                 0 is out of range
-                allowed: 1 to 128
+                allowed: 1 to 127
+            E0109 7:49 410
+                410 does not say that a request is invalid
+                write 400 or 422
+            E0120 7:63 "fast"
+                "fast" is none of the choices
+                it is one of `linear` or `backtracking`
         "##]],
     );
     check_nodes(

@@ -427,10 +427,15 @@ fn what_schema_is_told() {
                 "keys": 100,
                 "items": 200,
                 "number_digits": 20,
+                "string_size": 2048,
                 "violations": 5
               },
               "report_only": true,
-              "response": true
+              "response": true,
+              "status": 422,
+              "formats": false,
+              "patterns": "backtracking",
+              "decode": true
             }"#]],
     );
     assert_eq!(agent.events, AgentEvent::ALL[..4]);
@@ -892,10 +897,15 @@ fn what_is_not_written_has_the_documented_default() {
                 "keys": 10000,
                 "items": 100000,
                 "number_digits": 64,
+                "string_size": 131072,
                 "violations": 32
               },
               "report_only": false,
-              "response": false
+              "response": false,
+              "status": 400,
+              "formats": true,
+              "patterns": "linear",
+              "decode": false
             }"#]],
     );
 }

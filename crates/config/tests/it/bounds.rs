@@ -114,6 +114,7 @@ fn the_page_lists_every_bound_with_its_default() {
                 ("policy limit", _) => "as written",
                 ("policy burst", _) => "as `limit`",
                 ("bounds size", _) => "as `body-max`",
+                ("bounds string-size", _) => "as `size`",
                 _ => &bound.value,
             };
             format!("| `{scope}` | `{}` | {value} | {} |", bound.name, bound.at_bound)

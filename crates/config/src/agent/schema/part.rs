@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use selvedge_base::ByteSize;
 
-use super::{Bounds, Document, Path, Schema, Settings, Side, Undocumented};
+use super::{Bounds, Document, Path, Patterns, Schema, Settings, Side, Undocumented};
 use crate::{
     Code, Id,
     address::id,
@@ -16,8 +16,20 @@ use crate::{
 };
 
 /// Nodes that only agents of this type have.
-pub(in crate::agent) const NODES: [&str; 5] =
-    ["document", "schema", "bounds", "report-only", "response"];
+pub(in crate::agent) const NODES: [&str; 9] = [
+    "document",
+    "schema",
+    "bounds",
+    "report-only",
+    "response",
+    "status",
+    "formats",
+    "patterns",
+    "decode",
+];
+
+const PATTERNS: [(&str, Patterns); 2] =
+    [("linear", Patterns::Linear), ("backtracking", Patterns::Backtracking)];
 
 /// The settings as written.
 pub(in crate::agent) struct SchemaPart {
@@ -26,6 +38,10 @@ pub(in crate::agent) struct SchemaPart {
     bounds: BoundsPart,
     report_only: Option<Spanned<bool>>,
     response: Option<Spanned<bool>>,
+    status: Option<Spanned<u16>>,
+    formats: Option<Spanned<bool>>,
+    patterns: Option<Spanned<Patterns>>,
+    decode: Option<Spanned<bool>>,
 }
 
 struct DocumentPart {
@@ -52,6 +68,7 @@ struct BoundsPart {
     keys: Option<Spanned<usize>>,
     items: Option<Spanned<usize>>,
     number_digits: Option<Spanned<usize>>,
+    string_size: Option<Spanned<ByteSize>>,
     violations: Option<Spanned<usize>>,
 }
 
@@ -63,6 +80,10 @@ impl SchemaPart {
             bounds: cursor.child("bounds", BoundsPart::read).unwrap_or_default(),
             report_only: cursor.setting("report-only", |value| value.boolean()),
             response: cursor.setting("response", |value| value.boolean()),
+            status: cursor.setting("status", |value| value.integer(400..=422)),
+            formats: cursor.setting("formats", |value| value.boolean()),
+            patterns: cursor.setting("patterns", |value| value.word(&PATTERNS)),
+            decode: cursor.setting("decode", |value| value.boolean()),
         };
         if part.documents.is_empty() && part.schemas.is_empty() {
             let problem = Problem::new(Code::Missing, "this agent has nothing to check by");
@@ -74,6 +95,7 @@ impl SchemaPart {
         check_ids(reading, ("documents", part.documents.iter().map(|part| &part.id)));
         check_ids(reading, ("schemas", part.schemas.iter().map(|part| &part.id)));
         part.check_response(reading);
+        part.check_status(reading);
         part
     }
 
@@ -86,12 +108,31 @@ impl SchemaPart {
         reading.error(switch.span, problem.help("write `on \"response\"` into a `schema`"));
     }
 
+    fn check_status(&self, reading: &Reading<'_>) {
+        let written = self.status.as_ref().filter(|status| !matches!(status.value, 400 | 422));
+        if let Some(status) = written {
+            let message = format!("{} does not say that a request is invalid", status.value);
+            let problem = Problem::new(Code::OutOfRange, message);
+            reading.error(status.span, problem.help("write 400 or 422"));
+        }
+    }
+
     pub(in crate::agent) fn settle(
         self,
         reading: &Reading<'_>,
         (scope, body_max): (&str, ByteSize),
     ) -> Option<Settings> {
-        let Self { documents, schemas, bounds, report_only, response } = self;
+        let Self {
+            documents,
+            schemas,
+            bounds,
+            report_only,
+            response,
+            status,
+            formats,
+            patterns,
+            decode,
+        } = self;
         let documents: Vec<_> = documents.into_iter().map(DocumentPart::settle).collect();
         let schemas: Vec<_> = schemas.into_iter().map(OnePart::settle).collect();
         Some(Settings {
@@ -100,6 +141,10 @@ impl SchemaPart {
             bounds: bounds.settle(reading, (scope, body_max)),
             report_only: report_only.is_some_and(|switch| switch.value),
             response: response.is_some_and(|switch| switch.value),
+            status: status.map_or(400, |status| status.value),
+            formats: formats.is_none_or(|switch| switch.value),
+            patterns: patterns.map_or(Patterns::Linear, |choice| choice.value),
+            decode: decode.is_some_and(|switch| switch.value),
         })
     }
 }
@@ -203,16 +248,18 @@ impl BoundsPart {
         const MANY: std::ops::RangeInclusive<u32> = 1..=100_000_000;
         Self {
             size: cursor.setting("size", |v| v.size(ByteSize(1)..=super::super::BODY_MAX)),
-            depth: cursor.setting("depth", |value| value.count(1..=128)),
+            depth: cursor.setting("depth", |value| value.count(1..=127)),
             keys: cursor.setting("keys", |value| value.count(MANY)),
             items: cursor.setting("items", |value| value.count(MANY)),
             number_digits: cursor.setting("number-digits", |value| value.count(1..=10_000)),
+            string_size: cursor
+                .setting("string-size", |v| v.size(ByteSize(1)..=super::super::BODY_MAX)),
             violations: cursor.setting("violations", |value| value.count(1..=1_000)),
         }
     }
 
     fn settle(self, reading: &Reading<'_>, (scope, body_max): (&str, ByteSize)) -> Bounds {
-        let Self { size, depth, keys, items, number_digits, violations } = self;
+        let Self { size, depth, keys, items, number_digits, string_size, violations } = self;
         if let Some(size) = size.as_ref().filter(|size| size.value > body_max) {
             let message =
                 format!("this agent sees {body_max} of a body: no larger one can be checked");
@@ -220,12 +267,14 @@ impl BoundsPart {
             reading.error(size.span, problem.help("raise the agent's `body-max`, or lower this"));
         }
         let count = |name, written, default| reading.settle(scope, name, written, default);
+        let size = reading.settle(scope, "bounds size", size, body_max);
         Bounds {
-            size: reading.settle(scope, "bounds size", size, body_max),
+            size,
             depth: count("bounds depth", depth, 64),
             keys: count("bounds keys", keys, 10_000),
             items: count("bounds items", items, 100_000),
             number_digits: count("bounds number-digits", number_digits, 64),
+            string_size: reading.settle(scope, "bounds string-size", string_size, size),
             violations: count("bounds violations", violations, 32),
         }
     }

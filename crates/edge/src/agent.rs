@@ -3,18 +3,18 @@
 //!
 //! `process` and `supervise` keep them running, `confine` is what they may not do, `state` is what
 //! all cores share of one, `link` is one core's connection to one, `call` one question with all that
-//! may go wrong, `session` one agent in one exchange, `advice` what the answers come to.
+//! may go wrong, `session` one agent in one exchange, `advice` what the answers come to,
+//! `minutes` what is written down of it.
 
 pub(crate) mod advice;
 pub(crate) mod call;
 pub(crate) mod confine;
 pub(crate) mod held;
 pub(crate) mod link;
-#[expect(dead_code, reason = "the status of agents reads the rest")]
+pub(crate) mod minutes;
 pub(crate) mod process;
 pub(crate) mod session;
 pub(crate) mod sieve;
 pub(crate) mod state;
-#[expect(dead_code, reason = "the status of agents reads the rest")]
 pub(crate) mod stats;
 pub(crate) mod supervise;

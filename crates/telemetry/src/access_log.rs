@@ -64,6 +64,9 @@ impl Line<'_> {
         }
         self.agents(exchange.agents);
         self.maybe("blocked_by", exchange.blocked_by.map(|agent| agent.id().as_bytes()));
+        if exchange.decisions_left_out > 0 {
+            self.number("decisions_left_out", exchange.decisions_left_out);
+        }
         self.number("bytes_in", exchange.bytes_in);
         self.number("bytes_out", exchange.bytes_out);
     }

@@ -53,6 +53,8 @@ pub struct Exchange<'a> {
     pub blocked_by: Option<&'a AgentLabel>,
     /// What agents decided or found: a line of the decision log for each.
     pub decisions: &'a [Decision<'a>],
+    /// Further ones of which no line is written, for there were too many.
+    pub decisions_left_out: u64,
     /// Request body bytes taken from the client.
     pub bytes_in: u64,
     /// Response body bytes given to the client.
@@ -91,6 +93,7 @@ impl<'a> Exchange<'a> {
             agents: &[],
             blocked_by: None,
             decisions: &[],
+            decisions_left_out: 0,
             bytes_in: 0,
             bytes_out: 0,
             trace,

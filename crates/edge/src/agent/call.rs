@@ -119,18 +119,19 @@ impl CoreAgent {
 
     /// Asks, and waits for the verdict. `send` puts the question on its way; it is called once there
     /// is a permit and the agent is there. All of it, the waits included, takes at most the agent's
-    /// timeout.
+    /// timeout. `None`: the agent has nothing to say to this, which is no call.
     pub(crate) async fn call(
         &self,
         core: &Core,
         send: impl FnOnce() -> Result<Ticket, CallFault>,
-    ) -> Result<Verdict, CallFault> {
+    ) -> Result<Option<Verdict>, CallFault> {
         let began = Instant::now();
-        let mut noted = Noted { stats: &self.state.stats, began, outcome: Outcome::Cancelled };
+        let outcome = Some(Outcome::Cancelled);
+        let mut noted = Noted { stats: &self.state.stats, began, outcome };
         let answered = self.call_by(core, began, send).await;
         noted.outcome = match &answered {
-            Ok(verdict) => outcome_of(verdict),
-            Err(fault) => fault.outcome(),
+            Ok(verdict) => verdict.as_ref().map(outcome_of),
+            Err(fault) => Some(fault.outcome()),
         };
         answered
     }
@@ -140,7 +141,7 @@ impl CoreAgent {
         core: &Core,
         began: Instant,
         send: impl FnOnce() -> Result<Ticket, CallFault>,
-    ) -> Result<Verdict, CallFault> {
+    ) -> Result<Option<Verdict>, CallFault> {
         let state = &*self.state;
         let probe = match state.breaker.try_admit(began) {
             Ok(permit) => permit,
@@ -155,7 +156,7 @@ impl CoreAgent {
     }
 
     /// Tells the breaker how it went. A full queue says nothing of the agent that a breaker could mend.
-    fn settle(&self, core: &Core, probe: Permit, answered: &Result<Verdict, CallFault>) {
+    fn settle<T>(&self, core: &Core, probe: Permit, answered: &Result<T, CallFault>) {
         let now = Instant::now();
         let change = match answered {
             Ok(_) => probe.success(now),
@@ -168,7 +169,7 @@ impl CoreAgent {
     async fn ask(
         &self,
         send: impl FnOnce() -> Result<Ticket, CallFault>,
-    ) -> Result<Verdict, CallFault> {
+    ) -> Result<Option<Verdict>, CallFault> {
         let _permit = self.permit().await?;
         let _in_flight = self.state.stats.enter();
         self.link.ready().await;
@@ -191,11 +192,14 @@ impl CoreAgent {
 struct Noted<'a> {
     stats: &'a Stats,
     began: Instant,
-    outcome: Outcome,
+    /// `None`: it was no call.
+    outcome: Option<Outcome>,
 }
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        self.stats.record(self.outcome, self.began.elapsed());
+        if let Some(outcome) = self.outcome {
+            self.stats.record(outcome, self.began.elapsed());
+        }
     }
 }

@@ -27,7 +27,10 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::state::AgentState;
+use super::{
+    process::{Connected, Introduction},
+    state::AgentState,
+};
 
 /// The connection, or the attempt to have one. Lives until [`Link::close`].
 pub(crate) struct Link {
@@ -53,6 +56,8 @@ struct Inner {
     offered: u64,
     driver: Option<Waker>,
     pinged: Option<Instant>,
+    /// Counts this connection while the agent is ready on it.
+    connected: Option<Connected>,
     /// The agent is about to go.
     draining: bool,
     /// Settings may have changed while none could be offered.
@@ -500,7 +505,8 @@ impl Link {
     }
 
     fn enter_ready(&self, inner: &mut Inner) {
-        inner.learn();
+        self.learn(inner);
+        inner.connected = Some(self.state.borrow().door.connected());
         self.known.set(true);
         self.became_ready.notify_waiters();
         let state = self.state.borrow();
@@ -520,7 +526,7 @@ impl Link {
             [("agent", &agent), ("generation", &generation)];
         match result {
             Ok(()) => {
-                inner.learn();
+                self.learn(inner);
                 self.hub.event(Level::Info, "an agent has its new settings", &fields);
             }
             Err(why) => self.hub.event(
@@ -543,11 +549,22 @@ impl Link {
         }
     }
 
+    /// Keeps what the agent wants beyond the connection.
+    fn learn(&self, inner: &mut Inner) {
+        let Some(machine) = &inner.machine else { return };
+        let wants = machine.subscriptions().clone();
+        inner.wants = Rc::new(wants.clone());
+        let (name, version) = machine.agent_name();
+        let (name, version) = (name.to_owned(), version.to_owned());
+        self.state.borrow().door.introduce(Introduction { name, version, wants });
+    }
+
     /// The connection is gone: everyone who waits for an answer is told.
     fn lose(&self) {
         let mut inner = self.inner.borrow_mut();
         self.connection.set(self.connection.get() + 1);
         inner.machine = None;
+        inner.connected = None;
         inner.draining = false;
         for (_, slot) in inner.slots.drain() {
             if let Some(waker) = slot.waker {
@@ -561,13 +578,6 @@ impl Inner {
     fn wake_driver(&mut self) {
         if let Some(driver) = self.driver.take() {
             driver.wake();
-        }
-    }
-
-    /// Keeps what the agent wants beyond the connection.
-    fn learn(&mut self) {
-        if let Some(machine) = &self.machine {
-            self.wants = Rc::new(machine.subscriptions().clone());
         }
     }
 

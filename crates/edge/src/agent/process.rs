@@ -1,15 +1,17 @@
 //! One started agent: its listening socket, its process, and what is known of both.
 
 use std::{
-    fmt, io,
+    io,
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
+
+use selvedge_agent::Subscriptions;
 
 use super::confine::Confinement;
 
@@ -34,6 +36,27 @@ pub(crate) struct Launch {
 pub(crate) struct Door {
     path: PathBuf,
     started: Option<Started>,
+    /// Connections of cores on which the agent is ready.
+    ready: AtomicUsize,
+    introduction: Mutex<Option<Introduction>>,
+}
+
+/// What an agent said of itself when it was last ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) wants: Subscriptions,
+}
+
+/// A connection on which the agent is ready, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Connected(Arc<Door>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.ready.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The process behind a door.
@@ -79,7 +102,7 @@ const BACKLOG: i32 = 128;
 impl Door {
     /// The door of an agent that somebody else runs.
     pub(crate) fn of_address(path: PathBuf) -> Self {
-        Self { path, started: None }
+        Self::new(path, None)
     }
 
     /// Binds the socket of an agent to be started.
@@ -96,12 +119,37 @@ impl Door {
             heard: AtomicU64::new(0),
             made: Instant::now(),
         };
-        Ok(Self { path, started: Some(started) })
+        Ok(Self::new(path, Some(started)))
+    }
+
+    fn new(path: PathBuf, started: Option<Started>) -> Self {
+        Self { path, started, ready: AtomicUsize::new(0), introduction: Mutex::default() }
     }
 
     /// Where to connect to.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The agent is ready on one more connection.
+    pub(crate) fn connected(self: &Arc<Self>) -> Connected {
+        self.ready.fetch_add(1, Relaxed);
+        Connected(self.clone())
+    }
+
+    /// Connections on which the agent is ready, over all cores.
+    pub(crate) fn connections(&self) -> usize {
+        self.ready.load(Relaxed)
+    }
+
+    /// The agent says who it is and what it wants.
+    pub(crate) fn introduce(&self, introduction: Introduction) {
+        *self.introduction.lock().unwrap_or_else(PoisonError::into_inner) = Some(introduction);
+    }
+
+    /// What it said last; `None` before it was ever ready.
+    pub(crate) fn introduction(&self) -> Option<Introduction> {
+        self.introduction.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What we know of the process; `None` where somebody else runs it.
@@ -140,17 +188,6 @@ impl Started {
     /// Starts after the first.
     pub(crate) fn restarts(&self) -> u32 {
         self.starts.load(Relaxed).saturating_sub(1)
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Waiting => f.write_str("waiting"),
-            Self::Running { pid, .. } => write!(f, "running, pid {pid}"),
-            Self::Resting { ended, .. } => write!(f, "resting, {ended}"),
-            Self::Gone => f.write_str("gone"),
-        }
     }
 }
 

@@ -15,6 +15,7 @@ use selvedge_config::{AgentEvent, FailureMode};
 use super::{
     call::{CallFault, CoreAgent},
     link::{Answer, Link, StreamKey},
+    minutes::Minutes,
     sieve::Sieve,
 };
 
@@ -101,9 +102,10 @@ impl Session {
         index: usize,
         event: Event,
         failure_mode: FailureMode,
+        minutes: Minutes,
     ) -> Option<Sieve> {
         let key = self.stream.filter(|_| !self.over)?;
-        Some(Sieve::new(self.agent.clone(), index, key, event, failure_mode))
+        Some(Sieve::new(self.agent.clone(), index, key, event, failure_mode, minutes))
     }
 
     /// Whether the agent is to be told how the exchange ends.
@@ -220,9 +222,9 @@ impl Session {
 
     /// Remembers what an answer means for later questions. Only the agent's own word that it is done,
     /// and never the loss of its connection, spares the exchange from them.
-    pub(crate) fn answered(&mut self, answer: &Result<Verdict, CallFault>) {
+    pub(crate) fn answered(&mut self, answer: &Result<Option<Verdict>, CallFault>) {
         match answer {
-            Ok(verdict) if verdict.is_done() => self.over = true,
+            Ok(Some(verdict)) if verdict.is_done() => self.over = true,
             Ok(_) => {}
             Err(CallFault::Timeout) => self.end(CancelCode::Timeout),
             Err(_) => self.end(CancelCode::NotNeeded),
@@ -249,14 +251,16 @@ fn same(own: AgentEvent, event: Event) -> bool {
 }
 
 impl Ticket {
-    /// Ready with the verdict. An agent that does not want to be asked lets everything pass.
+    /// Ready with the verdict; without one where the agent does not want to be asked.
     pub(crate) fn poll_verdict(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Verdict, CallFault>> {
-        let Some((key, asked)) = self.asked else { return Poll::Ready(Ok(Verdict::allow())) };
+    ) -> Poll<Result<Option<Verdict>, CallFault>> {
+        let Some((key, asked)) = self.asked else { return Poll::Ready(Ok(None)) };
         Poll::Ready(match ready!(self.link.poll_answer(key, context)) {
-            Answer::Verdict(event, verdict) if event == asked || !verdict.is_allow() => Ok(verdict),
+            Answer::Verdict(event, verdict) if event == asked || !verdict.is_allow() => {
+                Ok(Some(verdict))
+            }
             Answer::Verdict(event, _) => {
                 Err(CallFault::Lost(format!("it answers {} unasked", event.name())))
             }

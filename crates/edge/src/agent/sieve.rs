@@ -17,6 +17,8 @@ use tokio::time::{Sleep, sleep};
 use super::{
     call::{CallFault, CoreAgent, outcome_of},
     link::{Answer, StreamKey},
+    minutes::{Asked, Minutes},
+    stats::Outcome,
 };
 use crate::message::{BodyFault, BodySource, Filled};
 
@@ -28,6 +30,7 @@ pub(crate) struct Sieve {
     key: StreamKey,
     event: Event,
     failure_mode: FailureMode,
+    minutes: Minutes,
     /// Read and not sent to the agent yet, for want of room there.
     unsent: Bytes,
     /// Sent and neither released nor replaced. The agent's window bounds it.
@@ -67,6 +70,7 @@ impl Sieve {
         key: StreamKey,
         event: Event,
         failure_mode: FailureMode,
+        minutes: Minutes,
     ) -> Self {
         let patience = Box::pin(sleep(agent.state.config.timeout));
         Self {
@@ -75,6 +79,7 @@ impl Sieve {
             key,
             event,
             failure_mode,
+            minutes,
             unsent: Bytes::new(),
             held: BytesMut::new(),
             free: Bytes::new(),
@@ -187,17 +192,17 @@ impl Sieve {
         match answer {
             Answer::Release { bytes, last } => {
                 self.free = self.held.split_to(self.held.len().min(bytes as usize)).freeze();
-                self.end_if(last);
+                self.hear_last(last);
             }
             Answer::Replace { consumed, bytes, last } => {
                 let _ = self.held.split_to(self.held.len().min(consumed as usize));
                 self.agent.link.grant(self.key, self.event, bytes.len());
                 self.free = bytes;
-                self.end_if(last);
+                self.hear_last(last);
             }
             Answer::Verdict(_, verdict) => {
-                let took = self.asked.elapsed();
-                self.agent.state.stats.record(outcome_of(&verdict), took);
+                self.note(outcome_of(&verdict), false);
+                self.minutes.ruled(self.index, &verdict);
                 if !verdict.is_allow() {
                     return Err(BodyFault::Agent(Box::new(Stopped::Refused(self.index, verdict))));
                 }
@@ -207,6 +212,14 @@ impl Sieve {
             Answer::Lost(why) => self.give_up(CallFault::Lost(why))?,
         }
         Ok(())
+    }
+
+    /// An agent that lets the last of a body go, as it is or replaced, has let it pass.
+    fn hear_last(&mut self, last: bool) {
+        if last {
+            self.note(Outcome::Allow, false);
+        }
+        self.end_if(last);
     }
 
     /// After its last word on the body nothing is held.
@@ -226,7 +239,7 @@ impl Sieve {
     }
 
     fn give_up(&mut self, fault: CallFault) -> Result<(), BodyFault> {
-        self.agent.state.stats.record(fault.outcome(), self.asked.elapsed());
+        self.note(fault.outcome(), self.failure_mode == FailureMode::Open);
         self.agent.link.end_stream(self.key, CancelCode::Timeout);
         match self.failure_mode {
             FailureMode::Open => {
@@ -235,6 +248,14 @@ impl Sieve {
             }
             FailureMode::Closed => Err(BodyFault::Agent(Box::new(Stopped::Unanswered(fault)))),
         }
+    }
+
+    /// Counts and writes down that the agent is done with this body.
+    fn note(&self, outcome: Outcome, passed_over: bool) {
+        let (agent, event, began) = (self.index, self.event, self.asked);
+        let took = began.elapsed();
+        self.agent.state.stats.record(outcome, took);
+        self.minutes.asked(Asked { agent, event, outcome, began, took, passed_over });
     }
 
     pub(crate) fn chunk(&self) -> &[u8] {

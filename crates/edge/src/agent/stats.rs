@@ -1,9 +1,12 @@
 //! What is counted of an agent, by all cores: for `selvedge agents`, metrics and the console.
 
 use std::{
+    ops::RangeInclusive,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
+
+use selvedge_telemetry::CallDurations;
 
 /// How a call to an agent came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +55,32 @@ impl Outcome {
             Self::Redirect => "redirect",
             Self::Challenge => "challenge",
             Self::Timeout => "timeout",
-            Self::BreakerOpen => "breaker-open",
-            Self::QueueFull => "queue-full",
+            Self::BreakerOpen => "breaker_open",
+            Self::QueueFull => "queue_full",
             Self::Lost => "lost",
             Self::Abandoned => "abandoned",
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// Whether the agent decided.
+    pub(crate) fn is_verdict(self) -> bool {
+        matches!(self, Self::Allow | Self::Block | Self::Redirect | Self::Challenge)
+    }
+
+    /// Whether an answer was needed and none came.
+    pub(crate) fn is_failure(self) -> bool {
+        !self.is_verdict() && self != Self::Cancelled
+    }
 }
 
-/// Upper ends of the latency buckets in microseconds: powers of two in four steps each, to 16 s.
-const BUCKETS: usize = 4 * 24;
+/// Buckets of latencies for each power of two microseconds.
+const STEPS: usize = 4;
+/// They reach to 16 s; what takes longer is in the last.
+const BUCKETS: usize = STEPS * 24;
+/// Powers of two microseconds that metrics have as bounds: 16 µs to 8.4 s. Below the last bucket, each
+/// bound is the end of one.
+const BOUND_POWERS: RangeInclusive<usize> = 4..=23;
 
 /// Counts of one agent. Cores add to them without a lock.
 #[derive(Debug)]
@@ -161,10 +179,18 @@ impl Stats {
         position.map_or(Duration::ZERO, |bucket| Duration::from_micros(upper_end(bucket)))
     }
 
-    /// Calls with a latency, and the sum of them.
-    pub(crate) fn latency(&self) -> (u64, Duration) {
-        let calls = self.latency.iter().map(|count| count.load(Relaxed)).sum();
-        (calls, Duration::from_micros(self.latency_us_total.load(Relaxed)))
+    /// The latencies as metrics want them: how many calls took no longer than each power of two.
+    pub(crate) fn durations(&self) -> CallDurations {
+        let counts: Vec<u64> = self.latency.iter().map(|count| count.load(Relaxed)).collect();
+        let within = BOUND_POWERS.map(|power| {
+            let below = counts[..power * STEPS].iter().sum();
+            (Duration::from_micros(1 << power), below)
+        });
+        CallDurations {
+            within: within.collect(),
+            calls: counts.iter().sum(),
+            sum: Duration::from_micros(self.latency_us_total.load(Relaxed)),
+        }
     }
 }
 
@@ -172,12 +198,12 @@ fn bucket(micros: u64) -> usize {
     let power = micros.max(1).ilog2() as usize;
     // The two bits below the highest one.
     let step = (micros.max(1) << 2 >> power) as usize & 3;
-    (power * 4 + step).min(BUCKETS - 1)
+    (power * STEPS + step).min(BUCKETS - 1)
 }
 
 /// The largest number of microseconds of a bucket, about.
 fn upper_end(bucket: usize) -> u64 {
-    let (power, step) = (bucket / 4, bucket as u64 % 4);
+    let (power, step) = (bucket / STEPS, (bucket % STEPS) as u64);
     ((5 + step) << power) >> 2
 }
 
@@ -197,7 +223,25 @@ mod tests {
             assert!((exact..=exact * 1.26).contains(&found), "{share}: {found}");
         }
         assert_eq!(stats.outcome(Outcome::Allow), 1000);
-        assert_eq!(stats.latency(), (1000, Duration::from_micros(500_500)));
+    }
+
+    #[test]
+    fn durations_are_counted_up_to_each_bound() {
+        let stats = Stats::default();
+        for took_us in [1, 15, 16, 17, 1_023, 1_024, 9_000_000, 60_000_000] {
+            stats.record(Outcome::Timeout, Duration::from_micros(took_us));
+        }
+        stats.record(Outcome::Cancelled, Duration::from_secs(1));
+        let durations = stats.durations();
+        let within = |micros| {
+            let bound = Duration::from_micros(micros);
+            durations.within.iter().find(|(own, _)| *own == bound).map(|(_, calls)| *calls)
+        };
+        let bounds = [16, 32, 1_024, 2_048, 8_388_608];
+        assert_eq!(bounds.map(within), [2, 4, 5, 6, 6].map(Some));
+        assert_eq!(durations.within.len(), 20);
+        assert_eq!(durations.calls, 8);
+        assert_eq!(durations.sum, Duration::from_micros(69_002_096));
     }
 
     #[test]

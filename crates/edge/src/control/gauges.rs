@@ -1,13 +1,14 @@
-//! What metrics tell of upstreams and no core counts: breakers and the health of targets.
+//! What metrics tell and no core counts: breakers, the health of targets, and agents.
 
 use std::time::{Duration, Instant};
 
-use selvedge_telemetry::{BreakerState, Health};
+use selvedge_telemetry::{AgentFacts, BreakerState, Health};
 
 use super::Watch;
 use crate::{
+    agent::{process::Started, state::AgentState, stats::Outcome},
     plan::Plan,
-    upstream::{breaker::Phase, target::UpstreamState},
+    upstream::breaker::{Breaker, Phase},
 };
 
 /// How old a gauge may be.
@@ -27,7 +28,9 @@ pub(super) async fn run(mut in_force: Watch) {
 /// Writes what is known at `now` to the labels of `plan`.
 pub(crate) fn publish(plan: &Plan, now: Instant) {
     for (index, upstream) in plan.upstreams.iter().enumerate() {
-        plan.labels.upstream(index).set_breaker(breaker_state(&upstream.state));
+        let breaker = upstream.state.breaker.as_ref();
+        let state = breaker.map_or(BreakerState::Closed, |breaker| breaker_state(breaker));
+        plan.labels.upstream(index).set_breaker(state);
         let labels = plan.labels.targets(index);
         for (label, target) in labels.iter().zip(&upstream.state.targets) {
             label.set_health(match target.is_available(now) {
@@ -36,12 +39,29 @@ pub(crate) fn publish(plan: &Plan, now: Instant) {
             });
         }
     }
+    for (index, agent) in plan.agents.iter().enumerate() {
+        plan.labels.agent(index).tell(facts_of(agent));
+    }
 }
 
-fn breaker_state(upstream: &UpstreamState) -> BreakerState {
-    match upstream.breaker.as_ref().map(|breaker| breaker.phase()) {
-        None | Some(Phase::Closed) => BreakerState::Closed,
-        Some(Phase::HalfOpen) => BreakerState::HalfOpen,
-        Some(Phase::Open) => BreakerState::Open,
+fn facts_of(agent: &AgentState) -> AgentFacts {
+    let AgentState { stats, door, breaker, .. } = agent;
+    AgentFacts {
+        calls: Outcome::ALL.map(|outcome| (outcome.name(), stats.outcome(outcome))).to_vec(),
+        durations: stats.durations(),
+        in_flight: stats.in_flight(),
+        waiting: stats.waiting(),
+        breaker: Some(breaker_state(breaker)),
+        restarts: door.started().map(Started::restarts),
+        up: door.connections() > 0,
+        log_missed: stats.unlogged(),
+    }
+}
+
+fn breaker_state(breaker: &Breaker) -> BreakerState {
+    match breaker.phase() {
+        Phase::Closed => BreakerState::Closed,
+        Phase::HalfOpen => BreakerState::HalfOpen,
+        Phase::Open => BreakerState::Open,
     }
 }

@@ -1,6 +1,7 @@
 //! The agents' part in an exchange: who is asked when, and what their answers come to.
 
 use std::{
+    cell::OnceCell,
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
@@ -28,6 +29,7 @@ use crate::{
         advice::{Advice, is_free_in_answer},
         call::{CallFault, CoreAgent, outcome_of},
         held::Held,
+        minutes::{Asked, Minutes, Written},
         session::{BodyOf, Question, Session, Ticket},
         sieve::{Sieve, Stopped},
         stats::Outcome,
@@ -49,10 +51,8 @@ pub(crate) struct Council {
     pub(crate) advice: Advice,
     /// As much of the request's body as was read for them.
     pub(crate) held: Option<Held>,
-    /// Each question that was asked.
-    pub(crate) asked: Vec<Asked>,
-    /// Verdicts that the decision log tells of, each with its agent's position in the plan.
-    pub(crate) decisions: Vec<(usize, Verdict)>,
+    /// What is told of them in the end; made when they are first asked.
+    minutes: OnceCell<Minutes>,
 }
 
 impl Council {
@@ -65,6 +65,7 @@ impl Council {
     ) -> Result<(), Failure> {
         let stages = self.members.iter().map(|member| member.stage + 1).max().unwrap_or(0);
         let ReplyParts { response, source, exists, deadline, patience } = reply;
+        let minutes = self.minutes().clone();
         for stage in 0..stages {
             let content_type = response.fields().first(Known::ContentType);
             let content_type = content_type.and_then(|value| std::str::from_utf8(value).ok());
@@ -88,7 +89,7 @@ impl Council {
                     }));
                 }
             }
-            let mut answers = hear(asked, Event::ResponseHeaders, &mut self.asked).await?;
+            let mut answers = hear(asked, Event::ResponseHeaders, &minutes).await?;
             if let Some(bytes_max) = wanted {
                 source.hold(bytes_max, deadline, patience).await?;
                 let mut asked = Vec::new();
@@ -99,7 +100,7 @@ impl Council {
                         asked.push(Call::new(core, member, |session| session.ask(question)));
                     }
                 }
-                let later = hear(asked, event, &mut self.asked).await?;
+                let later = hear(asked, event, &minutes).await?;
                 if let Some(body) =
                     later.iter().rev().find_map(|(_, verdict)| verdict.replacement())
                 {
@@ -107,9 +108,8 @@ impl Council {
                 }
                 answers.extend(later);
             }
-            for (agent, verdict) in answers {
+            for (_, verdict) in answers {
                 self.advice.take_response(&verdict);
-                self.note(agent, verdict);
             }
             self.advice.give(response);
         }
@@ -125,7 +125,10 @@ impl Council {
         let members = self.members.iter();
         members
             .filter(|member| member.session.streams(event, about))
-            .filter_map(|member| member.session.sieve(member.index, event, member.failure_mode))
+            .filter_map(|member| {
+                let minutes = self.minutes().clone();
+                member.session.sieve(member.index, event, member.failure_mode, minutes)
+            })
             .collect()
     }
 
@@ -141,6 +144,7 @@ impl Council {
         frame: &Frame,
         from_upstream: bool,
     ) -> Result<Option<Bytes>, Failure> {
+        let minutes = self.minutes().clone();
         let seen = WebsocketFrame {
             opcode: frame.opcode,
             payload: &frame.payload,
@@ -152,8 +156,7 @@ impl Council {
         let asked = members.map(|member| {
             Call::new(core, member, move |session| session.ask(Question::WebsocketFrame(seen)))
         });
-        // A tunnel may carry any number of frames: what was asked about them is not kept.
-        let answers = hear(asked.collect(), Event::WebsocketFrame, &mut Vec::new()).await?;
+        let answers = hear(asked.collect(), Event::WebsocketFrame, &minutes).await?;
         Ok(answers.iter().rev().find_map(|(_, verdict)| verdict.replacement().cloned()))
     }
 
@@ -162,11 +165,13 @@ impl Council {
         self.members.iter().all(|member| member.session.is_over())
     }
 
-    /// Keeps a verdict that decided or found something.
-    fn note(&mut self, agent: usize, verdict: Verdict) {
-        if !verdict.is_allow() || !verdict.findings().is_empty() {
-            self.decisions.push((agent, verdict));
-        }
+    fn minutes(&self) -> &Minutes {
+        self.minutes.get_or_init(Minutes::default)
+    }
+
+    /// What was written down; nothing where no agent was asked.
+    pub(super) fn take_minutes(&self) -> Written {
+        self.minutes.get().map(Minutes::take).unwrap_or_default()
     }
 }
 
@@ -180,20 +185,6 @@ struct Member {
     session: Session,
     stage: usize,
     failure_mode: FailureMode,
-}
-
-/// What is known of one question to one agent.
-#[expect(dead_code, reason = "the record of an exchange reads it")]
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// Position of the agent in the plan.
-    pub(crate) agent: usize,
-    pub(crate) event: Event,
-    pub(crate) outcome: Outcome,
-    pub(crate) began: Instant,
-    pub(crate) took: Duration,
-    /// The exchange went on without the answer.
-    pub(crate) passed_over: bool,
 }
 
 /// An agent's refusal, and whose it is.
@@ -215,8 +206,8 @@ pub(super) struct ReplyParts<'a> {
     pub(super) patience: Duration,
 }
 
-/// What a question to one agent came to.
-type Answered = Result<Verdict, CallFault>;
+/// What a question to one agent came to. `None`: it has nothing to say to this.
+type Answered = Result<Option<Verdict>, CallFault>;
 
 impl Exchange<'_> {
     /// Asks the agents of the route about the request. When this returns `Ok`, the request may go on,
@@ -313,7 +304,6 @@ impl Exchange<'_> {
         let id = &self.snapshot.plan.agents[agent].config.id;
         self.facts.refuse("agent/blocked", Some(format!("{id}: {}", verdict.reason_text())));
         self.facts.blocked_by = Some(agent);
-        self.council.note(agent, verdict);
     }
 
     /// Asks the agents of one stage about the head, all at once. Says whether the request changed.
@@ -325,6 +315,7 @@ impl Exchange<'_> {
     ) -> Result<bool, Failure> {
         let about = about(self.request, self.body);
         let common = self.attributes(planned);
+        let minutes = self.council.minutes().clone();
         let mut asked: Vec<_> = Vec::new();
         let core = self.core;
         for member in self.council.members.iter_mut().filter(|member| member.stage == stage) {
@@ -336,7 +327,7 @@ impl Exchange<'_> {
                 session.ask(Question::RequestHeaders { attributes: &own, head, body: about })
             }));
         }
-        let answers = hear(asked, Event::RequestHeaders, &mut self.council.asked).await?;
+        let answers = hear(asked, Event::RequestHeaders, &minutes).await?;
         Ok(self.take(answers))
     }
 
@@ -346,6 +337,7 @@ impl Exchange<'_> {
         let (bytes, is_whole) =
             held.map_or((Bytes::new(), true), |held| (held.bytes.clone(), held.is_whole));
         let core = self.core;
+        let minutes = self.council.minutes().clone();
         let about = about(self.request, self.body);
         let mut asked: Vec<_> = Vec::new();
         for member in self.council.members.iter_mut().filter(|member| member.stage == stage) {
@@ -354,7 +346,7 @@ impl Exchange<'_> {
                 asked.push(Call::new(core, member, |session| session.ask(question)));
             }
         }
-        let answers = hear(asked, Event::RequestBody, &mut self.council.asked).await?;
+        let answers = hear(asked, Event::RequestBody, &minutes).await?;
         for (_, verdict) in &answers {
             if let (Some(body), Some(held)) = (verdict.replacement(), &mut self.council.held) {
                 held.bytes = body.clone();
@@ -367,9 +359,8 @@ impl Exchange<'_> {
     /// Takes the advice of agents that let the request pass.
     fn take(&mut self, answers: Vec<(usize, Verdict)>) -> bool {
         let mut changed = false;
-        for (agent, verdict) in answers {
+        for (_, verdict) in answers {
             changed |= self.council.advice.take(&verdict, self.request);
-            self.council.note(agent, verdict);
         }
         changed
     }
@@ -551,12 +542,20 @@ impl<'a> Call<'a> {
     }
 }
 
+impl Call<'_> {
+    /// What is written down of it, now that it is over.
+    fn asked(&self, event: Event, outcome: Outcome) -> Asked {
+        let (began, took) = (self.began, self.began.elapsed());
+        Asked { agent: self.index, event, outcome, began, took, passed_over: false }
+    }
+}
+
 /// Waits for all answers, in the order of the config; the first refusal ends the wait, and those who
-/// have not answered are told that nobody waits any more.
+/// have not answered are told that nobody waits any more. All of it goes into the minutes.
 async fn hear(
     mut calls: Vec<Call<'_>>,
     event: Event,
-    asked: &mut Vec<Asked>,
+    minutes: &Minutes,
 ) -> Result<Vec<(usize, Verdict)>, Failure> {
     let mut answers: Vec<Option<Verdict>> = calls.iter().map(|_| None).collect();
     let mut done = vec![false; calls.len()];
@@ -569,14 +568,16 @@ async fn hear(
             let Poll::Ready(answer) = call.answer.as_mut().poll(context) else { continue };
             done[place] = true;
             let passed_over = answer.is_err() && call.failure_mode == FailureMode::Open;
-            asked.push(Asked {
-                agent: call.index,
-                event,
-                outcome: answer.as_ref().map_or_else(CallFault::outcome, outcome_of),
-                began: call.began,
-                took: call.began.elapsed(),
-                passed_over,
-            });
+            let answer = match answer {
+                Ok(None) => continue,
+                Ok(Some(verdict)) => Ok(verdict),
+                Err(fault) => Err(fault),
+            };
+            let outcome = answer.as_ref().map_or_else(CallFault::outcome, outcome_of);
+            minutes.asked(Asked { passed_over, ..call.asked(event, outcome) });
+            if let Ok(verdict) = &answer {
+                minutes.ruled(call.index, verdict);
+            }
             match answer {
                 Ok(verdict) if verdict.is_allow() => answers[place] = Some(verdict),
                 Ok(verdict) => {
@@ -590,6 +591,10 @@ async fn hear(
         if done.iter().all(|done| *done) { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await;
+    if refused.is_err() {
+        let left = calls.iter().zip(&done).filter(|(_, done)| !**done);
+        left.for_each(|(call, _)| minutes.asked(call.asked(event, Outcome::Cancelled)));
+    }
     refused?;
     let indices = calls.iter().map(|call| call.index);
     Ok(indices.zip(answers).filter_map(|(index, verdict)| Some((index, verdict?))).collect())
@@ -655,11 +660,7 @@ impl Judge for FrameJudges<'_> {
         match council.hear_frame(self.core, frame, from_upstream).await {
             Ok(None) => Judgement::Pass,
             Ok(Some(payload)) => Judgement::Replace(payload),
-            Err(Failure::Agent(refusal)) => {
-                let AgentRefusal { agent, verdict } = *refusal;
-                council.note(agent, verdict);
-                Judgement::Refuse
-            }
+            Err(Failure::Agent(_)) => Judgement::Refuse,
             Err(Failure::Refused(_) | Failure::ClientGone(_)) => Judgement::Unanswered,
         }
     }

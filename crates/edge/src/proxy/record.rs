@@ -2,11 +2,21 @@
 
 use std::{fmt, time::Instant};
 
+use selvedge_agent::{Decision, Verdict};
 use selvedge_config::{HostPattern, PathPattern, Route};
 use selvedge_http1::{Known, Version};
-use selvedge_telemetry::{self as telemetry, Protocol, Proxied, Routed, Tls};
+use selvedge_telemetry::{
+    self as telemetry, AgentCall, AgentLabel, Finding, Protocol, Proxied, Routed, Tls,
+};
 
 use super::{Exchange, Facts};
+use crate::{
+    agent::{
+        call::outcome_of,
+        minutes::{Asked, Written},
+    },
+    plan::Plan,
+};
 
 impl Exchange<'_> {
     /// Records the exchange as it stands.
@@ -20,6 +30,19 @@ impl Exchange<'_> {
         let target = facts.upstream.as_ref().and_then(|upstream| {
             Some(plan.upstreams[upstream.index].state.target(upstream.target?).label())
         });
+        let Written { asked, decisions, left_out } = self.council.take_minutes();
+        let agents: Vec<_> = asked.iter().map(|asked| agent_call(plan, asked)).collect();
+        let findings: Vec<Vec<_>> = decisions
+            .iter()
+            .map(|(_, verdict)| verdict.findings().iter().map(finding).collect())
+            .collect();
+        let decisions: Vec<_> = decisions
+            .iter()
+            .zip(&findings)
+            .map(|((agent, verdict), findings)| {
+                decision(plan.labels.agent(*agent), verdict, findings)
+            })
+            .collect();
         let exchange = telemetry::Exchange {
             peer: (facts.client != connection.socket_peer).then_some(connection.socket_peer),
             protocol: match self.request.version() {
@@ -56,6 +79,10 @@ impl Exchange<'_> {
             status: facts.status,
             refused_by: facts.refused_by,
             error: facts.error.as_ref().map(|error| error as &dyn fmt::Display),
+            agents: &agents,
+            blocked_by: facts.blocked_by.map(|agent| plan.labels.agent(agent)),
+            decisions: &decisions,
+            decisions_left_out: left_out,
             bytes_in: facts.bytes_in,
             bytes_out: facts.bytes_out,
             ..telemetry::Exchange::new(
@@ -67,6 +94,39 @@ impl Exchange<'_> {
         };
         self.core.telemetry.record(&exchange);
     }
+}
+
+fn agent_call<'a>(plan: &'a Plan, asked: &Asked) -> AgentCall<'a> {
+    let Asked { agent, event, outcome, began, took, passed_over } = *asked;
+    AgentCall {
+        agent: plan.labels.agent(agent),
+        event: event.name(),
+        outcome: outcome.name(),
+        failed: outcome.is_failure(),
+        began,
+        took,
+        passed_over,
+    }
+}
+
+fn decision<'a>(
+    agent: &'a AgentLabel,
+    verdict: &'a Verdict,
+    findings: &'a [Finding<'a>],
+) -> telemetry::Decision<'a> {
+    let status = match verdict.decision() {
+        Decision::Allow => None,
+        Decision::Block(answer)
+        | Decision::Redirect { answer, .. }
+        | Decision::Challenge { answer, .. } => Some(answer.status),
+    };
+    let decision = outcome_of(verdict).name();
+    telemetry::Decision { agent, decision, status, findings, reason: verdict.reason_text() }
+}
+
+fn finding(found: &selvedge_agent::Finding) -> Finding<'_> {
+    let selvedge_agent::Finding { rule, score, tags, detail } = found;
+    Finding { rule, score: *score, tags, detail }
 }
 
 impl Facts {

@@ -131,6 +131,7 @@ fn blocked(findings: &[Finding<'_>]) -> String {
             agents: &agents,
             blocked_by: Some(labels.agent(1)),
             decisions: &decisions,
+            decisions_left_out: 3,
             ..whole(labels, &trace, &timings)
         });
     })
@@ -170,7 +171,10 @@ fn a_decision_is_a_line_before_that_of_its_exchange() {
     .assert_eq(&decision.replace(",\"", ",\n\""));
     let exchange: serde_json::Value = serde_json::from_str(exchange).unwrap();
     expect![[r#"[{"event":"request_headers","id":"auth","ms":1.0,"outcome":"timeout","passed_over":true},{"event":"request_headers","id":"waf","ms":0.045,"outcome":"block"}]"#]].assert_eq(&exchange["agents"].to_string());
-    assert_eq!(exchange["blocked_by"], "waf");
+    assert_eq!(
+        (&exchange["blocked_by"], &exchange["decisions_left_out"]),
+        (&"waf".into(), &3.into())
+    );
     assert_eq!((&exchange["agents_ms"], &exchange["queue_ms"]), (&0.05.into(), &0.95.into()));
     let decision: serde_json::Value = serde_json::from_str(decision).unwrap();
     assert_eq!(decision["trace_id"], exchange["trace_id"]);

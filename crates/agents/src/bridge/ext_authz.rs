@@ -44,8 +44,7 @@ impl ExtAuthz {
         head: &RequestHead<'_>,
         body: Option<&[u8]>,
     ) -> Result<Verdict, Failure> {
-        let mut question = tonic::Request::new(question(head, body));
-        question.set_timeout(self.timeout);
+        let question = (question(head, body), self.timeout);
         let answer = timeout(self.timeout, self.service.unary(PATH, question)).await;
         verdict(answer.map_err(|_| Failure::Late)??, head)
     }

@@ -1,6 +1,6 @@
 //! Calls of a gRPC service.
 
-use std::{path::Path, str::FromStr};
+use std::{path::Path, str::FromStr, time::Duration};
 
 use hyper::{
     HeaderMap, Uri,
@@ -44,17 +44,18 @@ impl Service {
         })
     }
 
-    /// Asks once.
+    /// Asks once; the service is told how long it has.
     pub(super) async fn unary<Q, A>(
         &self,
         path: &'static str,
-        mut question: Request<Q>,
+        (question, deadline): (Q, Duration),
     ) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        self.add_metadata(&mut question);
+        let mut question = self.request(question);
+        question.set_timeout(deadline);
         let path = PathAndQuery::from_static(path);
         let answer = self.client().unary(question, path, ProstCodec::<Q, A>::default()).await?;
         Ok(answer.into_inner())
@@ -70,8 +71,7 @@ impl Service {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let mut questions = Request::new(questions);
-        self.add_metadata(&mut questions);
+        let questions = self.request(questions);
         let path = PathAndQuery::from_static(path);
         let codec = ProstCodec::<Q, A>::default();
         Ok(self.client().streaming(questions, path, codec).await?.into_inner())
@@ -83,10 +83,10 @@ impl Service {
             .max_decoding_message_size(self.answer_max)
     }
 
-    fn add_metadata<T>(&self, request: &mut Request<T>) {
-        if !self.metadata.is_empty() {
-            *request.metadata_mut() = self.metadata.clone();
-        }
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.metadata.clone();
+        request
     }
 }
 

@@ -4,4 +4,5 @@
 
 mod asked;
 mod auth;
+mod bridge;
 mod rate_limit;

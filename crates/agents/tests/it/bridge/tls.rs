@@ -1,0 +1,108 @@
+//! Services behind TLS: whom the bridge trusts, and connections that take longer than anybody waits.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::ServerConfig;
+use rustls_pki_types::PrivateKeyDer;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+/// A server with TLS that takes its time before it greets.
+struct Slow {
+    address: String,
+    ca: PathBuf,
+    connections: Arc<AtomicUsize>,
+    _folder: TempDir,
+    _tasks: JoinSet<()>,
+}
+
+impl Slow {
+    async fn start(delay: Duration) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, cert.pem()).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("localhost:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::<AtomicUsize>::default();
+        let seen = connections.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut served = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                seen.fetch_add(1, Ordering::SeqCst);
+                let acceptor = acceptor.clone();
+                served.spawn(async move {
+                    sleep(delay).await;
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = service_fn(async |_| {
+                        Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("ok")))
+                    });
+                    let _ =
+                        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        let address = format!("https://localhost:{port}/auth");
+        Self { address, ca, connections, _folder: folder, _tasks: tasks }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { ca: Some(self.ca.clone()), ..forward_auth(&self.address) }
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_believed_whose_root_is_trusted() {
+    let server = Slow::start(Duration::ZERO).await;
+    let agent = start(server.settings()).await;
+    assert_eq!(told(&Asked::get().ask(&agent).await), "allow, done\n");
+    let agent = start(Settings { ca: None, ..server.settings() }).await;
+    assert_eq!(told(&Asked::get().ask(&agent).await), "abandoned: the service cannot be reached\n");
+}
+
+#[tokio::test]
+async fn a_file_without_roots_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("ca.pem");
+    std::fs::write(&empty, "").unwrap();
+    let settings = Settings { ca: Some(empty.clone()), ..forward_auth("https://localhost/") };
+    let error = Bridge::start(settings, None).await.err().unwrap();
+    assert_eq!(error, format!("{}: there is no root certificate in it", empty.display()));
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_longer_than_anybody_waits_is_there_for_the_next() {
+    let server = Slow::start(IMPATIENCE * 3).await;
+    let agent = start(Settings { timeout: IMPATIENCE, ..server.settings() }).await;
+    let late = "abandoned: the service did not answer in time\n";
+    assert_eq!(told(&Asked::get().ask(&agent).await), late);
+    let there = async { while told(&Asked::get().ask(&agent).await) == late {} };
+    tokio::time::timeout(PATIENCE, there).await.unwrap();
+    assert_eq!(told(&Asked::get().ask(&agent).await), "allow, done\n");
+    assert!(server.connections.load(Ordering::SeqCst) < 16);
+}

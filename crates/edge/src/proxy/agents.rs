@@ -690,3 +690,84 @@ fn unavailable(fault: &CallFault) -> Failure {
     };
     refusal.because(fault).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, task::Context};
+
+    use super::*;
+
+    /// What an agent of the small world does when it is its turn.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Deed {
+        Allow,
+        Block,
+        /// Not asked: it does not want to be.
+        Unasked,
+        FailOpen,
+        FailClosed,
+    }
+
+    const DEEDS: [Deed; 5] =
+        [Deed::Allow, Deed::Block, Deed::Unasked, Deed::FailOpen, Deed::FailClosed];
+    const ORDERS: [[usize; 3]; 6] =
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+    /// An agent that answers once `clock` has come to `turn`.
+    fn call<'a>(index: usize, deed: Deed, turn: usize, clock: &'a Cell<usize>) -> Call<'a> {
+        let answer = poll_fn(move |_: &mut Context<'_>| {
+            if clock.get() < turn {
+                return Poll::Pending;
+            }
+            Poll::Ready(match deed {
+                Deed::Allow => Ok(Some(Verdict::allow())),
+                Deed::Block => Ok(Some(Verdict::block(403))),
+                Deed::Unasked => Ok(None),
+                Deed::FailOpen | Deed::FailClosed => Err(CallFault::Timeout),
+            })
+        });
+        let failure_mode = match deed {
+            Deed::FailClosed => FailureMode::Closed,
+            _ => FailureMode::Open,
+        };
+        Call { index, failure_mode, began: Instant::now(), answer: Box::pin(answer) }
+    }
+
+    /// Whatever three agents do and in whichever order they answer: the first refusal is the answer,
+    /// and without one the advice comes in the order of the config.
+    #[test]
+    fn every_order_of_every_answer() {
+        let deeds = (0..125).map(|it| [DEEDS[it / 25], DEEDS[it / 5 % 5], DEEDS[it % 5]]);
+        for (deeds, order) in deeds.flat_map(|deeds| ORDERS.map(|order| (deeds, order))) {
+            let clock = Cell::new(0);
+            let turn = |agent| order.iter().position(|other| *other == agent).unwrap();
+            let calls = (0..3).map(|agent| call(agent, deeds[agent], turn(agent), &clock));
+            let minutes = Minutes::default();
+            let mut heard = std::pin::pin!(hear(calls.collect(), Event::RequestHeaders, &minutes));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let outcome = loop {
+                match heard.as_mut().poll(&mut context) {
+                    Poll::Ready(outcome) => break outcome,
+                    Poll::Pending => clock.set(clock.get() + 1),
+                }
+            };
+            let refuses = |agent: &&usize| matches!(deeds[**agent], Deed::Block | Deed::FailClosed);
+            match (outcome, order.iter().find(refuses)) {
+                (Ok(advice), None) => {
+                    let allow = (0..3).filter(|agent| deeds[*agent] == Deed::Allow);
+                    assert!(
+                        advice.iter().map(|(agent, _)| *agent).eq(allow),
+                        "{deeds:?} {order:?}"
+                    );
+                }
+                (Err(Failure::Agent(refusal)), Some(first)) => {
+                    assert_eq!((refusal.agent, deeds[*first]), (*first, Deed::Block));
+                }
+                (Err(Failure::Refused(_)), Some(first)) => {
+                    assert_eq!(deeds[*first], Deed::FailClosed);
+                }
+                (outcome, first) => panic!("{deeds:?} {order:?}: {first:?}, not {outcome:?}"),
+            }
+        }
+    }
+}

@@ -488,20 +488,81 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Admit,
-        Success(prop::sample::Index),
-        Failure(prop::sample::Index),
-        Drop(prop::sample::Index),
+        /// The permit at this place, counted around, gets its verdict or is dropped.
+        Success(usize),
+        Failure(usize),
+        Drop(usize),
         Wait(u64),
+        Wake,
+    }
+
+    /// A breaker, its clock and everyone who holds a permit.
+    struct World {
+        breaker: Arc<Breaker>,
+        now: Instant,
+        permits: Vec<Permit>,
+        failures: u32,
+        successes: u32,
+    }
+
+    impl World {
+        fn new(failures: u32, successes: u32) -> Self {
+            let now = Instant::now();
+            let breaker = Arc::new(Breaker::new(settings(failures, successes), now));
+            Self { breaker, now, permits: Vec::new(), failures, successes }
+        }
+
+        fn play(mut self, steps: impl IntoIterator<Item = Step>) {
+            for step in steps {
+                self.step(step);
+                self.check();
+            }
+            self.end();
+        }
+
+        fn step(&mut self, step: Step) {
+            let (now, held) = (self.now, self.permits.len());
+            match step {
+                Step::Admit => self.permits.extend(self.breaker.try_admit(now).ok()),
+                Step::Wait(millis) => self.now += Duration::from_millis(millis),
+                Step::Wake => self.breaker.wake(),
+                Step::Success(_) | Step::Failure(_) | Step::Drop(_) if held == 0 => {}
+                Step::Success(at) => drop(self.permits.swap_remove(at % held).success(now)),
+                Step::Failure(at) => drop(self.permits.swap_remove(at % held).failure(now)),
+                Step::Drop(at) => drop(self.permits.swap_remove(at % held)),
+            }
+        }
+
+        fn check(&self) {
+            let state = self.breaker.lock();
+            let current = |permit: &&Permit| permit.probe && permit.generation == state.generation;
+            let probes = self.permits.iter().filter(current).count();
+            assert!(probes <= self.successes as usize);
+            assert_eq!(probes, state.probing as usize);
+            assert!(state.failures.len() < self.failures as usize);
+        }
+
+        /// Whatever happened, it closes once everyone has let go and enough probes succeed.
+        fn end(mut self) {
+            self.permits.clear();
+            let later = self.now + Duration::from_secs(5);
+            for _ in 0..self.successes {
+                let permit = self.breaker.try_admit(later);
+                assert!(permit.is_ok(), "wedged: {:?}", self.breaker);
+                permit.unwrap().success(later);
+            }
+            assert_eq!(self.breaker.phase(), Phase::Closed);
+        }
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let any = any::<prop::sample::Index>;
         let step = prop_oneof![
             4 => Just(Step::Admit),
-            2 => any().prop_map(Step::Success),
-            2 => any().prop_map(Step::Failure),
-            1 => any().prop_map(Step::Drop),
+            2 => any::<usize>().prop_map(Step::Success),
+            2 => any::<usize>().prop_map(Step::Failure),
+            1 => any::<usize>().prop_map(Step::Drop),
             1 => (0..8000u64).prop_map(Step::Wait),
+            1 => Just(Step::Wake),
         ];
         prop::collection::vec(step, 0..200)
     }
@@ -513,36 +574,26 @@ mod tests {
             failures in 1..5u32,
             successes in 1..4u32,
         ) {
-            let mut now = Instant::now();
-            let breaker = Arc::new(Breaker::new(settings(failures, successes), now));
-            let mut permits: Vec<Permit> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Admit => permits.extend(breaker.try_admit(now).ok()),
-                    Step::Wait(millis) => now += Duration::from_millis(millis),
-                    Step::Success(_) | Step::Failure(_) | Step::Drop(_) if permits.is_empty() => {}
-                    Step::Success(at) => {
-                        permits.swap_remove(at.index(permits.len())).success(now);
-                    }
-                    Step::Failure(at) => {
-                        permits.swap_remove(at.index(permits.len())).failure(now);
-                    }
-                    Step::Drop(at) => drop(permits.swap_remove(at.index(permits.len()))),
-                }
-                let current = breaker.lock().generation;
-                let probes = permits.iter().filter(|p| p.probe && p.generation == current).count();
-                prop_assert!(probes <= successes as usize);
-                prop_assert_eq!(probes, breaker.lock().probing as usize);
-                prop_assert!(breaker.lock().failures.len() < failures as usize);
-            }
-            drop(permits);
-            now += Duration::from_secs(5);
-            for _ in 0..successes {
-                let permit = breaker.try_admit(now);
-                prop_assert!(permit.is_ok(), "wedged: {:?}", breaker);
-                permit.unwrap().success(now);
-            }
-            prop_assert_eq!(breaker.phase(), Phase::Closed);
+            World::new(failures, successes).play(steps);
+        }
+    }
+
+    /// Every story of up to six steps, with up to six who hold a permit.
+    #[test]
+    fn no_short_story_wedges_it() {
+        const STEPS: [Step; 8] = [
+            Step::Admit,
+            Step::Success(0),
+            Step::Failure(0),
+            Step::Failure(1),
+            Step::Drop(0),
+            Step::Wait(4999),
+            Step::Wait(5000),
+            Step::Wake,
+        ];
+        for story in 0..STEPS.len().pow(6) {
+            let places = (0..6).map(|place| story / STEPS.len().pow(place) % STEPS.len());
+            World::new(2, 2).play(places.map(|place| STEPS[place]));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A measured proxy is no faster than what feeds it, so the servers and loads here cost next to nothing.
 //!
-//! This crate knows nothing of Selvedge: every proxy is a peer behind a socket.
+//! Of Selvedge it knows the protocol of agents, to break it; every proxy is a peer behind a socket.
 //!
 //! ```
 //! use selvedge_bench::origin::{Connection, Progress, Reply};
@@ -13,4 +13,5 @@
 //! ```
 
 pub mod epoll;
+pub mod hostile;
 pub mod origin;

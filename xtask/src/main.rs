@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a terminal")]
 
 mod bench;
+mod chaos;
 mod ci;
 mod conformance;
 mod flags;
@@ -52,6 +53,12 @@ const COMMANDS: &[Command] = &[
         usage: "edge [--scenario NAME]...",
         about: "throughput, latency, memory beside nginx and HAProxy",
         run: bench::run,
+    },
+    Command {
+        name: "chaos",
+        usage: "[--fault NAME]... [--write]",
+        about: "agents that fail in every way, under load",
+        run: chaos::run,
     },
     Command {
         name: "conformance",

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 /// Bytes of a document at most.
 pub(super) const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
-/// Bytes of a response's head at most.
+/// Bytes of a response at which no more is read while its head has not ended.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// An `https` URL, or an `http` one.

@@ -197,16 +197,29 @@ async fn an_issuer_that_was_down_at_the_start_is_known_once_it_is_up() {
     eventually(async || asked(&agent, &token).await.is_none()).await;
 }
 
-/// Asks with a good token while the keys come as this reply, and returns what the server of keys saw.
-async fn check_refused(reply: Reply) -> usize {
+/// Asks with a good token while its keys come as this reply, and expects that they do not count.
+async fn check_refused(reply: Reply) {
+    check_refused_with(|_| reply).await;
+}
+
+/// As [`check_refused`]; the reply is made of a good set of keys.
+async fn check_refused_with(reply: impl FnOnce(&str) -> Reply) {
     let (server, signer) = (Server::start().await, Signer::new("a"));
     let mut settings = by_url(&server);
     settings.issuers[0].timeout = Duration::from_millis(500);
     server.reply("/elsewhere", keys(&[&signer]));
-    server.reply(JWKS, reply.clone());
+    let reply = reply(&set(&[&signer]));
+    let what: String = format!("{reply:?}").chars().take(200).collect();
+    server.reply(JWKS, reply);
     let agent = start(&settings).await;
-    assert_eq!(asked(&agent, &signer.sign(&claims(json!({})))).await, Some(503), "{reply:?}");
-    server.hits("/elsewhere")
+    assert_eq!(asked(&agent, &signer.sign(&claims(json!({})))).await, Some(503), "{what}");
+    assert_eq!(server.hits("/elsewhere"), 0);
+}
+
+/// An answer with this status line and field.
+fn answer(status: &str, field: &str, body: &str) -> Reply {
+    let length = body.len();
+    Reply::Raw(format!("HTTP/1.1 {status}\r\n{field}\r\nContent-Length: {length}\r\n\r\n{body}"))
 }
 
 #[tokio::test]
@@ -218,14 +231,24 @@ async fn answers_without_end_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_hangs_is_given_up_and_tried_again() {
+    let (server, signer) = (Server::start().await, Signer::new("a"));
+    let mut settings = by_url(&server);
+    settings.issuers[0].timeout = Duration::from_millis(200);
+    server.reply(JWKS, Reply::Silence);
+    let agent = start(&settings).await;
+    let token = signer.sign(&claims(json!({})));
+    assert_eq!(asked(&agent, &token).await, Some(503));
+    server.reply(JWKS, keys(&[&signer]));
+    eventually(async || asked(&agent, &token).await.is_none()).await;
+}
+
+#[tokio::test]
 async fn answers_too_large_are_refused() {
-    let signer = Signer::new("a");
-    let padded = format!("{}{}", set(&[&signer]), " ".repeat(512 * 1024));
-    check_refused(Reply::Document(padded)).await;
-    let head =
-        format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\n{{}}", "x".repeat(40_000));
-    check_refused(Reply::Raw(head)).await;
-    let keys: Vec<_> = (0..129).map(|_| signer.jwk()).collect();
+    check_refused_with(|set| Reply::Document(format!("{set}{}", " ".repeat(512 * 1024)))).await;
+    let field = format!("X: {}", "x".repeat(1_000_000));
+    check_refused_with(|set| answer("200 OK", &field, set)).await;
+    let keys: Vec<_> = (0..129).map(|_| Signer::new("a").jwk()).collect();
     check_refused(Reply::Document(json!({ "keys": keys }).to_string())).await;
 }
 
@@ -234,17 +257,14 @@ async fn answers_that_are_no_keys_are_refused() {
     for text in ["", "[]", r#"{"keys": {}}"#, r#"{"keys": [], "keys": []}"#, "<html>"] {
         check_refused(Reply::Document(text.to_owned())).await;
     }
-    let encoded =
-        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\n{\"keys\": []}";
-    check_refused(Reply::Raw(encoded.to_owned())).await;
+    check_refused_with(|set| answer("200 OK", "Content-Encoding: gzip", set)).await;
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed() {
-    for status in [301, 302, 303, 307, 308] {
-        let redirect =
-            format!("HTTP/1.1 {status} Away\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(check_refused(Reply::Raw(redirect)).await, 0);
+async fn redirects_are_not_followed_and_no_other_status_brings_keys() {
+    for status in [201, 203, 206, 301, 302, 303, 307, 308, 404, 500] {
+        let status = format!("{status} -");
+        check_refused_with(|set| answer(&status, "Location: /elsewhere", set)).await;
     }
 }
 

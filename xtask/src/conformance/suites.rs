@@ -1,6 +1,7 @@
 //! The suites: what each is, what it needs, how it is driven.
 
 mod autobahn;
+mod ext_proc;
 mod grpc;
 mod h2;
 mod llhttp;
@@ -44,5 +45,6 @@ pub const SUITES: &[Suite] = &[
     trace_context::SUITE,
     grpc::SUITE,
     tonic::SUITE,
+    ext_proc::SUITE,
     autobahn::SUITE,
 ];

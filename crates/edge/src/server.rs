@@ -14,7 +14,7 @@ use std::{
 };
 
 use selvedge_config::{Config, Id};
-use selvedge_telemetry::Hub;
+use selvedge_telemetry::{Hub, Level};
 use tokio::sync::mpsc;
 
 use self::{
@@ -101,6 +101,9 @@ impl std::error::Error for StartError {
     }
 }
 
+/// Time for the agents to be there before clients are accepted.
+const AGENTS_WITHIN: Duration = Duration::from_secs(5);
+
 fn bind_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => " (another process listens there; `ss -ltnp` names it)",
@@ -149,7 +152,25 @@ impl Edge {
                 .map_err(StartError::Thread)?;
             self.workers.push(Handle { commands, thread });
         }
+        self.await_agents();
         self.hand_out(sockets)
+    }
+
+    /// Waits for the agents that we start, so that the first requests find them; those that take too
+    /// long come to their failure mode. Clients wait meanwhile: the ports are bound.
+    fn await_agents(&self) {
+        let until = Instant::now() + AGENTS_WITHIN;
+        let missing = || {
+            let agents = self.plan.agents.iter();
+            agents.filter(|agent| agent.door.started().is_some_and(|it| !it.was_heard()))
+        };
+        while missing().next().is_some() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for agent in missing() {
+            let message = "an agent is not there yet; serving begins without it";
+            self.hub.event(Level::Warn, message, &[("agent", &agent.config.id)]);
+        }
     }
 
     /// Gives each worker its socket of each address.

@@ -1,6 +1,7 @@
 //! The admin listener: what a person or a machine asks the running edge, and the one thing they may
 //! tell it, to reload. A small HTTP/1 server on the control thread, away from the dataplane.
 
+mod agents;
 mod door;
 mod status;
 #[cfg(test)]
@@ -164,6 +165,7 @@ enum Endpoint {
     Livez,
     Readyz,
     Config,
+    Agents,
     Reload,
 }
 
@@ -174,6 +176,7 @@ GET  /metrics   metrics for Prometheus
 GET  /livez     200 as long as the process works
 GET  /readyz    200 when it takes requests; 503 while it starts or drains, or lost a worker
 GET  /config    what is in force: listeners, upstreams, health (JSON)
+GET  /agents    how each agent is: process, calls, verdicts, breaker (JSON)
 POST /reload    read the config again; 200 when it took effect, 422 with the reasons when not
 ";
 
@@ -185,6 +188,7 @@ impl Endpoint {
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
             "/config" => Self::Config,
+            "/agents" => Self::Agents,
             "/reload" => Self::Reload,
             _ => return None,
         })
@@ -227,6 +231,7 @@ impl Desk {
             Endpoint::Livez => text(StatusCode::OK, "alive\n"),
             Endpoint::Readyz => self.readiness(),
             Endpoint::Config => self.config(),
+            Endpoint::Agents => self.agents(),
             Endpoint::Reload => self.reload().await,
         }
     }
@@ -252,10 +257,11 @@ impl Desk {
 
     fn config(&self) -> Answer {
         let in_force = self.in_force.borrow().clone();
-        match status::render(&self.shared, &in_force) {
-            Ok(page) => typed(StatusCode::OK, "application/json", page),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        }
+        json(status::render(&self.shared, &in_force))
+    }
+
+    fn agents(&self) -> Answer {
+        json(agents::render(&self.in_force.borrow().clone().plan))
     }
 
     async fn reload(&self) -> Answer {
@@ -304,6 +310,13 @@ fn line(mut text: String) -> String {
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn json(page: serde_json::Result<String>) -> Answer {
+    match page {
+        Ok(page) => typed(StatusCode::OK, "application/json", page),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
 }
 
 fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {

@@ -6,11 +6,18 @@ use selvedge_config::UpstreamProtocol;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::agents;
 use crate::{
+    agent::state::AgentState,
     control::{InForce, Shared, Stage},
     plan::ListenerPlan,
     tls::CertificateFacts,
-    upstream::{breaker::Phase, health::Health, pool::SharedUpstream, target::TargetState},
+    upstream::{
+        breaker::{Breaker, Phase},
+        health::Health,
+        pool::SharedUpstream,
+        target::TargetState,
+    },
 };
 
 /// Writes what is in force.
@@ -30,6 +37,7 @@ struct Status<'a> {
     listeners: Vec<ListenerStatus<'a>>,
     routes: usize,
     upstreams: Vec<UpstreamStatus<'a>>,
+    agents: Vec<AgentStatus<'a>>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +67,15 @@ struct UpstreamStatus<'a> {
     breaker: Option<&'static str>,
     connections: usize,
     targets: Vec<TargetStatus<'a>>,
+}
+
+/// In few words; `GET /agents` has the rest.
+#[derive(Serialize)]
+struct AgentStatus<'a> {
+    id: &'a str,
+    kind: &'a str,
+    state: &'static str,
+    breaker: &'static str,
 }
 
 #[derive(Serialize)]
@@ -98,6 +115,7 @@ impl<'a> Status<'a> {
                 .collect(),
             routes: plan.config.routes.len(),
             upstreams: plan.upstreams.iter().map(|it| UpstreamStatus::of(it, now)).collect(),
+            agents: plan.agents.iter().map(|it| AgentStatus::of(it)).collect(),
         }
     }
 }
@@ -137,11 +155,7 @@ impl<'a> UpstreamStatus<'a> {
                 UpstreamProtocol::Http1 => "http/1.1",
                 UpstreamProtocol::Http2 => "h2",
             },
-            breaker: state.breaker.as_ref().map(|breaker| match breaker.phase() {
-                Phase::Closed => "closed",
-                Phase::Open => "open",
-                Phase::HalfOpen => "half-open",
-            }),
+            breaker: state.breaker.as_deref().map(breaker_name),
             connections: connections.value(),
             targets: targets
                 .map(|(target, config)| TargetStatus {
@@ -166,6 +180,23 @@ impl<'a> TargetStatus<'a> {
             requests: target.requests(),
             failures: target.failures(),
         }
+    }
+}
+
+impl<'a> AgentStatus<'a> {
+    fn of(agent: &'a AgentState) -> Self {
+        let AgentState { config, breaker, .. } = agent;
+        let (state, breaker) = (agents::state(agent), breaker_name(breaker));
+        Self { id: &config.id, kind: &config.kind, state, breaker }
+    }
+}
+
+/// Where a breaker stands.
+pub(super) fn breaker_name(breaker: &Breaker) -> &'static str {
+    match breaker.phase() {
+        Phase::Closed => "closed",
+        Phase::Open => "open",
+        Phase::HalfOpen => "half-open",
     }
 }
 

@@ -9,11 +9,13 @@ use std::{
 };
 
 use expect_test::expect;
+use selvedge_agent::Subscriptions;
 use selvedge_config::{Config, MemoryEnvironment, parse_str};
 
 use super::*;
 use crate::{
     Edge,
+    agent::{process::Introduction, stats::Outcome},
     control::{Control, tests::Bench},
     server::StartError,
 };
@@ -32,9 +34,12 @@ struct Running {
 impl Running {
     fn start(text: &str) -> Self {
         let bench = Bench::new();
-        let admin = ephemeral();
-        let address = admin.as_ref().unwrap().bound;
-        let in_force = InForce { admin, ..bench.in_force(text, None) };
+        let in_force = InForce { admin: ephemeral(), ..bench.in_force(text, None) };
+        Self::in_force(bench, in_force)
+    }
+
+    fn in_force(bench: Bench, in_force: InForce) -> Self {
+        let address = in_force.admin.as_ref().unwrap().bound;
         let control = Control::start(&bench.hub, in_force).unwrap();
         control.set_stage(Stage::Serving);
         Self { bench, control, address }
@@ -255,10 +260,181 @@ fn what_is_in_force_is_told() {
                 }
               ]
             }
-          ]
+          ],
+          "agents": []
         }
     "#]]
     .assert_eq(&ask());
+}
+
+/// Two agents that somebody else runs, one of which was never seen.
+const AGENTS: &str = r#"
+    agent "auth" { type "who"; address "unix:/run/who.sock"; failure-mode "open" }
+    agent "limits" {
+        type "how-often"
+        address "unix:/run/limits.sock"
+        after "auth"
+        timeout-ms 20
+        max-concurrent-calls 7
+    }
+    route "asking" { matches { path "/asking" }; agents "auth" "limits"; respond 200 "yes" }
+"#;
+
+#[test]
+fn agents_are_told_of() {
+    let bench = Bench::new();
+    let in_force = InForce { admin: ephemeral(), ..bench.in_force(AGENTS, None) };
+    let auth = in_force.plan.agents[0].clone();
+    let wants = Subscriptions::none()
+        .request_headers()
+        .inspect_request_body(1 << 16)
+        .of_methods(["POST"])
+        .of_types(["application/json"]);
+    let (name, version) = ("who".to_owned(), "1.2".to_owned());
+    auth.door.introduce(Introduction { name, version, wants });
+    let connected = auth.door.connected();
+    auth.stats.record(Outcome::Allow, Duration::from_micros(40));
+    auth.stats.record(Outcome::Block, Duration::from_micros(40));
+    auth.stats.record(Outcome::Timeout, Duration::from_millis(100));
+    auth.stats.record(Outcome::Cancelled, Duration::ZERO);
+    auth.stats.note_unlogged();
+    let running = Running::in_force(bench, in_force);
+    let (status, page) = running.ask("GET /agents");
+    assert_eq!(status, 200);
+    expect![[r#"
+        {
+          "agents": [
+            {
+              "id": "auth",
+              "kind": "who",
+              "state": "ready",
+              "connections": 1,
+              "runs": {
+                "address": "/run/who.sock"
+              },
+              "restarts": 0,
+              "in_flight": 0,
+              "waiting": 0,
+              "max_concurrent_calls": 100,
+              "p50_us": 48,
+              "p99_us": 114688,
+              "verdicts": {
+                "allow": 1,
+                "block": 1,
+                "challenge": 0,
+                "redirect": 0
+              },
+              "failures": {
+                "abandoned": 0,
+                "breaker_open": 0,
+                "lost": 0,
+                "queue_full": 0,
+                "timeout": 1
+              },
+              "cancelled": 1,
+              "log_missed": 1,
+              "breaker": "closed",
+              "failure_mode": "open",
+              "timeout_ms": 100,
+              "after": [],
+              "said": {
+                "name": "who",
+                "version": "1.2",
+                "wants": [
+                  {
+                    "event": "request_headers",
+                    "mode": null,
+                    "bytes_max": 0,
+                    "methods": [],
+                    "content_types": []
+                  },
+                  {
+                    "event": "request_body",
+                    "mode": "inspect",
+                    "bytes_max": 65536,
+                    "methods": [
+                      "POST"
+                    ],
+                    "content_types": [
+                      "application/json"
+                    ]
+                  }
+                ]
+              }
+            },
+            {
+              "id": "limits",
+              "kind": "how-often",
+              "state": "away",
+              "connections": 0,
+              "runs": {
+                "address": "/run/limits.sock"
+              },
+              "restarts": 0,
+              "in_flight": 0,
+              "waiting": 0,
+              "max_concurrent_calls": 7,
+              "p50_us": 0,
+              "p99_us": 0,
+              "verdicts": {
+                "allow": 0,
+                "block": 0,
+                "challenge": 0,
+                "redirect": 0
+              },
+              "failures": {
+                "abandoned": 0,
+                "breaker_open": 0,
+                "lost": 0,
+                "queue_full": 0,
+                "timeout": 0
+              },
+              "cancelled": 0,
+              "log_missed": 0,
+              "breaker": "closed",
+              "failure_mode": "closed",
+              "timeout_ms": 20,
+              "after": [
+                "auth"
+              ],
+              "said": null
+            }
+          ]
+        }
+    "#]]
+    .assert_eq(&page);
+
+    let metrics = || running.ask("GET /metrics").1;
+    let page = metrics();
+    for line in [
+        "selvedge_agent_calls_total{agent=\"auth\",outcome=\"block\"} 1",
+        "selvedge_agent_call_duration_seconds_bucket{agent=\"auth\",le=\"0.000064\"} 2",
+        "selvedge_agent_call_duration_seconds_count{agent=\"auth\"} 3",
+        "selvedge_agent_up{agent=\"auth\"} 1",
+        "selvedge_agent_up{agent=\"limits\"} 0",
+        "selvedge_agent_breaker_state{agent=\"limits\"} 0",
+        "selvedge_agent_log_missed_total{agent=\"auth\"} 1",
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "no {line} in {page}");
+    }
+    drop(connected);
+    assert!(metrics().contains("selvedge_agent_up{agent=\"auth\"} 0\n"));
+    let (_, config) = running.ask("GET /config");
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    expect![[r#"[{"breaker":"closed","id":"auth","kind":"who","state":"away"},{"breaker":"closed","id":"limits","kind":"how-often","state":"away"}]"#]].assert_eq(&config["agents"].to_string());
+}
+
+#[test]
+fn counts_of_agents_go_on_over_a_reload() {
+    let bench = Bench::new();
+    let first = bench.plan(AGENTS, None);
+    first.agents[0].stats.record(Outcome::Allow, Duration::from_micros(40));
+    let second =
+        bench.plan(&AGENTS.replace("failure-mode \"open\"", "timeout-ms 30"), Some(&first));
+    assert_eq!(second.agents[0].stats.outcome(Outcome::Allow), 1);
+    publish(&second, std::time::Instant::now());
+    let line = "selvedge_agent_calls_total{agent=\"auth\",outcome=\"allow\"} 1\n";
+    assert!(bench.hub.render_prometheus().contains(line));
 }
 
 #[test]

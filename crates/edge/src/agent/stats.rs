@@ -165,8 +165,8 @@ impl Stats {
         (before < max).then_some(counted)
     }
 
-    /// The latency that `share` of all calls did not exceed; zero before the first call. The error is
-    /// at most a fifth.
+    /// The latency that `share` of all calls did not exceed; zero before the first call. It is at
+    /// most a quarter too high.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let counts: Vec<u64> = self.latency.iter().map(|count| count.load(Relaxed)).collect();
         let all: u64 = counts.iter().sum();

@@ -302,7 +302,8 @@ impl Exchange<'_> {
     pub(super) fn note_agent_refusal(&mut self, refusal: AgentRefusal) {
         let AgentRefusal { agent, verdict } = refusal;
         let id = &self.snapshot.plan.agents[agent].config.id;
-        self.facts.refuse("agent/blocked", Some(format!("{id}: {}", verdict.reason_text())));
+        let reason = Some(verdict.reason_text()).filter(|reason| !reason.is_empty());
+        self.facts.refuse("agent/blocked", reason.map(|reason| format!("{id}: {reason}")));
         self.facts.blocked_by = Some(agent);
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::{harness::Bench, upstream::Upstream};
 
 /// An agent in this process whose verdicts are functions of the test.
-struct Crew {
+pub(crate) struct Crew {
     folder: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -31,16 +31,16 @@ type OnResponse = dyn Fn(&ResponseHead<'_>) -> Verdict + Send + Sync;
 type OnResponseBody = dyn Fn(Body<'_>) -> Verdict + Send + Sync;
 
 /// What a scripted agent does.
-struct Script {
-    wants: Subscriptions,
-    delay: Duration,
-    head: Box<OnHead>,
-    body: Box<OnBody>,
-    chunk: Box<OnChunk>,
-    response: Box<OnResponse>,
-    response_body: Box<OnResponseBody>,
-    frame: Box<OnFrame>,
-    heard: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Script {
+    pub(crate) wants: Subscriptions,
+    pub(crate) delay: Duration,
+    pub(crate) head: Box<OnHead>,
+    pub(crate) body: Box<OnBody>,
+    pub(crate) chunk: Box<OnChunk>,
+    pub(crate) response: Box<OnResponse>,
+    pub(crate) response_body: Box<OnResponseBody>,
+    pub(crate) frame: Box<OnFrame>,
+    pub(crate) heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Default for Script {
@@ -144,7 +144,7 @@ struct Which {
 }
 
 impl Crew {
-    fn start(script: Script) -> Self {
+    pub(crate) fn start(script: Script) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let crew = Self { folder, stop: None, thread: None };
         SCRIPTS.lock().unwrap().push((crew.name(), Arc::new(script)));
@@ -172,7 +172,7 @@ impl Crew {
     }
 
     /// The agent's block in a config.
-    fn block(&self, id: &str, more: &str) -> String {
+    pub(crate) fn block(&self, id: &str, more: &str) -> String {
         let (path, script) = (self.path().display().to_string(), self.name());
         format!(
             "agent {id:?} {{ type \"scripted\"; address \"unix:{path}\"; timeout-ms 5000; {more} \

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 
 use selvedge_config::{Config, SystemEnvironment, parse_str};
 use selvedge_edge::Edge;
-use selvedge_telemetry::{Hub, Settings};
+use selvedge_telemetry::{Hub, LogTarget, Settings};
 
 use crate::client::Client;
 
@@ -48,6 +49,24 @@ impl Bench {
     #[track_caller]
     pub(crate) fn plain(text: &str) -> Self {
         Self::start(&format!("{HTTP}{text}"))
+    }
+
+    /// Starts an edge with one plain listener whose access log is the file `log`.
+    #[track_caller]
+    pub(crate) fn logging(text: &str, log: &Path) -> Self {
+        let config = config(&format!("{HTTP}{text}"));
+        let access_log = Some(LogTarget::File(log.to_owned()));
+        let settings = Settings { access_log, ..Settings::quiet(config.workers) };
+        let hub = Hub::start(&settings).unwrap();
+        Self { edge: Some(Edge::start(config, hub.clone()).unwrap()), hub }
+    }
+
+    /// Ends the edge and writes all that it had to tell.
+    pub(crate) fn finish(mut self) {
+        if let Some(edge) = self.edge.take() {
+            edge.drain(PATIENCE);
+        }
+        assert_eq!(self.hub.shutdown(PATIENCE), Default::default());
     }
 
     /// Starts an edge that sends everything to `target`; `settings` go into the upstream.

@@ -1,6 +1,6 @@
 //! Frames: a header of 16 bytes and a payload.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use crate::{
     event::Event,
@@ -181,8 +181,13 @@ impl<'a> Frame<'a> {
 /// Frames on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
+    /// How much of the front was written.
+    written: usize,
 }
+
+/// What was written is moved out of the way once there is so much of it, and more than there is left.
+const WRITTEN_MAX: usize = 64 << 10;
 
 /// What a frame says beside its payload.
 #[derive(Clone, Copy)]
@@ -211,15 +216,24 @@ impl Label {
 
 impl Output {
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.written..]
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.written
     }
 
     pub(crate) fn advance(&mut self, length: usize) {
-        bytes::Buf::advance(&mut self.bytes, length);
+        assert!(length <= self.len(), "more was written than there was to write");
+        self.written += length;
+        if self.len() == 0 {
+            self.bytes.clear();
+            self.bytes.shrink_to(WRITTEN_MAX);
+            self.written = 0;
+        } else if self.written > WRITTEN_MAX && self.written > self.len() {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
     }
 
     /// Appends a frame whose payload is short and known to fit.
@@ -247,7 +261,7 @@ impl Output {
         &mut self,
         label: Label,
         max: u32,
-        payload: impl FnOnce(&mut BytesMut) -> Result<(), TooLong>,
+        payload: impl FnOnce(&mut Vec<u8>) -> Result<(), TooLong>,
     ) -> Result<(), TooLong> {
         let start = self.bytes.len();
         self.header(label, 0);
@@ -322,6 +336,28 @@ mod tests {
         let frame = Frame { kind: FrameType::Cancel, flags: 0, stream: 7, payload: &[1] };
         assert_eq!(Frame::take(&mut input, |_| 100), Ok(Some(frame)));
         assert!(input.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_forgotten() {
+        let mut output = Output::default();
+        let label = Label::new(FrameType::RequestBody, 1);
+        let mut expected = Vec::new();
+        for i in 0..100_u8 {
+            output.small(label, &[i; 4 << 10]);
+            expected.extend_from_slice(&output.bytes()[output.len() - (4 << 10)..]);
+        }
+        let mut written = Vec::new();
+        while output.len() > 0 {
+            let length = output.len().min(1_000);
+            written.extend_from_slice(&output.bytes()[..length]);
+            output.advance(length);
+            assert!(output.bytes.len() <= 2 * output.len().max(WRITTEN_MAX) + 1_000);
+        }
+        let payloads =
+            written.chunks(HEADER_LENGTH + (4 << 10)).map(|frame| &frame[HEADER_LENGTH..]);
+        assert_eq!(payloads.collect::<Vec<_>>().concat(), expected);
+        assert!(output.bytes.capacity() <= WRITTEN_MAX);
     }
 
     #[test]

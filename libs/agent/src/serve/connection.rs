@@ -9,6 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -20,7 +21,7 @@ use tokio::{
     task::spawn_local,
 };
 
-use super::{exchange::Exchange, keeper::Started, link::Link, say, worker::Shared};
+use super::{exchange::Exchange, link::Link, say, worker::Shared};
 use crate::{
     Agent, AgentSide, Fault, FromEdge, Mode, Outcome, StreamId,
     head::{OwnedRequestHead, OwnedResponseHead},
@@ -93,9 +94,11 @@ struct Driver<A> {
 }
 
 /// The agent that new streams belong to, and the one that they will belong to.
+///
+/// Exchanges hold the inner `Rc`: threads that counted in one `Arc` for each would be in each other's way.
 struct Agents<A> {
-    current: RefCell<Option<Started<A>>>,
-    accepted: RefCell<Option<Started<A>>>,
+    current: RefCell<Option<Rc<Arc<A>>>>,
+    accepted: RefCell<Option<Rc<Arc<A>>>>,
 }
 
 /// A handler that has not run yet, and its stream if it answers one.
@@ -193,10 +196,9 @@ impl<A: Agent> Driver<A> {
                 *self.agents.current.borrow_mut() = accepted;
             }
             FromEdge::Request { stream, head, ask } => {
-                let Some(started) = self.agents.current.borrow().clone() else { return };
+                let Some(agent) = self.agents.current.borrow().clone() else { return };
                 let inbox = self.link.open(stream);
-                let head = OwnedRequestHead::new(&head);
-                let (agent, link) = (started.agent, self.link.clone());
+                let (head, link) = (OwnedRequestHead::new(&head), self.link.clone());
                 let future = Box::pin(Exchange { agent, link, stream, inbox, head }.run(ask));
                 self.fresh.push(Fresh { stream: Some(stream), future });
             }
@@ -230,7 +232,7 @@ impl<A: Agent> Driver<A> {
         spawn_local(async move {
             let ready = match door.ask(generation, settings).await {
                 Ok(started) => {
-                    *agents.current.borrow_mut() = Some(started.clone());
+                    *agents.current.borrow_mut() = Some(Rc::new(started.agent));
                     link.ready(&started.wants).map_err(|error| format!("its wishes: {error}"))
                 }
                 Err(error) => Err(error),
@@ -249,7 +251,7 @@ impl<A: Agent> Driver<A> {
             let answer = match door.ask(generation, settings).await {
                 Ok(started) => {
                     let answer = link.configured(Ok(&started.wants));
-                    *agents.accepted.borrow_mut() = Some(started);
+                    *agents.accepted.borrow_mut() = Some(Rc::new(started.agent));
                     answer
                 }
                 Err(error) => {
@@ -265,7 +267,7 @@ impl<A: Agent> Driver<A> {
 
     /// Makes a handler for an outcome, unless as many run as exchanges may.
     fn outcome(&mut self, outcome: &Outcome<'_>) {
-        let Some(started) = self.agents.current.borrow().clone() else { return };
+        let Some(agent) = self.agents.current.borrow().clone() else { return };
         let max = self.shared.options.bounds.bounds.streams_max as usize;
         let Some(run) = self.link.begin_outcome(max) else {
             self.outcomes_lost += 1;
@@ -276,7 +278,7 @@ impl<A: Agent> Driver<A> {
         };
         let outcome = OwnedOutcome::new(outcome);
         let future = Box::pin(async move {
-            started.agent.log(&outcome.view()).await;
+            agent.log(&outcome.view()).await;
             drop(run);
         });
         self.fresh.push(Fresh { stream: None, future });

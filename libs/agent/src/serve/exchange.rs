@@ -15,7 +15,7 @@ use crate::{
 
 /// One exchange, as its handlers see it.
 pub(super) struct Exchange<A> {
-    pub(super) agent: Arc<A>,
+    pub(super) agent: Rc<Arc<A>>,
     pub(super) link: Rc<Link>,
     pub(super) stream: StreamId,
     pub(super) inbox: Rc<RefCell<Inbox>>,

@@ -3,8 +3,10 @@
 mod asked;
 mod debt;
 mod exact;
+mod guide;
 mod queue;
 mod server;
+mod socket;
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 

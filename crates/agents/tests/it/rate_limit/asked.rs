@@ -29,8 +29,13 @@ impl Asked {
         self
     }
 
-    /// The payload of its frame.
-    pub fn payload(&self) -> Vec<u8> {
+    /// What the edge knows beside the head.
+    pub fn attributes(&self) -> &AttributesBuf {
+        &self.attributes
+    }
+
+    /// The head.
+    pub fn head(&self) -> RequestHeadBuf {
         let mut head = RequestHeadBuf::default();
         let target = &self.target;
         let line = RequestLine { method: "GET", scheme: "https", target, ..RequestLine::default() };
@@ -38,6 +43,11 @@ impl Asked {
         for (name, value) in &self.fields {
             fields.push(name, value.as_bytes());
         }
-        head.payload(&self.attributes).expect("a test's request can be sent")
+        head
+    }
+
+    /// The payload of its frame.
+    pub fn payload(&self) -> Vec<u8> {
+        self.head().payload(&self.attributes).expect("a test's request can be sent")
     }
 }

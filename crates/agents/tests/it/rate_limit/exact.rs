@@ -30,7 +30,11 @@ fn redis(address: &str, on_failure: OnFailure) -> Redis {
     }
 }
 
-fn shared(server: &Server, on_failure: OnFailure, policies: impl Into<Vec<Policy>>) -> Settings {
+pub fn shared(
+    server: &Server,
+    on_failure: OnFailure,
+    policies: impl Into<Vec<Policy>>,
+) -> Settings {
     Settings { store: Store::Redis(redis(&server.address(), on_failure)), ..local(policies) }
 }
 

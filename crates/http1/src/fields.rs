@@ -66,7 +66,10 @@ macro_rules! known {
                     return Self::Other;
                 }
                 match NAMES.get(usize::from(TABLE[slot(name)])) {
-                    Some((text, known)) if text.eq_ignore_ascii_case(name) => *known,
+                    // Most names come in lower case, and to see that takes one comparison.
+                    Some((text, known)) if *text == name || text.eq_ignore_ascii_case(name) => {
+                        *known
+                    }
                     _ => Self::Other,
                 }
             }

@@ -296,7 +296,8 @@ impl Conversation {
                 thread::sleep(BLOCK);
                 process::abort();
             }
-            Order::Fine | Order::Flood | Order::Deaf | Order::Mute => {}
+            Order::Deaf => return Ok(()),
+            Order::Fine | Order::Flood | Order::Mute => {}
         }
         self.answer(stream, &verdict)
     }

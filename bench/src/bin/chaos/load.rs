@@ -146,8 +146,9 @@ struct Client {
 
 impl Client {
     async fn run(mut self, exchanges: Arc<Mutex<Vec<Exchange>>>, stop: Arc<AtomicBool>) {
-        // Spread over one interval.
-        let mut next = Instant::now() + self.pace * self.number as u32 / CONNECTIONS;
+        // The connections of a route are spread over one interval.
+        let share = self.number as f64 / self.route.connections() as f64;
+        let mut next = Instant::now() + self.pace.mul_f64(share);
         let mut count = 0;
         while !stop.load(Relaxed) {
             tokio::time::sleep_until(next.into()).await;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod agents_table;
 mod bounds;
+mod chaos;
 mod check;
 mod docs;
 mod edge;

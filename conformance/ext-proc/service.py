@@ -14,7 +14,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2_grpc as proc_grpc
 
 
 class Processor(proc_grpc.ExternalProcessorServicer):
-    """Asks the script about each message; what the script returns is the answer, None ends the stream."""
+    """Asks the script about each message; what it returns are the answers, None ends the stream."""
 
     def __init__(self):
         self.script = lambda kind, message, context: carry_on(kind)
@@ -26,10 +26,10 @@ class Processor(proc_grpc.ExternalProcessorServicer):
         for request in requests:
             kind = request.WhichOneof("request")
             self.seen.append(request)
-            answer = self.script(kind, getattr(request, kind), context)
-            if answer is None:
+            answers = self.script(kind, getattr(request, kind), context)
+            if answers is None:
                 return
-            yield answer
+            yield from answers if isinstance(answers, list) else [answers]
 
 
 class Authorizer(auth_grpc.AuthorizationServicer):
@@ -76,7 +76,12 @@ def http(port, answer):
         protocol_version = "HTTP/1.1"
 
         def respond(self):
-            self.body = self.read()
+            try:
+                self.body = self.read()
+            except ValueError:
+                # Cut off, as some cases have it.
+                self.close_connection = True
+                return
             status, fields, body = answer(self)
             self.send_response(status)
             for name, value in fields:

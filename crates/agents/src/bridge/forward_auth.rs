@@ -34,8 +34,11 @@ const TOLD: [&str; 11] = [
     "x-real-ip",
 ];
 
+/// Fields that are written anew for each request: this one goes elsewhere, and its body is all there.
+const OF_THIS: [&str; 3] = ["host", "content-length", "expect"];
+
 /// Fields that tell of a body.
-const OF_BODIES: [&str; 3] = ["content-encoding", "content-type", "expect"];
+const OF_BODIES: [&str; 2] = ["content-encoding", "content-type"];
 
 /// A service that is asked by HTTP.
 pub(super) struct ForwardAuth {
@@ -98,7 +101,7 @@ impl ForwardAuth {
 
     fn is_passed_on(&self, name: &str, has_body: bool) -> bool {
         let among = |names: &[&str]| names.iter().any(|own| is_same_name(own, name));
-        let is_own = among(&["host", "content-length"]) || among(&TOLD) || is_hop_by_hop(name);
+        let is_own = among(&OF_THIS) || among(&TOLD) || is_hop_by_hop(name);
         let is_chosen = match &self.settings.request_headers {
             Some(chosen) => chosen.iter().any(|own| own.eq_ignore_ascii_case(name)),
             None => true,

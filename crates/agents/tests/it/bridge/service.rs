@@ -19,10 +19,12 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// What a service does with a message.
@@ -79,7 +81,19 @@ impl Service {
         listener: TcpListener,
         script: impl Fn(usize, Bytes) -> Vec<Act> + Send + Sync + 'static,
     ) -> Self {
-        let address = format!("http://{}", listener.local_addr().unwrap());
+        Self::behind(None, listener, script)
+    }
+
+    /// As [`on`](Self::on), behind TLS if there is somebody to accept it.
+    pub fn behind(
+        tls: Option<TlsAcceptor>,
+        listener: TcpListener,
+        script: impl Fn(usize, Bytes) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let address = match (&tls, listener.local_addr().unwrap()) {
+            (Some(_), address) => format!("https://localhost:{}", address.port()),
+            (None, address) => format!("http://{address}"),
+        };
         let calls = Arc::<Calls>::default();
         let (hang_up, told) = watch::channel(());
         let mut tasks = JoinSet::new();
@@ -87,7 +101,13 @@ impl Service {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(served.clone().serve(stream));
+                let (served, tls) = (served.clone(), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        Some(tls) => served.serve(tls.accept(stream).await.unwrap()).await,
+                        None => served.serve(stream).await,
+                    }
+                });
             }
         });
         Self { address, calls, hang_up, _tasks: tasks }
@@ -113,7 +133,7 @@ struct Server {
 }
 
 impl Server {
-    async fn serve(self, stream: TcpStream) {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         self.calls.connections.fetch_add(1, Ordering::SeqCst);
         let mut hang_up = self.hang_up.clone();
         hang_up.mark_unchanged();

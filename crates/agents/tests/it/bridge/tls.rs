@@ -21,17 +21,15 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// A server with TLS that takes its time before it greets.
-struct Slow {
-    address: String,
+/// A certificate for `localhost`, in a file and in a server's config.
+struct Identity {
+    folder: TempDir,
     ca: PathBuf,
-    connections: Arc<AtomicUsize>,
-    _folder: TempDir,
-    _tasks: JoinSet<()>,
+    config: ServerConfig,
 }
 
-impl Slow {
-    async fn start(delay: Duration) -> Self {
+impl Identity {
+    fn new() -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -45,6 +43,22 @@ impl Slow {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
+        Self { folder, ca, config }
+    }
+}
+
+/// A server with TLS that takes its time before it greets.
+struct Slow {
+    address: String,
+    ca: PathBuf,
+    connections: Arc<AtomicUsize>,
+    _folder: TempDir,
+    _tasks: JoinSet<()>,
+}
+
+impl Slow {
+    async fn start(delay: Duration) -> Self {
+        let Identity { folder, ca, config } = Identity::new();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("localhost:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -83,6 +97,21 @@ async fn a_server_is_believed_whose_root_is_trusted() {
     assert_eq!(told(&Asked::get().ask(&agent).await), "allow, done\n");
     let agent = start(Settings { ca: None, ..server.settings() }).await;
     assert_eq!(told(&Asked::get().ask(&agent).await), "abandoned: the service cannot be reached\n");
+}
+
+#[tokio::test]
+async fn a_grpc_service_is_asked_by_http2_which_tls_agrees_on() {
+    let Identity { folder: _folder, ca, mut config } = Identity::new();
+    // Only what is agreed on is spoken: with another offer alone the handshake would fail.
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let service = service::Service::behind(Some(acceptor), listener, |_, question| {
+        vec![service::Act::say(&ext_proc::answer(&question, envoy::CommonResponse::default()))]
+    });
+    let settings = super::ext_proc(&service.address);
+    let agent = start(Settings { ca: Some(ca), ..settings }).await;
+    assert_eq!(told(&Asked::get().ask(&agent).await), "allow\n");
 }
 
 #[tokio::test]

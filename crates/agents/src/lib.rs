@@ -14,7 +14,7 @@ use std::{ffi::OsString, process::ExitCode};
 use selvedge_agent::{Options, serve};
 
 /// What can follow `selvedge agent`.
-pub const KINDS: [&str; 3] = ["auth", "bridge", "rate-limit"];
+pub const KINDS: [&str; 4] = ["auth", "bridge", "rate-limit", "schema"];
 
 /// Runs the agent of this kind until it is told to end. `arguments` are those of [`Options::arguments`].
 /// `None`: there is no such kind.
@@ -25,6 +25,7 @@ pub fn run(kind: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
         "auth" => Some(serve::<auth::Auth>(options)),
         "bridge" => Some(serve::<bridge::Bridge>(options)),
         "rate-limit" => Some(serve::<rate_limit::RateLimit>(options)),
+        "schema" => Some(serve::<schema::Schema>(options)),
         _ => None,
     }
 }

@@ -295,7 +295,8 @@ impl<'r> ErrorItem<'r> {
     }
 }
 
-fn shortened_to(text: &str, most: usize) -> String {
+/// The beginning of a text.
+pub(super) fn shortened_to(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -6,3 +6,4 @@ mod asked;
 mod auth;
 mod bridge;
 mod rate_limit;
+mod schema;

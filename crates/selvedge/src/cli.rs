@@ -7,6 +7,7 @@ use clap_complete::{Shell, generate};
 
 use crate::{
     agent::{self, AgentArgs},
+    agents::{self, AgentsArgs},
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
     confine::{self, ConfineArgs},
@@ -64,6 +65,8 @@ enum Command {
     Init(InitArgs),
     /// Have the running edge read its config again, and tell what came of it
     Reload(ReloadArgs),
+    /// Tell how the running edge's agents are: calls, verdicts, latency, restarts, breakers
+    Agents(AgentsArgs),
     /// Become another program under restrictions; the edge starts agents so
     #[command(hide = true)]
     Confine(ConfineArgs),
@@ -122,6 +125,7 @@ fn obey(command: &Command) -> Exit {
         Command::Diff(args) => diff::run(args, &mut terminal),
         Command::Init(args) => init::run(args, &mut terminal),
         Command::Reload(args) => reload::run(args, &mut terminal),
+        Command::Agents(args) => agents::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };

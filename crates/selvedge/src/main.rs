@@ -1,6 +1,8 @@
 //! The `selvedge` command: one executable that plays every role.
 
+mod admin;
 mod agent;
+mod agents;
 mod bounds;
 mod check;
 mod cli;

@@ -4,8 +4,8 @@ use expect_test::{expect, expect_file};
 
 use crate::process::Place;
 
-const COMMANDS: [&str; 9] =
-    ["up", "edge", "check", "explain", "bounds", "diff", "init", "reload", "completions"];
+const COMMANDS: [&str; 10] =
+    ["up", "edge", "check", "explain", "bounds", "diff", "init", "reload", "agents", "completions"];
 
 /// What every `--help` says, one after the other.
 static HELP: LazyLock<String> = LazyLock::new(|| {

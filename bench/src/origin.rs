@@ -10,6 +10,7 @@
 //! | `/slow?ms=N` | as `/small`, N milliseconds later, at most a minute |
 //! | `/status?code=N` | a response with that status, 200 to 599 |
 //! | `/json` | the request's head as JSON |
+//! | `/needs?a=b&c=d` | as `/small` if the request has the fields `A: b` and `C: d`, once each, otherwise 400 |
 //!
 //! The last segment decides, so `/any/prefix/small` is `/small`: a proxy may route by prefix and pass the path on.
 
@@ -295,6 +296,26 @@ mod tests {
                 [Close]
             "#]],
         );
+    }
+
+    #[test]
+    fn fields_that_are_needed_must_be_there_once_with_their_value() {
+        let status = |fields: &str| {
+            let mut output = Vec::new();
+            let input = format!("GET /needs?x-a=b&x-c=d HTTP/1.1\r\n{fields}\r\n");
+            Connection::new(Reply::new(0)).advance(input.as_bytes(), &mut output);
+            String::from_utf8(output).unwrap()[9..12].to_owned()
+        };
+        assert_eq!(status("X-C: d\r\nX-A:b\r\nHost: x\r\n"), "200");
+        for fields in [
+            "",
+            "X-A: b\r\n",
+            "X-A: b\r\nX-C: e\r\n",
+            "X-A: b\r\nX-C: d\r\nx-c: d\r\n",
+            "X-A: b\r\nX-C: d\r\nx-c: e\r\n",
+        ] {
+            assert_eq!(status(fields), "400", "{fields:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Kind {
     Status(u16),
     /// The request's head.
     Json(String),
+    /// 12 bytes; 400 unless the request has what the query names.
+    Needs(bool),
     /// Nothing known.
     Unknown,
 }
@@ -78,6 +80,7 @@ impl Kind {
                 .filter(|code| (200..600).contains(code))
                 .map_or(Self::Unknown, |code| Self::Status(code as u16)),
             b"json" => Self::Json(head_as_json(head)),
+            b"needs" => Self::Needs(has_what_it_needs(head.fields, query)),
             _ => Self::Unknown,
         }
     }
@@ -115,9 +118,9 @@ impl Reply {
     ) {
         let usual = manner == Manner { keep_alive: true, head_only: false };
         match kind {
-            Kind::Small if usual => output.extend_from_slice(&self.small),
+            Kind::Small | Kind::Needs(true) if usual => output.extend_from_slice(&self.small),
             Kind::Large if usual => output.extend_from_slice(&self.large),
-            Kind::Small | Kind::Slow(_) => {
+            Kind::Small | Kind::Slow(_) | Kind::Needs(true) => {
                 plain(200, small_body(self.listener).as_bytes(), manner, output);
             }
             Kind::Large => binary(&pattern(16 << 10), manner, output),
@@ -131,6 +134,7 @@ impl Reply {
                 let body = format!("{{\"listener\":{},{head}", self.listener);
                 with_type(200, "application/json", body.as_bytes(), manner, output);
             }
+            Kind::Needs(false) => plain(400, b"not the fields that were needed", manner, output),
             Kind::Unknown => plain(404, b"not found", manner, output),
         }
     }
@@ -225,6 +229,19 @@ fn head_as_json(head: &Head<'_>) -> String {
         "headers": fields,
     });
     object.to_string().split_off(1)
+}
+
+/// Whether each pair of the query is a field with this value, and the only one of its name.
+fn has_what_it_needs(lines: &[u8], query: &[u8]) -> bool {
+    let Some(query) = query.strip_prefix(b"?") else { return true };
+    query.split(|byte| *byte == b'&').all(|pair| {
+        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let (name, wanted) = (&pair[..at], pair.get(at + 1..).unwrap_or_default());
+        let fields = head::fields(lines).filter_map(Result::ok);
+        let mut values =
+            fields.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        values.next() == Some(wanted) && values.next().is_none()
+    })
 }
 
 /// The number that `name` has in a query such as `?n=5&m=6`.

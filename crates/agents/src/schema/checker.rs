@@ -15,16 +15,16 @@ use super::{
 
 /// How schemas are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialect {
+pub(super) struct Dialect {
     /// Whether `format` is a demand: `None` leaves it to the draft.
-    pub formats: Option<bool>,
+    pub(super) formats: Option<bool>,
     /// How patterns are matched.
-    pub patterns: Patterns,
+    pub(super) patterns: Patterns,
 }
 
 /// How patterns are matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patterns {
+pub(super) enum Patterns {
     /// In time linear in the text. Look-around and back-references are refused when a schema is read.
     Linear,
     /// With look-around and back-references, by trying; a text that takes too many tries does not match.
@@ -33,7 +33,7 @@ pub enum Patterns {
 
 /// What a value is under a schema.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Finding {
+pub(super) enum Finding {
     /// It fits.
     Fits,
     /// It does not.
@@ -44,11 +44,11 @@ pub enum Finding {
 
 /// What is wrong with a value, never nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Violations {
+pub(super) struct Violations {
     /// The first of them.
-    pub listed: Vec<Violation>,
+    pub(super) listed: Vec<Violation>,
     /// How many there are beyond; `None` if that was not counted.
-    pub more: Option<usize>,
+    pub(super) more: Option<usize>,
 }
 
 /// A schema made ready.

@@ -14,40 +14,40 @@ use super::pointer::Pointer;
 
 /// What a JSON text may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(super) struct Limits {
     /// Bytes of the text.
-    pub size: u64,
+    pub(super) size: u64,
     /// Arrays and objects inside each other.
-    pub depth: usize,
+    pub(super) depth: usize,
     /// Keys of all objects together.
-    pub keys: usize,
+    pub(super) keys: usize,
     /// Items of all arrays together.
-    pub items: usize,
+    pub(super) items: usize,
     /// Bytes of one number.
-    pub number: usize,
+    pub(super) number: usize,
     /// Bytes of one string or key, escapes resolved.
-    pub string: usize,
+    pub(super) string: usize,
 }
 
 impl Limits {
     /// Deepest nesting that the parser behind the gate reads.
-    pub const DEPTH_MAX: usize = 127;
+    pub(super) const DEPTH_MAX: usize = 127;
 }
 
 /// Why a text was refused, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// Why.
-    pub flaw: Flaw,
+    pub(super) flaw: Flaw,
     /// Offset in bytes.
-    pub at: u64,
+    pub(super) at: u64,
     /// The value in which it happened.
-    pub pointer: Pointer,
+    pub(super) pointer: Pointer,
 }
 
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(super) enum Flaw {
     /// It is not JSON; this is what was expected.
     Syntax(&'static str),
     /// It ends too early.
@@ -80,7 +80,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// The short name in findings.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Syntax(_) | Self::Incomplete | Self::Empty | Self::Trailing => "syntax",
             Self::ByteOrderMark => "byte-order-mark",
@@ -119,14 +119,14 @@ impl fmt::Display for Flaw {
 }
 
 /// Checks one whole text.
-pub fn check(text: &[u8], limits: Limits) -> Result<(), Refusal> {
+pub(super) fn check(text: &[u8], limits: Limits) -> Result<(), Refusal> {
     let mut guard = Guard::new(limits);
     guard.feed(text)?;
     guard.finish()
 }
 
 /// Checks one whole text, and reads it.
-pub fn read(text: &[u8], limits: Limits) -> Result<Value, Refusal> {
+pub(super) fn read(text: &[u8], limits: Limits) -> Result<Value, Refusal> {
     check(text, limits)?;
     serde_json::from_slice(text).map_err(|_| Refusal {
         // What is left that only the parser behind refuses: a double at the very end of their range.
@@ -138,7 +138,7 @@ pub fn read(text: &[u8], limits: Limits) -> Result<Value, Refusal> {
 
 /// The check of one text, fed in pieces of any size.
 #[derive(Debug)]
-pub struct Guard {
+pub(super) struct Guard {
     limits: Limits,
     state: State,
     /// Bytes of the text before the piece that is being read, and then those read of it.
@@ -213,7 +213,7 @@ const FEW: usize = 32;
 
 impl Guard {
     /// The check of another text.
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits: Limits { depth: limits.depth.min(Limits::DEPTH_MAX), ..limits },
             state: State::Start,
@@ -229,12 +229,12 @@ impl Guard {
     }
 
     /// Reads the next piece. After an error the guard is of no use.
-    pub fn feed(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn feed(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         self.feed_piece(piece).map_err(|flaw| self.refusal(flaw))
     }
 
     /// Says whether the text is whole.
-    pub fn finish(mut self) -> Result<(), Refusal> {
+    pub(super) fn finish(mut self) -> Result<(), Refusal> {
         self.end().map_err(|flaw| self.refusal(flaw))
     }
 

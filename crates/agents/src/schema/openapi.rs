@@ -180,12 +180,12 @@ impl Api {
         look: Look,
     ) -> Vec<Violation> {
         let query = request.query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
-        let query: Vec<(&str, &str)> = query.map(|part| pair(part)).collect();
+        let query: Vec<(&str, &str)> = query.map(pair).collect();
         let lines = request.fields.lines("cookie");
         // A cookie that is not UTF-8 is none that a description can name.
         let lines = lines.iter().filter_map(|line| std::str::from_utf8(line).ok());
         let cookies = lines.flat_map(|line| line.split(';')).map(str::trim);
-        let cookies: Vec<(&str, &str)> = cookies.map(|cookie| pair(cookie)).collect();
+        let cookies: Vec<(&str, &str)> = cookies.map(pair).collect();
         let head = Head { captures, query: &query, cookies: &cookies, fields: request.fields };
         self.operations[number].check_parameters(&head, &self.requests, look)
     }

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// A JSON pointer in its plain form: `/items/0/name`, or nothing for the whole document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pointer(String);
+pub(super) struct Pointer(String);
 
 /// What a fragment of a URI cannot hold as it is (RFC 3986 §3.5).
 const FRAGMENT: &AsciiSet = &CONTROLS
@@ -27,23 +27,23 @@ const FRAGMENT: &AsciiSet = &CONTROLS
 
 impl Pointer {
     /// The whole document.
-    pub fn root() -> Self {
+    pub(super) fn root() -> Self {
         Self::default()
     }
 
     /// The pointer with this text, escaped already.
-    pub fn from_text(text: impl Into<String>) -> Self {
+    pub(super) fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// The pointer in a URI's fragment, which may be percent-encoded.
-    pub fn from_fragment(fragment: &str) -> Option<Self> {
+    pub(super) fn from_fragment(fragment: &str) -> Option<Self> {
         let text = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;
         (text.is_empty() || text.starts_with('/')).then(|| Self(text.into_owned()))
     }
 
     /// Steps into the member of this name.
-    pub fn push(&mut self, name: &str) {
+    pub(super) fn push(&mut self, name: &str) {
         self.0.push('/');
         for char in name.chars() {
             match char {
@@ -55,36 +55,36 @@ impl Pointer {
     }
 
     /// Steps into the item at `index`.
-    pub fn push_index(&mut self, index: usize) {
+    pub(super) fn push_index(&mut self, index: usize) {
         write!(self.0, "/{index}").expect("a String takes any text");
     }
 
     /// The member `name` of what this points to.
-    pub fn join(&self, name: &str) -> Self {
+    pub(super) fn join(&self, name: &str) -> Self {
         let mut joined = self.clone();
         joined.push(name);
         joined
     }
 
     /// The item at `index` of what this points to.
-    pub fn join_index(&self, index: usize) -> Self {
+    pub(super) fn join_index(&self, index: usize) -> Self {
         let mut joined = self.clone();
         joined.push_index(index);
         joined
     }
 
     /// The plain form.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The steps, unescaped.
-    pub fn steps(&self) -> impl Iterator<Item = String> {
+    pub(super) fn steps(&self) -> impl Iterator<Item = String> {
         self.0.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"))
     }
 
     /// The form for a URI's fragment, with its `#`.
-    pub fn to_fragment(&self) -> String {
+    pub(super) fn to_fragment(&self) -> String {
         format!("#{}", utf8_percent_encode(&self.0, FRAGMENT))
     }
 }

@@ -302,7 +302,8 @@ impl Rules {
         }
         let codings = Codings::read(&message.fields.lines("content-encoding"));
         let decodes = side == Side::Response || self.decode;
-        if !codings.is_identity() && !(decodes && codings.is_known()) {
+        let is_readable = codings.is_identity() || (decodes && codings.is_known());
+        if !is_readable {
             let accept = if decodes { "gzip, deflate" } else { "identity" };
             return Err(Refusal::new(Reason::Coding { accept }));
         }

@@ -12,22 +12,22 @@ use super::pointer::Pointer;
 
 /// One thing that is wrong with a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
+pub(super) struct Violation {
     /// Where.
-    pub place: Place,
+    pub(super) place: Place,
     /// The keyword of the schema or of the description that asks for it: `required`, `maxLength`.
-    pub rule: String,
+    pub(super) rule: String,
     /// Where that is written: `orders.yaml#/components/schemas/Order/properties/id/type`.
-    pub source: String,
+    pub(super) source: String,
     /// What is wrong.
-    pub message: String,
+    pub(super) message: String,
     /// Where no alternative fits: what is wrong by the one that comes closest.
-    pub closest: Vec<Violation>,
+    pub(super) closest: Vec<Violation>,
 }
 
 /// Where in a message something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     /// In the body.
     Body(Pointer),
     /// In a part of the head.

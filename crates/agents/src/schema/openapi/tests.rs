@@ -868,7 +868,14 @@ fn faults_of_schemas() {
             api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/nullable is gone in OpenAPI 3.1; write `type: [T, "null"]`"#]],
     );
     check_faults(
-        &with_schema("3.0.0", "{oneOf: [{$ref: '#/components/schemas/A'}], discriminator: {propertyName: k, mapping: {b: B, c: C}}}\ncomponents: {schemas: {A: {}, B: {}}}").replace("\n      responses: {}\n", "\n").as_str(),
+        &format!(
+            "{}components: {{schemas: {{A: {{}}, B: {{}}}}}}\n",
+            with_schema(
+                "3.0.0",
+                "{oneOf: [{$ref: '#/components/schemas/A'}], \
+                 discriminator: {propertyName: k, mapping: {b: B, c: C}}}",
+            ),
+        ),
         expect![[r#"
             api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/discriminator/mapping/c there is nothing at `#/components/schemas/C`
             api.yaml:8: #/paths/~1a/post/requestBody/content/application~1json/schema/discriminator/mapping maps to api.yaml#/components/schemas/B, which is none of the alternatives"#]],

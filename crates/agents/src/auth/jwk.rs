@@ -547,7 +547,7 @@ mod tests {
             [left_out] => Err(left_out.why),
             more => panic!("{more:?}"),
         };
-        assert_eq!(found.as_deref(), expected.as_ref().copied().map_err(|why| why));
+        assert_eq!(found.as_deref(), expected.as_ref().copied());
     }
 
     #[test]

@@ -96,6 +96,7 @@ struct Driver<A> {
 /// The agent that new streams belong to, and the one that they will belong to.
 ///
 /// Exchanges hold the inner `Rc`: threads that counted in one `Arc` for each would be in each other's way.
+#[expect(clippy::redundant_allocation, reason = "the inner count is shared between threads")]
 struct Agents<A> {
     current: RefCell<Option<Rc<Arc<A>>>>,
     accepted: RefCell<Option<Rc<Arc<A>>>>,

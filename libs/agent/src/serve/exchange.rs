@@ -15,6 +15,7 @@ use crate::{
 
 /// One exchange, as its handlers see it.
 pub(super) struct Exchange<A> {
+    #[expect(clippy::redundant_allocation, reason = "the inner count is shared between threads")]
     pub(super) agent: Rc<Arc<A>>,
     pub(super) link: Rc<Link>,
     pub(super) stream: StreamId,

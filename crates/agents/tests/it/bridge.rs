@@ -13,8 +13,8 @@ mod web;
 use std::{fmt::Write as _, time::Duration};
 
 use selvedge_agent::{
-    Agent, AttributesBuf, Body, Chunk, Decision, RequestHead, RequestHeadBuf, RequestLine,
-    ResponseHead, ResponseHeadBuf, Step, Target, Verdict,
+    Agent, AttributesBuf, Body, Chunk, Decision, Operation, RequestHead, RequestHeadBuf,
+    RequestLine, ResponseHead, ResponseHeadBuf, Step, Target, Verdict,
 };
 use selvedge_agents::bridge::{Bridge, Exchange};
 use selvedge_base::ByteSize;
@@ -212,8 +212,11 @@ fn told(verdict: &Verdict) -> String {
     }
     for change in verdict.changes() {
         let target = if change.target == Target::Request { "request" } else { "response" };
-        let value = change.value.escape_ascii();
-        writeln!(text, "  {:?} {target} {}: {value}", change.operation, change.name).unwrap();
+        write!(text, "  {:?} {target} {}", change.operation, change.name).unwrap();
+        match change.operation {
+            Operation::Remove => text += "\n",
+            _ => writeln!(text, ": {}", change.value.escape_ascii()).unwrap(),
+        }
     }
     for (name, value) in verdict.values() {
         writeln!(text, "  value {name}={value}").unwrap();

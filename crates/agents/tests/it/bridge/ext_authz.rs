@@ -227,7 +227,7 @@ async fn an_allowed_request_is_changed() {
         answer,
         expect![[r#"
             allow, done
-              Remove request authorization: 
+              Remove request authorization
               Set request x-user: ada
               Add request x-known: more
               Add response set-cookie: a=1

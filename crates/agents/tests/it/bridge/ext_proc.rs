@@ -165,7 +165,7 @@ async fn fields_are_set_added_and_removed() {
         mutation(append.to_vec(), &["x-spare"]),
         expect![[r#"
             allow
-              Remove request x-spare: 
+              Remove request x-spare
               Set request x-known: plain
               Add request x-known: append
               Set request x-known: no append
@@ -418,7 +418,7 @@ async fn a_response_is_processed_too() {
     let response = Responded(200, &[("Server", "old"), ("Via", "a")]);
     asked.headers(&agent, &mut exchange).await;
     let verdict = asked.response(&agent, &response, &mut exchange).await;
-    assert_eq!(told(&verdict), "allow\n  Remove response server: \n  Set response x-seen: yes\n");
+    assert_eq!(told(&verdict), "allow\n  Remove response server\n  Set response x-seen: yes\n");
     let body = (&response, Body::new(b"old", false));
     let verdict = asked.response_body(&agent, body, &mut exchange).await;
     assert_eq!(told(&verdict), "allow\n  replaced by \"new\"\n");

@@ -156,9 +156,9 @@ async fn an_answer_of_2xx_lets_the_request_pass() {
         (200, fields, "a body that nobody gets"),
         expect![[r#"
             allow, done
-              Remove request remote-user: 
+              Remove request remote-user
               Add request remote-user: ada
-              Remove request remote-groups: 
+              Remove request remote-groups
               Add response set-cookie: a=1
               Add response set-cookie: b=2
         "#]],
@@ -168,8 +168,8 @@ async fn an_answer_of_2xx_lets_the_request_pass() {
         (204, &[("Remote-Groups", "a"), ("Remote-Groups", "b")], ""),
         expect![[r#"
             allow, done
-              Remove request remote-user: 
-              Remove request remote-groups: 
+              Remove request remote-user
+              Remove request remote-groups
               Add request remote-groups: a
               Add request remote-groups: b
         "#]],

@@ -116,7 +116,9 @@ const AFTER: [&str; 3] = [";t=", "Retry-After: ", "enough in "];
 /// A verdict for people to read.
 fn written(verdict: &Verdict) -> String {
     let mut text = String::new();
-    let mut line = |what: &str, value: &str| writeln!(text, "{what}: {value}").unwrap();
+    let mut line = |what: &str, value: &str| {
+        writeln!(text, "{}", format_args!("{what}: {value}").to_string().trim_end()).unwrap();
+    };
     match verdict.decision() {
         Decision::Allow => line("allow", if verdict.is_done() { "done" } else { "goes on" }),
         Decision::Block(answer) => {
@@ -253,7 +255,7 @@ async fn a_route_chooses_policies_and_costs() {
         &ask(&agent, &strange).await,
         &expect![[r#"
         block: 500
-        body: 
+        body:
         reason: the route names the policy "none", which this agent does not have
     "#]],
     );
@@ -308,7 +310,7 @@ async fn a_client_without_an_address_shares_no_bucket() {
         &ask(&agent, &Asked::get("/")).await,
         &expect![[r#"
         block: 500
-        body: 
+        body:
         reason: the edge names no client address
     "#]],
     );

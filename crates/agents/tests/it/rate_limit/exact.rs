@@ -256,7 +256,7 @@ async fn without_a_server_requests_pass_or_not_as_was_said() {
         Content-Type: application/problem+json
         Retry-After: 1m
         body: {"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","title":"Request cannot be satisfied due to temporary server capacity constraints","status":503,"detail":"Limits cannot be counted at present."}
-        finding rate-limit/store ["unavailable"]: 
+        finding rate-limit/store ["unavailable"]:
         reason: Redis does not answer, and `on-failure` is "closed"
     "#]],
     );

@@ -26,11 +26,11 @@ pub fn admission(asked: &[Asked<'_>], ruling: Option<&Ruling>) -> Verdict {
 
 /// The same with what is left to the client, which is told with the response.
 pub fn with_fields(verdict: Verdict, counted: &[(&Policy, Standing)]) -> Verdict {
-    let policies = list(counted.iter().map(|(policy, _)| &policy.item));
-    let limits = list(counted.iter().map(|(policy, standing)| limit_item(policy, standing)));
+    let policies = counted.iter().map(|(policy, _)| *policy);
+    let limits = counted.iter().map(|(policy, standing)| (*policy, standing));
     verdict
-        .add_response_header("RateLimit-Policy", policies)
-        .add_response_header("RateLimit", limits)
+        .add_response_header("RateLimit-Policy", policies_field(policies))
+        .add_response_header("RateLimit", limits_field(limits))
 }
 
 /// 429, with the policies that refused.
@@ -48,10 +48,10 @@ pub fn refusal(asked: &[Asked<'_>], ruling: &Ruling, headers: bool) -> Verdict {
     }
     if headers {
         // Of the other limits nothing is said: a `t` must not be later than `Retry-After`.
-        let limits = refused.iter().map(|(asked, standing)| limit_item(asked.policy, standing));
+        let limits = refused.iter().map(|(asked, standing)| (asked.policy, *standing));
         verdict = verdict
-            .header("RateLimit-Policy", list(asked.iter().map(|asked| &asked.policy.item)))
-            .header("RateLimit", list(limits));
+            .header("RateLimit-Policy", policies_field(asked.iter().map(|asked| asked.policy)))
+            .header("RateLimit", limits_field(limits));
     }
     let findings = refused
         .iter()
@@ -107,17 +107,16 @@ fn finding(policy: &Policy, what: &str) -> Finding {
     Finding::new(format!("rate-limit/{}", policy.id)).tag(what).tag(&policy.key_kind)
 }
 
-fn limit_item(policy: &Policy, standing: &Standing) -> String {
-    fields::limit_item(&policy.id, standing.remaining, standing.next)
+fn policies_field<'p>(policies: impl Iterator<Item = &'p Policy>) -> String {
+    let mut list = String::new();
+    policies.for_each(|policy| fields::push_policy(&mut list, &policy.item));
+    list
 }
 
-fn list(items: impl Iterator<Item = impl AsRef<str>>) -> String {
+fn limits_field<'p>(limits: impl Iterator<Item = (&'p Policy, &'p Standing)>) -> String {
     let mut list = String::new();
-    for item in items {
-        if !list.is_empty() {
-            list.push_str(", ");
-        }
-        list.push_str(item.as_ref());
+    for (policy, Standing { remaining, next, .. }) in limits {
+        fields::push_limit(&mut list, &policy.name, *remaining, *next);
     }
     list
 }

@@ -8,27 +8,35 @@ use serde::Serialize;
 /// The policy as a client is told it: `"burst";q=100;w=60`.
 ///
 /// `q` is what comes back within `w` whole seconds; a bucket of another size says so.
-pub fn policy_item(id: &str, limit: u32, per: Duration, burst: u32) -> String {
+pub fn policy_item(name: &str, limit: u32, per: Duration, burst: u32) -> String {
     let window = per.as_nanos().div_ceil(NANOS).max(1);
     let quota = u128::from(limit) * window * NANOS / per.as_nanos().max(1);
     let quota = quota.min(INTEGER_MAX);
-    let mut item = quoted(id);
-    // Writing to a string cannot fail.
-    let _ = write!(item, ";q={quota};w={window}");
+    let mut item = format!("{name};q={quota};w={window}");
     if u128::from(burst) != quota {
-        let _ = write!(item, ";selvedge-burst={burst}");
+        item.push_str(&format!(";selvedge-burst={burst}"));
     }
     item
 }
 
-/// What is left to a client: `"burst";r=12;t=3`.
-pub fn limit_item(id: &str, remaining: u64, next: Option<Duration>) -> String {
-    let mut item = quoted(id);
-    let _ = write!(item, ";r={remaining}");
+/// Adds to a list what is left to a client: `"burst";r=12;t=3`.
+pub fn push_limit(list: &mut String, name: &str, remaining: u64, next: Option<Duration>) {
+    // Writing to a string cannot fail.
+    let _ = write!(list, "{}{name};r={remaining}", separator(list));
     if let Some(next) = next {
-        let _ = write!(item, ";t={}", seconds(next));
+        let _ = write!(list, ";t={}", seconds(next));
     }
-    item
+}
+
+/// Adds a policy to a list.
+pub fn push_policy(list: &mut String, item: &str) {
+    list.push_str(separator(list));
+    list.push_str(item);
+}
+
+/// What stands before the next item of a List of RFC 9651, section 3.1.
+fn separator(list: &str) -> &'static str {
+    if list.is_empty() { "" } else { ", " }
 }
 
 /// Whole seconds that are long enough.
@@ -36,8 +44,9 @@ pub fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// A String of RFC 9651, section 3.3.3, of text that is printable ASCII.
-fn quoted(text: &str) -> String {
+/// The name of a policy in these fields: a String of RFC 9651, section 3.3.3, of text that is
+/// printable ASCII.
+pub fn name(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }
 
@@ -93,7 +102,7 @@ mod tests {
     #[track_caller]
     fn check_policy(limit: u32, per_ms: u64, burst: u32, expected: &str) {
         let per = Duration::from_millis(per_ms);
-        assert_eq!(policy_item("p", limit, per, burst), expected);
+        assert_eq!(policy_item(&name("p"), limit, per, burst), expected);
     }
 
     #[test]
@@ -103,15 +112,21 @@ mod tests {
         check_policy(10, 500, 10, r#""p";q=20;w=1;selvedge-burst=10"#);
         check_policy(10, 1_500, 10, r#""p";q=13;w=2;selvedge-burst=10"#);
         check_policy(u32::MAX, 1, 1, r#""p";q=4294967295000;w=1;selvedge-burst=1"#);
-        let fast = policy_item("p", u32::MAX, Duration::from_nanos(1), 1);
+        let fast = policy_item(&name("p"), u32::MAX, Duration::from_nanos(1), 1);
         assert_eq!(fast, r#""p";q=999999999999999;w=1;selvedge-burst=1"#);
     }
 
     #[test]
     fn what_is_left_and_when_there_is_more() {
-        assert_eq!(limit_item("p", 5, Some(Duration::from_millis(2_001))), r#""p";r=5;t=3"#);
-        assert_eq!(limit_item("p", 0, Some(Duration::ZERO)), r#""p";r=0;t=0"#);
-        assert_eq!(limit_item(r#"a"\"#, 9, None), r#""a\"\\";r=9"#);
+        let mut list = String::new();
+        push_limit(&mut list, &name("p"), 5, Some(Duration::from_millis(2_001)));
+        assert_eq!(list, r#""p";r=5;t=3"#);
+        push_limit(&mut list, &name("p"), 0, Some(Duration::ZERO));
+        push_limit(&mut list, &name(r#"a"\"#), 9, None);
+        assert_eq!(list, r#""p";r=5;t=3, "p";r=0;t=0, "a\"\\";r=9"#);
+        let mut list = String::new();
+        ["a", "b"].into_iter().for_each(|item| push_policy(&mut list, item));
+        assert_eq!(list, "a, b");
     }
 
     #[test]

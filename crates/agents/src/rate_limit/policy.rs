@@ -29,6 +29,8 @@ pub struct Policy {
     pub key_kind: String,
     /// The limit, for people: `100 per 1m`.
     pub limit: String,
+    /// Its name in fields.
+    pub name: String,
     /// Its item in `RateLimit-Policy`.
     pub item: String,
     /// Over our own clock.
@@ -72,12 +74,14 @@ impl Policy {
         let burst_tokens = burst_tokens.ok_or_else(|| wrong("a burst is at least 1"))?;
         let rate = |tick| Rate::new(limit_tokens, *per, burst_tokens, tick);
         let rule = KeyRule::new(key.clone(), *ipv6_prefix);
+        let name = fields::name(id);
         Ok(Self {
             id: id.clone(),
             key_kind: rule.kind(),
             rule,
             limit: format!("{limit} per {}", format_duration(*per)),
-            item: fields::policy_item(id, *limit, *per, *burst),
+            item: fields::policy_item(&name, *limit, *per, *burst),
+            name,
             local: rate(Tick::Nanosecond).map_err(|error| wrong(&error.to_string()))?,
             shared: rate(Tick::Microsecond).map_err(|error| wrong(&error.to_string()))?,
             keys_max: *keys_max,

@@ -133,7 +133,7 @@ fn a_response_is_charged_and_so_is_a_client_that_left() {
 fn limits_in_redis_are_those_of_all_agents() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(server) = runtime.block_on(Server::start(&[])) else { return };
-    let settings = super::exact::shared(&server, OnFailure::Closed, [policy("daily", 5)]);
+    let settings = exact::shared(&server, OnFailure::Closed, [policy("daily", 5)]);
     let served = [Served::start(), Served::start()];
     let mut edges: Vec<_> = served.iter().map(|served| served.edge(&settings)).collect();
     let client = from("192.0.2.1");

@@ -1,9 +1,12 @@
+//! `cargo xtask bench`: what users would notice, measured. `agents` has a module of its own; the rest is `edge`.
+//!
 //! `cargo xtask bench edge`: Selvedge beside nginx and HAProxy, on the same cores, in the same minutes.
 //!
 //! The proxy has core 0; load and origin share core 1. Rounds are interleaved (A B C A B C …), so that a noisy
 //! neighbour hits all alike; every figure is a median of rounds, every ratio a median of ratios within a round; and no
 //! figure counts before the answers behind it have been checked. The method in full: `docs/reference/benchmarks`.
 
+mod agents;
 mod check;
 mod config;
 mod course;
@@ -42,6 +45,11 @@ struct Settings {
 
 /// Measures, prints a report, and writes it to [`RESULTS`] if asked.
 pub fn run(arguments: &[String]) -> Result {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "agents"
+    {
+        return agents::run(rest);
+    }
     let settings = Settings::parse(arguments)?;
     setup::packages(setup::BENCH)?;
     setup::packages(&[setup::OPENSSL, CURL, TASKSET])?;
@@ -68,7 +76,13 @@ impl Settings {
         let flags = Flags::parse(arguments, &switches, &values)?;
         match flags.words() {
             [edge] if edge == "edge" => {}
-            _ => return Err(format!("say what to measure: `bench edge`\n{}", usage()).into()),
+            _ => {
+                return Err(format!(
+                    "say what to measure: `bench edge` or `bench agents`\n{}",
+                    usage()
+                )
+                .into());
+            }
         }
         Ok(Self {
             scenarios: scenarios(&flags)?,

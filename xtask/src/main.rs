@@ -50,8 +50,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "edge [--scenario NAME]...",
-        about: "throughput, latency, memory beside nginx and HAProxy",
+        usage: "edge|agents [--write]",
+        about: "throughput, latency, memory beside nginx and HAProxy; what agents cost",
         run: bench::run,
     },
     Command {

@@ -90,7 +90,7 @@ impl Load {
         };
         let request = fs::read(request)?;
         let (rate, seconds): (f64, f64) = (rate.parse()?, seconds.parse()?);
-        if !(rate >= 1.0 && rate <= 1e6 && seconds > 0.0 && seconds <= 3600.0) {
+        if !(1.0..=1e6).contains(&rate) || !(0.001..=3600.0).contains(&seconds) {
             return Err("a rate from 1 to 1000000 and up to an hour".into());
         }
         let clients = (0..connections.parse::<usize>()?)

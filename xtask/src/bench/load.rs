@@ -189,7 +189,7 @@ fn handshakes(address: SocketAddr, path: &str, seconds: u64) -> Result<Throughpu
 }
 
 /// The line that `wrk.lua` writes.
-fn read_wrk(output: &str) -> Result<Throughput> {
+pub fn read_wrk(output: &str) -> Result<Throughput> {
     let line = output.lines().find_map(|line| line.strip_prefix("figures "));
     let line = line.ok_or_else(|| format!("wrk says no figures:\n{output}"))?;
     let figure = |name: &str| -> Result<u64> {

@@ -263,7 +263,8 @@ fn own(kind: Kind) -> PathBuf {
     packaged(if kind == Kind::Direct { "origin" } else { "hyper_proxy" })
 }
 
-fn installed(program: &str) -> Result<PathBuf> {
+/// Where an installed program lies.
+pub fn installed(program: &str) -> Result<PathBuf> {
     process::find(program).ok_or_else(|| format!("{program} is not installed").into())
 }
 
@@ -274,7 +275,7 @@ fn written(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
 }
 
 /// A loopback address that nobody listens at.
-fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -156,7 +156,8 @@ fn memory_json(memory: &Memory) -> Value {
     json!({ "name": contestant.label(), "idle_bytes": idle, "connected_bytes": connected })
 }
 
-fn machine_markdown(machine: &Value) -> String {
+/// The table of machine and versions.
+pub fn machine_markdown(machine: &Value) -> String {
     let mut text = String::from("\n| | |\n|---|---|\n");
     let rows = [
         ("Processor", format!("{}, {} cores", word(&machine["cpu"]), machine["cores"])),

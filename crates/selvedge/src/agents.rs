@@ -1,5 +1,7 @@
 //! `selvedge agents`: how the agents of the running edge are, once or as it changes.
 
+mod key;
+
 use std::{
     collections::HashMap,
     fmt::Write as _,
@@ -10,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::{
@@ -22,7 +24,10 @@ use crate::{
 
 /// Options of `selvedge agents`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct AgentsArgs {
+    #[command(subcommand)]
+    command: Option<AgentsCommand>,
     /// Config file; names the admin listener that is asked
     #[arg(long, short, value_name = "FILE", default_value = "selvedge.kdl")]
     config: PathBuf,
@@ -37,6 +42,12 @@ pub(crate) struct AgentsArgs {
     watch: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum AgentsCommand {
+    /// Make, revoke and list API keys for the auth agent
+    Key(key::KeyArgs),
+}
+
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
 /// To the first line, and nothing below.
@@ -44,6 +55,9 @@ const HOME: &str = "\x1b[H\x1b[J";
 
 /// Asks and prints.
 pub(crate) fn run(args: &AgentsArgs, terminal: &mut Terminal) -> Outcome {
+    if let Some(AgentsCommand::Key(args)) = &args.command {
+        return key::run(args, terminal);
+    }
     let address = match args.admin {
         Some(address) => address,
         None => address_in(&args.config, "")?,

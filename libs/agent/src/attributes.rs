@@ -30,9 +30,11 @@ pub const REQUEST_TARGET: &str = "request.target";
 pub const TLS_VERSION: &str = "tls.version";
 /// The server's name that the client asked for.
 pub const TLS_SNI: &str = "tls.sni";
-/// The subject of the client's certificate, as RFC 4514 writes it. Absent without a verified certificate.
+/// The subject of the client's certificate in the order of its parts, `O=Example, CN=device-7`. Absent without a
+/// verified certificate, and for a subject that is too long to be told whole.
 pub const TLS_CLIENT_SUBJECT: &str = "tls.client.subject";
-/// The alternative names of the client's certificate, separated by commas.
+/// The alternative names of the client's certificate, each behind its kind, separated by commas:
+/// `DNS:ci.example.com,URI:spiffe://example.org/ci,email:ci@example.com,IP:192.0.2.1`. Names with a comma are left out.
 pub const TLS_CLIENT_SAN: &str = "tls.client.san";
 /// The SHA-256 of the client's certificate in DER: 64 hexadecimal digits.
 pub const TLS_CLIENT_SHA256: &str = "tls.client.sha256";

@@ -29,24 +29,10 @@ fn name<'a>(identity: CertificateIdentity, attributes: &Attributes<'a>) -> Optio
         attributes.get(TLS_CLIENT_SAN).unwrap_or_default().split(',').map(str::trim);
     let name = match identity {
         CertificateIdentity::Subject => attributes.get(TLS_CLIENT_SUBJECT),
-        CertificateIdentity::SanUri => alternatives.find(|name| is_uri(name)),
-        CertificateIdentity::SanDns => alternatives.find(|name| is_dns(name)),
+        CertificateIdentity::SanUri => alternatives.find_map(|name| name.strip_prefix("URI:")),
+        CertificateIdentity::SanDns => alternatives.find_map(|name| name.strip_prefix("DNS:")),
     };
     name.filter(|name| !name.is_empty())
-}
-
-/// Among alternative names only URIs hold a colon behind a scheme; addresses of IPv6 begin otherwise.
-fn is_uri(name: &str) -> bool {
-    let scheme = name.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-    })
-}
-
-fn is_dns(name: &str) -> bool {
-    let is_label = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
-    name.chars().all(is_label) && name.parse::<std::net::IpAddr>().is_err()
 }
 
 fn is_allowed(allow: &[String], name: &str) -> bool {
@@ -65,8 +51,7 @@ mod tests {
     use crate::auth::asked::Asked;
 
     const SUBJECT: &str = "CN=ci,O=Example";
-    const SAN: &str =
-        "192.0.2.1, ci@example.com, ci.example.com, spiffe://example.org/ci, https://x/";
+    const SAN: &str = "IP:192.0.2.1,email:URI:x@example.com,DNS:ci.example.com,URI:spiffe://example.org/ci,URI:https://x/";
 
     #[track_caller]
     fn check(identity: CertificateIdentity, allow: &[&str], expected: Option<&str>) {

@@ -78,12 +78,11 @@ fn source(attributes: &Attributes<'_>) -> Peer {
     }
 }
 
-/// As Envoy names a peer: by a URI of its certificate, else by another name of it, else by its subject.
+/// As Envoy names a peer: by a URI of its certificate, else by a DNS name of it, else by its subject.
 fn principal<'a>(attributes: &Attributes<'a>) -> Option<&'a str> {
     let all = attributes.get(names::TLS_CLIENT_SAN).unwrap_or_default();
-    let mut named = all.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let uri = named.clone().find(|name| name.contains("://"));
-    uri.or_else(|| named.next()).or_else(|| attributes.get(names::TLS_CLIENT_SUBJECT))
+    let kind = |kind| all.split(',').find_map(move |name: &str| name.strip_prefix(kind));
+    kind("URI:").or_else(|| kind("DNS:")).or_else(|| attributes.get(names::TLS_CLIENT_SUBJECT))
 }
 
 fn destination(attributes: &Attributes<'_>) -> Peer {

@@ -917,8 +917,8 @@ fn large_bodies_are_checked_beside() {
 fn it_asks_for_what_it_looks_at() {
     let wants = |settings: &Value| {
         let agent = start(settings).unwrap();
-        let events = agent.wants().iter().map(|own| (own.event, own.body_max)).collect::<Vec<_>>();
-        events
+        let wants = agent.wants();
+        wants.iter().map(|own| (own.event, own.body_max)).collect::<Vec<_>>()
     };
     let request = [(Event::RequestHeaders, 0), (Event::RequestBody, 4096)];
     let response = [(Event::ResponseHeaders, 0), (Event::ResponseBody, 4096)];

@@ -463,10 +463,10 @@ impl Exchange<'_> {
         if let Some(tls) = &self.connection.tls {
             all.push(attributes::TLS_VERSION, tls.version);
             let pairs = [
-                (attributes::TLS_SNI, &tls.sni),
-                (attributes::TLS_CLIENT_SUBJECT, &tls.client_subject),
-                (attributes::TLS_CLIENT_SAN, &tls.client_san),
-                (attributes::TLS_CLIENT_SHA256, &tls.client_sha256),
+                (attributes::TLS_SNI, tls.sni.as_deref()),
+                (attributes::TLS_CLIENT_SUBJECT, tls.whole_subject()),
+                (attributes::TLS_CLIENT_SAN, tls.client_san.as_deref()),
+                (attributes::TLS_CLIENT_SHA256, tls.client_sha256.as_deref()),
             ];
             for (name, text) in pairs {
                 if let Some(text) = text {

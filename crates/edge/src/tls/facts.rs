@@ -23,7 +23,8 @@ pub(crate) struct TlsFacts {
     pub(crate) resumed: bool,
     /// Subject of the client's verified certificate, for example `O=Example, CN=device-7`.
     pub(crate) client_subject: Option<Box<str>>,
-    /// Alternative names of that certificate, separated by commas: names, addresses, URIs, mailboxes.
+    /// Alternative names of that certificate, each behind its kind (`DNS:`, `URI:`, `email:`, `IP:`),
+    /// separated by commas.
     pub(crate) client_san: Option<Box<str>>,
     /// SHA-256 of that certificate in hexadecimal.
     pub(crate) client_sha256: Option<Box<str>>,
@@ -60,6 +61,14 @@ impl TlsFacts {
     }
 }
 
+impl TlsFacts {
+    /// The subject of the client's certificate, if it is known whole: half a name is another's.
+    pub(crate) fn whole_subject(&self) -> Option<&str> {
+        // What was cut ends within the last character's bytes of the bound.
+        self.client_subject.as_deref().filter(|subject| subject.len() + 4 <= SUBJECT_MAX)
+    }
+}
+
 /// Whether a resumed session carries a client certificate whose time has passed meanwhile: rustls
 /// verifies certificates in full handshakes only.
 pub(super) fn is_stale(connection: &ServerConnection, now: i64) -> bool {
@@ -84,13 +93,14 @@ fn client_leaf<T>(
 fn alternative_names(leaf: &X509Certificate<'_>) -> Option<Box<str>> {
     let names = leaf.subject_alternative_name().ok()??.value.general_names.iter();
     let names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) | GeneralName::RFC822Name(name) => {
-            Some((*name).to_owned())
+        GeneralName::DNSName(name) => Some(format!("DNS:{name}")),
+        GeneralName::URI(name) => Some(format!("URI:{name}")),
+        GeneralName::RFC822Name(name) => Some(format!("email:{name}")),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let ip = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            ip.ok().map(|ip| format!("IP:{ip}"))
         }
-        GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string()),
-            _ => <[u8; 16]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string()),
-        },
         _ => None,
     });
     let plain = |name: &String| !name.bytes().any(|byte| byte == b',' || byte.is_ascii_control());

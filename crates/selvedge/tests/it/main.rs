@@ -12,6 +12,7 @@ mod explain;
 mod help;
 mod http;
 mod init;
+mod keys;
 mod process;
 mod reload;
 mod up;

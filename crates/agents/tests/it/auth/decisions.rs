@@ -72,7 +72,7 @@ impl World {
 }
 
 fn by_certificate(asked: Asked, name: &str, digest: &str) -> Asked {
-    asked.attribute(TLS_CLIENT_SAN, name).attribute(TLS_CLIENT_SHA256, digest)
+    asked.attribute(TLS_CLIENT_SAN, &format!("URI:{name}")).attribute(TLS_CLIENT_SHA256, digest)
 }
 
 async fn check(agent: &Auth, asked: &Asked, expected: Expect) {

@@ -53,7 +53,7 @@ async fn the_service_is_told_what_envoy_would_tell_it() {
         .attribute("request.id", "r1")
         .attribute("tls.sni", "shop.example")
         .attribute("tls.client.subject", "CN=ada")
-        .attribute("tls.client.san", "ada.example,spiffe://example/ada")
+        .attribute("tls.client.san", "DNS:ada.example,URI:spiffe://example/ada")
         .attribute("route.realm", "shop")
         .attribute("value.score", "7");
     assert_eq!(told(&asked.ask(&agent).await), "allow, done\n");

@@ -81,7 +81,7 @@ impl Span {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Reads the payload of a `REQUEST_HEADERS` frame; `has_body` is false if the frame said that no body follows.
+    /// Reads the payload of a `REQUEST_HEADERS` frame; `has_body` is false if the frame said that none of its body follows.
     pub fn parse(payload: &'a [u8], has_body: bool) -> Result<Self, Malformed> {
         if u32::try_from(payload.len()).is_err() {
             return Err(Malformed("a head of more than four gibibytes"));
@@ -167,7 +167,7 @@ impl<'a> RequestHead<'a> {
         std::str::from_utf8(self.fields().get(name)?).ok()
     }
 
-    /// Whether a body follows.
+    /// Whether the body follows, as far as the agent wants it.
     pub fn has_body(&self) -> bool {
         self.layout.has_body
     }
@@ -215,7 +215,7 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Reads the payload of a `RESPONSE_HEADERS` frame; `has_body` is false if the frame said that no body follows.
+    /// Reads the payload of a `RESPONSE_HEADERS` frame; `has_body` is false if the frame said that none of its body follows.
     pub fn parse(payload: &'a [u8], has_body: bool) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
         let status = status(&mut reader)?;
@@ -239,7 +239,7 @@ impl<'a> ResponseHead<'a> {
         std::str::from_utf8(self.fields.get(name)?).ok()
     }
 
-    /// Whether a body follows.
+    /// Whether the body follows, as far as the agent wants it.
     pub fn has_body(&self) -> bool {
         self.has_body
     }

@@ -292,7 +292,7 @@ pub(crate) struct Windows {
 /// How a head is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
-    /// Whether a body follows the head.
+    /// Whether the agent sees any of the body that belongs to the head.
     pub body: bool,
     /// Whether the agent is to answer; otherwise the head is context for later events.
     pub verdict: bool,

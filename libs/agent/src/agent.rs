@@ -15,8 +15,9 @@ use crate::{
 /// exchange and no other. When the edge loses interest, a handler is dropped at the point where it waits.
 ///
 /// A handler that is ready without waiting is never given to the scheduler, which is how a decision
-/// costs microseconds. One that computes for longer than that should say so to the runtime
-/// (`tokio::task::spawn_blocking`), for it holds up its thread.
+/// costs microseconds. Handlers that wait hold up nobody, not even the answer to the edge's ping. One
+/// that computes for milliseconds holds up its thread and all of that: it belongs into
+/// `tokio::task::spawn_blocking`.
 ///
 /// ```
 /// use selvedge_agent::{Agent, RequestHead, Subscriptions, Verdict};

@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use crate::{ledger::Broken, wire::TooLong};
 
-/// Why nothing was sent. It is never the fault of the agent's, and changes nothing.
+/// Why nothing was sent. Nothing has changed: a side's books are as they were before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The agent is not ready yet, or the connection is over.
@@ -17,7 +17,7 @@ pub enum SendError {
     TooLarge,
     /// The stream is over.
     Closed,
-    /// There is no room for it yet; a [`FromAgent::Credit`] tells when.
+    /// There is no room for it yet: more credit makes some, and a verdict to the oldest frame of a tunnel.
     NoCredit,
     /// The agent has said all it has to say to this event.
     Answered,

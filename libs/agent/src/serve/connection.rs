@@ -11,6 +11,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
@@ -30,6 +31,9 @@ use crate::{
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
+
+/// How long what a handler said may wait for other handlers that came with it, before it is written.
+const UNWRITTEN: Duration = Duration::from_micros(100);
 
 /// Serves a connection until its edge closes it.
 pub(super) async fn serve<A: Agent>(stream: UnixStream, shared: Shared<A>) {
@@ -130,9 +134,9 @@ impl<A: Agent> Driver<A> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
             let taken = self.take();
-            self.run_fresh();
+            let run = self.run_fresh(context);
             let written = self.write(context);
-            taken.and(written)?;
+            taken.and(run).and(written)?;
             self.link.unstall();
             if self.link.machine().borrow().is_held_up() {
                 return Poll::Pending;
@@ -285,21 +289,34 @@ impl<A: Agent> Driver<A> {
         self.fresh.push(Fresh { stream: None, future });
     }
 
-    /// Runs new handlers as far as they go without waiting; only those that wait become tasks.
-    fn run_fresh(&mut self) {
-        for Fresh { stream, future } in self.fresh.drain(..) {
-            let is_over = |stream| !self.link.machine().borrow().is_open(stream);
-            if stream.is_some_and(is_over) {
-                continue;
+    /// Runs new handlers as far as they go without waiting; only those that wait become tasks. What the
+    /// first have said does not wait for the last where handlers compute for long.
+    fn run_fresh(&mut self, context: &mut Context<'_>) -> Result<(), Ended> {
+        let mut fresh = mem::take(&mut self.fresh);
+        let mut written = Instant::now();
+        for Fresh { stream, future } in fresh.drain(..) {
+            self.run_handler(stream, future);
+            if written.elapsed() >= UNWRITTEN {
+                self.write(context)?;
+                written = Instant::now();
             }
-            let mut handler = Handler { future, stream, link: self.link.clone() };
-            // A handler that waits is polled again as a task, by the waker of that task.
-            let mut context = Context::from_waker(Waker::noop());
-            if Pin::new(&mut handler).poll(&mut context).is_pending() {
-                let task = spawn_local(handler).abort_handle();
-                if let Some(stream) = stream {
-                    self.link.set_task(stream, task);
-                }
+        }
+        self.fresh = fresh;
+        Ok(())
+    }
+
+    fn run_handler(&self, stream: Option<StreamId>, future: Pin<Box<dyn Future<Output = ()>>>) {
+        let is_over = |stream| !self.link.machine().borrow().is_open(stream);
+        if stream.is_some_and(is_over) {
+            return;
+        }
+        let mut handler = Handler { future, stream, link: self.link.clone() };
+        // A handler that waits is polled again as a task, by the waker of that task.
+        let mut context = Context::from_waker(Waker::noop());
+        if Pin::new(&mut handler).poll(&mut context).is_pending() {
+            let task = spawn_local(handler).abort_handle();
+            if let Some(stream) = stream {
+                self.link.set_task(stream, task);
             }
         }
     }

@@ -373,3 +373,81 @@ impl ResponseHeadBuf {
         Some(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(target: &str, fields: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+        let mut head = RequestHeadBuf::default();
+        let own = head.start(RequestLine { method: "GET", target, ..RequestLine::default() });
+        for (name, value) in fields {
+            own.push(name, value);
+        }
+        head.payload(AttributesBuf::default().push("route", "api").push_value("user", "ada"))
+    }
+
+    #[test]
+    fn fields_are_found_in_any_case() {
+        let fields: [(&str, &[u8]); 4] =
+            [("Accept", b"a"), ("cookie", b"x=1"), ("COOKIE", b"y=2"), ("x-name", b"J\xfcrgen")];
+        let payload = payload("/", &fields).expect("a short head");
+        let head = RequestHead::parse(&payload, false).expect("just written");
+        assert_eq!((head.header("accept"), head.header("Host")), (Some("a"), None));
+        assert_eq!(head.fields().all("Cookie").collect::<Vec<_>>(), [b"x=1", b"y=2"]);
+        assert_eq!((head.header("x-name"), head.fields().get("X-NAME")), (None, Some(fields[3].1)));
+        assert_eq!((head.fields().len(), head.fields().iter().count()), (4, 4));
+    }
+
+    #[test]
+    fn a_target_has_a_path_and_maybe_a_query() {
+        #[track_caller]
+        fn check(target: &str, path: &str, query: Option<&str>) {
+            let payload = payload(target, &[]).expect("a short head");
+            let head = RequestHead::parse(&payload, false).expect("just written");
+            assert_eq!((head.path(), head.query()), (path, query));
+        }
+        check("/a", "/a", None);
+        check("/a?", "/a", Some(""));
+        check("/a?b?c", "/a", Some("b?c"));
+        check("*", "*", None);
+    }
+
+    #[test]
+    fn attributes_are_found_by_their_names() {
+        let payload = payload("/", &[]).expect("a short head");
+        let known = RequestHead::parse(&payload, false).expect("just written").attributes();
+        assert_eq!((known.get("route"), known.get("user")), (Some("api"), None));
+        assert_eq!((known.value("user"), known.get("value.user")), (Some("ada"), Some("ada")));
+        assert_eq!((known.route_option("user"), known.client_address()), (None, None));
+    }
+
+    #[test]
+    fn what_is_too_long_cannot_be_sent() {
+        let long = "x".repeat(1 << 16);
+        assert_eq!(payload(&long, &[]), None);
+        assert_eq!(payload("/", &[("a", long.as_bytes())]), None);
+        let mut head = RequestHeadBuf::default();
+        assert_eq!(head.payload(&AttributesBuf::default()), None, "it was never begun");
+        head.start(RequestLine { method: &long, ..RequestLine::default() });
+        assert_eq!(head.payload(&AttributesBuf::default()), None);
+        head.start(RequestLine { method: "GET", ..RequestLine::default() });
+        assert!(head.payload(&AttributesBuf::default()).is_some(), "it begins anew");
+        let mut attributes = AttributesBuf::default();
+        attributes.push(&long, "");
+        assert_eq!(head.payload(&attributes), None);
+        let mut response = ResponseHeadBuf::default();
+        response.start(1_000);
+        assert_eq!(response.payload(), None);
+    }
+
+    #[test]
+    fn a_head_needs_every_byte_and_no_more() {
+        let mut payload = payload("/a", &[("a", b"b")]).expect("a short head");
+        for cut in 0..payload.len() {
+            RequestHead::parse(&payload[..cut], true).expect_err("it is cut");
+        }
+        payload.push(0);
+        RequestHead::parse(&payload, true).expect_err("it goes on");
+    }
+}

@@ -2,7 +2,8 @@ use std::{error::Error, fmt};
 
 use crate::{ledger::Broken, wire::TooLong};
 
-/// Why nothing was sent. Nothing has changed: a side's books are as they were before.
+/// Why nothing was sent. Nothing has changed by it, except that a verdict which cannot be sent abandons
+/// its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The agent is not ready yet, or the connection is over.

@@ -41,9 +41,12 @@ fn measure(flags: &Flags, profile: &str) -> Result<(String, Result)> {
     let mut command = process::command(folder.join("chaos"));
     command.arg("--selvedge").arg(folder.join("selvedge"));
     command.arg("--agent").arg(folder.join("hostile_agent"));
-    command.args(["--commit", &commit()?, "--date", &today()?]);
+    command.args(["--commit", &format!("{} (profile {profile})", commit()?)]);
+    command.args(["--date", &today()?]);
     for flag in ["--fault", "--rate"] {
-        flags.all(flag).for_each(|value| drop(command.args([flag, value])));
+        for value in flags.all(flag) {
+            command.args([flag, value]);
+        }
     }
     let output = command.stdout(Stdio::piped()).spawn()?.wait_with_output()?;
     let page = String::from_utf8(output.stdout)?;

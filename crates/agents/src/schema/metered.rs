@@ -70,7 +70,6 @@ impl Budget {
     }
 
     /// Steps that are left.
-    #[cfg(test)]
     pub(super) fn steps(&self) -> u64 {
         self.steps.get()
     }

@@ -60,6 +60,17 @@ impl Violation {
         Self::from_error_at(error, body, source, DEPTH)
     }
 
+    /// Something, of which to tell more would take too much work.
+    pub(super) fn untold() -> Self {
+        Self {
+            place: Place::Body(Pointer::root()),
+            rule: "schema".to_owned(),
+            source: String::new(),
+            message: "is not as its schema says, in more ways than can be told".to_owned(),
+            closest: Vec::new(),
+        }
+    }
+
     /// Takes `prefix` off the places in the body.
     pub(super) fn strip(&mut self, prefix: &str) {
         if let Place::Body(pointer) = &mut self.place {

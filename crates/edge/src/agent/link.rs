@@ -41,6 +41,8 @@ pub(crate) struct Link {
     became_ready: Notify,
     /// Rises with each connection, so that streams of an earlier one are told from those of this one.
     connection: Cell<u64>,
+    /// When the agent became ready on this connection.
+    ready_since: Cell<Option<Instant>>,
     /// Whether the agent has ever been ready.
     known: Cell<bool>,
     closed: Cell<bool>,
@@ -124,6 +126,10 @@ const PING_EVERY: Duration = Duration::from_millis(250);
 const ASLEEP: Duration = Duration::from_millis(500);
 /// Pauses between attempts to connect, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// A connection that lasted this long is lost by accident: the next attempt is made at once.
+const STEADY: Duration = Duration::from_secs(1);
+/// Reads in a row before the others of the core have their turn.
+const READS_MAX: usize = 2;
 /// Bytes of a body that an agent may put in place of another.
 const REPLACEMENT_MAX: usize = 16 << 20;
 /// Bytes read at once.
@@ -138,6 +144,7 @@ impl Link {
             inner: RefCell::default(),
             became_ready: Notify::new(),
             connection: Cell::new(0),
+            ready_since: Cell::new(None),
             known: Cell::new(false),
             closed: Cell::new(false),
         });
@@ -327,10 +334,12 @@ impl Link {
         while !self.closed.get() {
             let why = match self.connect().await {
                 Ok(stream) => {
-                    if self.is_ready() {
+                    let why = self.converse(stream).await;
+                    // One that breaks off as soon as it is ready is not well: no hurry, no second word.
+                    if self.ready_since.take().is_some_and(|since| since.elapsed() >= STEADY) {
                         (pause, told) = (RETRY.0, false);
                     }
-                    self.converse(stream).await
+                    why
                 }
                 Err(error) => error.to_string(),
             };
@@ -428,7 +437,7 @@ impl Link {
         input: &mut Inbox,
         context: &mut Context<'_>,
     ) -> Result<(), String> {
-        loop {
+        for _ in 0..READS_MAX {
             self.poll_write(stream, context).map_err(|error| error.to_string())?;
             let mut read = ReadBuf::new(input.room());
             match Pin::new(&mut *stream).poll_read(context, &mut read) {
@@ -443,6 +452,9 @@ impl Link {
             input.filled += length;
             self.hear(input)?;
         }
+        // An agent that floods must not keep this core from its other work.
+        context.waker().wake_by_ref();
+        self.poll_write(stream, context).map_err(|error| error.to_string())
     }
 
     fn poll_write(&self, stream: &mut UnixStream, context: &mut Context<'_>) -> io::Result<()> {
@@ -508,6 +520,7 @@ impl Link {
         self.learn(inner);
         inner.connected = Some(self.state.borrow().door.connected());
         self.known.set(true);
+        self.ready_since.set(Some(Instant::now()));
         self.became_ready.notify_waiters();
         let state = self.state.borrow();
         // Whoever answers now is not the one that failed.

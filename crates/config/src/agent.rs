@@ -141,7 +141,8 @@ impl AgentPart {
         let waits = settings.as_ref().map(Waits::of).unwrap_or_default();
         let timeout = waits.timeout(reading, &scope, timeout);
         let concurrency = waits.concurrency(reading, &scope, concurrency);
-        let breaker = breaker.settle(reading, &scope);
+        // A probe costs one call, and an agent that is well again should not be missed for long.
+        let breaker = breaker.settle(reading, &scope, Duration::from_secs(1));
         let home = Home { span, scope: &scope, body_max, timeout, events, process };
         let (program, settings, events) = home.settle(reading, (program, settings?))?;
         refuse_large_settings(reading, span, &settings);

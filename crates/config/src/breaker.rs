@@ -34,7 +34,8 @@ impl BreakerPart {
         }
     }
 
-    pub(crate) fn settle(self, reading: &Reading<'_>, scope: &str) -> Breaker {
+    /// `rest` is the time that it stays open where nothing else is said.
+    pub(crate) fn settle(self, reading: &Reading<'_>, scope: &str, rest: Duration) -> Breaker {
         let Self { failure_threshold, success_threshold, window, timeout } = self;
         let secs_30 = Duration::from_secs(30);
         Breaker {
@@ -51,7 +52,7 @@ impl BreakerPart {
                 2,
             ),
             window: reading.settle(scope, "circuit-breaker window", window, secs_30),
-            timeout: reading.settle(scope, "circuit-breaker timeout-seconds", timeout, secs_30),
+            timeout: reading.settle(scope, "circuit-breaker timeout-seconds", timeout, rest),
         }
     }
 }

@@ -135,7 +135,7 @@ impl UpstreamPart {
             ejection,
             retry: retry.settle(reading, &scope),
             timeouts,
-            breaker: breaker.map(|part| part.settle(reading, &scope)),
+            breaker: breaker.map(|part| part.settle(reading, &scope, Duration::from_secs(30))),
             pool,
             id: id?,
         }))

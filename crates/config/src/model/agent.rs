@@ -27,7 +27,7 @@ pub struct Agent {
     pub failure_mode: FailureMode,
     /// Calls at once, over all cores. Default 100; then a wait inside the timeout.
     pub concurrency: usize,
-    /// When it is asked no more for a while. Default: 3 failures in 30 s.
+    /// When it is asked no more for a while. Default: 3 failures in 30 s, probes after 1 s.
     pub breaker: Breaker,
     /// Bytes of a body that it inspects at most. Default 128 KiB; it is told that there is more.
     pub body_max: ByteSize,

@@ -399,9 +399,13 @@ fn without_an_answer_the_failure_mode_decides() {
     let nobody = format!("type \"x\"; address \"unix:{}/nobody.sock\"", folder.path().display());
     let slow = crew.block("a", "").replace("5000", "100");
     let agents = [
-        format!("agent \"a\" {{ {silent}; timeout-ms 100; MODE }}\n"),
-        format!("agent \"a\" {{ {nobody}; timeout-ms 100; MODE }}\n"),
-        slow.replace("settings", "MODE; settings"),
+        format!(
+            "agent \"a\" {{ {silent}; timeout-ms 100; circuit-breaker {{ timeout-seconds 30 }}; MODE }}\n"
+        ),
+        format!(
+            "agent \"a\" {{ {nobody}; timeout-ms 100; circuit-breaker {{ timeout-seconds 30 }}; MODE }}\n"
+        ),
+        slow.replace("settings", "circuit-breaker { timeout-seconds 30 }; MODE; settings"),
     ];
     for agent in agents {
         let upstream = Upstream::echo();

@@ -31,6 +31,8 @@ pub struct Tool {
 pub const CC: Package = Package { name: "build-essential", program: "cc" };
 /// Certificates of the tests and benchmarks.
 pub const OPENSSL: Package = Package { name: "openssl", program: "openssl" };
+/// Where limits over several machines are counted.
+pub const REDIS: Package = Package { name: "redis-server", program: "redis-server" };
 /// Peers and load generators of the benchmark.
 pub const BENCH: &[Package] = &[
     Package { name: "nginx-light", program: "nginx" },
@@ -49,7 +51,8 @@ pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "
 /// `cargo xtask setup`: everything at once, for a machine that will be used offline.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
-    let all: Vec<Package> = [CC, OPENSSL, NODE].into_iter().chain(BENCH.iter().copied()).collect();
+    let all: Vec<Package> =
+        [CC, OPENSSL, NODE, REDIS].into_iter().chain(BENCH.iter().copied()).collect();
     packages(&all)?;
     tool(CARGO_DENY)?;
     tool(HTTPWG)?;

@@ -10,8 +10,10 @@ use crate::{Result, flags::Flags, process, setup};
 pub fn run(arguments: &[String]) -> Result {
     let flags = Flags::parse(arguments, &[], &["-p"])?;
     setup::packages(&[setup::CC])?;
-    if let Err(error) = setup::packages(&[setup::OPENSSL]) {
-        println!("test: skipped: cases that need openssl ({error})");
+    for package in [setup::OPENSSL, setup::REDIS] {
+        if let Err(error) = setup::packages(&[package]) {
+            println!("test: skipped: cases that need {} ({error})", package.program);
+        }
     }
     let examples = process::run(&mut examples(&flags));
     let tests = process::run(&mut tests(&flags));

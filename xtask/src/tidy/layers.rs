@@ -42,6 +42,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("mimalloc", &["selvedge"]),
     ("ppp", &["selvedge-edge"]),
     ("rcgen", &["selvedge-edge"]),
+    ("redis", &["selvedge-agents"]),
 ];
 
 /// An arrow from one package to another.

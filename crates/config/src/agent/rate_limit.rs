@@ -28,8 +28,8 @@ pub struct Settings {
 pub struct Policy {
     /// The operator's name for it; in `RateLimit-Policy` too.
     pub id: String,
-    /// What a bucket is kept for: the combination of these. A part that a request does not have
-    /// counts as empty text. Never empty.
+    /// What a bucket is kept for: the combination of these. In place of a part that a request
+    /// does not have, its client's address counts. Never empty.
     pub key: Vec<KeyPart>,
     /// Tokens that come within `per`.
     pub limit: u32,

@@ -1,5 +1,6 @@
 //! `selvedge agent schema` by what it says.
 
+mod guide;
 mod message;
 
 use std::{fs, io::Write, path::PathBuf};

@@ -65,6 +65,8 @@ pub(super) enum Sender {
 
 /// Characters of a pointer or source that are told.
 const TOLD: usize = 300;
+/// Bytes of all errors in one answer: a frame to the edge has room for several times as much.
+const LISTED: usize = 32 << 10;
 
 impl Refusal {
     pub(super) fn new(reason: Reason) -> Self {
@@ -125,6 +127,9 @@ impl Refusal {
         };
         let code = if sender == Sender::Client { self.code() } else { "schema/response" };
         let is_told = sender == Sender::Client && !self.violations.is_empty();
+        let errors = if is_told { self.errors() } else { Vec::new() };
+        let untold = self.violations.len() - errors.len();
+        let more = self.more.map(|more| more + untold).filter(|_| is_told);
         let problem = Problem {
             r#type: format!("urn:selvedge:problem:{code}"),
             title,
@@ -132,9 +137,12 @@ impl Refusal {
             detail,
             code,
             trace_id: trace,
-            errors: self.violations.iter().filter(|_| is_told).map(ErrorItem::new).collect(),
-            more_errors: (is_told && self.more != Some(0))
-                .then(|| self.more.map_or(json!(true), |more| json!(more))),
+            errors,
+            more_errors: match more {
+                Some(0) => None,
+                Some(more) => Some(json!(more)),
+                None => is_told.then_some(Value::Bool(true)),
+            },
         };
         let body = serde_json::to_string(&problem).expect("texts and numbers are JSON");
         Answer {
@@ -144,6 +152,18 @@ impl Refusal {
             code,
             summary: self.summary(),
         }
+    }
+
+    /// The violations as they are listed, as many as fit.
+    fn errors(&self) -> Vec<ErrorItem<'_>> {
+        let mut room = LISTED;
+        let fits = |error: &ErrorItem<'_>| {
+            let size = serde_json::to_string(error).map_or(LISTED, |text| text.len());
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        };
+        self.violations.iter().map(ErrorItem::new).take_while(fits).collect()
     }
 
     fn to_client(&self, invalid: u16) -> (u16, &'static str, String) {
@@ -410,6 +430,16 @@ mod tests {
                 body #/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/… must be a string, not null, and many more
             "##]],
         );
+    }
+
+    #[test]
+    fn an_answer_has_a_size() {
+        let many = vec![body(&"/é".repeat(999)); 1000];
+        let Answer { body, .. } = Refusal::invalid(many, Some(0)).answer(Sender::Client, 400, None);
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        let listed = problem["errors"].as_array().unwrap().len();
+        assert!(listed > 20 && body.len() < 40_000, "{listed} of {} bytes", body.len());
+        assert_eq!(problem["more_errors"], 1000 - listed);
     }
 
     #[test]

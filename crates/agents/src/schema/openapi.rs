@@ -23,6 +23,7 @@ use self::{
     paths::{Captures, Paths, TemplateError},
     report::Report,
     schemas::{Desk, Schemas},
+    style::Coding,
 };
 use super::{
     body::{Judgement, Look},
@@ -179,15 +180,26 @@ impl Api {
         captures: Captures<'_, '_>,
         look: Look,
     ) -> Vec<Violation> {
-        let query = request.query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
-        let query: Vec<(&str, &str)> = query.map(pair).collect();
+        let operation = &self.operations[number];
+        let query = match style::pairs(request.query.unwrap_or_default(), '&', Coding::Form) {
+            Ok(query) if query.len() <= look.limits.keys => query,
+            Ok(_) => {
+                let message = format!("has more than {} parameters", look.limits.keys);
+                return vec![operation.violation_in_query("", message)];
+            }
+            Err(name) => {
+                let message = "has a name that is not percent-encoded UTF-8".to_owned();
+                return vec![operation.violation_in_query(name, message)];
+            }
+        };
         let lines = request.fields.lines("cookie");
         // A cookie that is not UTF-8 is none that a description can name.
-        let lines = lines.iter().filter_map(|line| std::str::from_utf8(line).ok());
-        let cookies = lines.flat_map(|line| line.split(';')).map(str::trim);
-        let cookies: Vec<(&str, &str)> = cookies.map(pair).collect();
+        let lines: Vec<&str> =
+            lines.iter().filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let cookies = lines.iter().flat_map(|line| style::pairs(line, ';', Coding::Plain));
+        let cookies: Vec<_> = cookies.flatten().collect();
         let head = Head { captures, query: &query, cookies: &cookies, fields: request.fields };
-        self.operations[number].check_parameters(&head, &self.requests, look)
+        operation.check_parameters(&head, &self.requests, look)
     }
 
     /// The name of an operation: `GET /pets/{id}`.
@@ -267,10 +279,6 @@ impl Api {
             None => Ok(Finding::Fits),
         }
     }
-}
-
-fn pair(part: &str) -> (&str, &str) {
-    part.split_once('=').unwrap_or((part, ""))
 }
 
 fn body_rule(content: &Content, media: Option<&MediaType>) -> BodyRule {

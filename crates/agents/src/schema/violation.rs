@@ -46,9 +46,9 @@ const SHOWN: usize = 60;
 /// Names and values that a message lists.
 const LISTED: usize = 8;
 /// Violations of the closest alternative that are told.
-const CLOSEST: usize = 4;
+const CLOSEST: usize = 3;
 /// Alternatives inside each other that are told.
-const DEPTH: usize = 3;
+const DEPTH: usize = 2;
 
 impl Violation {
     /// What `error` says of a part of `body`; `source` finds where the schema's location is written.
@@ -325,75 +325,75 @@ mod tests {
             json!({"type": "integer"}),
             json!(1.5),
             expect![[r#"
-            "" must be an integer, not a number [type /type]
-        "#]],
+                "" must be an integer, not a number [type /type]
+            "#]],
         );
         check(
             json!({"type": ["integer", "null"]}),
             json!("a"),
             expect![[r#"
-            "" must be null or an integer, not a string [type /type]
-        "#]],
+                "" must be null or an integer, not a string [type /type]
+            "#]],
         );
         check(
             json!({"minimum": 2, "exclusiveMinimum": 1}),
             json!(1),
             expect![[r#"
-            "" must not be less than 2 [minimum /minimum]
-            "" must be more than 1 [exclusiveMinimum /exclusiveMinimum]
-        "#]],
+                "" must not be less than 2 [minimum /minimum]
+                "" must be more than 1 [exclusiveMinimum /exclusiveMinimum]
+            "#]],
         );
         check(
             json!({"maximum": 2, "exclusiveMaximum": 3}),
             json!(3),
             expect![[r#"
-            "" must not be more than 2 [maximum /maximum]
-            "" must be less than 3 [exclusiveMaximum /exclusiveMaximum]
-        "#]],
+                "" must not be more than 2 [maximum /maximum]
+                "" must be less than 3 [exclusiveMaximum /exclusiveMaximum]
+            "#]],
         );
         check(
             json!({"multipleOf": 0.5}),
             json!(0.7),
             expect![[r#"
-            "" must be a multiple of 0.5 [multipleOf /multipleOf]
-        "#]],
+                "" must be a multiple of 0.5 [multipleOf /multipleOf]
+            "#]],
         );
         check(
             json!({"minLength": 3, "pattern": "^b"}),
             json!("a"),
             expect![[r#"
-            "" must have 3 characters at least [minLength /minLength]
-            "" must match the pattern `^b` [pattern /pattern]
-        "#]],
+                "" must have 3 characters at least [minLength /minLength]
+                "" must match the pattern `^b` [pattern /pattern]
+            "#]],
         );
         check(
             json!({"maxLength": 1, "format": "date"}),
             json!("secret"),
             expect![[r#"
-            "" must not have more than 1 character [maxLength /maxLength]
-            "" must have the format `date` [format /format]
-        "#]],
+                "" must not have more than 1 character [maxLength /maxLength]
+                "" must have the format `date` [format /format]
+            "#]],
         );
         check(
             json!({"enum": ["a", 1, null]}),
             json!("secret"),
             expect![[r#"
-            "" must be one of `a`, 1, null [enum /enum]
-        "#]],
+                "" must be one of `a`, 1, null [enum /enum]
+            "#]],
         );
         check(
             json!({"enum": (0..20).collect::<Vec<_>>()}),
             json!("secret"),
             expect![[r#"
-            "" must be one of 0, 1, 2, 3, 4, 5, 6, 7, 12 more [enum /enum]
-        "#]],
+                "" must be one of 0, 1, 2, 3, 4, 5, 6, 7, 12 more [enum /enum]
+            "#]],
         );
         check(
             json!({"const": {"a": "x".repeat(99)}}),
             json!("secret"),
             expect![[r#"
-            "" must be {"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… [const /const]
-        "#]],
+                "" must be {"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… [const /const]
+            "#]],
         );
     }
 
@@ -403,24 +403,24 @@ mod tests {
             json!({"minItems": 2, "items": {"type": "string"}}),
             json!([1]),
             expect![[r#"
-            "" must have 2 items at least [minItems /minItems]
-            "/0" must be a string, not an integer [type /items/type]
-        "#]],
+                "" must have 2 items at least [minItems /minItems]
+                "/0" must be a string, not an integer [type /items/type]
+            "#]],
         );
         check(
             json!({"maxItems": 1, "uniqueItems": true}),
             json!([1, 1]),
             expect![[r#"
-            "" must not have more than 1 item [maxItems /maxItems]
-            "" must not have two equal items [uniqueItems /uniqueItems]
-        "#]],
+                "" must not have more than 1 item [maxItems /maxItems]
+                "" must not have two equal items [uniqueItems /uniqueItems]
+            "#]],
         );
         check(
             json!({"contains": {"const": 1}}),
             json!([2]),
             expect![[r#"
-            "" must have an item, or as many, as `contains` asks for [contains /contains]
-        "#]],
+                "" must have an item, or as many, as `contains` asks for [contains /contains]
+            "#]],
         );
         check(
             json!({"prefixItems": [true], "unevaluatedItems": false}),
@@ -437,30 +437,30 @@ mod tests {
             json!({"required": ["a", "b"]}),
             json!({}),
             expect![[r#"
-            "" must have the property `a` [required /required]
-            "" must have the property `b` [required /required]
-        "#]],
+                "" must have the property `a` [required /required]
+                "" must have the property `b` [required /required]
+            "#]],
         );
         check(
             json!({"minProperties": 1}),
             json!({}),
             expect![[r#"
-            "" must have 1 property at least [minProperties /minProperties]
-        "#]],
+                "" must have 1 property at least [minProperties /minProperties]
+            "#]],
         );
         check(
             json!({"maxProperties": 0}),
             json!({"a": 1}),
             expect![[r#"
-            "" must not have more than 0 properties [maxProperties /maxProperties]
-        "#]],
+                "" must not have more than 0 properties [maxProperties /maxProperties]
+            "#]],
         );
         check(
             json!({"additionalProperties": false}),
             json!({"a": 1}),
             expect![[r#"
-            "" must not have properties [additionalProperties /additionalProperties]
-        "#]],
+                "" must not have properties [additionalProperties /additionalProperties]
+            "#]],
         );
         check(
             json!({"additionalProperties": false}),
@@ -473,29 +473,29 @@ mod tests {
             json!({"propertyNames": {"maxLength": 1}}),
             json!({"ab": 1}),
             expect![[r#"
-            "" must not have a property `ab`: the name must not have more than 1 character [propertyNames /propertyNames/maxLength]
-        "#]],
+                "" must not have a property `ab`: the name must not have more than 1 character [propertyNames /propertyNames/maxLength]
+            "#]],
         );
         check(
             json!({"propertyNames": {"maxLength": 9}}),
             json!({"x".repeat(99): 1}),
             expect![[r#"
-            "" must not have a property of such length: the name must not have more than 9 characters [propertyNames /propertyNames/maxLength]
-        "#]],
+                "" must not have a property of such length: the name must not have more than 9 characters [propertyNames /propertyNames/maxLength]
+            "#]],
         );
         check(
             json!({"properties": {"a/b": false}}),
             json!({"a/b": "secret"}),
             expect![[r#"
-            "/a~1b" must not be there [falseSchema /properties/a~1b]
-        "#]],
+                "/a~1b" must not be there [falseSchema /properties/a~1b]
+            "#]],
         );
         check(
             json!({"unevaluatedProperties": false}),
             json!({"x".repeat(99): 1}),
             expect![[r#"
-            "" must not have the property `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` [unevaluatedProperties /unevaluatedProperties]
-        "#]],
+                "" must not have the property `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` [unevaluatedProperties /unevaluatedProperties]
+            "#]],
         );
     }
 
@@ -511,57 +511,56 @@ mod tests {
             of("oneOf"),
             json!({"kind": "cat", "lives": "secret"}),
             expect![[r#"
-            "" must be valid under one of the alternatives [oneOf /oneOf]
-              "/lives" must be an integer, not a string [type /oneOf/1/properties/lives/type]
-        "#]],
+                "" must be valid under one of the alternatives [oneOf /oneOf]
+                  "/lives" must be an integer, not a string [type /oneOf/1/properties/lives/type]
+            "#]],
         );
         check(
             of("oneOf"),
             json!({"kind": "cat"}),
             expect![[r#"
-            "" must be valid under one of the alternatives [oneOf /oneOf]
-              "" must have the property `lives` [required /oneOf/1/required]
-        "#]],
+                "" must be valid under one of the alternatives [oneOf /oneOf]
+                  "" must have the property `lives` [required /oneOf/1/required]
+            "#]],
         );
         check(
             of("oneOf"),
             json!(1),
             expect![[r#"
-            "" must be valid under one alternative only, and is under several [oneOf /oneOf]
-        "#]],
+                "" must be valid under one alternative only, and is under several [oneOf /oneOf]
+            "#]],
         );
         check(
             of("anyOf"),
             json!({"kind": "bird"}),
             expect![[r#"
-            "" must be valid under one of the alternatives at least [anyOf /anyOf]
-              "/kind" must be `dog` [const /anyOf/0/properties/kind/const]
-        "#]],
+                "" must be valid under one of the alternatives at least [anyOf /anyOf]
+                  "/kind" must be `dog` [const /anyOf/0/properties/kind/const]
+            "#]],
         );
         check(
             json!({"oneOf": [true, {"type": "string"}]}),
             json!("a"),
             expect![[r#"
-            "" must be valid under one alternative only, and is under several [oneOf /oneOf]
-        "#]],
+                "" must be valid under one alternative only, and is under several [oneOf /oneOf]
+            "#]],
         );
         check(
             json!({"not": {"type": "string"}}),
             json!("secret"),
             expect![[r#"
-            "" must not be valid under the schema in `not` [not /not]
-        "#]],
+                "" must not be valid under the schema in `not` [not /not]
+            "#]],
         );
         let deep = (0..5).fold(json!(false), |inner, _| json!({"anyOf": [inner]}));
         check(
             deep,
             json!(1),
             expect![[r#"
-            "" must be valid under one of the alternatives at least [anyOf /anyOf]
-              "" must be valid under one of the alternatives at least [anyOf /anyOf/0/anyOf]
-                "" must be valid under one of the alternatives at least [anyOf /anyOf/0/anyOf/0/anyOf]
-                  "" must be valid under one of the alternatives at least [anyOf /anyOf/0/anyOf/0/anyOf/0/anyOf]
-        "#]],
+                "" must be valid under one of the alternatives at least [anyOf /anyOf]
+                  "" must be valid under one of the alternatives at least [anyOf /anyOf/0/anyOf]
+                    "" must be valid under one of the alternatives at least [anyOf /anyOf/0/anyOf/0/anyOf]
+            "#]],
         );
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     parameter::describe,
     schemas::{Desk, Schemas},
-    style::{Coding, Reading, Shape, Style, Types, Unreadable, Wanted},
+    style::{self, Coding, Reading, Shape, Style, Types, Unreadable, Wanted},
 };
 use crate::schema::{
     body::{Fault, Judgement, Look},
@@ -77,8 +77,13 @@ impl Content {
 
     /// Whether a body of this type has to be seen.
     pub(super) fn looks_into(&self, media: &MediaType) -> bool {
-        let schema = self.find(media).and_then(|own| own.schema);
-        schema.is_some() && media.kind() != Kind::Opaque
+        // What is JSON passes the gate, whether a schema is there or not.
+        let has_schema = || self.find(media).is_some_and(|own| own.schema.is_some());
+        match media.kind() {
+            Kind::Json => self.takes(media),
+            Kind::Form | Kind::Text => has_schema(),
+            Kind::Opaque => false,
+        }
     }
 
     /// The types described, for an `Accept`.
@@ -96,7 +101,12 @@ impl Content {
         look: Look,
     ) -> Judgement {
         let Some(Media { schema: Some(schema), form, .. }) = self.find(media) else {
-            return Ok(Finding::Fits);
+            let is_json = media.kind() == Kind::Json;
+            return if is_json {
+                look.json(body).map(|_| Finding::Fits)
+            } else {
+                Ok(Finding::Fits)
+            };
         };
         let check = |value| checker.check_entry(*schema, value, body.len(), look.most);
         match media.kind() {
@@ -148,9 +158,8 @@ impl Form {
 
     /// A form as an object: fields that the schema names as it says, others as texts.
     fn value(&self, text: &str, reading: Reading, look: Look) -> Result<Value, Fault> {
-        let parts = text.split('&').filter(|part| !part.is_empty());
-        let pairs: Vec<(&str, &str)> =
-            parts.map(|part| part.split_once('=').unwrap_or((part, ""))).collect();
+        let pairs = style::pairs(text, '&', Coding::Form);
+        let pairs = pairs.map_err(|name| in_field(name, &Unreadable::Encoding))?;
         if pairs.len() > look.limits.keys {
             return Err(Fault::Form(format!("has more than {} fields", look.limits.keys)));
         }
@@ -165,7 +174,7 @@ impl Form {
             };
             object.extend(value.map(|value| (wanted.name.clone(), value)));
         }
-        for (at, (name, value)) in pairs.into_iter().enumerate() {
+        for (at, (name, value)) in pairs.iter().enumerate() {
             if !used.contains(&at) {
                 self.other(name, value, reading, &mut object)?;
             }

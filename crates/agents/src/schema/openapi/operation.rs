@@ -151,6 +151,18 @@ impl Operation {
         violations
     }
 
+    /// That the query cannot be taken apart.
+    pub(super) fn violation_in_query(&self, name: &str, message: String) -> Violation {
+        let pointer = Pointer::root();
+        Violation {
+            place: Place::Parameter { location: "query", name: name.to_owned(), pointer },
+            rule: "style".to_owned(),
+            source: self.source.clone(),
+            message,
+            closest: Vec::new(),
+        }
+    }
+
     /// That the message as a whole violates `rule`.
     pub(super) fn violation(&self, rule: &str, message: &str) -> BodyRule {
         BodyRule::Violates(Box::new(Violation {

@@ -271,8 +271,7 @@ impl Parameter {
 
     fn is_empty_switch(&self, given: Given<'_>) -> bool {
         let Given::Pairs(pairs) = given else { return false };
-        let is_own =
-            |name: &str| self.location.coding().decode(name).is_ok_and(|n| n == self.wanted.name);
+        let is_own = |name: &str| name == self.wanted.name;
         self.allow_empty && pairs.iter().any(|(name, value)| value.is_empty() && is_own(name))
     }
 

@@ -120,8 +120,22 @@ pub(super) struct Wanted {
     pub(super) shape: Shape,
 }
 
-/// Parts of a query, of a form, or of cookies, as they were written.
-pub(super) type Pairs<'p> = [(&'p str, &'p str)];
+/// Parts of a query, of a form, or of cookies: names, and values as they were written.
+pub(super) type Pairs<'p> = [(Cow<'p, str>, &'p str)];
+
+/// The parts of `text`; the error is a name that cannot be decoded.
+pub(super) fn pairs(
+    text: &str,
+    separator: char,
+    coding: Coding,
+) -> Result<Vec<(Cow<'_, str>, &str)>, &str> {
+    let parts = text.split(separator).map(str::trim).filter(|part| !part.is_empty());
+    let decoded = parts.map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        Ok((coding.decode(name).map_err(|_| name)?, value))
+    });
+    decoded.collect()
+}
 
 impl Wanted {
     /// Reads the value from a path's segment or from a field. There is one.
@@ -159,7 +173,7 @@ impl Wanted {
         }
         let mut own = Vec::new();
         for (at, (name, value)) in pairs.iter().enumerate() {
-            if coding.decode(name)? == self.name {
+            if *name == self.name {
                 used.insert(at);
                 own.push(*value);
             }
@@ -228,8 +242,7 @@ impl Wanted {
 
     /// `name=value`, or `name=value;name=value` of an array or of an object's members (RFC 6570 §3.2.7).
     fn matrix(&self, text: &str, coding: Coding, reading: Reading) -> Result<Value, Unreadable> {
-        let pairs: Vec<(&str, &str)> =
-            text.split(';').map(|part| part.split_once('=').unwrap_or((part, ""))).collect();
+        let pairs = pairs(text, ';', coding).map_err(|_| Unreadable::Encoding)?;
         let form = Self { style: Style::Form, ..self.clone() };
         let value = form.read_pairs(&pairs, coding, reading, &mut BTreeSet::new())?;
         value.ok_or(Unreadable::Prefix(";"))
@@ -245,10 +258,9 @@ impl Wanted {
     ) -> Result<Option<Value>, Unreadable> {
         let mut object = Map::new();
         for (at, (name, value)) in pairs.iter().enumerate() {
-            let name = coding.decode(name)?;
             if self.shape.properties.contains_key(name.as_ref()) {
                 used.insert(at);
-                self.put(&mut object, name, value, coding, reading)?;
+                self.put(&mut object, name.clone(), value, coding, reading)?;
             }
         }
         Ok((!object.is_empty()).then_some(Value::Object(object)))
@@ -264,14 +276,13 @@ impl Wanted {
     ) -> Result<Option<Value>, Unreadable> {
         let mut object = Map::new();
         for (at, (name, value)) in pairs.iter().enumerate() {
-            let name = coding.decode(name)?;
             let inner =
                 name.strip_prefix(self.name.as_str()).and_then(|rest| rest.strip_prefix('['));
             let Some(inner) = inner else { continue };
             used.insert(at);
             let Some(member) = inner.strip_suffix(']').filter(|inner| !inner.contains(['[', ']']))
             else {
-                return Err(Unreadable::Nested(name.into_owned()));
+                return Err(Unreadable::Nested(name.clone().into_owned()));
             };
             self.put(&mut object, Cow::Borrowed(member), value, coding, reading)?;
         }
@@ -438,20 +449,6 @@ mod tests {
         check_text(Style::Matrix, true, Types::OBJECT, ";R=100;G=200;B=150", rgb);
     }
 
-    fn pairs(query: &str) -> Vec<(&str, &str)> {
-        let pair = |part: &'_ str| -> (usize, usize) {
-            let at = part.find('=').unwrap_or(part.len());
-            (at, (at + 1).min(part.len()))
-        };
-        query
-            .split('&')
-            .map(|part| {
-                let (a, b) = pair(part);
-                (&part[..a], &part[b..])
-            })
-            .collect()
-    }
-
     fn read(
         style: Style,
         explode: bool,
@@ -459,7 +456,8 @@ mod tests {
         query: &str,
     ) -> Result<Option<Value>, Unreadable> {
         let wanted = wanted(style, explode, types);
-        wanted.read_pairs(&pairs(query), Coding::Form, Reading::Typed, &mut BTreeSet::new())
+        let pairs = pairs(query, '&', Coding::Form).map_err(|_| Unreadable::Encoding)?;
+        wanted.read_pairs(&pairs, Coding::Form, Reading::Typed, &mut BTreeSet::new())
     }
 
     #[track_caller]
@@ -537,8 +535,12 @@ mod tests {
         );
         check(Style::Form, false, Types::ARRAY, "color=", json!([]));
         let texts = wanted(Style::Form, true, number);
-        let read =
-            texts.read_pairs(&[("color", "1")], Coding::Form, Reading::Texts, &mut BTreeSet::new());
+        let read = texts.read_pairs(
+            &[("color".into(), "1")],
+            Coding::Form,
+            Reading::Texts,
+            &mut BTreeSet::new(),
+        );
         assert_eq!(read, Ok(Some(json!("1"))));
     }
 

@@ -373,6 +373,22 @@ fn parameters_of_every_place() {
     "#]],
     );
     check(
+        "?%ff=1&limit=0",
+        "",
+        expect![[r#"
+        GET /pets
+        query %ff "" has a name that is not percent-encoded UTF-8 [pets-3.0.yaml#/paths/~1pets/get]
+    "#]],
+    );
+    check(
+        &format!("?{}", "a&".repeat(101)),
+        "",
+        expect![[r#"
+        GET /pets
+        query  "" has more than 100 parameters [pets-3.0.yaml#/paths/~1pets/get]
+    "#]],
+    );
+    check(
         "",
         "\nX-Flags: 1, x",
         expect![[r#"
@@ -910,6 +926,16 @@ fn notes_on_schemas() {
 fn check_schema(version: &str, schema: &str, body: &str, expected: Expect) {
     let (api, _) = load_text(&with_schema(version, schema)).unwrap();
     check_body(&api, ("POST /a", "application/json"), body, expected);
+}
+
+#[test]
+fn json_without_a_schema_passes_the_gate() {
+    let text = with_schema("3.0.0", "{}").replace("            schema: {}\n", "            {}\n");
+    let (api, _) = load_text(&text).unwrap();
+    let post = ("POST /a", "application/json");
+    check_body(&api, post, "{\"a\":1}", expect!["fits"]);
+    check_body(&api, post, "{\"a\":1,\"a\":2}", expect![[r#""/a" occurs twice in its object"#]]);
+    check_body(&api, ("POST /a", "text/plain"), "x", expect!["only application/json"]);
 }
 
 #[test]

@@ -118,7 +118,8 @@ impl Rules {
         };
         let mut own_documents = Vec::new();
         for Document { id, file, base_path, undocumented } in documents {
-            let options = Options { base_path: base_path.as_deref(), dialect };
+            let options =
+                Options { base_path: base_path.as_deref(), dialect, responses: *response };
             match Api::load(file, options) {
                 Ok((api, lines)) => {
                     notes.extend(told(id, lines));

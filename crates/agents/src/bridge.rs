@@ -14,6 +14,8 @@ mod forward_auth;
 mod grpc;
 mod metadata;
 
+use std::time::Duration;
+
 use selvedge_agent::{Agent, Body, Chunk, RequestHead, ResponseHead, Step, Subscriptions, Verdict};
 use selvedge_config::{
     AgentEvent,
@@ -26,6 +28,10 @@ use self::{
     failure::{Complaints, Failure},
     forward_auth::ForwardAuth,
 };
+
+/// Time beyond the agent's own after which a call is given up here. The edge waits as long as the
+/// operator says, and cancels; this only ends calls that nobody cancelled, and never competes with it.
+const OVERTIME: Duration = Duration::from_secs(1);
 
 /// The agent that asks a foreign service.
 pub struct Bridge {

@@ -45,7 +45,8 @@ impl ExtAuthz {
         body: Option<&[u8]>,
     ) -> Result<Verdict, Failure> {
         let question = (question(head, body), self.timeout);
-        let answer = timeout(self.timeout, self.service.unary(PATH, question)).await;
+        let answer =
+            timeout(self.timeout + super::OVERTIME, self.service.unary(PATH, question)).await;
         verdict(answer.map_err(|_| Failure::Late)??, head)
     }
 }

@@ -291,7 +291,9 @@ impl ExtProc {
         if exchange.is_released {
             return Ok(None);
         }
-        let asked = timeout(self.timeout, self.converse(question, request, exchange)).await;
+        let asked =
+            timeout(self.timeout + super::OVERTIME, self.converse(question, request, exchange))
+                .await;
         let answer = asked.unwrap_or(Err(Failure::Late));
         if !matches!(answer, Ok(Some(_))) {
             exchange.conversation = None;

@@ -70,7 +70,7 @@ impl ForwardAuth {
             let answer = self.clients.own().request(question).await?;
             self.verdict(answer).await
         };
-        timeout(self.timeout, answered).await.map_err(|_| Failure::Late)?
+        timeout(self.timeout + super::OVERTIME, answered).await.map_err(|_| Failure::Late)?
     }
 
     fn question(

@@ -1,6 +1,6 @@
 //! Services behind TLS: whom the bridge trusts, and connections that take longer than anybody waits.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -116,7 +116,8 @@ async fn a_file_without_roots_stops_the_start() {
 
 #[tokio::test]
 async fn a_connection_that_takes_longer_than_anybody_waits_is_there_for_the_next() {
-    let server = Slow::start(IMPATIENCE * 3).await;
+    // A second more than the settings say is waited for.
+    let server = Slow::start(Duration::from_secs(1) + IMPATIENCE * 3).await;
     let agent = start(Settings { timeout: IMPATIENCE, ..server.settings() }).await;
     let late = "abandoned: the service did not answer in time\n";
     assert_eq!(told(&Asked::get().ask(&agent).await), late);

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod bridge;
 pub mod rate_limit;
+mod roots;
 pub mod schema;
 
 use std::{ffi::OsString, process::ExitCode};

@@ -1,18 +1,13 @@
 //! Small documents by HTTP, from servers that may be slow, hostile or gone.
 
-use std::{
-    error::Error,
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -61,30 +56,6 @@ pub(super) enum FetchError {
     TooLarge,
     /// The body broke off.
     Body(Box<dyn Error + Send + Sync>),
-}
-
-/// Why there are no roots to trust.
-#[derive(Debug)]
-pub(super) enum RootsError {
-    /// The file cannot be read as PEM.
-    Unreadable(PathBuf, String),
-    /// No certificate in it can be a root.
-    None(PathBuf),
-}
-
-/// Trust in the certificates of the file, or in Mozilla's.
-pub(super) fn trust(roots: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
-    let store = match roots {
-        Some(path) => read_roots(path)?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 /// Fetches the document behind `url`. It sets no time limit; its caller does, by dropping it.
@@ -184,20 +155,6 @@ async fn document(response: hyper::Response<hyper::body::Incoming>) -> Result<By
     Ok(body?.to_bytes())
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, RootsError> {
-    let unreadable = |why: &dyn fmt::Display| RootsError::Unreadable(path.into(), why.to_string());
-    let text = std::fs::read(path).map_err(|error| unreadable(&error))?;
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        store.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    if store.is_empty() {
-        return Err(RootsError::None(path.into()));
-    }
-    Ok(store)
-}
-
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_encrypted { "https" } else { "http" };
@@ -244,17 +201,6 @@ impl Error for FetchError {
         }
     }
 }
-
-impl fmt::Display for RootsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, why) => write!(f, "cannot read roots {}: {why}", path.display()),
-            Self::None(path) => write!(f, "there is no root certificate in {}", path.display()),
-        }
-    }
-}
-
-impl Error for RootsError {}
 
 #[cfg(test)]
 mod tests {

@@ -20,11 +20,12 @@ use tokio::{
 use super::{
     algorithm::AlgorithmSet,
     discovery::{self, DiscoveryError},
-    fetch::{self, DOCUMENT_BYTES_MAX, FetchError, RootsError, Url, UrlError},
+    fetch::{self, DOCUMENT_BYTES_MAX, FetchError, Url, UrlError},
     jwk::{KeySet, KeySetError},
     notice,
     refresh::{Demand, Refresh, Schedule},
 };
+use crate::roots::{self, RootsError};
 
 /// What decides which keys there are; who has the same may share them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,7 +209,7 @@ enum From {
 impl Fetcher {
     fn try_new(source: &KeySource) -> Result<Self, SourceError> {
         let KeySource { issuer, place, algorithms, schedule: _, timeout, roots } = source;
-        let trust = || fetch::trust(roots.as_deref()).map_err(SourceError::Roots);
+        let trust = || roots::trust(roots.as_deref()).map_err(SourceError::Roots);
         let url = |text: &str| Url::parse(text).map_err(SourceError::Url);
         let from = match place {
             KeyPlace::Discovery => From::Discovery {

@@ -17,8 +17,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls::ClientConfig;
 use thread_local::ThreadLocal;
 use tokio::{
     net::TcpStream,
@@ -26,6 +25,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tower_service::Service;
+
+use crate::roots::trust;
 
 /// Time for a connection, TLS included. Those who wait for it have less.
 const DIAL_MAX: Duration = Duration::from_secs(5);
@@ -71,7 +72,8 @@ where
 {
     /// Clients that trust the roots in the file, or Mozilla's.
     pub(super) fn new(version: Version, ca: Option<&Path>) -> Result<Self, String> {
-        Ok(Self { version, trust: trust(ca)?, own: ThreadLocal::new() })
+        let trust = (*trust(ca).map_err(|error| error.to_string())?).clone();
+        Ok(Self { version, trust, own: ThreadLocal::new() })
     }
 
     /// The client of this thread.
@@ -228,29 +230,3 @@ impl fmt::Display for DialError {
 }
 
 impl Error for DialError {}
-
-fn trust(ca: Option<&Path>) -> Result<ClientConfig, String> {
-    let roots = match ca {
-        Some(path) => read_roots(path).map_err(|why| format!("{}: {why}", path.display()))?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-fn read_roots(path: &Path) -> Result<RootCertStore, String> {
-    let text = std::fs::read(path).map_err(|error| error.to_string())?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    match roots.is_empty() {
-        true => Err("there is no root certificate in it".to_owned()),
-        false => Ok(roots),
-    }
-}

@@ -111,7 +111,7 @@ async fn a_file_without_roots_stops_the_start() {
     std::fs::write(&empty, "").unwrap();
     let settings = Settings { ca: Some(empty.clone()), ..forward_auth("https://localhost/") };
     let error = Bridge::start(settings, None).await.err().unwrap();
-    assert_eq!(error, format!("{}: there is no root certificate in it", empty.display()));
+    assert_eq!(error, format!("there is no root certificate in {}", empty.display()));
 }
 
 #[tokio::test]

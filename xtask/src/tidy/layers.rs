@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-config", 1),
     ("selvedge-http1", 1),
     ("selvedge-telemetry", 1),
+    ("selvedge-waf", 1),
     ("selvedge-routing", 2),
     ("selvedge-edge", 4),
     ("selvedge-agents", 4),
@@ -31,6 +32,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
     ("selvedge-routing", &["tokio", "hyper", "rustls", "socket2"]),
     ("selvedge-telemetry", &["kdl", "selvedge-config"]),
+    ("selvedge-waf", &["tokio", "hyper", "rustls", "http", "socket2", "selvedge-agent"]),
 ];
 
 /// Dependencies that stay behind one door.
@@ -38,7 +40,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["selvedge"]),
     ("h2", &["selvedge-edge"]),
     ("hyper", &["selvedge-agents", "selvedge-edge", "selvedge-telemetry"]),
-    ("kdl", &["selvedge-config"]),
+    ("kdl", &["selvedge-config", "selvedge-waf"]),
     ("mimalloc", &["selvedge"]),
     ("ppp", &["selvedge-edge"]),
     ("rcgen", &["selvedge-edge"]),

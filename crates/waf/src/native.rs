@@ -1,0 +1,1 @@
+//! Rules in KDL, and those that come with Selvedge.

@@ -1,12 +1,131 @@
 //! What arguments a query or a body carries.
+//!
+//! One pass each, no recursion, no tree: what a parser finds goes to a [`Sink`] at once, so a text
+//! that breaks off has been seen up to there. Where the readers of this world disagree about a text,
+//! a parser reads on, and its outcome holds the first [`Problem`]: whether that is a reason to refuse
+//! is policy. Buffers belong to a [`Scratch`] that outlives the exchange; none is made once they have grown.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//!
+//! use selvedge_waf::body::{Field, Intake, Limits, Scratch, Sink, json};
+//!
+//! struct Count(usize);
+//!
+//! impl Sink for Count {
+//!     fn put(&mut self, _: Field<'_>) -> ControlFlow<()> {
+//!         self.0 += 1;
+//!         ControlFlow::Continue(())
+//!     }
+//! }
+//!
+//! let (limits, mut scratch, mut count) = (Limits::default(), Scratch::default(), Count(0));
+//! let intake = Intake { limits: &limits, scratch: &mut scratch, sink: &mut count };
+//! json(br#"{"user": {"name": "O'Brien", "roles": ["reader"]}}"#, intake).unwrap();
+//! assert_eq!(count.0, 2);
+//! ```
 
-use std::ops::{ControlFlow, Range};
+use std::{
+    fmt,
+    ops::{ControlFlow, Range},
+};
+
+mod json;
+mod media;
+mod output;
+mod pairs;
+mod percent;
+#[cfg(test)]
+mod tests;
+
+pub use json::json;
+pub use media::{parameter, processor_for};
+pub use pairs::{UrlEncoded, cookies, urlencoded};
 
 /// Takes what a parser finds, in the order of the text.
 pub trait Sink {
     /// Takes a field; the parser stops where this says so.
     fn put(&mut self, field: Field<'_>) -> ControlFlow<()>;
 }
+
+/// Where a parser puts what it finds, and within which bounds.
+pub struct Intake<'a> {
+    /// The bounds.
+    pub limits: &'a Limits,
+    /// Buffers that are used again.
+    pub scratch: &'a mut Scratch,
+    /// Who takes it.
+    pub sink: &'a mut dyn Sink,
+}
+
+/// What a parser puts up with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fields of one text.
+    pub fields_max: usize,
+    /// How deep values may be nested.
+    pub depth_max: usize,
+    /// Bytes of one name that is made of several, as JSON's are; longer ones are cut.
+    pub name_bytes_max: usize,
+    /// Bytes of all names that are made of several: a deep name before many short values multiplies a body.
+    pub names_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { fields_max: 4_096, depth_max: 128, name_bytes_max: 4_096, names_bytes_max: 1 << 20 }
+    }
+}
+
+/// Buffers of parsers, empty between two texts.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    name: Vec<u8>,
+    value: Vec<u8>,
+    levels: Vec<json::Level>,
+}
+
+/// What is wrong with a text, and where first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How many bytes of the text are before it.
+    pub offset: usize,
+    /// Of what kind it is.
+    pub kind: Fault,
+    /// For people.
+    pub message: &'static str,
+}
+
+/// A kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The text does not follow its grammar.
+    Malformed,
+    /// A byte or an escape stands for no character.
+    Encoding,
+    /// Nested more deeply than the bound says.
+    TooDeep,
+    /// More of something than the bound says.
+    TooMany,
+    /// A name, or all of them, is longer than the bound says.
+    TooLong,
+    /// The sink had enough.
+    Stopped,
+}
+
+impl Problem {
+    fn new(offset: usize, kind: Fault, message: &'static str) -> Self {
+        Self { offset, kind, message }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (byte {})", self.message, self.offset)
+    }
+}
+
+impl std::error::Error for Problem {}
 
 /// Something a parser found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +147,16 @@ pub enum Text<'a> {
     Decoded(&'a [u8]),
 }
 
+impl<'a> Text<'a> {
+    /// Returns its bytes, given the input it was found in.
+    pub fn bytes(&self, input: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::At(range) => &input[range.clone()],
+            Self::Decoded(bytes) => bytes,
+        }
+    }
+}
+
 /// What a field is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -37,7 +166,7 @@ pub enum Kind {
     Cookie,
     /// A file of a multipart body: its field's name and its file name.
     File,
-    /// The content of that file.
+    /// The content of that file, under its field's name.
     FileContent,
     /// A header of a part: the part's name and the whole line.
     PartHeader,

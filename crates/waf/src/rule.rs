@@ -1,6 +1,6 @@
 //! What both rule languages become: rules in the order in which they are asked.
 
-use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
+use std::{fmt, net::IpAddr, ops::RangeInclusive, sync::Arc};
 
 use crate::transform::Transformation;
 
@@ -130,6 +130,12 @@ pub struct Place {
     pub file: Arc<str>,
     /// From 1.
     pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.file, self.line)
+    }
 }
 
 /// When a rule is asked.

@@ -30,6 +30,7 @@ impl Files for Disk {
 }
 
 /// Where third-party test data is.
+#[expect(clippy::print_stdout, reason = "a test that checks nothing says so")]
 pub fn vectors(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let data = env::var_os("SELVEDGE_VECTORS").map_or("../shared/data".into(), PathBuf::from);

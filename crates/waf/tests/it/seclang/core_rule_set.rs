@@ -31,11 +31,11 @@ fn loaded(folder: &Path, entry: &[&str]) -> Loaded {
 }
 
 fn rules(loaded: &Loaded) -> Vec<&Rule> {
-    let rule = |item| match item {
-        &Item::Rule(ref rule) => Some(&**rule),
+    let rules = loaded.rules.items.iter().filter_map(|item| match item {
+        Item::Rule(rule) => Some(&**rule),
         Item::Marker(_) => None,
-    };
-    loaded.rules.items.iter().filter_map(rule).collect()
+    });
+    rules.collect()
 }
 
 /// How many of the rules fall under each name.

@@ -30,17 +30,22 @@ use std::{
     ops::{ControlFlow, Range},
 };
 
+mod ascii;
 mod json;
 mod media;
+mod multipart;
 mod output;
 mod pairs;
 mod percent;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 pub use json::json;
 pub use media::{parameter, processor_for};
+pub use multipart::{Multipart, Unmatched, multipart};
 pub use pairs::{UrlEncoded, cookies, urlencoded};
+pub use xml::{Xml, xml};
 
 /// Takes what a parser finds, in the order of the text.
 pub trait Sink {
@@ -63,17 +68,25 @@ pub struct Intake<'a> {
 pub struct Limits {
     /// Fields of one text.
     pub fields_max: usize,
+    /// Files of one multipart body; more are read, and said to be too many.
+    pub files_max: usize,
     /// How deep values may be nested.
     pub depth_max: usize,
-    /// Bytes of one name that is made of several, as JSON's are; longer ones are cut.
+    /// Bytes of one name in JSON, which is made of all names around it; longer ones are cut.
     pub name_bytes_max: usize,
-    /// Bytes of all names that are made of several: a deep name before many short values multiplies a body.
+    /// Bytes of all names together where fields share names or parts of them: JSON, multipart bodies, GraphQL.
     pub names_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fields_max: 4_096, depth_max: 128, name_bytes_max: 4_096, names_bytes_max: 1 << 20 }
+        Self {
+            fields_max: 4_096,
+            files_max: 100,
+            depth_max: 128,
+            name_bytes_max: 4_096,
+            names_bytes_max: 1 << 20,
+        }
     }
 }
 
@@ -82,7 +95,10 @@ impl Default for Limits {
 pub struct Scratch {
     name: Vec<u8>,
     value: Vec<u8>,
+    text: Vec<u8>,
     levels: Vec<json::Level>,
+    headers: Vec<multipart::Header>,
+    open: Vec<Range<usize>>,
 }
 
 /// What is wrong with a text, and where first.

@@ -1,11 +1,11 @@
-use std::{io::Write, ops::Range};
+use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::memchr;
 
 use super::{
     Fault, Field, Intake, Kind, Limits, Problem, Scratch, Text,
+    ascii::hex_digit,
     output::{Output, Step},
-    percent::hex_digit,
 };
 
 /// Reads one JSON value (RFC 8259) and puts its leaves under the names that libmodsecurity gives them:
@@ -15,8 +15,13 @@ use super::{
 /// value, so that its name is seen. A key that comes again is put again. Half a surrogate pair becomes
 /// U+FFFD; an escape that JSON does not know stays as it is. Those, control characters and bytes
 /// that are no UTF-8 do not end the reading, but are a problem; everything else that is wrong ends it.
-pub fn json<'a>(input: &'a [u8], intake: Intake<'a>) -> Result<(), Problem> {
-    let mut reader = Reader::new(input, intake);
+pub fn json(input: &[u8], intake: Intake<'_>) -> Result<(), Problem> {
+    let Intake { limits, scratch, sink } = intake;
+    scratch.levels.clear();
+    scratch.name.clear();
+    scratch.name.extend_from_slice(b"json");
+    let output = Output::new(sink, limits);
+    let mut reader = Reader { input, at: 0, limits, output, scratch, noted: None };
     let end = reader.document();
     match reader.noted {
         Some(first) => Err(first),
@@ -46,16 +51,7 @@ struct Reader<'a> {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-impl<'a> Reader<'a> {
-    fn new(input: &'a [u8], intake: Intake<'a>) -> Self {
-        let Intake { limits, scratch, sink } = intake;
-        scratch.levels.clear();
-        scratch.name.clear();
-        scratch.name.extend_from_slice(b"json");
-        let output = Output::new(sink, limits);
-        Self { input, at: 0, limits, output, scratch, noted: None }
-    }
-
+impl Reader<'_> {
     fn document(&mut self) -> Step {
         if self.input.starts_with(BYTE_ORDER_MARK) {
             self.at = BYTE_ORDER_MARK.len();
@@ -90,7 +86,8 @@ impl<'a> Reader<'a> {
         if level.is_object {
             self.key()?;
         } else {
-            write!(self.scratch.name, "{}", level.members).expect("a vector takes any bytes");
+            let mut digits = itoa::Buffer::new();
+            self.scratch.name.extend_from_slice(digits.format(level.members).as_bytes());
         }
         self.cut_name();
         let level = self.scratch.levels.last_mut().expect("its members are being read");
@@ -205,7 +202,7 @@ impl<'a> Reader<'a> {
                 name: Text::Decoded(&self.scratch.name),
                 value: Text::Decoded(&self.scratch.value),
             };
-            self.output.put_named(string.range.start, field)?;
+            self.output.put_shared(string.range.start, field)?;
         } else {
             self.put(string.range.clone())?;
         }
@@ -218,31 +215,32 @@ impl<'a> Reader<'a> {
     /// Passes over a string and returns what is between its quotes; without a second one, that is the rest.
     fn string(&mut self) -> Quoted {
         let start = self.at + 1;
-        let (mut end, mut escaped) = (start, false);
-        loop {
-            match memchr2(b'"', b'\\', &self.input[end..]) {
-                Some(length) if self.input[end + length] == b'\\' => {
+        let (mut end, mut escaped, mut seen) = (start, false, 0);
+        while let Some(&byte) = self.input.get(end) {
+            match byte {
+                b'"' => break,
+                b'\\' => {
                     escaped = true;
-                    end = (end + length + 2).min(self.input.len());
+                    end += 1;
                 }
-                found => {
-                    end = found.map_or(self.input.len(), |length| end + length);
-                    break;
+                ..0x20 => {
+                    let message = "a control character is in a string";
+                    self.note(Problem::new(end, Fault::Malformed, message));
                 }
+                _ => seen |= byte,
             }
+            end += 1;
         }
+        end = end.min(self.input.len());
         self.at = (end + 1).min(self.input.len());
-        self.check_characters(start..end);
+        if !seen.is_ascii() {
+            self.check_characters(start..end);
+        }
         Quoted { range: start..end, escaped }
     }
 
     fn check_characters(&mut self, range: Range<usize>) {
-        let text = &self.input[range.clone()];
-        if let Some(at) = text.iter().position(|byte| *byte < 0x20) {
-            let message = "a control character is in a string";
-            self.note(Problem::new(range.start + at, Fault::Malformed, message));
-        }
-        if let Err(error) = std::str::from_utf8(text) {
+        if let Err(error) = std::str::from_utf8(&self.input[range.clone()]) {
             let offset = range.start + error.valid_up_to();
             self.note(Problem::new(offset, Fault::Encoding, "a string is not UTF-8"));
         }
@@ -254,7 +252,7 @@ impl<'a> Reader<'a> {
             name: Text::Decoded(&self.scratch.name),
             value: Text::At(value.clone()),
         };
-        self.output.put_named(value.start, field)
+        self.output.put_shared(value.start, field)
     }
 
     fn skip_space(&mut self) {
@@ -294,27 +292,32 @@ struct Quoted {
 }
 
 /// Appends `raw` without its escapes, and returns where the first that JSON does not know is.
-pub(super) fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let mut wrong = None;
     let mut at = 0;
-    while let Some(length) = memchr::memchr(b'\\', &raw[at..]) {
-        out.extend_from_slice(&raw[at..at + length]);
-        at += length;
-        match escape(&raw[at + 1..]) {
-            Some((character, length)) => {
-                let mut buffer = [0; 4];
-                out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-                at += 1 + length;
-            }
-            None => {
-                wrong.get_or_insert(at);
-                out.push(b'\\');
-                at += 1;
-            }
+    while at < raw.len() {
+        let rest = &raw[at..];
+        if rest[0] != b'\\' {
+            let length = memchr(b'\\', rest).unwrap_or(rest.len());
+            out.extend_from_slice(&rest[..length]);
+            at += length;
+        } else if let Some((character, length)) = escape(&rest[1..]) {
+            push(character, out);
+            at += 1 + length;
+        } else {
+            wrong.get_or_insert(at);
+            out.push(b'\\');
+            at += 1;
         }
     }
-    out.extend_from_slice(&raw[at..]);
     wrong
+}
+
+fn push(character: char, out: &mut Vec<u8>) {
+    match u8::try_from(character) {
+        Ok(byte) if byte.is_ascii() => out.push(byte),
+        _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
 }
 
 /// Returns what the escape after a backslash stands for, and its length.

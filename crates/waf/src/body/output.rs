@@ -28,14 +28,18 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Puts a field whose name was made of several.
-    pub(super) fn put_named(&mut self, offset: usize, field: Field<'_>) -> Step {
-        if let Text::Decoded(name) = &field.name {
-            self.name_bytes_left = self
-                .name_bytes_left
-                .checked_sub(name.len())
-                .ok_or(Problem::new(offset, Fault::TooLong, "the names are too long together"))?;
-        }
+    /// Puts a field whose name, or a part of it, others have too: one long name before many short values
+    /// is more to look at than the whole text.
+    pub(super) fn put_shared(&mut self, offset: usize, field: Field<'_>) -> Step {
+        let length = match &field.name {
+            Text::At(range) => range.len(),
+            Text::Decoded(name) => name.len(),
+        };
+        self.name_bytes_left = self.name_bytes_left.checked_sub(length).ok_or(Problem::new(
+            offset,
+            Fault::TooLong,
+            "the names are too long together",
+        ))?;
         self.put(offset, field)
     }
 }

@@ -3,7 +3,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 
 use super::{
-    Field, Intake, Kind, Problem, Text,
+    Field, Intake, Kind, Problem, Text, ascii,
     output::{Output, Step},
     percent::{self, Decoding},
 };
@@ -69,12 +69,12 @@ fn decoded<'a>(input: &[u8], at: Range<usize>, out: &'a mut Vec<u8>) -> (Text<'a
 pub fn cookies(input: &[u8], intake: Intake<'_>) -> Result<(), Problem> {
     let Intake { limits, scratch: _, sink } = intake;
     let mut output = Output::new(sink, limits);
-    let length = input.trim_ascii_end().len();
+    let length = ascii::trim_end(input).len();
     let mut start = 0;
     while start < length {
         let end = start + memchr(b';', &input[start..length]).unwrap_or(length - start);
         let (name, value) = halves(input, start..end);
-        let blank = name.len() - trim_start(&input[name.clone()]).len();
+        let blank = name.len() - ascii::trim_start(&input[name.clone()]).len();
         let name = name.start + blank..name.end;
         if !name.is_empty() {
             let field = Field { kind: Kind::Cookie, name: Text::At(name), value: Text::At(value) };
@@ -83,10 +83,4 @@ pub fn cookies(input: &[u8], intake: Intake<'_>) -> Result<(), Problem> {
         start = end + 1;
     }
     Ok(())
-}
-
-/// As C's `isspace` sees it: with the vertical tab.
-fn trim_start(text: &[u8]) -> &[u8] {
-    let blank = text.iter().take_while(|byte| matches!(byte, b'\t'..=b'\r' | b' ')).count();
-    &text[blank..]
 }

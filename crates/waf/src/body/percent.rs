@@ -1,5 +1,7 @@
 use memchr::memchr2;
 
+use super::ascii::hex_pair;
+
 /// What decoding came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Decoding {
@@ -27,20 +29,4 @@ pub(super) fn decode_form(input: &[u8], out: &mut Vec<u8>) -> Decoding {
     }
     out.extend_from_slice(rest);
     found
-}
-
-/// Returns the byte that the first two digits of `text` spell.
-pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
-    let &[high, low, ..] = text else { return None };
-    Some(hex_digit(high)? << 4 | hex_digit(low)?)
-}
-
-/// Returns what a hexadecimal digit stands for.
-pub(super) fn hex_digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }

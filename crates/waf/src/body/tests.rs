@@ -1,10 +1,14 @@
 use std::ops::ControlFlow;
 
+use proptest::prelude::*;
+
 use super::*;
 
 mod json;
 mod media;
+mod multipart;
 mod pairs;
+mod xml;
 
 /// A field that owns its name and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl Sink for Keep<'_> {
 pub(super) fn run<T>(
     input: &[u8],
     limits: &Limits,
-    parse: impl for<'a> FnOnce(&'a [u8], Intake<'a>) -> T,
+    parse: impl FnOnce(&[u8], Intake<'_>) -> T,
 ) -> (T, Vec<Found>) {
     let mut keep = Keep::new(input);
     let mut scratch = Scratch::default();
@@ -69,6 +73,12 @@ pub(super) fn show(found: &[Found]) -> String {
             .replace("\\\"", "\"")
     };
     found.iter().map(pair).collect::<Vec<_>>().join(" | ")
+}
+
+/// Texts that are made of a grammar's own pieces, in any order.
+pub(super) fn made_of(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(pieces);
+    prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
 }
 
 #[test]

@@ -31,6 +31,9 @@ use std::{
 };
 
 mod ascii;
+mod base64;
+mod charset;
+mod graphql;
 mod json;
 mod media;
 mod multipart;
@@ -41,6 +44,9 @@ mod percent;
 mod tests;
 mod xml;
 
+pub use base64::Base64Runs;
+pub use charset::{Charset, decode_charset};
+pub use graphql::{GraphQl, graphql};
 pub use json::json;
 pub use media::{parameter, processor_for};
 pub use multipart::{Multipart, Unmatched, multipart};
@@ -99,6 +105,7 @@ pub struct Scratch {
     levels: Vec<json::Level>,
     headers: Vec<multipart::Header>,
     open: Vec<Range<usize>>,
+    brackets: Vec<graphql::Bracket>,
 }
 
 /// What is wrong with a text, and where first.

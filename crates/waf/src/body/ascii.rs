@@ -37,3 +37,15 @@ pub(super) fn hex_digit(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+/// Returns what a character of Base64 stands for, of either alphabet.
+pub(super) fn sextet(character: u8) -> Option<u8> {
+    match character {
+        b'A'..=b'Z' => Some(character - b'A'),
+        b'a'..=b'z' => Some(character - b'a' + 26),
+        b'0'..=b'9' => Some(character - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}

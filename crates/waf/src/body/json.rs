@@ -292,7 +292,7 @@ struct Quoted {
 }
 
 /// Appends `raw` without its escapes, and returns where the first that JSON does not know is.
-fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+pub(super) fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let mut wrong = None;
     let mut at = 0;
     while at < raw.len() {

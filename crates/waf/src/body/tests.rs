@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod base64;
+mod charset;
+mod graphql;
 mod json;
 mod media;
 mod multipart;

@@ -1,12 +1,18 @@
 use selvedge_agent::{
     AgentBounds, AgentSide, Ask, AttributesBuf, Bounds, CancelCode, EdgeBounds, EdgeSide, Event,
     Fault, FromAgent, FromEdge, Greeting, RequestHeadBuf, RequestLine, ResponseHeadBuf, Settings,
-    Subscriptions, Verdict,
+    Subscriptions, Verdict, frame,
 };
 
 const WINDOW: u32 = 1 << 10;
 const FRAME_MAX: u32 = 16 << 10;
 const STREAMS_MAX: u32 = 4;
+/// Frames of streams that are over: so many are read past, and so many for each that a cancelled stream
+/// was asked.
+const LATE_FRAMES: usize = 64;
+const LATE_FRAMES_PER_FRAME: usize = 8;
+/// Frames of each stream that [`asking`] opens: two heads, two bodies, one of a tunnel.
+const ASKED_FRAMES: usize = 5;
 
 /// What an agent says is answers to what was asked, or a fault, however its bytes arrive; and a verdict
 /// that was understood is written and understood in the same way.
@@ -98,7 +104,8 @@ fn asking(streams: bool) -> EdgeSide {
     edge
 }
 
-/// What an edge hears of an agent that says this, `step` bytes at a time. The first byte chooses the mode.
+/// What an edge hears of an agent that says this, `step` bytes at a time. The first byte chooses the mode,
+/// and whether the second stream was cancelled.
 fn hear_agent(
     bytes: &[u8],
     step: usize,
@@ -106,9 +113,18 @@ fn hear_agent(
 ) -> (Vec<String>, Option<Fault>) {
     let Some((mode, bytes)) = bytes.split_first() else { return (Vec::new(), None) };
     let mut edge = asking(mode % 2 == 0);
+    let mut late_max = LATE_FRAMES;
+    if mode & 2 != 0 {
+        let last = edge.streams().max().expect("two are open");
+        edge.cancel(last, CancelCode::Timeout);
+        late_max += LATE_FRAMES_PER_FRAME * ASKED_FRAMES;
+    }
     let mut heard = Vec::new();
+    let mut read = 0;
     let fault = in_steps(bytes, step, |input| {
+        let before = *input;
         let said = edge.receive(input)?;
+        read += frames(&before[..before.len() - input.len()]);
         if let Some(FromAgent::Verdict { verdict, .. }) = &said {
             verdicts.push(verdict.clone());
         }
@@ -121,7 +137,19 @@ fn hear_agent(
     });
     assert!(edge.streams_open() <= 2);
     assert!(fault.is_none() || edge.streams_open() == 0);
+    // What is read and says nothing belongs to streams that are over.
+    assert!(read - heard.len() <= late_max, "{read} frames, {} heard", heard.len());
     (heard, fault)
+}
+
+/// Frames in `bytes`, which hold nothing but whole ones.
+fn frames(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((length, _)) = bytes.split_first_chunk() {
+        bytes = &bytes[frame::HEADER_LENGTH + u32::from_be_bytes(*length) as usize..];
+        count += 1;
+    }
+    count
 }
 
 /// What an agent hears of an edge that says this, `step` bytes at a time, and what it answers. The first

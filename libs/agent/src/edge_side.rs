@@ -38,8 +38,18 @@ pub struct EdgeSide {
     ping: Option<u64>,
     /// The generation of settings that the agent has not answered yet.
     configuring: Option<u64>,
+    /// Frames of streams that are over that may still come.
+    late_left: u32,
     fault: Option<Fault>,
 }
+
+/// Frames of streams that are over which are read past on each connection, whoever ended them.
+const LATE_FRAMES: u32 = 64;
+/// Frames that are read past for each one that a cancelled stream sent: its agent may answer without
+/// having read of the end, or without minding it.
+const LATE_FRAMES_PER_FRAME: u32 = 8;
+/// However many streams are cancelled, no more frames than these are to come.
+const LATE_FRAMES_MAX: u32 = 1 << 20;
 
 /// What the edge allows on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +209,7 @@ impl EdgeSide {
             draining: false,
             ping: None,
             configuring: None,
+            late_left: LATE_FRAMES,
             fault: None,
         })
     }
@@ -291,7 +302,7 @@ impl EdgeSide {
         Ok(FromAgent::Pong(token))
     }
 
-    /// Enters a frame of a stream. Those of streams that are over are read past: they crossed what ended it.
+    /// Enters a frame of a stream.
     fn answer<'a>(&mut self, frame: Frame<'a>) -> Result<Option<FromAgent<'a>>, Fault> {
         if frame.stream > self.newest {
             let text = format!("{} on stream {}", frame.kind.name(), frame.stream);
@@ -299,13 +310,22 @@ impl EdgeSide {
         }
         let stream = StreamId(frame.stream);
         let Some(ledger) = self.streams.get_mut(&stream) else {
-            return Ok(None);
+            return self.read_past().map(|()| None);
         };
         let said = said(ledger, stream, &frame)?;
         if frame.has(flag::FINAL) || frame.kind == FrameType::Abandon {
             self.streams.remove(&stream);
         }
         Ok(Some(said))
+    }
+
+    /// Counts a frame of a stream that is over: it crossed what ended the stream, unless there are too
+    /// many of them.
+    fn read_past(&mut self) -> Result<(), Fault> {
+        let left = self.late_left.checked_sub(1);
+        let fault = || Fault::new(FaultCode::Unasked, "too much on streams that are over");
+        self.late_left = left.ok_or_else(fault)?;
+        Ok(())
     }
 
     /// Whether streams may be opened, as far as the connection is concerned.
@@ -467,18 +487,18 @@ impl EdgeSide {
         if rest.is_empty() && !ends {
             return Ok(taken);
         }
-        let end = match (ends, truncated) {
-            (false, _) => End::More,
-            (true, false) => End::Whole,
-            (true, true) => End::Truncated,
-        };
-        ledger.chunk(event, rest.len() as u32, end)?;
         loop {
             let (now, later) = rest.split_at(rest.len().min(self.agent.bounds.frame_max as usize));
-            let is_last = later.is_empty() && ends;
+            let end = match (later.is_empty() && ends, truncated) {
+                (false, _) => End::More,
+                (true, false) => End::Whole,
+                (true, true) => End::Truncated,
+            };
+            // Refused at the first frame or not at all: what follows is within the same room.
+            ledger.chunk(event, now.len() as u32, end)?;
             let label = Label::new(kind, stream.0)
-                .flag(flag::END, is_last)
-                .flag(flag::TRUNCATED, is_last && truncated);
+                .flag(flag::END, end != End::More)
+                .flag(flag::TRUNCATED, end == End::Truncated);
             self.output.small(label, now);
             rest = later;
             if rest.is_empty() {
@@ -532,9 +552,10 @@ impl EdgeSide {
 
     /// Ends a stream; nothing that the agent still says of it is heard. A stream that is over stays so.
     pub fn cancel(&mut self, stream: StreamId, code: CancelCode) {
-        if self.streams.remove(&stream).is_some() {
-            self.output.small(Label::new(FrameType::Cancel, stream.0), &[code as u8]);
-        }
+        let Some(ledger) = self.streams.remove(&stream) else { return };
+        self.output.small(Label::new(FrameType::Cancel, stream.0), &[code as u8]);
+        let late = ledger.frames_asked().saturating_mul(LATE_FRAMES_PER_FRAME);
+        self.late_left = self.late_left.saturating_add(late).min(LATE_FRAMES_MAX);
     }
 
     /// Offers new settings; the agent's answer is a [`FromAgent::Configured`]. One offer at a time.

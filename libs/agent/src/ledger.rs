@@ -276,6 +276,8 @@ pub(crate) struct Ledger {
     past: Events,
     /// Events that were answered before their end; what still comes of them is dropped.
     answered: Events,
+    /// Heads, pieces of bodies and frames of a tunnel that went to the agent.
+    frames_asked: u32,
     has_response: bool,
     request: BodyLedger,
     response: BodyLedger,
@@ -322,6 +324,7 @@ impl Ledger {
             asked: Events::default(),
             past: Events::default(),
             answered: Events::default(),
+            frames_asked: 0,
             has_response: false,
             request: body(scope.request),
             response: body(scope.response),
@@ -357,7 +360,17 @@ impl Ledger {
         if !ask.body {
             self.past.insert(body_of(event));
         }
+        self.count_asked();
         Ok(())
+    }
+
+    fn count_asked(&mut self) {
+        self.frames_asked = self.frames_asked.saturating_add(1);
+    }
+
+    /// Frames that the agent was sent and may have something to say to.
+    pub(crate) fn frames_asked(&self) -> u32 {
+        self.frames_asked
     }
 
     fn is_wanted(&self, event: Event) -> Result<(), Broken> {
@@ -377,6 +390,7 @@ impl Ledger {
         }
         let side = self.side;
         self.body(event)?.chunk(side, length, end)?;
+        self.count_asked();
         self.past.insert(event);
         let is_answered = self.answered.contains(event);
         if !is_answered {
@@ -396,6 +410,7 @@ impl Ledger {
         }
         self.websocket.lanes.forward(self.side, length.checked_add(1).ok_or(OVER_CREDIT)?)?;
         self.websocket.unanswered += 1;
+        self.count_asked();
         Ok(())
     }
 

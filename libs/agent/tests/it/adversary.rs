@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 use selvedge_agent::{
-    AgentBounds, AgentSide, Ask, Event, FaultCode, StreamId, Subscriptions, Verdict,
+    AgentBounds, AgentSide, Ask, CancelCode, Event, FaultCode, StreamId, Subscriptions, Verdict,
     frame::{FrameType, SETTINGS_FRAME_MAX, flag},
 };
 
@@ -25,13 +25,14 @@ fn wants() -> Subscriptions {
         .websocket_frames(100)
 }
 
+const ASK: Ask = Ask { body: true, verdict: true };
+
 /// An edge that has asked about a request with a whole body, and about a response that streams.
 fn asked() -> Conversation {
     let mut both = Conversation::ready(&wants());
-    let ask = Ask { body: true, verdict: true };
-    let stream = both.edge.open(&attributes(), &request(), ask).expect("the agent is ready");
+    let stream = both.edge.open(&attributes(), &request(), ASK).expect("the agent is ready");
     both.edge.body(stream, Event::RequestBody, b"body", true).expect("there is room");
-    both.edge.response(stream, &response(), ask).expect("the first");
+    both.edge.response(stream, &response(), ASK).expect("the first");
     both.edge.body(stream, Event::ResponseBody, b"stream", false).expect("there is room");
     both.edge_says();
     both
@@ -158,7 +159,7 @@ fn an_agent_that_never_reads_is_found_out() {
     let mut opened: u64 = 0;
     let error = loop {
         match both.edge.open(&attributes(), &request(), ask) {
-            Ok(stream) => both.edge.cancel(stream, selvedge_agent::CancelCode::Timeout),
+            Ok(stream) => both.edge.cancel(stream, CancelCode::Timeout),
             Err(error) => break error,
         }
         opened += 1;
@@ -188,8 +189,7 @@ fn an_edge_that_never_reads_is_held_up() {
 #[track_caller]
 fn check_edge_fails(said: &[u8], expected: FaultCode) {
     let mut both = Conversation::ready(&wants());
-    let ask = Ask { body: true, verdict: true };
-    both.edge.open(&attributes(), &request(), ask).expect("the agent is ready");
+    both.edge.open(&attributes(), &request(), ASK).expect("the agent is ready");
     both.tell_agent(usize::MAX, |_, _| {}).expect("the protocol is kept");
     let mut rest = said;
     let fault = loop {
@@ -273,8 +273,7 @@ fn unfit_verdicts_abandon_their_stream() {
     ];
     for verdict in unfit {
         let mut both = Conversation::ready(&wants());
-        let ask = Ask { body: true, verdict: true };
-        let stream = both.edge.open(&attributes(), &request(), ask).expect("the agent is ready");
+        let stream = both.edge.open(&attributes(), &request(), ASK).expect("the agent is ready");
         both.tell_agent(usize::MAX, |_, _| {}).expect("the protocol is kept");
         let said = both.agent.verdict(stream, Event::RequestHeaders, &verdict);
         said.expect_err("it cannot be sent");
@@ -291,13 +290,84 @@ fn unfit_verdicts_abandon_their_stream() {
 fn what_crosses_an_end_is_read_past() {
     let mut both = asked();
     let stream = both.edge.streams().next().expect("one is open");
-    both.edge.cancel(stream, selvedge_agent::CancelCode::Decided);
+    both.edge.cancel(stream, CancelCode::Decided);
     let late = [
         frame(FrameType::Verdict, 0, 1, &allow(Event::RequestHeaders)),
         frame(FrameType::Release, 0, 1, &bytes_of(Event::ResponseBody, 99, b"")),
         frame(FrameType::Abandon, 0, 1, &[0, 0]),
     ];
     assert_eq!(both.edge.receive(&mut &late.concat()[..]), Ok(None));
+}
+
+/// How many frames like this one the edge reads before it ends the connection over them.
+#[track_caller]
+fn read_past(both: &mut Conversation, late: &[u8]) -> u32 {
+    for read in 0.. {
+        match both.edge.receive(&mut &late[..]) {
+            Ok(said) => assert_eq!(said, None),
+            Err(fault) => {
+                assert_eq!(fault.code, FaultCode::Unasked, "{fault}");
+                return read;
+            }
+        }
+    }
+    unreachable!("a fault ends it");
+}
+
+#[test]
+fn what_crosses_no_end_has_a_bound() {
+    // It said itself that the stream is over.
+    let mut both = asked();
+    let done = frame(FrameType::Abandon, 0, 1, &[0, 0]);
+    assert!(both.edge.receive(&mut &done[..]).expect("it may give up").is_some());
+    assert_eq!(read_past(&mut both, &done), 64);
+
+    // Two heads and a piece of each body were sent.
+    let mut both = asked();
+    let stream = both.edge.streams().next().expect("one is open");
+    both.edge.cancel(stream, CancelCode::Decided);
+    let late = frame(FrameType::Verdict, 0, 1, &allow(Event::RequestHeaders));
+    assert_eq!(read_past(&mut both, &late), 64 + 8 * 4);
+
+    // A body in several frames gives as many answers.
+    let mut both = Conversation::ready(&wants());
+    let stream = both.edge.open(&attributes(), &request(), ASK).expect("the agent is ready");
+    for piece in [&b"a"[..], b"b", b"c"] {
+        both.edge.body(stream, Event::RequestBody, piece, false).expect("there is room");
+    }
+    both.edge.cancel(stream, CancelCode::Timeout);
+    assert_eq!(read_past(&mut both, &late), 64 + 8 * 4);
+}
+
+/// An agent that minds no cancel and answers everything, however late, is heard out.
+#[test]
+fn agents_that_are_only_late_are_no_fault() {
+    let mut both = Conversation::ready(&wants());
+    let mut late = Vec::new();
+    for number in 1..=10_000 {
+        let stream = both.edge.open(&attributes(), &request(), ASK).expect("the agent is ready");
+        both.edge.body(stream, Event::RequestBody, b"body", true).expect("there is room");
+        both.edge.response(stream, &response(), ASK).expect("the first");
+        both.edge.cancel(stream, CancelCode::Timeout);
+        both.edge_says();
+        for event in [Event::RequestHeaders, Event::RequestBody, Event::ResponseHeaders] {
+            late.extend(frame(FrameType::Verdict, 0, number, &allow(event)));
+        }
+        late.extend(frame(FrameType::Credit, 0, number, &bytes_of(Event::RequestBody, 4, b"")));
+    }
+    assert_eq!(both.edge.receive(&mut &late[..]), Ok(None));
+}
+
+#[test]
+fn what_may_come_late_is_not_saved_up_for_ever() {
+    let mut both = Conversation::ready(&wants());
+    for _ in 0..140_000 {
+        let stream = both.edge.open(&attributes(), &request(), ASK).expect("the agent is ready");
+        both.edge.cancel(stream, CancelCode::Timeout);
+        both.edge_says();
+    }
+    let late = frame(FrameType::Abandon, 0, 1, &[0, 0]);
+    assert_eq!(read_past(&mut both, &late), 1 << 20);
 }
 
 proptest! {

@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::{
     admin::{self, AdminSocket, ReloadRequest},
-    agent::supervise,
+    agent::{state::AgentState, supervise},
     plan::{Place, Plan},
 };
 pub(crate) use gauges::publish;
@@ -38,10 +38,19 @@ pub(crate) use gauges::publish;
 /// The control thread; it ends with this handle.
 pub(crate) struct Control {
     /// `None` once the thread is to end.
-    in_force: Option<watch::Sender<Arc<InForce>>>,
+    orders: Option<Orders>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// What the control thread is told.
+struct Orders {
+    in_force: watch::Sender<Arc<InForce>>,
+    agents: watch::Sender<Agents>,
+}
+
+/// The agents to be kept running.
+pub(crate) type Agents = Vec<Arc<AgentState>>;
 
 /// What the control thread works on until the next reload.
 pub(crate) struct InForce {
@@ -82,19 +91,29 @@ pub(crate) const RELOADS_MAX: usize = 4;
 
 impl Control {
     pub(crate) fn start(hub: &Hub, in_force: InForce) -> io::Result<Self> {
-        let (sender, receiver) = watch::channel(Arc::new(in_force));
+        let (agents, wanted) = watch::channel(in_force.plan.agents.clone());
+        let (in_force, followed) = watch::channel(Arc::new(in_force));
         let shared = Arc::new(Shared::new(hub));
         let shares = shared.clone();
         let thread = std::thread::Builder::new()
             .name("edge-control".to_owned())
-            .spawn(move || work(shares, receiver))?;
-        Ok(Self { in_force: Some(sender), shared, thread: Some(thread) })
+            .spawn(move || work(shares, followed, wanted))?;
+        let orders = Some(Orders { in_force, agents });
+        Ok(Self { orders, shared, thread: Some(thread) })
     }
 
     /// Goes on with another config.
     pub(crate) fn swap(&self, in_force: InForce) {
-        if let Some(sender) = &self.in_force {
-            sender.send_replace(Arc::new(in_force));
+        self.keep_agents(in_force.plan.agents.clone());
+        if let Some(orders) = &self.orders {
+            orders.in_force.send_replace(Arc::new(in_force));
+        }
+    }
+
+    /// Keeps these agents running and no others, until the next swap.
+    pub(crate) fn keep_agents(&self, agents: Agents) {
+        if let Some(orders) = &self.orders {
+            orders.agents.send_replace(agents);
         }
     }
 
@@ -110,7 +129,7 @@ impl Control {
 
     /// The admin listener in force.
     pub(crate) fn admin(&self) -> Option<Arc<AdminSocket>> {
-        self.in_force.as_ref()?.borrow().admin.clone()
+        self.orders.as_ref()?.in_force.borrow().admin.clone()
     }
 
     /// Where reloads that are asked for will arrive from now on.
@@ -123,7 +142,7 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        drop(self.in_force.take());
+        drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
             // A panic there has been told on standard error.
             let _ = thread.join();
@@ -172,14 +191,14 @@ impl Shared {
     }
 }
 
-fn work(shared: Arc<Shared>, in_force: Watch) {
+fn work(shared: Arc<Shared>, in_force: Watch, agents: watch::Receiver<Agents>) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build_local(LocalOptions::default());
     match runtime {
         Ok(runtime) => {
-            runtime.block_on(run(shared, in_force));
+            runtime.block_on(run(shared, in_force, agents));
             // A name server that does not answer must not hold up the end.
             runtime.shutdown_background();
         }
@@ -191,13 +210,13 @@ fn work(shared: Arc<Shared>, in_force: Watch) {
 }
 
 /// Runs until the edge has gone.
-async fn run(shared: Arc<Shared>, in_force: Watch) {
+async fn run(shared: Arc<Shared>, in_force: Watch, agents: watch::Receiver<Agents>) {
     let hub = &shared.hub;
     let mut tasks = JoinSet::new();
     tasks.spawn_local(probe::run(hub.clone(), in_force.clone()));
     tasks.spawn_local(certificates::run(hub.clone(), in_force.clone(), certificates::EVERY));
     tasks.spawn_local(gauges::run(in_force.clone()));
-    tasks.spawn_local(supervise::run(hub.clone(), in_force.clone()));
+    tasks.spawn_local(supervise::run(hub.clone(), agents));
     tasks.spawn_local(admin::run(shared.clone(), in_force));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

@@ -13,9 +13,10 @@ use selvedge_config::{Id, Limits};
 use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::RouteCache;
 use selvedge_telemetry::{Hub, Level};
+use tokio::time::timeout_at;
 
 use crate::{
-    agent::call::CoreAgent,
+    agent::{call::CoreAgent, state::AgentState},
     bounds::Bounds,
     crew::Crew,
     deadline::Deadlines,
@@ -48,6 +49,8 @@ pub(crate) struct Core {
     /// Set once the process is to end.
     pub(crate) draining: Cell<bool>,
     snapshot: RefCell<Rc<Snapshot>>,
+    /// Agents that the next config asks.
+    coming: RefCell<Vec<Rc<CoreAgent>>>,
     #[expect(clippy::vec_box, reason = "it is lent by its pointer, not copied")]
     scratch: RefCell<Vec<Box<Scratch>>>,
     date: RefCell<(u64, String)>,
@@ -104,7 +107,8 @@ impl Core {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let mut rng = fastrand::Rng::new();
         let (client_buffer, upstream_buffer) = buffer_sizes(&parts.plan.config.limits);
-        let snapshot = Snapshot::new(parts.plan, None, &parts.telemetry.hub(), &mut rng);
+        let agents = agents_of(&parts.plan, &[], &parts.telemetry.hub());
+        let snapshot = Snapshot::new(parts.plan, None, agents, &mut rng);
         Rc::new(Self {
             bounds: parts.bounds,
             deadlines: Deadlines::new(Instant::now()),
@@ -118,6 +122,7 @@ impl Core {
             telemetry: parts.telemetry,
             draining: Cell::new(false),
             snapshot: RefCell::new(Rc::new(snapshot)),
+            coming: RefCell::default(),
             scratch: RefCell::default(),
             date: RefCell::default(),
             wall: Cell::new((Instant::now(), SystemTime::now())),
@@ -129,11 +134,34 @@ impl Core {
         self.snapshot.borrow().clone()
     }
 
+    /// Makes agents ready for the config that comes next, and tells which are not when `within` is over.
+    pub(crate) fn prepare(
+        &self,
+        agents: &[Arc<AgentState>],
+        within: Duration,
+    ) -> impl Future<Output = Vec<Id>> + use<> {
+        let (snapshot, hub) = (self.snapshot(), self.telemetry.hub());
+        let prepare = |state| CoreAgent::prepare(state, &snapshot.agents, &hub);
+        let coming: Vec<_> = agents.iter().map(prepare).collect();
+        *self.coming.borrow_mut() = coming.clone();
+        let until = tokio::time::Instant::now() + within;
+        async move {
+            let mut missing = Vec::new();
+            for CoreAgent { state, link } in coming.iter().map(|agent| &**agent) {
+                if timeout_at(until, link.has_settings(state.generation)).await.is_err() {
+                    missing.push(state.config.id.clone());
+                }
+            }
+            missing
+        }
+    }
+
     /// Puts another config in force for the requests that come.
     pub(crate) fn swap(&self, plan: Arc<Plan>) {
         let previous = self.snapshot();
-        let rng = &mut self.rng.borrow_mut();
-        let next = Snapshot::new(plan, Some(&previous), &self.telemetry.hub(), rng);
+        let known = [&previous.agents[..], &self.coming.take()].concat();
+        let agents = agents_of(&plan, &known, &self.telemetry.hub());
+        let next = Snapshot::new(plan, Some(&previous), agents, &mut self.rng.borrow_mut());
         let (client_buffer, upstream_buffer) = buffer_sizes(&next.plan.config.limits);
         self.buffers.resize(client_buffer);
         self.upstream_buffers.resize(upstream_buffer);
@@ -267,9 +295,19 @@ fn buffer_sizes(limits: &Limits) -> (usize, usize) {
     (size(limits.head.0), size(limits.response_head.0))
 }
 
+/// The agents of `plan` on this core; of the `known` ones, those that stay go on.
+fn agents_of(plan: &Plan, known: &[Rc<CoreAgent>], hub: &Hub) -> Vec<Rc<CoreAgent>> {
+    plan.agents.iter().map(|state| CoreAgent::new(state, known, hub)).collect()
+}
+
 impl Snapshot {
     /// Nothing here can fail: what can has been done for the plan.
-    fn new(plan: Arc<Plan>, previous: Option<&Self>, hub: &Hub, rng: &mut fastrand::Rng) -> Self {
+    fn new(
+        plan: Arc<Plan>,
+        previous: Option<&Self>,
+        agents: Vec<Rc<CoreAgent>>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
         let upstreams = plan
             .upstreams
             .iter()
@@ -284,8 +322,6 @@ impl Snapshot {
                 PlacedUpstream { index, upstream }
             })
             .collect();
-        let known = previous.map_or(&[][..], |previous| &previous.agents);
-        let agents = plan.agents.iter().map(|state| CoreAgent::new(state, known, hub)).collect();
         let now = Instant::now();
         let site = |folder: &SiteFolder| Rc::new(folder.site(now));
         let sites = plan.routes.iter().map(|planned| planned.folder.as_ref().map(site)).collect();

@@ -6,9 +6,13 @@ mod sockets;
 mod worker;
 
 use std::{
+    collections::BTreeSet,
     fmt, io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -23,6 +27,7 @@ use self::{
 };
 use crate::{
     admin::{AdminSocket, ReloadRequest},
+    agent::state::AgentState,
     bounds::Bounds,
     control::{Control, InForce, Stage},
     plan::{Parts, Plan, PlanError},
@@ -101,7 +106,7 @@ impl std::error::Error for StartError {
     }
 }
 
-/// Time for the agents to be there before clients are accepted.
+/// Time for agents to be there, with their settings, before a config that asks them is in force.
 const AGENTS_WITHIN: Duration = Duration::from_secs(5);
 
 fn bind_remedy(error: &io::Error) -> &'static str {
@@ -152,25 +157,44 @@ impl Edge {
                 .map_err(StartError::Thread)?;
             self.workers.push(Handle { commands, thread });
         }
-        self.await_agents();
+        // Those that somebody else starts may take for ever, and clients would wait with us.
+        let started = self.plan.agents.iter().filter(|agent| agent.door.started().is_some());
+        self.await_agents(started.cloned().collect())?;
         self.hand_out(sockets)
     }
 
-    /// Waits for the agents that we start, so that the first requests find them; those that take too
-    /// long come to their failure mode. Clients wait meanwhile: the ports are bound.
-    fn await_agents(&self) {
-        let until = Instant::now() + AGENTS_WITHIN;
-        let missing = || {
-            let agents = self.plan.agents.iter();
-            agents.filter(|agent| agent.door.started().is_some_and(|it| !it.was_heard()))
-        };
-        while missing().next().is_some() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
+    /// Waits until all workers are connected to these agents, and these have their settings; those that
+    /// take too long come to their failure mode.
+    fn await_agents(&self, agents: Vec<Arc<AgentState>>) -> Result<(), StartError> {
+        if agents.is_empty() {
+            return Ok(());
         }
-        for agent in missing() {
-            let message = "an agent is not there yet; serving begins without it";
-            self.hub.event(Level::Warn, message, &[("agent", &agent.config.id)]);
+        let agents: Arc<[_]> = agents.into();
+        let missing = self.ask_workers(|done| Command::Prepare {
+            agents: agents.clone(),
+            within: AGENTS_WITHIN,
+            done,
+        })?;
+        let missing: BTreeSet<Id> = missing.into_iter().flatten().collect();
+        for agent in missing {
+            let message = "an agent is not there with its settings yet; serving goes on without it";
+            self.hub.event(Level::Warn, message, &[("agent", &agent)]);
         }
+        Ok(())
+    }
+
+    /// Tells every worker, and waits for what each answers; fails only where one has died.
+    fn ask_workers<T>(
+        &self,
+        command: impl Fn(SyncSender<T>) -> Command,
+    ) -> Result<Vec<T>, StartError> {
+        let told = self.workers.iter().map(|worker| {
+            let (done, answer) = sync_channel(1);
+            worker.send(command(done))?;
+            Ok(answer)
+        });
+        let told = told.collect::<Result<Vec<_>, StartError>>()?;
+        told.iter().map(|answer| answer.recv().map_err(|_| StartError::Worker)).collect()
     }
 
     /// Gives each worker its socket of each address.
@@ -209,7 +233,8 @@ impl Edge {
     }
 
     /// Puts `config` in force: everything that can fail comes first, then all workers swap. On an
-    /// error nothing has changed.
+    /// error nothing has changed. Before they swap, agents that are new or have new settings are made
+    /// ready for at most five seconds, in which the config before goes on.
     ///
     /// Connections stay; requests under way end under the config they began with. The number of
     /// workers is fixed at the start.
@@ -223,7 +248,12 @@ impl Edge {
         let parts = Parts { hub: &self.hub, now: Instant::now() };
         let plan = Plan::new(config, Some(&self.plan), &parts).map_err(StartError::Plan)?;
         let plan = Arc::new(plan);
-        self.swap(&plan)?;
+        let prepared = self.prepare_agents(&plan);
+        let swap = |()| self.ask_workers(|done| Command::Swap { plan: plan.clone(), done });
+        if let Err(lost) = prepared.and_then(swap) {
+            self.control.keep_agents(self.plan.agents.clone());
+            return Err(lost);
+        }
         self.hand_out(sockets)?;
         if plan.config.limits != self.plan.config.limits {
             descriptors::provide(&plan.config.limits, &self.hub);
@@ -233,15 +263,16 @@ impl Edge {
         Ok(())
     }
 
-    /// Has every worker go on with `plan`; fails only where one has died.
-    fn swap(&self, plan: &Arc<Plan>) -> Result<(), StartError> {
-        let told = self.workers.iter().map(|worker| {
-            let (done, acknowledged) = std::sync::mpsc::sync_channel(1);
-            worker.send(Command::Swap { plan: plan.clone(), done })?;
-            Ok(acknowledged)
-        });
-        let told = told.collect::<Result<Vec<_>, StartError>>()?;
-        told.iter().try_for_each(|done| done.recv().map_err(|_| StartError::Worker))
+    /// Brings up the agents that `plan` adds or changes, beside those in force.
+    fn prepare_agents(&self, plan: &Plan) -> Result<(), StartError> {
+        let same = |agent: &AgentState| {
+            let known = |known: &&Arc<AgentState>| Arc::ptr_eq(&known.door, &agent.door);
+            let known = self.plan.agents.iter().find(known);
+            known.is_some_and(|known| known.generation == agent.generation)
+        };
+        let fresh: Vec<_> = plan.agents.iter().filter(|agent| !same(agent)).cloned().collect();
+        self.control.keep_agents(self.plan.agents.iter().chain(&fresh).cloned().collect());
+        self.await_agents(fresh)
     }
 
     /// Stops accepting, lets requests end, and cuts what is left after `within`.

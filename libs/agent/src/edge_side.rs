@@ -38,6 +38,8 @@ pub struct EdgeSide {
     ping: Option<u64>,
     /// The generation of settings that the agent has not answered yet.
     configuring: Option<u64>,
+    /// Settings that the agent has accepted and that are not in force yet.
+    accepted: Option<Accepted>,
     /// Frames of streams that are over that may still come.
     late_left: u32,
     fault: Option<Fault>,
@@ -99,6 +101,14 @@ struct Agent {
     scope: Scope,
 }
 
+/// What the agent wants with settings that it accepted.
+#[derive(Debug)]
+struct Accepted {
+    generation: u64,
+    subscriptions: Subscriptions,
+    scope: Scope,
+}
+
 /// Something that an agent said, of which the driver should know.
 #[expect(
     clippy::large_enum_variant,
@@ -108,11 +118,11 @@ struct Agent {
 pub enum FromAgent<'a> {
     /// Streams may be opened; see [`EdgeSide::subscriptions`].
     Ready,
-    /// New settings were accepted, and new streams belong to them; or they were not, and why.
+    /// New settings were accepted, and are in force from [`EdgeSide::adopt`] on; or they were not, and why.
     Configured {
         /// Of which config.
         generation: u64,
-        /// The subscriptions may have changed.
+        /// Whether they were accepted.
         result: Result<(), &'a str>,
     },
     /// The answer to a ping.
@@ -209,6 +219,7 @@ impl EdgeSide {
             draining: false,
             ping: None,
             configuring: None,
+            accepted: None,
             late_left: LATE_FRAMES,
             fault: None,
         })
@@ -230,6 +241,7 @@ impl EdgeSide {
             self.output.fault(fault);
         }
         self.fault = Some(fault.clone());
+        self.accepted = None;
         self.streams.clear();
     }
 
@@ -283,10 +295,8 @@ impl EdgeSide {
         }
         self.configuring = None;
         let result = result.map(|subscriptions| {
-            self.agent.scope = Scope::new(&subscriptions, self.bounds.body_max);
-            self.agent.subscriptions = subscriptions;
-            let adopt = Label::of_connection(FrameType::Adopt);
-            self.output.small(adopt, &generation.to_be_bytes());
+            let scope = Scope::new(&subscriptions, self.bounds.body_max);
+            self.accepted = Some(Accepted { generation, subscriptions, scope });
         });
         Ok(FromAgent::Configured { generation, result })
     }
@@ -558,12 +568,13 @@ impl EdgeSide {
         self.late_left = self.late_left.saturating_add(late).min(LATE_FRAMES_MAX);
     }
 
-    /// Offers new settings; the agent's answer is a [`FromAgent::Configured`]. One offer at a time.
+    /// Offers new settings; the agent's answer is a [`FromAgent::Configured`]. One offer at a time: the next
+    /// follows a refusal, or [`adopt`](Self::adopt).
     pub fn configure(&mut self, generation: u64, settings: Settings<'_>) -> Result<(), SendError> {
         if self.state != State::Ready || self.fault.is_some() {
             return Err(SendError::NotReady);
         }
-        if self.configuring.is_some() {
+        if self.configuring.is_some() || self.accepted.is_some() {
             return Err(SendError::Refused("settings are offered already"));
         }
         self.has_space()?;
@@ -574,6 +585,23 @@ impl EdgeSide {
         })?;
         self.configuring = Some(generation);
         Ok(())
+    }
+
+    /// The generation of settings that the agent has accepted and that are not in force yet.
+    pub fn accepted(&self) -> Option<u64> {
+        self.accepted.as_ref().map(|accepted| accepted.generation)
+    }
+
+    /// Puts the settings in force that the agent has accepted: streams that open from here on belong to
+    /// them, and [`subscriptions`](Self::subscriptions) are theirs. `false` if there are none.
+    pub fn adopt(&mut self) -> bool {
+        let Some(Accepted { generation, subscriptions, scope }) = self.accepted.take() else {
+            return false;
+        };
+        self.agent.scope = scope;
+        self.agent.subscriptions = subscriptions;
+        self.output.small(Label::of_connection(FrameType::Adopt), &generation.to_be_bytes());
+        true
     }
 
     /// Asks whether the agent is there; its answer is a [`FromAgent::Pong`]. `false` if one is due already.

@@ -107,6 +107,18 @@ impl TestEdge {
         }
     }
 
+    /// Offers new settings and puts them in force once the agent has accepted them; or says why it did not.
+    pub fn configure(&mut self, generation: u64, settings: &str) -> io::Result<Result<(), String>> {
+        let offered = self.machine.configure(generation, Settings::new(settings));
+        offered.map_err(io::Error::other)?;
+        let answer = self.wait(|_, said| match said {
+            FromAgent::Configured { result, .. } => Some(result.map_err(str::to_owned)),
+            _ => None,
+        })?;
+        self.machine.adopt();
+        Ok(answer)
+    }
+
     /// Asks about a request without a body and returns the verdict.
     pub fn ask(
         &mut self,

@@ -97,16 +97,23 @@ pub(crate) fn outcome_of(verdict: &Verdict) -> Outcome {
 }
 
 impl CoreAgent {
-    /// The agent of `state` on this core: one of the `known` links goes on if its door stays.
+    /// The agent of `state` on this core, which is in force from now on: one of the `known` links goes
+    /// on if its door stays.
     pub(crate) fn new(state: &Arc<AgentState>, known: &[Rc<Self>], hub: &Hub) -> Rc<Self> {
+        let agent = Self::prepare(state, known, hub);
+        agent.link.adopt(state.clone());
+        agent
+    }
+
+    /// The agent of `state` on this core, for a config that is still to come: a link that is `known`
+    /// serves the config in force meanwhile.
+    pub(crate) fn prepare(state: &Arc<AgentState>, known: &[Rc<Self>], hub: &Hub) -> Rc<Self> {
         let same = known.iter().find(|known| Arc::ptr_eq(&known.state.door, &state.door));
         let link = match same {
-            Some(known) => {
-                known.link.adopt(state.clone());
-                known.link.clone()
-            }
+            Some(known) => known.link.clone(),
             None => Rc::new(OpenLink(Link::open(state.clone(), hub.clone()))),
         };
+        link.prepare(state.clone());
         Rc::new(Self { state: state.clone(), link })
     }
 

@@ -36,9 +36,12 @@ use super::{
 pub(crate) struct Link {
     /// The agent as the config in force wants it.
     state: RefCell<Arc<AgentState>>,
+    /// The agent as the config wants it that comes next.
+    coming: RefCell<Option<Arc<AgentState>>>,
     hub: Hub,
     inner: RefCell<Inner>,
-    became_ready: Notify,
+    /// The agent became ready, or answered an offer of settings.
+    news: Notify,
     /// Rises with each connection, so that streams of an earlier one are told from those of this one.
     connection: Cell<u64>,
     /// When the agent became ready on this connection.
@@ -56,14 +59,16 @@ struct Inner {
     wants: Rc<Subscriptions>,
     /// The generation that the agent has, or was offered.
     offered: u64,
+    /// The generation that it began with, or answered last.
+    answered: u64,
     driver: Option<Waker>,
     pinged: Option<Instant>,
     /// Counts this connection while the agent is ready on it.
     connected: Option<Connected>,
     /// The agent is about to go.
     draining: bool,
-    /// Settings may have changed while none could be offered.
-    late_offer: bool,
+    /// Settings may be due that could not be offered or put in force before.
+    settings_due: bool,
 }
 
 /// What is due on one stream.
@@ -140,9 +145,10 @@ impl Link {
     pub(crate) fn open(state: Arc<AgentState>, hub: Hub) -> Rc<Self> {
         let link = Rc::new(Self {
             state: RefCell::new(state),
+            coming: RefCell::default(),
             hub,
             inner: RefCell::default(),
-            became_ready: Notify::new(),
+            news: Notify::new(),
             connection: Cell::new(0),
             ready_since: Cell::new(None),
             known: Cell::new(false),
@@ -152,10 +158,28 @@ impl Link {
         link
     }
 
+    /// Has the agent take other settings, which [`adopt`](Self::adopt) puts in force.
+    pub(crate) fn prepare(&self, state: Arc<AgentState>) {
+        *self.coming.borrow_mut() = Some(state);
+        self.tell_settings();
+    }
+
+    /// Waits until the agent is there and has answered the settings of this generation.
+    pub(crate) async fn has_settings(&self, generation: u64) {
+        loop {
+            let news = self.news.notified();
+            if self.is_ready() && self.inner.borrow().answered >= generation {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// Goes on with other settings for the same agent.
     pub(crate) fn adopt(&self, state: Arc<AgentState>) {
         *self.state.borrow_mut() = state;
-        self.offer_settings();
+        self.coming.take();
+        self.tell_settings();
     }
 
     /// No exchange will ask any more; open streams may end.
@@ -180,11 +204,11 @@ impl Link {
     /// Waits until the agent is there.
     pub(crate) async fn ready(&self) {
         loop {
-            let notified = self.became_ready.notified();
+            let news = self.news.notified();
             if self.is_ready() {
                 return;
             }
-            notified.await;
+            news.await;
         }
     }
 
@@ -314,16 +338,25 @@ impl Link {
         told
     }
 
-    fn offer_settings(&self) {
+    /// Puts settings in force that the agent has accepted, unless they are of a config that is still to
+    /// come, and offers it those that it does not know.
+    fn tell_settings(&self) {
         let state = self.state.borrow().clone();
+        let wanted = self.coming.borrow().clone().unwrap_or_else(|| state.clone());
         let mut inner = self.inner.borrow_mut();
-        if inner.offered == state.generation {
+        let Some(machine) = &mut inner.machine else { return };
+        if machine.accepted().is_some_and(|accepted| accepted <= state.generation) {
+            machine.adopt();
+            self.learn(&mut inner);
+            inner.wake_driver();
+        }
+        if inner.offered == wanted.generation {
             return;
         }
         let Some(machine) = &mut inner.machine else { return };
         // Refused while an earlier offer is not answered; its answer brings us here again.
-        if machine.configure(state.generation, Settings::new(&state.settings)).is_ok() {
-            inner.offered = state.generation;
+        if machine.configure(wanted.generation, Settings::new(&wanted.settings)).is_ok() {
+            inner.offered = wanted.generation;
             inner.wake_driver();
         }
     }
@@ -379,8 +412,8 @@ impl Link {
             if let Err(why) = self.poll_stream(&mut stream, &mut input, context) {
                 return Poll::Ready(why);
             }
-            if std::mem::take(&mut self.inner.borrow_mut().late_offer) {
-                self.offer_settings();
+            if std::mem::take(&mut self.inner.borrow_mut().settings_due) {
+                self.tell_settings();
             }
             Poll::Pending
         })
@@ -402,7 +435,7 @@ impl Link {
         )?;
         let mut inner = self.inner.borrow_mut();
         inner.machine = Some(machine);
-        inner.offered = state.generation;
+        (inner.offered, inner.answered) = (state.generation, state.generation);
         inner.pinged = None;
         Ok(())
     }
@@ -521,7 +554,7 @@ impl Link {
         inner.connected = Some(self.state.borrow().door.connected());
         self.known.set(true);
         self.ready_since.set(Some(Instant::now()));
-        self.became_ready.notify_waiters();
+        self.news.notify_waiters();
         let state = self.state.borrow();
         // Whoever answers now is not the one that failed.
         state.breaker.wake();
@@ -529,7 +562,7 @@ impl Link {
             started.note_heard();
         }
         drop(state);
-        inner.late_offer = true;
+        inner.settings_due = true;
         inner.wake_driver();
     }
 
@@ -538,18 +571,17 @@ impl Link {
         let fields: [(&str, &dyn std::fmt::Display); 2] =
             [("agent", &agent), ("generation", &generation)];
         match result {
-            Ok(()) => {
-                self.learn(inner);
-                self.hub.event(Level::Info, "an agent has its new settings", &fields);
-            }
+            Ok(()) => self.hub.event(Level::Info, "an agent has its new settings", &fields),
             Err(why) => self.hub.event(
                 Level::Error,
                 "an agent refuses its new settings and goes on with those before",
                 &[fields[0], fields[1], ("why", &why)],
             ),
         }
-        inner.late_offer = true;
+        inner.answered = generation;
+        inner.settings_due = true;
         inner.wake_driver();
+        self.news.notify_waiters();
     }
 
     fn enter_pong(&self, inner: &mut Inner) {

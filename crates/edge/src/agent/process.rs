@@ -177,12 +177,7 @@ impl Started {
 
     /// A core has heard of it.
     pub(crate) fn note_heard(&self) {
-        self.heard.store(self.made.elapsed().as_millis().max(1) as u64, Relaxed);
-    }
-
-    /// Whether any core has ever heard of it.
-    pub(crate) fn was_heard(&self) -> bool {
-        self.heard.load(Relaxed) > 0
+        self.heard.store(self.made.elapsed().as_millis() as u64, Relaxed);
     }
 
     /// How long no core has heard of it.

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::process::{Condition, Door, Started};
-use crate::control::Watch;
+use crate::control::Agents;
 
 /// A process that lived this long has earned a quick restart.
 const LONG_LIFE: Duration = Duration::from_secs(10);
@@ -44,18 +44,17 @@ struct Keeper {
     task: JoinHandle<()>,
 }
 
-/// Starts and stops agents as the config in force wants it; ends when the edge does, and all of them
-/// with it.
-pub(crate) async fn run(hub: Hub, mut in_force: Watch) {
+/// Starts and stops agents as they are wanted; ends when the edge does, and all of them with it.
+pub(crate) async fn run(hub: Hub, mut wanted: watch::Receiver<Agents>) {
     let mut keepers: HashMap<usize, Keeper> = HashMap::new();
     loop {
-        let plan = in_force.borrow_and_update().plan.clone();
-        let wanted: HashMap<usize, _> =
-            plan.agents.iter().map(|agent| (Arc::as_ptr(&agent.door) as usize, agent)).collect();
-        let over: Vec<_> = keepers.extract_if(|key, _| !wanted.contains_key(key)).collect();
+        let agents = wanted.borrow_and_update().clone();
+        let doors: HashMap<usize, _> =
+            agents.iter().map(|agent| (Arc::as_ptr(&agent.door) as usize, agent)).collect();
+        let over: Vec<_> = keepers.extract_if(|key, _| !doors.contains_key(key)).collect();
         // They drain while the others go on.
         over.into_iter().for_each(|(_, keeper)| drop(spawn_local(keeper.retire())));
-        for (key, agent) in wanted {
+        for (key, agent) in doors {
             if agent.door.started().is_some() && !keepers.contains_key(&key) {
                 let (stop, stopped) = watch::channel(false);
                 let door = agent.door.clone();
@@ -63,8 +62,8 @@ pub(crate) async fn run(hub: Hub, mut in_force: Watch) {
                 keepers.insert(key, Keeper { door, stop, task: spawn_local(keep) });
             }
         }
-        drop(plan);
-        if in_force.changed().await.is_err() {
+        drop(agents);
+        if wanted.changed().await.is_err() {
             break;
         }
     }

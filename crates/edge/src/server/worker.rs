@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use selvedge_config::Id;
 use selvedge_telemetry::Level;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -20,6 +21,7 @@ use tokio::{
 
 use super::acceptor::Acceptor;
 use crate::{
+    agent::state::AgentState,
     bounds::Bounds,
     control::Shared,
     core::{Core, Parts},
@@ -36,6 +38,8 @@ const BLOCKING_THREADS_MAX: usize = READS_MAX + 16;
 pub(super) enum Command {
     /// Accept on this socket, which is bound for `place`.
     Listen { place: Place, socket: TcpListener },
+    /// Have these agents ready for the next config, and say which are not when the time is over.
+    Prepare { agents: Arc<[Arc<AgentState>]>, within: Duration, done: SyncSender<Vec<Id>> },
     /// Put another config in force and say so.
     Swap { plan: Arc<Plan>, done: SyncSender<()> },
     /// Accept no more; end what is idle.
@@ -88,6 +92,11 @@ impl Worker {
             };
             match command {
                 Some(Command::Listen { place, socket }) => acceptors.start(&core, place, socket),
+                Some(Command::Prepare { agents, within, done }) => {
+                    let missing = core.prepare(&agents, within);
+                    // An edge that waits no more has ended.
+                    spawn_local(async move { drop(done.send(missing.await)) });
+                }
                 Some(Command::Swap { plan, done }) => {
                     // Before the swap: what has been accepted is served under the config that it
                     // was accepted under, and nobody listens where the new config does not.

@@ -33,6 +33,8 @@ type OnResponseBody = dyn Fn(Body<'_>) -> Verdict + Send + Sync;
 /// What a scripted agent does.
 pub(crate) struct Script {
     pub(crate) wants: Subscriptions,
+    /// Time from its settings to being ready.
+    pub(crate) start: Duration,
     pub(crate) delay: Duration,
     pub(crate) head: Box<OnHead>,
     pub(crate) body: Box<OnBody>,
@@ -47,6 +49,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             wants: Subscriptions::none().request_headers(),
+            start: Duration::ZERO,
             delay: Duration::ZERO,
             head: Box::new(|_| Verdict::allow()),
             body: Box::new(|_, _| Verdict::allow()),
@@ -62,6 +65,11 @@ impl Default for Script {
 /// Scripts wait here for the thread that serves them; tests run in processes or threads of their own.
 static SCRIPTS: Mutex<Vec<(String, Arc<Script>)>> = Mutex::new(Vec::new());
 
+fn find(name: &str) -> Option<Arc<Script>> {
+    let scripts = SCRIPTS.lock().unwrap();
+    scripts.iter().find(|(known, _)| known == name).map(|(_, script)| script.clone())
+}
+
 struct Scripted(Arc<Script>);
 
 impl Agent for Scripted {
@@ -69,9 +77,12 @@ impl Agent for Scripted {
     type Exchange = ();
 
     async fn start(which: Which, _: Option<&Self>) -> Result<Self, String> {
-        let scripts = SCRIPTS.lock().unwrap();
-        let script = scripts.iter().find(|(id, _)| *id == which.script);
-        script.map(|(_, script)| Self(script.clone())).ok_or_else(|| "no such script".to_owned())
+        let script = find(&which.script).ok_or_else(|| "no such script".to_owned())?;
+        if !script.start.is_zero() {
+            tokio::time::sleep(script.start).await;
+            script.heard.lock().unwrap().push("(ready)".to_owned());
+        }
+        Ok(Self(script))
     }
 
     fn wants(&self) -> Subscriptions {
@@ -173,7 +184,12 @@ impl Crew {
 
     /// The agent's block in a config.
     pub(crate) fn block(&self, id: &str, more: &str) -> String {
-        let (path, script) = (self.path().display().to_string(), self.name());
+        self.block_for(self, id, more)
+    }
+
+    /// The block of the agent that runs here, with settings that make it act as `other`.
+    pub(crate) fn block_for(&self, other: &Self, id: &str, more: &str) -> String {
+        let (path, script) = (self.path().display().to_string(), other.name());
         format!(
             "agent {id:?} {{ type \"scripted\"; address \"unix:{path}\"; timeout-ms 5000; {more} \
              settings {{ script {script:?} }} }}\n"
@@ -183,7 +199,7 @@ impl Crew {
 
 impl Crew {
     /// The agent goes; its socket's file stays.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

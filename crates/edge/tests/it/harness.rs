@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -59,6 +59,16 @@ impl Bench {
         let settings = Settings { access_log, ..Settings::quiet(config.workers) };
         let hub = Hub::start(&settings).unwrap();
         Self { edge: Some(Edge::start(config, hub.clone()).unwrap()), hub }
+    }
+
+    /// Starts an edge for `text` whose events can be read in a file of this folder.
+    #[track_caller]
+    pub(crate) fn noting(text: &str, folder: &Path) -> (Self, PathBuf) {
+        let (config, events) = (config(text), folder.join("events"));
+        let settings =
+            Settings { events: LogTarget::File(events.clone()), ..Settings::quiet(config.workers) };
+        let hub = Hub::start(&settings).unwrap();
+        (Self { edge: Some(Edge::start(config, hub.clone()).unwrap()), hub }, events)
     }
 
     /// Ends the edge and writes all that it had to tell.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod agents;
+mod agents_reload;
 mod agents_telemetry;
 mod bounds;
 mod client;

@@ -21,6 +21,7 @@ enum Act {
     EdgeGrant(Index, Event, u32),
     Cancel(Index),
     Configure(u8),
+    Adopt,
     Ping,
     Log,
     Verdict(Index, Event, Said),
@@ -65,6 +66,7 @@ fn acts() -> impl Strategy<Value = Act> {
         3 => (one(), bodies(), 0..900_u32).prop_map(|(at, event, n)| Act::EdgeGrant(at, event, n)),
         1 => one().prop_map(Act::Cancel),
         1 => any::<u8>().prop_map(Act::Configure),
+        2 => Just(Act::Adopt),
         1 => Just(Act::Ping),
         1 => Just(Act::Log),
         6 => (one(), (1..=6_u8), said).prop_map(|(at, event, said)| {
@@ -220,6 +222,7 @@ impl World {
                     self.offered = Some(*kind);
                 }
             }
+            Act::Adopt => drop(self.both.edge.adopt()),
             Act::Ping => drop(self.both.edge.ping(self.generation)),
             Act::Log => drop(self.both.edge.log(&attributes(), &totals())),
             Act::Forth(length) => self.forth(*length),

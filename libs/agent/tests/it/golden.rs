@@ -132,6 +132,8 @@ fn setup(both: &mut Conversation) {
     both.agent.configured(Ok(&wants())).expect("the edge asks");
     check(both.agent.output(), &["configured"]);
     both.tell_edge(usize::MAX, |_, _| {}).expect("the protocol is kept");
+    assert_eq!(both.edge.accepted(), Some(3));
+    assert!(both.edge.adopt());
     check(both.edge.output(), &["adopt"]);
     both.tell_agent(usize::MAX, |_, _| {}).expect("the protocol is kept");
 }

@@ -14,8 +14,7 @@ use bytes::Bytes;
 use selvedge_agent::{
     Agent, Ask, AttributesBuf, Body, CancelCode, Chunk, Event, FromAgent, HttpVersion, Options,
     Outcome, OutcomeTotals, RequestHead, RequestHeadBuf, RequestLine, ResponseHead,
-    ResponseHeadBuf, Settings as Json, Step, Subscriptions, TestEdge, Verdict, WebsocketFrame,
-    serve_until,
+    ResponseHeadBuf, Step, Subscriptions, TestEdge, Verdict, WebsocketFrame, serve_until,
 };
 use tokio::{sync::oneshot, task::yield_now};
 
@@ -408,18 +407,9 @@ fn tunnels_are_watched() {
 
 #[test]
 fn settings_change_under_way() {
-    #[track_caller]
     fn configure(edge: &mut TestEdge, generation: u64, word: &str) -> Result<(), String> {
         let settings = format!(r#"{{"word":"{word}"}}"#);
-        edge.machine().configure(generation, Json::new(&settings)).expect("nothing is offered");
-        let answer = edge.wait(|_, said| match said {
-            FromAgent::Configured { generation: of, result } => {
-                assert_eq!(of, generation);
-                Some(result.map_err(str::to_owned))
-            }
-            _ => None,
-        });
-        answer.expect("an answer")
+        edge.configure(generation, &settings).expect("an answer")
     }
     let agent = Running::start();
     let mut edge = agent.connect();

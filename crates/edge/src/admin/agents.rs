@@ -35,7 +35,7 @@ struct AgentStatus<'a> {
     id: &'a str,
     kind: &'a str,
     state: &'static str,
-    /// Connections of workers on which it is ready.
+    /// Connections of workers on which it is ready and answers.
     connections: usize,
     runs: Runs<'a>,
     restarts: u32,
@@ -137,10 +137,11 @@ impl<'a> AgentStatus<'a> {
 /// How an agent is, in one word.
 pub(super) fn state(agent: &AgentState) -> &'static str {
     let condition = agent.door.started().map(Started::condition);
-    match (agent.door.connections(), condition) {
-        (1.., _) => "ready",
-        (0, None) => "away",
-        (0, Some(condition)) => condition_name(&condition),
+    match (agent.door.connections(), agent.door.silent_connections(), condition) {
+        (1.., _, _) => "ready",
+        (0, 1.., _) => "unresponsive",
+        (0, 0, None) => "away",
+        (0, 0, Some(condition)) => condition_name(&condition),
     }
 }
 

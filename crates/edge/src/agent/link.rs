@@ -129,6 +129,9 @@ const READY_MAX: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_millis(250);
 /// An agent that answers a ping after this long has been asleep.
 const ASLEEP: Duration = Duration::from_millis(500);
+/// An agent that owes the answer to a ping for this long is down, as far as it is told of: its process
+/// stands still, or computes where it should listen.
+const UNRESPONSIVE: Duration = Duration::from_secs(1);
 /// Pauses between attempts to connect, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// A connection that lasted this long is lost by accident: the next attempt is made at once.
@@ -412,6 +415,7 @@ impl Link {
             if let Err(why) = self.poll_stream(&mut stream, &mut input, context) {
                 return Poll::Ready(why);
             }
+            self.note_silence();
             if std::mem::take(&mut self.inner.borrow_mut().settings_due) {
                 self.tell_settings();
             }
@@ -591,6 +595,26 @@ impl Link {
         }
         if inner.pinged.take().is_some_and(|pinged| pinged.elapsed() >= ASLEEP) {
             state.breaker.wake();
+        }
+        let silent = inner.connected.as_mut().filter(|connected| !connected.answers());
+        if silent.is_some_and(Connected::answer) {
+            self.hub.event(Level::Info, "an agent answers again", &[("agent", &state.config.id)]);
+        }
+    }
+
+    /// Tells of an agent that keeps its connection and has stopped to answer. To be asked after all that
+    /// has come was read.
+    fn note_silence(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { pinged, connected, .. } = &mut *inner;
+        if !pinged.is_some_and(|pinged| pinged.elapsed() >= UNRESPONSIVE) {
+            return;
+        }
+        let heard = connected.as_mut().filter(|connected| connected.answers());
+        if heard.is_some_and(Connected::fall_silent) {
+            let agent = &self.state.borrow().config.id;
+            let message = "an agent does not answer pings, though its connection stands";
+            self.hub.event(Level::Warn, message, &[("agent", agent)]);
         }
     }
 

@@ -36,8 +36,10 @@ pub(crate) struct Launch {
 pub(crate) struct Door {
     path: PathBuf,
     started: Option<Started>,
-    /// Connections of cores on which the agent is ready.
+    /// Connections of cores on which the agent is ready and answers.
     ready: AtomicUsize,
+    /// Connections of cores on which it was ready and answers no more.
+    silent: AtomicUsize,
     introduction: Mutex<Option<Introduction>>,
 }
 
@@ -51,11 +53,44 @@ pub(crate) struct Introduction {
 
 /// A connection on which the agent is ready, for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Connected(Arc<Door>);
+pub(crate) struct Connected {
+    door: Arc<Door>,
+    answers: bool,
+}
+
+impl Connected {
+    /// The agent has stopped to answer; `true` if this was the last connection on which it did.
+    pub(crate) fn fall_silent(&mut self) -> bool {
+        self.move_to(false);
+        self.door.connections() == 0
+    }
+
+    /// The agent answers; `true` if there was no connection left on which it did.
+    pub(crate) fn answer(&mut self) -> bool {
+        let was_silent = self.door.connections() == 0;
+        self.move_to(true);
+        was_silent
+    }
+
+    /// Whether the agent answers on this connection.
+    pub(crate) fn answers(&self) -> bool {
+        self.answers
+    }
+
+    fn move_to(&mut self, answers: bool) {
+        self.counter().fetch_sub(1, Relaxed);
+        self.answers = answers;
+        self.counter().fetch_add(1, Relaxed);
+    }
+
+    fn counter(&self) -> &AtomicUsize {
+        if self.answers { &self.door.ready } else { &self.door.silent }
+    }
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.ready.fetch_sub(1, Relaxed);
+        self.counter().fetch_sub(1, Relaxed);
     }
 }
 
@@ -123,7 +158,8 @@ impl Door {
     }
 
     fn new(path: PathBuf, started: Option<Started>) -> Self {
-        Self { path, started, ready: AtomicUsize::new(0), introduction: Mutex::default() }
+        let (ready, silent) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { path, started, ready, silent, introduction: Mutex::default() }
     }
 
     /// Where to connect to.
@@ -134,12 +170,17 @@ impl Door {
     /// The agent is ready on one more connection.
     pub(crate) fn connected(self: &Arc<Self>) -> Connected {
         self.ready.fetch_add(1, Relaxed);
-        Connected(self.clone())
+        Connected { door: self.clone(), answers: true }
     }
 
-    /// Connections on which the agent is ready, over all cores.
+    /// Connections on which the agent is ready and answers, over all cores.
     pub(crate) fn connections(&self) -> usize {
         self.ready.load(Relaxed)
+    }
+
+    /// Connections on which it was ready and answers no more.
+    pub(crate) fn silent_connections(&self) -> usize {
+        self.silent.load(Relaxed)
     }
 
     /// The agent says who it is and what it wants.

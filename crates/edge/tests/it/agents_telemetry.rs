@@ -239,3 +239,29 @@ fn calls_are_counted_and_their_time_is_told() {
     drop(crew);
     eventually("it is down", || bench.metrics().contains("selvedge_agent_up{agent=\"a\"} 0\n"));
 }
+
+#[test]
+fn an_agent_that_stands_still_is_down_until_it_goes_on() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let crew = Crew::start(Script {
+        // It holds the thread that answers pings, too.
+        head: Box::new(move |_| {
+            let _ = wait.lock().unwrap().recv();
+            Verdict::allow()
+        }),
+        ..Script::default()
+    });
+    let bench = Bench::plain(&format!(
+        "{}route \"all\" {{ agents \"a\"; respond 200 \"fine\" }}\n",
+        crew.block("a", "").replace("timeout-ms 5000", "timeout-ms 300000"),
+    ));
+    let up = |value| format!("selvedge_agent_up{{agent=\"a\"}} {value}\n");
+    eventually("it is up", || bench.metrics().contains(&up(1)));
+    let mut client = bench.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("it is down", || bench.metrics().contains(&up(0)));
+    drop(go);
+    assert_eq!(client.response().text(), "fine", "on the same connection");
+    eventually("it is up again", || bench.metrics().contains(&up(1)));
+}

@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 
 use expect_test::expect;
+use rustix::process::Signal;
 
-use crate::process::{Place, Running, eventually, field};
+use crate::process::{Place, Running, eventually, field, send};
 
 /// An edge with these agents, asked by one route; with the address of its admin listener.
 fn start(place: &Place, agents: &str, asked: &str) -> (Running, String) {
@@ -106,4 +107,26 @@ fn an_edge_that_is_not_there_is_unavailable() {
         let said = place.run(&format!("agents --admin {closed}{more}"));
         assert!(said.starts_with("exit 69\n--- stderr\nerror: the admin listener at "), "{said}");
     }
+}
+
+#[test]
+fn a_process_that_is_stopped_is_unresponsive_until_it_goes_on() {
+    let place = Place::new();
+    let agent = "agent \"x\" { type \"rate-limit\"; policy \"p\" { limit 10 per=\"1s\"; key \"address\" } }";
+    let (_edge, admin) = start(&place, agent, "agents \"x\"");
+    let state = || {
+        let said = place.run(&format!("agents --admin {admin} --json"));
+        let page = said.strip_prefix("exit 0\n--- stdout\n").unwrap();
+        serde_json::from_str::<serde_json::Value>(page).unwrap()["agents"][0].clone()
+    };
+    let wait = |wanted: &str| {
+        eventually(wanted, || Some(state()).filter(|agent| agent["state"] == wanted))
+    };
+    let pid = wait("ready")["runs"]["process"]["pid"].as_i64().unwrap();
+    let pid = i32::try_from(pid).unwrap();
+    send(pid, Signal::STOP);
+    assert_eq!(wait("unresponsive")["connections"], 0);
+    send(pid, Signal::CONT);
+    let again = wait("ready");
+    assert_eq!((&again["connections"], &again["restarts"]), (&1.into(), &0.into()));
 }

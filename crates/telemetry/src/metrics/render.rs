@@ -349,7 +349,7 @@ fn render_agent_values(page: &mut Page, agents: &[(&str, AgentFacts)]) {
             |facts| facts.breaker.map(|state| state as u64)),
         ("selvedge_agent_restarts_total", "counter", "Starts of a process after its first.",
             |facts| facts.restarts.map(u64::from)),
-        ("selvedge_agent_up", "gauge", "Whether any worker has the agent ready: 1 or 0.",
+        ("selvedge_agent_up", "gauge", "Whether any worker has the agent ready and hears of it: 1 or 0.",
             |facts| Some(u64::from(facts.up))),
         ("selvedge_agent_log_missed_total", "counter", "Ends of exchanges that an agent missed.",
             |facts| Some(facts.log_missed)),

@@ -226,7 +226,7 @@ fn the_page_tells_all_that_was_counted() {
         # HELP selvedge_agent_restarts_total Starts of a process after its first.
         # TYPE selvedge_agent_restarts_total counter
         selvedge_agent_restarts_total{agent="auth"} 7
-        # HELP selvedge_agent_up Whether any worker has the agent ready: 1 or 0.
+        # HELP selvedge_agent_up Whether any worker has the agent ready and hears of it: 1 or 0.
         # TYPE selvedge_agent_up gauge
         selvedge_agent_up{agent="auth"} 1
         selvedge_agent_up{agent="waf"} 0

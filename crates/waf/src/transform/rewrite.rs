@@ -1,0 +1,100 @@
+//! One pass over a value: what stays is copied in runs, what begins at certain bytes is rewritten.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+/// What becomes of the first `len` bytes of a text.
+pub(super) struct Edit {
+    /// What they give way to, if anything.
+    pub(super) byte: Option<u8>,
+    /// How many they are; at least one.
+    pub(super) len: usize,
+}
+
+impl Edit {
+    pub(super) fn to(byte: u8, len: usize) -> Self {
+        Self { byte: Some(byte), len }
+    }
+
+    pub(super) fn remove(len: usize) -> Self {
+        Self { byte: None, len }
+    }
+}
+
+/// Rewrites `input` into `out`: `find` leads to the next byte that `edit` may have something to say about.
+///
+/// Returns whether anything was rewritten; nothing is written before that.
+#[inline]
+pub(super) fn rewrite(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    find: impl Fn(&[u8]) -> Option<usize>,
+    edit: impl Fn(&[u8]) -> Option<Edit>,
+) -> bool {
+    let mut rewrite = Rewrite::new(input, out);
+    let mut from = 0;
+    while let Some(next) = find(&input[from..]) {
+        let at = from + next;
+        from = at + 1;
+        if let Some(Edit { byte, len }) = edit(&input[at..]) {
+            rewrite.replace(at..at + len).extend(byte);
+            from = at + len;
+        }
+    }
+    rewrite.finish()
+}
+
+/// A value on its way into `out`: nothing is written before the first change.
+pub(super) struct Rewrite<'a> {
+    input: &'a [u8],
+    out: &'a mut Vec<u8>,
+    /// Up to where the input is dealt with.
+    done: usize,
+}
+
+impl<'a> Rewrite<'a> {
+    pub(super) fn new(input: &'a [u8], out: &'a mut Vec<u8>) -> Self {
+        Self { input, out, done: 0 }
+    }
+
+    /// Copies what lies before `range`, which is not empty, and leaves that out; the caller writes what stands for it.
+    #[inline]
+    pub(super) fn replace(&mut self, range: Range<usize>) -> &mut Vec<u8> {
+        if self.done == 0 {
+            self.out.reserve(self.input.len());
+        }
+        self.out.extend_from_slice(&self.input[self.done..range.start]);
+        self.done = range.end;
+        self.out
+    }
+
+    /// Copies what is left and returns whether anything was replaced.
+    pub(super) fn finish(self) -> bool {
+        let changed = self.done > 0;
+        if changed {
+            self.out.extend_from_slice(&self.input[self.done..]);
+        }
+        changed
+    }
+}
+
+/// Returns a search for `byte` that is quick where one follows another.
+pub(super) fn next(byte: u8) -> impl Fn(&[u8]) -> Option<usize> {
+    move |text| if text.first() == Some(&byte) { Some(0) } else { memchr(byte, text) }
+}
+
+/// Returns where the first byte is that `is` says yes to. Asks about sixteen at a time, which compilers vectorise.
+#[inline]
+pub(super) fn position(text: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
+    let (blocks, _) = text.as_chunks::<16>();
+    let any = |block: &[u8; 16]| block.iter().fold(false, |any, byte| any | is(*byte));
+    let clean = blocks.iter().position(any).unwrap_or(blocks.len()) * 16;
+    text[clean..].iter().position(|byte| is(*byte)).map(|at| clean + at)
+}
+
+/// Returns how many bytes at the start of `text` satisfy `is`.
+#[inline]
+pub(super) fn run(text: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    text.iter().position(|byte| !is(*byte)).unwrap_or(text.len())
+}

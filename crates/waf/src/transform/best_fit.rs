@@ -17,6 +17,8 @@ pub(super) fn look_alike(code: u16) -> Option<u8> {
     let page = match code {
         0..0x400 => &LATIN[..],
         0x2000..0x2200 => &PUNCTUATION[..],
+        // Full stops of East Asia, which end labels of domain names as `.` does; not in the page, but added to it.
+        0x3002 | 0xff61 => return Some(b'.'),
         _ => return None,
     };
     Some(page[usize::from(code) % page.len()]).filter(|byte| *byte != 0)
@@ -43,7 +45,9 @@ const fn page<const LEN: usize>(first: usize) -> [u8; LEN] {
 /// Reads a character of two or three bytes.
 const fn code(text: &[u8]) -> Option<(usize, &[u8])> {
     match text {
-        [a @ 0xc0..=0xdf, b, rest @ ..] => Some(((*a as usize & 0x1f) << 6 | *b as usize & 0x3f, rest)),
+        [a @ 0xc0..=0xdf, b, rest @ ..] => {
+            Some(((*a as usize & 0x1f) << 6 | *b as usize & 0x3f, rest))
+        }
         [a, b, c, rest @ ..] => {
             let code = (*a as usize & 0xf) << 12 | (*b as usize & 0x3f) << 6 | *c as usize & 0x3f;
             Some((code, rest))

@@ -51,6 +51,20 @@ impl ByteSet {
         self.0[(byte >> 6) as usize] |= 1 << (byte & 63);
     }
 
+    /// Takes the least byte out.
+    pub const fn pop(&mut self) -> Option<u8> {
+        let mut word = 0;
+        while word < 4 {
+            if self.0[word] != 0 {
+                let bit = self.0[word].trailing_zeros();
+                self.0[word] &= self.0[word] - 1;
+                return Some((word as u32 * 64 + bit) as u8);
+            }
+            word += 1;
+        }
+        None
+    }
+
     /// Returns whether `byte` is in it.
     pub const fn contains(&self, byte: u8) -> bool {
         self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
@@ -92,8 +106,8 @@ impl ByteSet {
 
     /// Returns what is in it, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u8> + use<> {
-        let set = *self;
-        (0..=u8::MAX).filter(move |byte| set.contains(*byte))
+        let mut rest = *self;
+        std::iter::from_fn(move || rest.pop())
     }
 }
 

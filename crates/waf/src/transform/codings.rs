@@ -6,7 +6,7 @@ use sha1::Digest as _;
 
 use super::{
     hex,
-    rewrite::{Rewrite, next},
+    rewrite::{Rewrite, keep_if_changed, next},
 };
 
 pub(super) fn base64_encode(input: &[u8], out: &mut Vec<u8>) -> bool {
@@ -102,7 +102,9 @@ fn sextet(byte: u8) -> Option<u8> {
 /// Reads pairs of anything as if they were hexadecimal digits; a last single one is dropped.
 pub(super) fn hex_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let (pairs, _) = input.as_chunks::<2>();
-    out.extend(pairs.iter().map(|[high, low]| loose(*high).wrapping_mul(16).wrapping_add(loose(*low))));
+    out.extend(
+        pairs.iter().map(|[high, low]| loose(*high).wrapping_mul(16).wrapping_add(loose(*low))),
+    );
     !input.is_empty()
 }
 
@@ -154,9 +156,7 @@ pub(super) fn length(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 fn replace_all(input: &[u8], value: &[u8], out: &mut Vec<u8>) -> bool {
-    let changed = input != value;
-    if changed {
-        out.extend_from_slice(value);
-    }
-    changed
+    let start = out.len();
+    out.extend_from_slice(value);
+    keep_if_changed(input, out, start)
 }

@@ -78,7 +78,8 @@ fn find_end(text: &[u8]) -> Option<usize> {
 
 /// Removes what comments begin and end with, and keeps what is in them.
 pub(super) fn remove_marks(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let find = |text: &[u8]| position(text, |byte| matches!(byte, b'/' | b'*' | b'<' | b'-' | b'#'));
+    let find =
+        |text: &[u8]| position(text, |byte| matches!(byte, b'/' | b'*' | b'<' | b'-' | b'#'));
     rewrite(input, out, find, |text| match text {
         [b'<', b'!', b'-', b'-', ..] => Some(Edit::remove(4)),
         [b'-', b'-', b'>', ..] => Some(Edit::remove(3)),

@@ -7,7 +7,7 @@ use memchr::memchr3;
 use super::{
     best_fit::look_alike,
     hex,
-    rewrite::{position, run},
+    rewrite::{change_in_place, position, run},
     unicode,
 };
 
@@ -19,15 +19,8 @@ const ROUNDS_MAX: usize = 3;
 ///
 /// Text that only looks encoded stays: a path on Windows (`\users`), LaTeX (`\u{o}`), a back-reference (`\1`), `&lt=`.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
-    if position(input, |byte| byte.is_ascii_uppercase() || leads(byte)).is_none() {
-        return false;
-    }
-    let start = out.len();
-    out.extend_from_slice(input);
-    let len = decode_in_place(&mut out[start..]);
-    let changed = out[start..start + len] != *input;
-    out.truncate(if changed { start + len } else { start });
-    changed
+    let changes = |byte: u8| byte.is_ascii_uppercase() || leads(byte);
+    position(input, changes).is_some() && change_in_place(input, out, decode_in_place)
 }
 
 /// Whether something that is decoded may begin with `byte`.

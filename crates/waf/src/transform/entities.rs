@@ -9,7 +9,9 @@ use super::{
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(input, out, next(b'&'), |text| {
         let (byte, len) = match text {
-            [_, b'#', b'x' | b'X', digits @ ..] => numeric(digits, 16).map(|(byte, len)| (byte, 3 + len)),
+            [_, b'#', b'x' | b'X', digits @ ..] => {
+                numeric(digits, 16).map(|(byte, len)| (byte, 3 + len))
+            }
             [_, b'#', digits @ ..] => numeric(digits, 10).map(|(byte, len)| (byte, 2 + len)),
             _ => named(&text[1..]).map(|(byte, len)| (byte, 1 + len)),
         }?;

@@ -26,7 +26,7 @@ pub(super) fn parity_zero(input: &[u8], out: &mut Vec<u8>) -> bool {
     map(input, out, |byte| byte & 0x7f)
 }
 
-/// Sets the highest bit where the number of set bits, it included, is odd, and clears it where it is even.
+/// Sets the highest bit where the number of bits that are set, with it, is odd, and clears it where it is even.
 pub(super) const fn even(byte: u8) -> u8 {
     byte & 0x7f | ((byte.count_ones() as u8 & 1) << 7)
 }

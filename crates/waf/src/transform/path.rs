@@ -5,6 +5,8 @@
 
 use memchr::{memchr, memchr_iter};
 
+use super::rewrite::change_in_place;
+
 pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>) -> bool {
     has_dots(input) && change(input, out, false)
 }
@@ -17,18 +19,14 @@ pub(super) fn normalize_windows(input: &[u8], out: &mut Vec<u8>) -> bool {
 /// Whether a segment is empty or ends in a dot; a path without such is copied as it is.
 fn has_dots(path: &[u8]) -> bool {
     let dots = |slash: usize| {
-        path.get(slash + 1) == Some(&b'/') || slash.checked_sub(1).is_some_and(|last| path[last] == b'.')
+        path.get(slash + 1) == Some(&b'/')
+            || slash.checked_sub(1).is_some_and(|last| path[last] == b'.')
     };
     path.ends_with(b".") || memchr_iter(b'/', path).any(dots)
 }
 
 fn change(input: &[u8], out: &mut Vec<u8>, windows: bool) -> bool {
-    let start = out.len();
-    out.extend_from_slice(input);
-    let len = Walk::new(&mut out[start..], windows).map_or(0, Walk::finish);
-    let changed = out[start..start + len] != *input;
-    out.truncate(if changed { start + len } else { start });
-    changed
+    change_in_place(input, out, |path| Walk::new(path, windows).map_or(0, Walk::finish))
 }
 
 /// A path that is normalised in place: what is written never overtakes what is read.
@@ -64,11 +62,8 @@ impl<'a> Walk<'a> {
     fn finish(mut self) -> usize {
         while self.read <= self.last {
             self.fold_slashes();
-            let ends = self.read == self.last;
-            if ends || self.path[self.read + 1] == b'/' {
-                if let Step::Done = self.end_segment(ends) {
-                    break;
-                }
+            if let Step::Done = self.step() {
+                break;
             }
             self.copy();
         }
@@ -86,6 +81,11 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    fn step(&mut self) -> Step {
+        let ends = self.read == self.last;
+        if ends || self.path[self.read + 1] == b'/' { self.end_segment(ends) } else { Step::Copy }
     }
 
     fn end_segment(&mut self, ends: bool) -> Step {

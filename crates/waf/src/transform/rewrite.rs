@@ -79,6 +79,28 @@ impl<'a> Rewrite<'a> {
     }
 }
 
+/// Changes a copy of `input` behind `out`; `change` returns how long it is then. Returns whether it differs.
+pub(super) fn change_in_place(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    change: impl FnOnce(&mut [u8]) -> usize,
+) -> bool {
+    let start = out.len();
+    out.extend_from_slice(input);
+    let len = change(&mut out[start..]);
+    out.truncate(start + len);
+    keep_if_changed(input, out, start)
+}
+
+/// Returns whether what is in `out` from `start` on differs from `input`, and takes it back if not.
+pub(super) fn keep_if_changed(input: &[u8], out: &mut Vec<u8>, start: usize) -> bool {
+    let changed = out[start..] != *input;
+    if !changed {
+        out.truncate(start);
+    }
+    changed
+}
+
 /// Returns a search for `byte` that is quick where one follows another.
 pub(super) fn next(byte: u8) -> impl Fn(&[u8]) -> Option<usize> {
     move |text| if text.first() == Some(&byte) { Some(0) } else { memchr(byte, text) }

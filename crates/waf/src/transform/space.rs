@@ -9,10 +9,15 @@ pub(super) const fn is_space(byte: u8) -> bool {
 
 /// Makes each run of white space one space.
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
-    rewrite(input, out, |text| position(text, is_space), |text| match run(text, is_space) {
-        1 if text[0] == b' ' => None,
-        len => Some(Edit::to(b' ', len)),
-    })
+    rewrite(
+        input,
+        out,
+        |text| position(text, is_space),
+        |text| match run(text, is_space) {
+            1 if text[0] == b' ' => None,
+            len => Some(Edit::to(b' ', len)),
+        },
+    )
 }
 
 /// Removes white space and, as bytes, what a non-breaking space consists of.
@@ -88,7 +93,10 @@ pub(super) fn command_line(input: &[u8], out: &mut Vec<u8>) -> bool {
 /// Where a command line is first changed: at a byte that never stays, or at a space that another byte swallows.
 fn first_change(input: &[u8]) -> Option<usize> {
     let never_stays = |byte| {
-        matches!(byte, b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n' | b'A'..=b'Z')
+        matches!(
+            byte,
+            b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n' | b'A'..=b'Z'
+        )
     };
     let mut from = 0;
     loop {

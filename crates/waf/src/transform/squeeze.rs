@@ -6,7 +6,7 @@ use memchr::memchr2;
 
 use super::{
     comments::find_pair,
-    rewrite::{Rewrite, position, run},
+    rewrite::{Rewrite, keep_if_changed, position, run},
 };
 
 /// Makes comments and runs of white space one space each.
@@ -31,7 +31,7 @@ pub(super) fn squeeze(input: &[u8], out: &mut Vec<u8>) -> bool {
     let changed = rewrite.finish();
     if commented {
         append_comments(input, out);
-        return differs(input, out, start);
+        return keep_if_changed(input, out, start);
     }
     changed
 }
@@ -51,15 +51,6 @@ fn append_comments(input: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(word);
         });
     }
-}
-
-/// Whether what was appended differs from the input; takes it back if not.
-fn differs(input: &[u8], out: &mut Vec<u8>, start: usize) -> bool {
-    let differs = out[start..] != *input;
-    if !differs {
-        out.truncate(start);
-    }
-    differs
 }
 
 /// A character of white space, or a comment.

@@ -37,8 +37,12 @@ pub(super) fn of(transformation: Transformation) -> Option<&'static Triggers> {
         T::Base64Decode | T::Base64DecodeExt | T::Base64Encode | T::HexDecode | T::HexEncode => {
             const { &Triggers::any(ByteSet::ALL) }
         }
-        T::CmdLine => const { &Triggers::any(UPPER.union(ByteSet::from_bytes(b"\"'\\^ ,;\t\r\n"))) },
-        T::CompressWhitespace | T::Trim | T::TrimLeft | T::TrimRight => const { &Triggers::any(SPACES) },
+        T::CmdLine => {
+            const { &Triggers::any(UPPER.union(ByteSet::from_bytes(b"\"'\\^ ,;\t\r\n"))) }
+        }
+        T::CompressWhitespace | T::Trim | T::TrimLeft | T::TrimRight => {
+            const { &Triggers::any(SPACES) }
+        }
         T::CssDecode | T::EscapeSeqDecode | T::JsDecode => const { &Triggers::listed(b"\\") },
         T::HtmlEntityDecode => const { &Triggers::listed(b"&") },
         T::Lowercase => const { &Triggers::any(UPPER) },
@@ -78,24 +82,22 @@ const BLANKS: ByteSet = ByteSet::range(1, b' ').union(ByteSet::from_bytes(b"\xa0
 
 const CHANGED_BY_PARITY_EVEN: ByteSet = {
     let mut set = ByteSet::EMPTY;
-    let mut byte = 0;
-    while byte < 0x80 {
-        // Of a byte and its twin with the highest bit set, one is even.
-        set.insert(mapping::odd(byte));
-        byte += 1;
+    let mut rest = ByteSet::ALL;
+    while let Some(byte) = rest.pop() {
+        if mapping::even(byte) != byte {
+            set.insert(byte);
+        }
     }
     set
 };
 
 const ENCODED_IN_URLS: ByteSet = {
     let mut set = ByteSet::EMPTY;
-    let mut byte = u8::MAX;
-    while byte > 0 {
+    let mut rest = ByteSet::ALL;
+    while let Some(byte) = rest.pop() {
         if !url::stays(byte) {
             set.insert(byte);
         }
-        byte -= 1;
     }
-    set.insert(0);
     set
 };

@@ -9,11 +9,13 @@ mod config;
 pub mod framing;
 mod head_gate;
 mod path;
+mod seclang;
 
 pub use agent::{agent_answers, agent_questions};
 pub use config::config;
 pub use head_gate::head_gate;
 pub use path::path;
+pub use seclang::seclang;
 
 /// A property by the name of its fuzz target.
 pub type Property = fn(&[u8]);
@@ -25,4 +27,5 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("config", config),
     ("head_gate", head_gate),
     ("path", path),
+    ("seclang", seclang),
 ];

@@ -143,14 +143,6 @@ pub(super) struct Fault {
     pub remedy: String,
 }
 
-/// A line stays a line, and a terminal as it is, whatever a file has in its names.
-fn printable(text: String) -> String {
-    match text.contains(char::is_control) {
-        true => text.replace(char::is_control, "\u{FFFD}"),
-        false => text,
-    }
-}
-
 /// An error in the making.
 pub(super) fn fault<T>(message: impl Into<String>, remedy: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { message: message.into(), remedy: remedy.into() })
@@ -176,8 +168,7 @@ fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Optio
         let distance = strsim::damerau_levenshtein(&written, &name.to_lowercase());
         (distance <= allowed).then_some((distance, name))
     };
-    let names = names.into_iter().filter(|name| name.len().abs_diff(written.len()) <= allowed);
-    names.filter_map(near).min().map(|(_, name)| name)
+    names.into_iter().filter_map(near).min().map(|(_, name)| name)
 }
 
 /// Notes and errors, as they come up; `place` is where reading stands.
@@ -221,8 +212,7 @@ impl Findings {
             self.notes_left_out += 1;
             return;
         }
-        let place = self.place.clone();
-        let (construct, message) = (printable(construct.into()), printable(message.into()));
+        let (place, construct, message) = (self.place.clone(), construct.into(), message.into());
         self.notes.push(Note { place, kind, construct, rule: None, message });
     }
 
@@ -245,7 +235,7 @@ impl Findings {
     }
 
     pub(super) fn error(&mut self, fault: Fault) {
-        let (message, remedy) = (printable(fault.message), printable(fault.remedy));
+        let Fault { message, remedy } = fault;
         self.errors.push(LoadError { place: self.place.clone(), message, remedy });
     }
 

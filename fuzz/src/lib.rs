@@ -6,16 +6,18 @@
 
 mod agent;
 mod config;
+mod detect;
 pub mod framing;
 mod head_gate;
+mod hex;
 mod path;
-mod seclang;
 
 pub use agent::{agent_answers, agent_questions};
 pub use config::config;
+pub use detect::{bytes_of, detect};
 pub use head_gate::head_gate;
+pub use hex::{from_hex, to_hex};
 pub use path::path;
-pub use seclang::seclang;
 
 /// A property by the name of its fuzz target.
 pub type Property = fn(&[u8]);
@@ -25,7 +27,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("agent_answers", agent_answers),
     ("agent_questions", agent_questions),
     ("config", config),
+    ("detect", detect),
     ("head_gate", head_gate),
     ("path", path),
-    ("seclang", seclang),
 ];

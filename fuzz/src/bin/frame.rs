@@ -4,7 +4,10 @@
 
 use std::io::{self, BufRead as _};
 
-use selvedge_fuzz::framing::{End, Framed, Message, requests, responses};
+use selvedge_fuzz::{
+    framing::{End, Framed, Message, requests, responses},
+    from_hex, to_hex,
+};
 use serde_json::{Value, json};
 
 fn main() -> io::Result<()> {
@@ -41,13 +44,4 @@ fn message(message: &Message) -> Value {
     let fields: Vec<Value> =
         fields.iter().map(|(name, value)| json!([name, to_hex(value)])).collect();
     json!({ "start": [first, second], "fields": fields, "body": to_hex(body), "complete": complete })
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }

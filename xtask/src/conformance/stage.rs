@@ -24,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Stage {
     selvedge: PathBuf,
     frame: PathBuf,
+    detect: PathBuf,
     folder: PathBuf,
 }
 
@@ -35,12 +36,19 @@ impl Stage {
         let folder = workspace::target().join("conformance");
         fs::create_dir_all(&folder)?;
         let programs = workspace::target().join("debug");
-        Ok(Self { selvedge: programs.join("selvedge"), frame: programs.join("frame"), folder })
+        let program = |name| programs.join(name);
+        let [selvedge, frame, detect] = ["selvedge", "frame", "detect"].map(program);
+        Ok(Self { selvedge, frame, detect, folder })
     }
 
     /// The program that prints how we frame the messages on its standard input.
     pub fn frame(&self) -> &PathBuf {
         &self.frame
+    }
+
+    /// The program that prints what we detect in the texts on its standard input.
+    pub fn detect(&self) -> &PathBuf {
+        &self.detect
     }
 
     /// A file of a suite's own in the build directory.

@@ -4,6 +4,7 @@ mod autobahn;
 mod ext_proc;
 mod grpc;
 mod h2;
+mod libinjection;
 mod llhttp;
 mod tls;
 mod tonic;
@@ -47,4 +48,5 @@ pub const SUITES: &[Suite] = &[
     tonic::SUITE,
     ext_proc::SUITE,
     autobahn::SUITE,
+    libinjection::SUITE,
 ];

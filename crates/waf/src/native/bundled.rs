@@ -12,7 +12,30 @@ macro_rules! files {
     };
 }
 
-files!["sql", "nosql", "xss", "traversal", "command", "code"];
+files![
+    "sql",
+    "nosql",
+    "xss",
+    "traversal",
+    "command",
+    "code",
+    "template",
+    "ldap",
+    "xpath",
+    "xxe",
+    "ssrf",
+    "deserialization",
+    "protocol",
+    "scanner",
+    "lookup",
+    "upload",
+    "smuggling",
+    "sensitive-file",
+    "api",
+    "session",
+    "leak",
+    "webshell",
+];
 
 /// Rules and cases of all files.
 pub(super) fn all() -> (Vec<Rule>, Vec<Case>) {

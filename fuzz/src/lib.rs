@@ -11,6 +11,7 @@ pub mod framing;
 mod head_gate;
 mod hex;
 mod path;
+mod transformations;
 
 pub use agent::{agent_answers, agent_questions};
 pub use config::config;
@@ -18,6 +19,7 @@ pub use detect::{bytes_of, detect};
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
 pub use path::path;
+pub use transformations::transformations;
 
 /// A property by the name of its fuzz target.
 pub type Property = fn(&[u8]);
@@ -30,4 +32,5 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("detect", detect),
     ("head_gate", head_gate),
     ("path", path),
+    ("transformations", transformations),
 ];

@@ -14,6 +14,9 @@ impl ByteSet {
 
     /// Returns the bytes that occur in `bytes`.
     pub const fn from_bytes(bytes: &[u8]) -> Self {
+        if bytes.len() > 128 {
+            return Self::from_many(bytes);
+        }
         // Four sets in turn: a text stays within few words, and each word waits for the last write to it.
         let mut sets = [Self::EMPTY; 4];
         let mut rest = bytes;
@@ -30,6 +33,26 @@ impl ByteSet {
         }
         let [a, b, c, d] = sets;
         a.union(b).union(c.union(d))
+    }
+
+    /// Marks each byte in a table first; it takes longer to read that than to mark a few.
+    #[inline(never)]
+    const fn from_many(bytes: &[u8]) -> Self {
+        let mut seen = [0_u8; 256];
+        let mut rest = bytes;
+        while let [byte, behind @ ..] = rest {
+            seen[*byte as usize] = 1;
+            rest = behind;
+        }
+        let mut set = Self::EMPTY;
+        let (mut marks, mut at) = (seen.as_chunks::<8>().0, 0);
+        while let [eight, behind @ ..] = marks {
+            // The product gathers the lowest bits of eight bytes in its highest byte.
+            let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            set.0[at / 64] |= gathered << (at % 64);
+            (marks, at) = (behind, at + 8);
+        }
+        set
     }
 
     /// Returns the bytes from `first` to `last`, both included.

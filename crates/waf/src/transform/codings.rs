@@ -152,7 +152,7 @@ pub(super) fn sha1(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 pub(super) fn length(input: &[u8], out: &mut Vec<u8>) -> bool {
-    replace_all(input, input.len().to_string().as_bytes(), out)
+    replace_all(input, itoa::Buffer::new().format(input.len()).as_bytes(), out)
 }
 
 fn replace_all(input: &[u8], value: &[u8], out: &mut Vec<u8>) -> bool {

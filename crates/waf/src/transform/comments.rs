@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::rewrite::{Edit, position, rewrite};
+use super::rewrite::{Edit, is_one_of, position, rewrite};
 
 /// Makes each comment `/*…*/` a space; the last one may be open.
 pub(super) fn replace(input: &[u8], out: &mut Vec<u8>) -> bool {
@@ -53,7 +53,7 @@ enum Mark {
 fn find_mark(text: &[u8]) -> Option<(usize, Mark)> {
     let mut from = 0;
     loop {
-        let at = from + position(&text[from..], |byte| matches!(byte, b'/' | b'<' | b'-' | b'#'))?;
+        let at = from + position(&text[from..], |byte| is_one_of(byte, *b"/<-#"))?;
         match &text[at..] {
             [b'/', b'*', ..] => return Some((at, Mark::Open(2))),
             [b'<', b'!', b'-', b'-', ..] => return Some((at, Mark::Open(4))),
@@ -67,7 +67,7 @@ fn find_mark(text: &[u8]) -> Option<(usize, Mark)> {
 fn find_end(text: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + position(&text[from..], |byte| byte == b'*' || byte == b'-')?;
+        let at = from + position(&text[from..], |byte| is_one_of(byte, *b"*-"))?;
         match &text[at..] {
             [b'*', b'/', ..] => return Some(at + 2),
             [b'-', b'-', b'>', ..] => return Some(at + 3),
@@ -78,8 +78,7 @@ fn find_end(text: &[u8]) -> Option<usize> {
 
 /// Removes what comments begin and end with, and keeps what is in them.
 pub(super) fn remove_marks(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let find =
-        |text: &[u8]| position(text, |byte| matches!(byte, b'/' | b'*' | b'<' | b'-' | b'#'));
+    let find = |text: &[u8]| position(text, |byte| is_one_of(byte, *b"/*<-#"));
     rewrite(input, out, find, |text| match text {
         [b'<', b'!', b'-', b'-', ..] => Some(Edit::remove(4)),
         [b'-', b'-', b'>', ..] => Some(Edit::remove(3)),

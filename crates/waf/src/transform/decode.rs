@@ -7,7 +7,7 @@ use memchr::memchr3;
 use super::{
     best_fit::look_alike,
     hex,
-    rewrite::{change_in_place, position, run},
+    rewrite::{change_in_place, is_one_of, position, run},
     unicode,
 };
 
@@ -19,17 +19,17 @@ const ROUNDS_MAX: usize = 3;
 ///
 /// Text that only looks encoded stays: a path on Windows (`\users`), LaTeX (`\u{o}`), a back-reference (`\1`), `&lt=`.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let changes = |byte: u8| byte.is_ascii_uppercase() || leads(byte);
+    let changes = |byte: u8| byte.is_ascii_uppercase() | leads(byte);
     position(input, changes).is_some() && change_in_place(input, out, decode_in_place)
 }
 
 /// Whether something that is decoded may begin with `byte`.
 fn leads(byte: u8) -> bool {
-    matches!(byte, b'%' | b'&' | b'\\') || leads_fold(byte)
+    is_one_of(byte, *b"%&\\") | leads_fold(byte)
 }
 
 fn leads_fold(byte: u8) -> bool {
-    matches!(byte, 0 | 0xc0 | 0xc1 | 0xe0 | 0xef | 0xf0)
+    is_one_of(byte, [0, 0xc0, 0xc1, 0xe0, 0xef, 0xf0])
 }
 
 /// Returns how long the value is now.

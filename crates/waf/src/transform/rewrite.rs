@@ -106,13 +106,44 @@ pub(super) fn next(byte: u8) -> impl Fn(&[u8]) -> Option<usize> {
     move |text| if text.first() == Some(&byte) { Some(0) } else { memchr(byte, text) }
 }
 
-/// Returns where the first byte is that `is` says yes to. Asks about sixteen at a time, which compilers vectorise.
+/// Returns where the first byte is that `is` says yes to. Asks about sixteen at a time, which compilers vectorise
+/// as long as `is` does not branch.
 #[inline]
 pub(super) fn position(text: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
     let (blocks, _) = text.as_chunks::<16>();
     let any = |block: &[u8; 16]| block.iter().fold(false, |any, byte| any | is(*byte));
     let clean = blocks.iter().position(any).unwrap_or(blocks.len()) * 16;
     text[clean..].iter().position(|byte| is(*byte)).map(|at| clean + at)
+}
+
+/// Returns whether `byte` is one of `set`, without branches.
+#[inline(always)]
+pub(super) const fn is_one_of<const LEN: usize>(byte: u8, set: [u8; LEN]) -> bool {
+    let mut any = false;
+    let mut at = 0;
+    while at < LEN {
+        any |= set[at] == byte;
+        at += 1;
+    }
+    any
+}
+
+/// Removes every byte that `is` says yes to.
+#[inline]
+pub(super) fn remove_all(input: &[u8], out: &mut Vec<u8>, is: impl Fn(u8) -> bool) -> bool {
+    let Some(first) = position(input, &is) else { return false };
+    let start = out.len();
+    out.extend_from_slice(input);
+    let value = &mut out[start..];
+    let mut len = first;
+    for at in first..value.len() {
+        // Written in any case and kept by counting: no branch to mispredict.
+        let byte = value[at];
+        value[len] = byte;
+        len += usize::from(!is(byte));
+    }
+    out.truncate(start + len);
+    true
 }
 
 /// Returns how many bytes at the start of `text` satisfy `is`.

@@ -5,8 +5,9 @@ use std::ops::Range;
 use memchr::memchr2;
 
 use super::{
+    ByteSet,
     comments::find_pair,
-    rewrite::{Rewrite, keep_if_changed, position, run},
+    rewrite::{Rewrite, keep_if_changed, run},
 };
 
 /// Makes comments and runs of white space one space each.
@@ -140,17 +141,21 @@ impl Iterator for Blanks<'_> {
     type Item = Blank;
 
     fn next(&mut self) -> Option<Blank> {
-        loop {
-            let at = self.from + position(&self.input[self.from..], may_be_blank)?;
+        // A table, since blanks are too near to each other for a search in blocks.
+        while let Some(byte) = self.input.get(self.from) {
+            let at = self.from;
             self.from = at + 1;
-            if let Some(blank) = self.at(at) {
+            if MAY_BE_BLANK.contains(*byte)
+                && let Some(blank) = self.at(at)
+            {
                 (self.from, self.end) = (blank.range.end, blank.range.end);
                 return Some(blank);
             }
         }
+        None
     }
 }
 
-fn may_be_blank(byte: u8) -> bool {
-    matches!(byte, 1..=b' ' | b'/' | b'*' | b'-' | b'#' | 0xa0 | 0xc2 | 0xe1..=0xe3)
-}
+/// What a blank may begin with.
+const MAY_BE_BLANK: ByteSet =
+    ByteSet::range(1, b' ').union(ByteSet::from_bytes(b"/*-#\xa0\xc2\xe1\xe2\xe3"));

@@ -9,7 +9,9 @@ use super::rewrite::{Rewrite, position};
 pub(super) fn from_utf8(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut rewrite = Rewrite::new(input, out);
     let mut from = 0;
-    while let Some(next) = position(&input[from..], |byte| matches!(byte, 0 | 0xc0..=0xf7)) {
+    while let Some(next) =
+        position(&input[from..], |byte| (byte == 0) | (byte.wrapping_sub(0xc0) < 0x38))
+    {
         let at = from + next;
         let lead = input[at];
         let too_large = lead >= 0xf5;

@@ -5,6 +5,7 @@
 //! a property does not hold. The crate knows no socket and no file.
 
 mod agent;
+mod body;
 mod config;
 mod detect;
 pub mod framing;
@@ -14,6 +15,7 @@ mod path;
 mod transformations;
 
 pub use agent::{agent_answers, agent_questions};
+pub use body::body;
 pub use config::config;
 pub use detect::{bytes_of, detect};
 pub use head_gate::head_gate;
@@ -28,6 +30,7 @@ pub type Property = fn(&[u8]);
 pub const PROPERTIES: &[(&str, Property)] = &[
     ("agent_answers", agent_answers),
     ("agent_questions", agent_questions),
+    ("body", body),
     ("config", config),
     ("detect", detect),
     ("head_gate", head_gate),

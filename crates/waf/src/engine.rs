@@ -1,18 +1,84 @@
 //! Rules made ready to be asked, and the exchanges they are asked about.
+//!
+//! [`Rules`] are compiled once for each rule set, a [`Profile`] once for each policy, and a
+//! [`Transaction`] is used for one exchange after another: it keeps its buffers.
+//!
+//! ```
+//! use std::{net::Ipv4Addr, sync::Arc, time::SystemTime};
+//!
+//! use selvedge_waf::{
+//!     engine::{Connection, Decision, Profile, RequestHead, Rules, Transaction},
+//!     native,
+//!     policy::Policy,
+//! };
+//!
+//! let profile = Arc::new(Profile::new(Arc::new(Rules::compile(&native::bundled())), Policy::default()));
+//! let local = Ipv4Addr::LOCALHOST.into();
+//! let connection = Connection { client: local, client_port: 0, server: local, server_port: 80 };
+//! let mut transaction = Transaction::new();
+//! transaction.begin(&profile, &connection, SystemTime::now());
+//! transaction.request_head(&RequestHead {
+//!     method: b"GET",
+//!     target: b"/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20",
+//!     version: "HTTP/1.1",
+//!     fields: &[(b"host", b"example.com")],
+//! });
+//! assert!(matches!(transaction.request(), Decision::Refuse(_)));
+//! assert!(!transaction.matches().is_empty());
+//! ```
 
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
-use crate::{
-    policy::Policy,
-    rule::{Category, Place, RuleSet, Severity, Variable},
-};
+use regex_automata::meta::Regex;
+
+use crate::rule::{Category, Place, RuleSet, Settings, Severity, Variable};
+
+mod arena;
+mod bits;
+mod collections;
+mod compile;
+mod data;
+mod explain;
+mod fold;
+mod gate;
+mod gather;
+mod intake;
+mod interest;
+mod literals;
+mod pattern;
+mod profile;
+mod scan;
+mod state;
+mod template;
+mod test;
+mod transaction;
+mod trie;
+mod walk;
+
+pub use profile::Profile;
+pub use transaction::Transaction;
 
 /// A rule set, compiled: what all profiles share.
-pub struct Rules {}
+pub struct Rules {
+    rules: Vec<compile::Compiled>,
+    /// The rules of each phase in their order.
+    phases: [Vec<u16>; 5],
+    probes: Vec<compile::Probe>,
+    literals: literals::Literals,
+    interests: interest::Interests,
+    trie: trie::Trie,
+    regexes: Vec<Regex>,
+    slots: template::Names,
+    keys: template::Names,
+    /// Which of the transaction's variables are scores.
+    scores: Vec<bool>,
+    settings: Settings,
+    problems: Vec<Problem>,
+}
 
-/// Why a rule set cannot be compiled.
+/// Why a rule cannot be asked; it never matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompileError {
+pub struct Problem {
     /// The rule; 0: one without a number.
     pub id: u64,
     /// Where it is written.
@@ -22,34 +88,74 @@ pub struct CompileError {
 }
 
 impl Rules {
-    /// Compiles a rule set. Every error is found in one go.
-    pub fn compile(set: &RuleSet) -> Result<Self, Vec<CompileError>> {
-        let _ = set;
-        Ok(Self {})
+    /// Compiles a rule set. A rule that cannot be compiled never matches, and is among the [`problems`](Self::problems).
+    pub fn compile(set: &RuleSet) -> Self {
+        compile::compile(set)
+    }
+
+    /// Returns what could not be compiled.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Returns how many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Returns whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Returns what is worth knowing about how rules were compiled.
+    pub fn plan(&self) -> Plan {
+        Plan {
+            rules: self.rules.len(),
+            gated: self.probes.len(),
+            loose: self.literals.loose_len(),
+            chains: self.trie.len(),
+            expressions: self.regexes.len(),
+            literal_bytes: self.literals.memory_bytes(),
+        }
+    }
+
+    /// The number of a name of a value, if a rule names it.
+    fn key(&self, class: Variable, name: &[u8]) -> template::Key {
+        if !self.interests.is_keyed(class) {
+            return template::Key::NONE;
+        }
+        let mut lower = [0; KEY_BYTES_MAX];
+        let Some(lower) = lower.get_mut(..name.len()) else { return template::Key::NONE };
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.keys.get(lower).map_or(template::Key::NONE, template::Key)
+    }
+
+    /// Whether a variable of the transaction is one that rules add their points to.
+    fn is_score(&self, slot: template::Slot) -> bool {
+        self.scores[usize::from(slot.0)]
     }
 }
 
-/// Rules under a policy: what a route's exchanges are judged by.
-pub struct Profile {
-    rules: Arc<Rules>,
-    policy: Policy,
-}
+/// Names longer than this are none that a rule chooses a value by.
+const KEY_BYTES_MAX: usize = 64;
 
-impl Profile {
-    /// Puts rules under a policy.
-    pub fn new(rules: Arc<Rules>, policy: Policy) -> Self {
-        Self { rules, policy }
-    }
-
-    /// Returns the rules.
-    pub fn rules(&self) -> &Arc<Rules> {
-        &self.rules
-    }
-
-    /// Returns the policy.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
+/// How rules were compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Rules.
+    pub rules: usize,
+    /// Those that are looked for in every value beforehand.
+    pub gated: usize,
+    /// Those among them that no literal gates.
+    pub loose: usize,
+    /// Distinct chains of transformations, beginnings included.
+    pub chains: usize,
+    /// Distinct expressions.
+    pub expressions: usize,
+    /// Memory of the automaton of all literals.
+    pub literal_bytes: usize,
 }
 
 /// Who talks to whom.

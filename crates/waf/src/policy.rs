@@ -7,16 +7,16 @@ use crate::rule::{Category, Mode, Rules, Target};
 /// What a route makes of its rules.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Whether refusals are carried out.
-    pub mode: Mode,
-    /// Rules above this level are not asked, 1–4.
-    pub paranoia: u8,
+    /// Whether refusals are carried out. `None`: as the rules say, and they are where rules say nothing.
+    pub mode: Option<Mode>,
+    /// Rules above this level are not asked, 1–4. `None`: as the rules say, and 1 for native ones.
+    pub paranoia: Option<u8>,
     /// From how many points an exchange is logged.
     pub log_at: u32,
-    /// From how many points a request is refused.
-    pub block_at: u32,
-    /// From how many points a response is refused.
-    pub block_response_at: u32,
+    /// From how many points a request is refused. `None`: as SecLang's rules say; native ones refuse from 25 on.
+    pub block_at: Option<u32>,
+    /// From how many points a response is refused. `None`: likewise.
+    pub block_response_at: Option<u32>,
     /// The status of refusals by points.
     pub status: u16,
     /// Whether a request is refused as soon as its points suffice, or after all rules were asked.
@@ -104,11 +104,11 @@ impl Default for Limits {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            mode: Mode::On,
-            paranoia: 1,
+            mode: None,
+            paranoia: None,
             log_at: 10,
-            block_at: 25,
-            block_response_at: 25,
+            block_at: None,
+            block_response_at: None,
             status: 403,
             early: false,
             weights: Vec::new(),

@@ -93,6 +93,11 @@ impl ByteSet {
         self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
     }
 
+    /// Returns its bits, those of the lowest bytes first.
+    pub const fn words(&self) -> &[u64; 4] {
+        &self.0
+    }
+
     /// Returns whether nothing is in it.
     pub const fn is_empty(&self) -> bool {
         let [a, b, c, d] = self.0;

@@ -1,0 +1,444 @@
+//! What the rules decide before there is a request: constants are followed through them in the order in
+//! which they are asked. So the gates of paranoia levels cost nothing, and neither does setting up scores.
+
+use std::{collections::BTreeMap, iter};
+
+use super::{
+    Rules,
+    bits::Bits,
+    compile::{
+        Compiled, CompiledChange, CompiledEffect, CompiledLink, CompiledSelector, CompiledTarget,
+        Test, VariableName,
+    },
+    profile::Start,
+    template::{Part, Slot, Template},
+    test,
+};
+use crate::rule::{Disruptive, Variable};
+
+/// What is known beforehand.
+pub(super) struct Folded {
+    /// Rules that can be reached and whose work is not done yet.
+    pub live: Bits,
+    /// What variables hold before the first of them is asked.
+    pub start: Vec<(Slot, Start)>,
+}
+
+/// What a variable of the transaction holds at some point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    Value(Start),
+    /// It depends on the request.
+    Unknown,
+}
+
+/// Whether a rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Always,
+    Never,
+    Unknown,
+}
+
+/// Follows constants. `live` are the rules to begin with, `unsure` those that a request may take out, `pinned` the variables
+/// that the policy sets.
+pub(super) fn fold(rules: &Rules, live: Bits, unsure: Bits, pinned: &[(Slot, Start)]) -> Folded {
+    let mut known = vec![Known::Nothing; rules.slots.len()];
+    for (slot, start) in pinned {
+        known[usize::from(slot.0)] = Known::Value(start.clone());
+    }
+    let start = known.clone();
+    let pinned = pinned.iter().map(|(slot, _)| *slot).collect();
+    let mut folding = Folding {
+        rules,
+        live,
+        unsure,
+        pinned,
+        known,
+        start,
+        touched: vec![false; rules.slots.len()],
+    };
+    (0..5).for_each(|phase| folding.phase(phase));
+    folding.finish()
+}
+
+struct Folding<'a> {
+    rules: &'a Rules,
+    live: Bits,
+    unsure: Bits,
+    pinned: Vec<Slot>,
+    known: Vec<Known>,
+    /// What they hold before the first live rule.
+    start: Vec<Known>,
+    /// Whether a live rule reads or sets them.
+    touched: Vec<bool>,
+}
+
+impl Folding<'_> {
+    fn phase(&mut self, phase: usize) {
+        let steps = &self.rules.phases[phase];
+        let mut jumps: BTreeMap<usize, Vec<Known>> = BTreeMap::new();
+        let mut reachable = true;
+        for (step, &rule) in steps.iter().enumerate() {
+            reachable = self.arrive(&mut jumps, step, reachable);
+            let at = usize::from(rule);
+            if !reachable {
+                self.live.remove(at);
+            }
+            if !reachable || !self.live.contains(at) {
+                continue;
+            }
+            let compiled = &self.rules.rules[at];
+            let before = self.known.clone();
+            let outcome = match self.follow(compiled) {
+                Outcome::Always if self.unsure.contains(at) => self.doubt(compiled, &before),
+                outcome => outcome,
+            };
+            self.place(at, compiled, outcome, &before);
+            let Some(target) = compiled.skip_to.filter(|_| outcome != Outcome::Never) else {
+                continue;
+            };
+            self.jump(&mut jumps, target);
+            reachable = outcome == Outcome::Unknown;
+        }
+        self.arrive(&mut jumps, steps.len(), reachable);
+    }
+
+    /// Joins what is known with what those know who jump here.
+    fn arrive(
+        &mut self,
+        jumps: &mut BTreeMap<usize, Vec<Known>>,
+        step: usize,
+        reachable: bool,
+    ) -> bool {
+        let Some(jumped) = jumps.remove(&step) else { return reachable };
+        if reachable {
+            join(&mut self.known, &jumped);
+        } else {
+            self.known = jumped;
+        }
+        true
+    }
+
+    fn jump(&self, jumps: &mut BTreeMap<usize, Vec<Known>>, target: usize) {
+        jumps
+            .entry(target)
+            .and_modify(|known| join(known, &self.known))
+            .or_insert_with(|| self.known.clone());
+    }
+
+    /// Decides whether a rule stays, now that its outcome is known.
+    fn place(&mut self, at: usize, compiled: &Compiled, outcome: Outcome, before: &[Known]) {
+        match outcome {
+            Outcome::Never if !self.has_effects(before) => self.live.remove(at),
+            Outcome::Always if is_silent(compiled) && self.is_done_beforehand(compiled) => {
+                self.live.remove(at);
+                for slot in written(self.rules, compiled) {
+                    self.start[slot] = self.known[slot].clone();
+                }
+            }
+            _ => self.touch(compiled),
+        }
+    }
+
+    /// Whether following the rule changed anything: the first links of a chain may, though the chain does not match.
+    fn has_effects(&self, before: &[Known]) -> bool {
+        self.known != before
+    }
+
+    /// Whether what a rule sets can be set before all others.
+    fn is_done_beforehand(&self, compiled: &Compiled) -> bool {
+        let effects = compiled.links.iter().flat_map(|link| &link.effects);
+        let mut sets =
+            effects.map(|effect| matches!(effect, CompiledEffect::Set(VariableName::Slot(_), _)));
+        let known = |slot: usize| self.known[slot] != Known::Unknown && !self.touched[slot];
+        sets.all(|set| set) && written(self.rules, compiled).all(known)
+    }
+
+    /// Marks what a rule that stays reads and sets, and the rules that it may take out.
+    fn touch(&mut self, compiled: &Compiled) {
+        for effect in compiled.links.iter().flat_map(|link| &link.effects) {
+            if let CompiledEffect::RemoveRules(removed) = effect {
+                self.unsure.union(removed);
+            }
+        }
+        let slots: Vec<usize> =
+            written(self.rules, compiled).chain(read(self.rules, compiled)).collect();
+        slots.into_iter().for_each(|slot| self.touched[slot] = true);
+    }
+
+    /// What is known of a rule that always matches, but may have been taken out by another. One that only leads elsewhere is a
+    /// gate, and to take out a gate does not open what lies behind it.
+    fn doubt(&mut self, compiled: &Compiled, before: &[Known]) -> Outcome {
+        join(&mut self.known, before);
+        let is_gate = compiled.links.iter().all(|link| link.effects.is_empty());
+        if is_gate { Outcome::Always } else { Outcome::Unknown }
+    }
+
+    /// The outcome of a rule; what is known afterwards is entered.
+    fn follow(&mut self, compiled: &Compiled) -> Outcome {
+        let mut sure = true;
+        for link in &compiled.links {
+            let times = if sure { self.times(link) } else { None };
+            match times {
+                Some(0) => return Outcome::Never,
+                Some(times) => (0..times).for_each(|_| self.apply(link)),
+                None => {
+                    sure = false;
+                    self.blur(link);
+                }
+            }
+        }
+        if sure { Outcome::Always } else { Outcome::Unknown }
+    }
+
+    /// How often a link holds, if that is known.
+    fn times(&self, link: &CompiledLink) -> Option<usize> {
+        if link.targets.is_empty() {
+            return Some(1);
+        }
+        if !link.excludes.is_empty() || link.multi_match || link.capture {
+            return None;
+        }
+        let holds = link.targets.iter().map(|target| self.holds(link, target));
+        holds.sum()
+    }
+
+    fn holds(&self, link: &CompiledLink, target: &CompiledTarget) -> Option<usize> {
+        let (Variable::Tx, CompiledSelector::Key(_, name)) = (target.variable, &target.selector)
+        else {
+            return None;
+        };
+        let value = &self.known[usize::from(self.rules.slots.get(name)?)];
+        let text = match value {
+            Known::Unknown => return None,
+            Known::Nothing if target.count => b"0".to_vec(),
+            Known::Value(_) if target.count => b"1".to_vec(),
+            Known::Nothing => return Some(0),
+            Known::Value(start) => start.text(),
+        };
+        let text = link.transformations.iter().fold(text, |text, step| {
+            let mut out = Vec::new();
+            if step.apply(&text, &mut out) { out } else { text }
+        });
+        let found = self.found(&link.test, &text)?;
+        Some(usize::from(found != link.negated))
+    }
+
+    fn found(&self, test: &Test, text: &[u8]) -> Option<bool> {
+        Some(match test {
+            Test::Rx(regex) => self.rules.regexes[usize::from(regex.0)].is_match(text),
+            Test::Contains(argument)
+            | Test::ContainsWord(argument)
+            | Test::BeginsWith(argument)
+            | Test::EndsWith(argument)
+            | Test::Equals(argument)
+            | Test::Within(argument)
+            | Test::Number(_, argument) => {
+                test::compare(test, text, &self.text(argument)?).is_some()
+            }
+            Test::CreditCard(_) | Test::Cpf(_) | Test::Ssn(_) | Test::Never => return None,
+            _ => test::simple(test, text).is_some(),
+        })
+    }
+
+    /// A text with its variables filled in, if they are known.
+    fn text(&self, template: &Template) -> Option<Vec<u8>> {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => Some(text.to_vec()),
+            Part::Slot(slot) => match &self.known[usize::from(slot.0)] {
+                Known::Nothing => Some(Vec::new()),
+                Known::Value(start) => Some(start.text()),
+                Known::Unknown => None,
+            },
+            Part::Variable(..) => None,
+        };
+        template.0.iter().map(part).collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+    }
+
+    /// Does what a link does that holds.
+    fn apply(&mut self, link: &CompiledLink) {
+        for effect in &link.effects {
+            let CompiledEffect::Set(name, change) = effect else { continue };
+            match name {
+                VariableName::Slot(slot) => {
+                    let value = self.changed(*slot, change);
+                    self.enter(*slot, value);
+                }
+                VariableName::Named(Variable::Tx, key) => self.blur_named(key),
+                VariableName::Named(..) => {}
+            }
+        }
+    }
+
+    fn changed(&self, slot: Slot, change: &CompiledChange) -> Known {
+        let value = |template| {
+            self.text(template).map_or(Known::Unknown, |text| Known::Value(Start::of(&text)))
+        };
+        let sum = |template, sign: i64| {
+            let before = match &self.known[usize::from(slot.0)] {
+                Known::Nothing => 0,
+                Known::Value(start) => test::number(&start.text()),
+                Known::Unknown => return Known::Unknown,
+            };
+            let by = self.text(template).map(|text| test::number(&text));
+            by.map_or(Known::Unknown, |by| {
+                Known::Value(Start::Number(before.saturating_add(sign * by)))
+            })
+        };
+        match change {
+            CompiledChange::Set(template) => value(template),
+            CompiledChange::Add(template) => sum(template, 1),
+            CompiledChange::Subtract(template) => sum(template, -1),
+            CompiledChange::Remove => Known::Nothing,
+        }
+    }
+
+    fn enter(&mut self, slot: Slot, value: Known) {
+        if !self.pinned.contains(&slot) {
+            self.known[usize::from(slot.0)] = value;
+        }
+    }
+
+    /// Forgets what a link may change.
+    fn blur(&mut self, link: &CompiledLink) {
+        if link.capture {
+            (0..10).for_each(|slot| self.known[slot] = Known::Unknown);
+        }
+        for effect in &link.effects {
+            match effect {
+                CompiledEffect::Set(VariableName::Slot(slot), _) => {
+                    self.enter(*slot, Known::Unknown)
+                }
+                CompiledEffect::Set(VariableName::Named(Variable::Tx, key), _) => {
+                    self.blur_named(key)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn blur_named(&mut self, key: &Template) {
+        for slot in slots_like(self.rules, key) {
+            self.known[slot] = Known::Unknown;
+        }
+    }
+
+    fn finish(self) -> Folded {
+        let start = self.start.into_iter().enumerate().filter_map(|(slot, known)| match known {
+            Known::Value(start) => Some((Slot(slot as u16), start)),
+            _ => None,
+        });
+        Folded { live: self.live, start: start.collect() }
+    }
+}
+
+impl Start {
+    fn of(text: &[u8]) -> Self {
+        let number = test::number(text);
+        if number.to_string().as_bytes() == text {
+            Self::Number(number)
+        } else {
+            Self::Text(text.into())
+        }
+    }
+
+    fn text(&self) -> Vec<u8> {
+        match self {
+            Self::Number(number) => number.to_string().into_bytes(),
+            Self::Text(text) => text.to_vec(),
+        }
+    }
+}
+
+fn join(known: &mut [Known], other: &[Known]) {
+    for (known, other) in known.iter_mut().zip(other) {
+        if known != other {
+            *known = Known::Unknown;
+        }
+    }
+}
+
+/// Whether nobody sees that a rule matched but by what it sets and where it leads.
+fn is_silent(compiled: &Compiled) -> bool {
+    !compiled.rule.log && compiled.rule.points == 0 && compiled.rule.disruptive == Disruptive::Pass
+}
+
+/// The variables that a rule may set.
+fn written<'a>(rules: &'a Rules, compiled: &'a Compiled) -> impl Iterator<Item = usize> + 'a {
+    let captures = compiled.links.iter().any(|link| link.capture);
+    let effects = compiled.links.iter().flat_map(|link| &link.effects);
+    let set = effects.flat_map(|effect| match effect {
+        CompiledEffect::Set(VariableName::Slot(slot), _) => vec![usize::from(slot.0)],
+        CompiledEffect::Set(VariableName::Named(Variable::Tx, key), _) => slots_like(rules, key),
+        _ => Vec::new(),
+    });
+    set.chain((0..10).filter(move |_| captures))
+}
+
+/// The variables that a rule may read.
+fn read<'a>(rules: &'a Rules, compiled: &'a Compiled) -> impl Iterator<Item = usize> + 'a {
+    let targets = compiled.links.iter().flat_map(|link| link.targets.iter().chain(&link.excludes));
+    let of_targets = targets.filter(|target| target.variable == Variable::Tx).flat_map(|target| {
+        match &target.selector {
+            CompiledSelector::Key(_, name) => {
+                rules.slots.get(name).map(usize::from).into_iter().collect()
+            }
+            _ => (0..rules.slots.len()).collect::<Vec<_>>(),
+        }
+    });
+    let of_templates =
+        templates(compiled).flat_map(|template| &template.0).filter_map(|part| match part {
+            Part::Slot(slot) => Some(usize::from(slot.0)),
+            _ => None,
+        });
+    let counted =
+        compiled.links.iter().flat_map(|link| &link.effects).filter_map(|effect| match effect {
+            CompiledEffect::Set(
+                VariableName::Slot(slot),
+                CompiledChange::Add(_) | CompiledChange::Subtract(_),
+            ) => Some(usize::from(slot.0)),
+            _ => None,
+        });
+    of_targets.chain(of_templates).chain(counted)
+}
+
+fn templates(compiled: &Compiled) -> impl Iterator<Item = &Template> {
+    let own = [&compiled.message, &compiled.log_data, &compiled.location].into_iter().flatten();
+    own.chain(compiled.links.iter().flat_map(|link| {
+        link.test.argument().into_iter().chain(link.effects.iter().flat_map(of_effect))
+    }))
+}
+
+fn of_effect(effect: &CompiledEffect) -> Box<dyn Iterator<Item = &Template> + '_> {
+    match effect {
+        CompiledEffect::Set(name, change) => {
+            let key = match name {
+                VariableName::Named(_, key) => Some(key),
+                VariableName::Slot(_) => None,
+            };
+            let value = match change {
+                CompiledChange::Set(value)
+                | CompiledChange::Add(value)
+                | CompiledChange::Subtract(value) => Some(value),
+                CompiledChange::Remove => None,
+            };
+            Box::new(key.into_iter().chain(value))
+        }
+        CompiledEffect::Expire(_, key, seconds) => Box::new([key, seconds].into_iter()),
+        CompiledEffect::Open(_, key) => Box::new(iter::once(key)),
+        _ => Box::new(iter::empty()),
+    }
+}
+
+/// The variables that a name with variables in it may mean: those that begin as it does.
+fn slots_like(rules: &Rules, key: &Template) -> Vec<usize> {
+    let prefix = match key.0.first() {
+        Some(Part::Literal(text)) => text.to_ascii_lowercase(),
+        _ => Vec::new(),
+    };
+    (0..rules.slots.len())
+        .filter(|&slot| rules.slots.name(slot as u16).starts_with(&prefix))
+        .collect()
+}

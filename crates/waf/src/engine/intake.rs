@@ -1,0 +1,376 @@
+//! What was received → values.
+
+use std::{ops::ControlFlow, str};
+
+use super::{
+    Decision, Profile, RequestHead, ResponseHead, Rules, Transaction,
+    arena::{self, Span},
+    data::Data,
+    template::Key,
+};
+use crate::{
+    body::{self, Charset, Field, Intake, Kind, Sink, Text},
+    policy::{Policy, Unreadable},
+    rule::{Processor, Variable},
+};
+
+pub(super) use crate::body::Multipart;
+
+/// Enters the fields that a parser finds.
+struct Entering<'a> {
+    rules: &'a Rules,
+    data: &'a mut Data,
+    /// What the parser reads, which was taken out of `data` meanwhile …
+    input: &'a [u8],
+    /// … and where among received bytes it lay.
+    start: usize,
+    /// What arguments are here, and their names.
+    argument: (Variable, Variable),
+}
+
+impl Sink for Entering<'_> {
+    fn put(&mut self, field: Field<'_>) -> ControlFlow<()> {
+        let name_bytes = field.name.bytes(self.input);
+        match field.kind {
+            Kind::Argument => self.named(self.argument, &field, name_bytes),
+            Kind::Cookie => self.named(
+                (Variable::RequestCookies, Variable::RequestCookiesNames),
+                &field,
+                name_bytes,
+            ),
+            Kind::File => {
+                self.named((Variable::Files, Variable::FilesNames), &field, name_bytes);
+                self.one(Variable::MultipartFilename, &field, name_bytes);
+            }
+            Kind::FileContent => self.one(Variable::FilesTmpContent, &field, name_bytes),
+            Kind::PartHeader => self.one(Variable::MultipartPartHeaders, &field, name_bytes),
+            Kind::XmlText => self.xml(b"/*", &field),
+            Kind::XmlAttribute => self.xml(b"//@*", &field),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Entering<'_> {
+    /// A value, and its name as another.
+    fn named(
+        &mut self,
+        (class, names): (Variable, Variable),
+        field: &Field<'_>,
+        name_bytes: &[u8],
+    ) {
+        let (name, value) = (self.span(&field.name), self.span(&field.value));
+        self.data.push(class, name, self.rules.key(class, name_bytes), value);
+        self.data.push(names, name, self.rules.key(names, name_bytes), name);
+    }
+
+    fn one(&mut self, class: Variable, field: &Field<'_>, name_bytes: &[u8]) {
+        let (name, value) = (self.span(&field.name), self.span(&field.value));
+        self.data.push(class, name, self.rules.key(class, name_bytes), value);
+    }
+
+    fn xml(&mut self, path: &[u8], field: &Field<'_>) {
+        let (name, value) = (self.data.arena.derive(path), self.span(&field.value));
+        self.data.push(Variable::Xml, name, self.rules.key(Variable::Xml, path), value);
+    }
+
+    fn span(&mut self, text: &Text<'_>) -> Span {
+        match text {
+            Text::At(range) => arena::received(self.start + range.start, range.len()),
+            Text::Decoded(bytes) => self.data.arena.derive(bytes),
+        }
+    }
+}
+
+impl Transaction {
+    pub(super) fn take_request_head(
+        &mut self,
+        rules: &Rules,
+        policy: &Policy,
+        head: &RequestHead<'_>,
+    ) {
+        let arena = &mut self.data.arena;
+        let method = arena.receive(head.method);
+        arena.receive(b" ");
+        let target = arena.receive(head.target);
+        arena.receive(b" ");
+        let version = arena.receive(head.version.as_bytes());
+        let line = arena::received(0, arena.received.len());
+        self.plain(Variable::RequestMethod, method);
+        self.plain(Variable::RequestLine, line);
+        self.plain(Variable::RequestUriRaw, target);
+        self.plain(Variable::RequestProtocol, version);
+        let query = self.take_target(head.target, target);
+        for (name, value) in head.fields {
+            self.take_field(
+                rules,
+                (Variable::RequestHeaders, Variable::RequestHeadersNames),
+                name,
+                value,
+            );
+        }
+        self.head_bytes = self.data.arena.received.len();
+        let cookies: Vec<Span> = self.fields_named(b"cookie");
+        for cookie in cookies {
+            self.parse(
+                rules,
+                policy,
+                cookie,
+                (Variable::ArgsGet, Variable::ArgsGetNames),
+                |input, intake| body::cookies(input, intake).err(),
+            );
+        }
+        if let Some(query) = query {
+            self.parse(
+                rules,
+                policy,
+                query,
+                (Variable::ArgsGet, Variable::ArgsGetNames),
+                |input, intake| body::urlencoded(input, separator(rules), intake).problem,
+            );
+        }
+    }
+
+    /// The path, decoded, its last part and the query; returns where the query lies, if there is one.
+    fn take_target(&mut self, bytes: &[u8], target: Span) -> Option<Span> {
+        let raw_end = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
+        let decoded = self.decoded(target);
+        let text = self.data.arena.get(decoded);
+        let path_end = memchr::memchr(b'?', text).unwrap_or(text.len());
+        let (path, uri) = (decoded.part(0, path_end), local(text));
+        let base = memchr::memrchr2(b'/', b'\\', &text[..path_end])
+            .map(|slash| decoded.part(slash + 1, path_end));
+        let uri = decoded.part(uri, text.len());
+        self.plain(Variable::RequestUri, uri);
+        self.plain(Variable::RequestFilename, path);
+        self.plain(Variable::PathInfo, path);
+        if let Some(base) = base {
+            self.plain(Variable::RequestBasename, base);
+        }
+        let query = target.part((raw_end + 1).min(bytes.len()), bytes.len());
+        self.plain(Variable::QueryString, query);
+        (query.len() > 0).then_some(query)
+    }
+
+    fn decoded(&mut self, text: Span) -> Span {
+        let mut out = std::mem::take(&mut self.swap);
+        out.clear();
+        let bytes = self.data.arena.get(text);
+        let span = if memchr::memchr(b'%', bytes).is_none() {
+            text
+        } else {
+            percent_decode(bytes, &mut out);
+            self.data.arena.derive(&out)
+        };
+        self.swap = out;
+        span
+    }
+
+    fn plain(&mut self, class: Variable, value: Span) {
+        self.data.push(class, Span::default(), Key::NONE, value);
+    }
+
+    fn take_field(
+        &mut self,
+        rules: &Rules,
+        (class, names): (Variable, Variable),
+        name: &[u8],
+        value: &[u8],
+    ) {
+        let key = rules.key(class, name);
+        let name_span = self.data.arena.receive(name);
+        let value_span = self.data.arena.receive(value);
+        self.data.push(class, name_span, key, value_span);
+        self.data.push(names, name_span, rules.key(names, name), name_span);
+    }
+
+    fn fields_named(&self, name: &[u8]) -> Vec<Span> {
+        let fields = self
+            .data
+            .of_class(Variable::RequestHeaders)
+            .iter()
+            .map(|&at| self.data.values[at as usize]);
+        fields
+            .filter(|field| self.data.arena.get(field.name).eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+            .collect()
+    }
+
+    /// Runs a parser over received bytes and returns what it found wrong.
+    fn parse<P>(
+        &mut self,
+        rules: &Rules,
+        policy: &Policy,
+        text: Span,
+        argument: (Variable, Variable),
+        parser: impl FnOnce(&[u8], Intake<'_>) -> P,
+    ) -> P {
+        let received = std::mem::take(&mut self.data.arena.received);
+        let start = text.start();
+        let input = &received[start..start + text.len()];
+        let limits = body::Limits {
+            fields_max: policy.limits.arguments,
+            depth_max: policy.limits.depth,
+            ..body::Limits::default()
+        };
+        let mut sink = Entering { rules, data: &mut self.data, input, start, argument };
+        let outcome =
+            parser(input, Intake { limits: &limits, scratch: &mut self.parsers, sink: &mut sink });
+        self.data.arena.received = received;
+        outcome
+    }
+
+    /// Reads the request's body. `Some`: that alone decides.
+    pub(super) fn take_request_body(&mut self, profile: &Profile) -> Option<Decision> {
+        let policy = profile.policy();
+        if self.request_body.len() == 0 {
+            return None;
+        }
+        if self.oversize {
+            let reason = format!(
+                "the body is larger than the {} bytes that are inspected",
+                policy.limits.request_body_bytes
+            );
+            if let Some(decision) = self.unreadable(profile, policy.oversize, 413, reason) {
+                return Some(decision);
+            }
+            if policy.oversize == Unreadable::Pass {
+                return None;
+            }
+        }
+        if let Some(decision) = self.check_type(profile) {
+            return Some(decision);
+        }
+        self.plain(Variable::RequestBody, self.request_body);
+        self.read_body(profile);
+        let problem = self.body_problem.clone().filter(|_| !self.oversize)?;
+        self.unreadable(
+            profile,
+            policy.undecodable,
+            400,
+            format!("the body cannot be read: {problem}"),
+        )
+    }
+
+    /// Whether the policy takes a body of this type.
+    fn check_type(&mut self, profile: &Profile) -> Option<Decision> {
+        let types = profile.policy().content_types.as_ref()?;
+        let field = self.data.named(Variable::RequestHeaders, b"content-type").unwrap_or_default();
+        let name = field
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or(field)
+            .trim_ascii()
+            .to_ascii_lowercase();
+        let accepts = |wanted: &String| match wanted.strip_suffix("/*") {
+            Some(kind) => {
+                name.strip_prefix(kind.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
+                    || kind == "*"
+            }
+            None => wanted.as_bytes() == name,
+        };
+        if types.iter().any(accepts) {
+            return None;
+        }
+        let reason =
+            format!("bodies of the type `{}` are not taken here", String::from_utf8_lossy(&name));
+        self.conclude(profile, super::transaction::refusal(415, reason))
+    }
+
+    fn read_body(&mut self, profile: &Profile) {
+        let (rules, policy) = (&**profile.rules(), profile.policy());
+        let content_type =
+            self.data.named(Variable::RequestHeaders, b"content-type").unwrap_or_default().to_vec();
+        self.processor = self.state.processor.or_else(|| body::processor_for(&content_type));
+        let post = (Variable::ArgsPost, Variable::ArgsPostNames);
+        let text = self.in_utf8(&content_type);
+        let problem = match self.processor {
+            Some(Processor::UrlEncoded) => {
+                self.parse(rules, policy, text, post, |input, intake| {
+                    body::urlencoded(input, separator(rules), intake).problem
+                })
+            }
+            Some(Processor::Json) => self
+                .parse(rules, policy, text, post, |input, intake| body::json(input, intake).err()),
+            Some(Processor::Xml) => self
+                .parse(rules, policy, text, post, |input, intake| body::xml(input, intake).problem),
+            Some(Processor::GraphQl) => self.parse(rules, policy, text, post, |input, intake| {
+                body::graphql(input, intake).problem
+            }),
+            Some(Processor::Multipart) => {
+                let outcome = self.parse(rules, policy, text, post, |input, intake| {
+                    body::multipart(input, &content_type, intake)
+                });
+                let problem = outcome.problem;
+                self.multipart = Some(outcome);
+                problem
+            }
+            None => None,
+        };
+        self.body_problem = problem.map(|problem| problem.to_string());
+    }
+
+    /// The body, decoded if its charset is another than what the parsers read.
+    fn in_utf8(&mut self, content_type: &[u8]) -> Span {
+        if self.processor == Some(Processor::Multipart) {
+            return self.request_body;
+        }
+        let mut out = std::mem::take(&mut self.swap);
+        let declared = body::parameter(content_type, "charset");
+        let charset =
+            body::decode_charset(self.data.arena.get(self.request_body), declared, &mut out);
+        let text = match charset {
+            Charset::Plain | Charset::Unknown => self.request_body,
+            Charset::Decoded { .. } => self.data.arena.receive(&out),
+        };
+        self.swap = out;
+        text
+    }
+
+    pub(super) fn take_response_head(&mut self, rules: &Rules, head: &ResponseHead<'_>) {
+        self.response_status = Some(head.status);
+        self.response_protocol = Some(self.data.arena.receive(head.version.as_bytes()));
+        for (name, value) in head.fields {
+            self.take_field(
+                rules,
+                (Variable::ResponseHeaders, Variable::ResponseHeadersNames),
+                name,
+                value,
+            );
+        }
+    }
+}
+
+fn separator(rules: &Rules) -> u8 {
+    rules.settings.argument_separator.unwrap_or(b'&')
+}
+
+/// Where the path begins in a target that may be an absolute URI.
+fn local(target: &[u8]) -> usize {
+    if target.first() == Some(&b'/') {
+        return 0;
+    }
+    let authority = memchr::memmem::find(target, b"://").map(|at| at + 3);
+    let path = authority.and_then(|at| memchr::memchr(b'/', &target[at..]).map(|slash| at + slash));
+    path.unwrap_or(0)
+}
+
+/// Percent escapes and nothing else; broken ones stay.
+fn percent_decode(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut rest = bytes;
+    while let [byte, behind @ ..] = rest {
+        let escaped =
+            behind.get(..2).filter(|_| *byte == b'%').and_then(|pair| str::from_utf8(pair).ok());
+        let escaped = escaped.filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match escaped.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = &behind[2..];
+            }
+            None => {
+                out.push(*byte);
+                rest = behind;
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Rules under a policy.
+
+use std::sync::Arc;
+
+use super::{
+    Rules,
+    bits::Bits,
+    collections::Collections,
+    compile::{Compiled, CompiledSelector, CompiledTarget, named_rules},
+    fold::{self, Folded},
+    state::Held,
+    template::{Key, Slot},
+};
+use crate::{
+    policy::{Exclusion, Policy},
+    rule::{Category, Mode, Selector, Target},
+};
+
+/// Points of a refusal where neither the policy nor SecLang says otherwise.
+const BLOCK_AT: u32 = 25;
+/// The rule of the Core Rule Set whose policy [`Policy::content_types`] is.
+const CONTENT_TYPE_RULE: u64 = 920_420;
+
+/// Rules under a policy: what a route's exchanges are judged by.
+pub struct Profile {
+    rules: Arc<Rules>,
+    policy: Policy,
+    pub(super) mode: Mode,
+    pub(super) block_at: Option<u32>,
+    pub(super) block_response_at: Option<u32>,
+    /// Rules that can be reached at all.
+    pub(super) live_rules: Bits,
+    /// Likewise, of those that are looked for beforehand.
+    pub(super) live_probes: Bits,
+    /// For each phase the steps of live rules about which nothing can be said beforehand.
+    pub(super) always: [Bits; 5],
+    pub(super) shadow: Bits,
+    pub(super) exclusions: Vec<CompiledExclusion>,
+    /// What variables hold before the first rule is asked.
+    pub(super) start: Vec<(Slot, Start)>,
+    pub(super) collections: Collections,
+    /// Percent, by category.
+    weights: Vec<u16>,
+}
+
+/// What a variable holds before the first rule is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    Number(i64),
+    Text(Box<[u8]>),
+}
+
+/// An exception of the policy, made ready.
+pub(super) struct CompiledExclusion {
+    pub rules: Arc<Bits>,
+    pub target: Option<Arc<CompiledTarget>>,
+    pub path: Option<Arc<str>>,
+    pub methods: Vec<Arc<str>>,
+}
+
+impl Profile {
+    /// Puts rules under a policy.
+    pub fn new(rules: Arc<Rules>, policy: Policy) -> Self {
+        let native = rules.rules.iter().any(|rule| rule.rule.points > 0);
+        let default = native.then_some(BLOCK_AT);
+        let exclusions: Vec<_> = policy
+            .exclusions
+            .iter()
+            .filter_map(|exclusion| CompiledExclusion::new(&rules, exclusion))
+            .collect();
+        let mut unsure = Bits::new(rules.rules.len());
+        exclusions
+            .iter()
+            .filter(|exclusion| exclusion.target.is_none())
+            .for_each(|exclusion| unsure.union(&exclusion.rules));
+        let mut live = Bits::full(rules.rules.len());
+        leave_out(&rules, &policy, &exclusions, &mut live);
+        let Folded { live, start } = fold::fold(&rules, live, unsure, &pinned(&rules, &policy));
+        let mut profile = Self {
+            mode: policy.mode.or(rules.settings.mode).unwrap_or_default(),
+            block_at: policy.block_at.or(default),
+            block_response_at: policy.block_response_at.or(default),
+            live_probes: Bits::new(rules.probes.len()),
+            always: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
+            live_rules: live,
+            shadow: shadow(&rules, &policy),
+            exclusions,
+            start,
+            collections: Collections::default(),
+            weights: weights(&policy),
+            rules,
+            policy,
+        };
+        profile.divide();
+        profile
+    }
+
+    /// Returns the rules.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Returns the policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns how many rules can match under this policy.
+    pub fn live_len(&self) -> usize {
+        self.live_rules.words().iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// What points of a category count.
+    pub(super) fn weighed(&self, points: u32, category: Option<Category>) -> u32 {
+        let percent = category.map_or(100, |category| self.weights[category as usize]);
+        u32::try_from(u64::from(points) * u64::from(percent) / 100).unwrap_or(u32::MAX)
+    }
+
+    /// Divides live rules into those that scanning finds candidates for, and the others.
+    fn divide(&mut self) {
+        for (phase, steps) in self.rules.phases.iter().enumerate() {
+            for (step, &rule) in steps.iter().enumerate() {
+                let at = usize::from(rule);
+                match self.rules.rules[at].probe {
+                    _ if !self.live_rules.contains(at) => {}
+                    Some(probe) => self.live_probes.insert(usize::from(probe)),
+                    None => self.always[phase].insert(step),
+                }
+            }
+        }
+    }
+}
+
+impl CompiledExclusion {
+    /// `None`: it names no rule of these.
+    fn new(rules: &Rules, exclusion: &Exclusion) -> Option<Self> {
+        let sources: Vec<_> = rules.rules.iter().map(|rule| rule.rule.clone()).collect();
+        Some(Self {
+            rules: Arc::new(named_rules(&sources, &exclusion.rules).ok()?),
+            target: exclusion.target.as_ref().map(|target| Arc::new(compiled(target))),
+            path: exclusion.path.clone(),
+            methods: exclusion.methods.clone(),
+        })
+    }
+
+    fn is_unconditional(&self) -> bool {
+        self.target.is_none() && self.path.is_none() && self.methods.is_empty()
+    }
+
+    pub fn applies(&self, method: &[u8], path: &[u8]) -> bool {
+        let of_path = self.path.as_ref().is_none_or(|prefix| path.starts_with(prefix.as_bytes()));
+        of_path
+            && (self.methods.is_empty()
+                || self.methods.iter().any(|name| name.as_bytes() == method))
+    }
+}
+
+/// Takes out what the policy leaves out whatever the request.
+fn leave_out(rules: &Rules, policy: &Policy, exclusions: &[CompiledExclusion], live: &mut Bits) {
+    let paranoia = policy.paranoia.unwrap_or(1);
+    for (at, Compiled { rule, .. }) in rules.rules.iter().enumerate() {
+        let too_strict = rule.points > 0 && rule.paranoia > paranoia;
+        let replaced = policy.content_types.is_some() && rule.id == CONTENT_TYPE_RULE;
+        if too_strict || replaced {
+            live.remove(at);
+        }
+    }
+    exclusions
+        .iter()
+        .filter(|exclusion| exclusion.is_unconditional())
+        .for_each(|exclusion| subtract(live, &exclusion.rules));
+}
+
+/// Rules that are watched only.
+fn shadow(rules: &Rules, policy: &Policy) -> Bits {
+    let sources: Vec<_> = rules.rules.iter().map(|rule| rule.rule.clone()).collect();
+    let mut shadow = Bits::new(sources.len());
+    policy
+        .shadow
+        .iter()
+        .filter_map(|named| named_rules(&sources, named).ok())
+        .for_each(|bits| shadow.union(&bits));
+    shadow
+}
+
+/// Variables of the Core Rule Set that a policy sets, whatever its setup says.
+fn pinned(rules: &Rules, policy: &Policy) -> Vec<(Slot, Start)> {
+    let never = |limit: Option<u32>| limit.map(|_| i64::from(u32::MAX));
+    let paranoia = policy.paranoia.map(i64::from);
+    let variables: [(&[u8], Option<i64>); 6] = [
+        (b"blocking_paranoia_level", paranoia),
+        (b"detection_paranoia_level", paranoia),
+        (b"paranoia_level", paranoia),
+        (b"executing_paranoia_level", paranoia),
+        (b"inbound_anomaly_score_threshold", never(policy.block_at)),
+        (b"outbound_anomaly_score_threshold", never(policy.block_response_at)),
+    ];
+    let pin = |(name, value): (&[u8], Option<i64>)| {
+        Some((Slot(rules.slots.get(name)?), Start::Number(value?)))
+    };
+    variables.into_iter().filter_map(pin).collect()
+}
+
+/// A target of a policy. Patterns are for rules; a policy names entries.
+fn compiled(target: &Target) -> CompiledTarget {
+    let selector = match &target.selector {
+        Selector::All => CompiledSelector::All,
+        Selector::Key(name) | Selector::Pattern(name) => {
+            CompiledSelector::Key(Key::NONE, name.to_ascii_lowercase().into_bytes().into())
+        }
+    };
+    CompiledTarget { variable: target.variable, selector, count: target.count }
+}
+
+fn subtract(from: &mut Bits, bits: &Bits) {
+    from.words_mut().iter_mut().zip(bits.words()).for_each(|(word, bits)| *word &= !bits);
+}
+
+/// Percent for each category.
+fn weights(policy: &Policy) -> Vec<u16> {
+    let mut weights = vec![100; Category::WebShell as usize + 1];
+    policy.weights.iter().for_each(|&(category, percent)| weights[category as usize] = percent);
+    weights
+}
+
+impl Start {
+    pub fn held(&self, arena: &mut super::arena::Arena) -> Held {
+        match self {
+            Self::Number(number) => Held::Number(*number),
+            Self::Text(text) => Held::Text(arena.derive(text)),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Which rules may match which values: bitmaps, and no expression yet.
+
+use super::{
+    Rules, arena::Span, bits::Bits, compile::Probe, data::Data, literals::Hits, trie::Node,
+};
+use crate::transform::ByteSet;
+
+/// The end of a list.
+const NONE: u32 = u32::MAX;
+
+/// A text that a rule may match, and the value it was made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub value: u32,
+    pub text: Span,
+    next: u32,
+}
+
+/// For each rule that is looked for beforehand, the texts that it may match.
+#[derive(Default)]
+pub(super) struct Candidates {
+    first: Vec<u32>,
+    last: Vec<u32>,
+    list: Vec<Candidate>,
+    /// For each phase the steps whose rules have candidates.
+    pub steps: [Bits; 5],
+}
+
+impl Candidates {
+    pub fn new(rules: &Rules) -> Self {
+        let probes = rules.probes.len();
+        let steps = std::array::from_fn(|phase| Bits::new(rules.phases[phase].len()));
+        Self { first: vec![NONE; probes], last: vec![NONE; probes], list: Vec::new(), steps }
+    }
+
+    pub fn clear(&mut self) {
+        self.first.fill(NONE);
+        self.list.clear();
+        self.steps.iter_mut().for_each(Bits::clear);
+    }
+
+    fn push(&mut self, at: usize, probe: &Probe, value: u32, text: Span) {
+        let number = self.list.len() as u32;
+        if self.first[at] == NONE {
+            self.first[at] = number;
+            self.steps[probe.phase].insert(probe.step);
+        } else {
+            self.list[self.last[at] as usize].next = number;
+        }
+        self.last[at] = number;
+        self.list.push(Candidate { value, text, next: NONE });
+    }
+
+    /// The first candidate of a probe.
+    pub fn first(&self, probe: u16) -> Option<Candidate> {
+        self.list.get(self.first[usize::from(probe)] as usize).copied()
+    }
+
+    /// The one after this.
+    pub fn after(&self, candidate: Candidate) -> Option<Candidate> {
+        self.list.get(candidate.next as usize).copied()
+    }
+}
+
+/// A distinct text of the value at hand, and the rules that look at it.
+struct Seen {
+    span: Span,
+    bytes: ByteSet,
+    interest: Bits,
+}
+
+/// What scanning needs beside the values; used again and again.
+#[derive(Default)]
+pub(super) struct Scanner {
+    /// The texts of the value at hand are the first `seen_len`; what follows is kept for its memory.
+    seen: Vec<Seen>,
+    seen_len: usize,
+    /// For each node its text, if it was made for the value at hand.
+    texts: Vec<Option<u16>>,
+    hits: Hits,
+    swap: Vec<u8>,
+    probes: usize,
+}
+
+impl Scanner {
+    pub fn new(rules: &Rules) -> Self {
+        Self {
+            texts: vec![None; rules.trie.len()],
+            hits: rules.literals.hits(),
+            probes: rules.probes.len(),
+            ..Self::default()
+        }
+    }
+
+    /// Enters the candidates of one value and returns how many bytes were looked at.
+    pub fn scan(
+        &mut self,
+        rules: &Rules,
+        live: &Bits,
+        data: &mut Data,
+        at: u32,
+        candidates: &mut Candidates,
+    ) -> u64 {
+        let value = data.values[at as usize];
+        let Some(interest) = rules.interests.of(value.class, value.key) else { return 0 };
+        self.seen_len = 0;
+        let bytes = ByteSet::from_bytes(data.arena.get(value.value));
+        self.see(value.value, bytes);
+        if bytes.is_subset_of(&interest.plain) {
+            self.seen[0].interest.union(&interest.together);
+            self.texts.fill(None);
+            self.nodes(rules, data, &interest.hard);
+        } else {
+            self.texts.fill(None);
+            self.nodes(rules, data, &interest.easy);
+            self.nodes(rules, data, &interest.hard);
+        }
+        (0..self.seen_len).map(|text| self.look(rules, live, data, at, text, candidates)).sum()
+    }
+
+    /// A text of the value at hand; equal ones are one.
+    fn see(&mut self, span: Span, bytes: ByteSet) -> u16 {
+        if self.seen_len == self.seen.len() {
+            self.seen.push(Seen { span, bytes, interest: Bits::new(self.probes) });
+        }
+        let seen = &mut self.seen[self.seen_len];
+        (seen.span, seen.bytes) = (span, bytes);
+        seen.interest.clear();
+        self.seen_len += 1;
+        (self.seen_len - 1) as u16
+    }
+
+    fn nodes(&mut self, rules: &Rules, data: &mut Data, nodes: &[(Node, Bits)]) {
+        for (node, bits) in nodes {
+            let text = self.text(rules, data, *node);
+            self.seen[usize::from(text)].interest.union(bits);
+        }
+    }
+
+    /// The text of a node, made if it was not yet.
+    fn text(&mut self, rules: &Rules, data: &mut Data, node: Node) -> u16 {
+        let Some((parent, step)) = rules.trie.step(node) else { return 0 };
+        if let Some(text) = self.texts[usize::from(node.0)] {
+            return text;
+        }
+        let before = self.text(rules, data, parent);
+        let seen = &self.seen[usize::from(before)];
+        let mut text = before;
+        if !step.is_identity_on(&seen.bytes) {
+            self.swap.clear();
+            if step.apply(data.arena.get(seen.span), &mut self.swap) {
+                text = self.find(data).unwrap_or_else(|| {
+                    let span = data.arena.derive(&self.swap);
+                    let bytes = ByteSet::from_bytes(&self.swap);
+                    self.see(span, bytes)
+                });
+            }
+        }
+        self.texts[usize::from(node.0)] = Some(text);
+        text
+    }
+
+    /// The text that equals the one just made.
+    fn find(&self, data: &Data) -> Option<u16> {
+        let texts = &self.seen[..self.seen_len];
+        texts.iter().position(|seen| data.arena.get(seen.span) == self.swap).map(|at| at as u16)
+    }
+
+    /// Enters the candidates of one text.
+    fn look(
+        &mut self,
+        rules: &Rules,
+        live: &Bits,
+        data: &Data,
+        at: u32,
+        text: usize,
+        candidates: &mut Candidates,
+    ) -> u64 {
+        let seen = &self.seen[text];
+        let bytes = data.arena.get(seen.span);
+        rules.literals.scan(bytes, &mut self.hits);
+        rules.literals.candidates(&seen.interest, live, bytes.len(), &self.hits, |number| {
+            let probe = &rules.probes[number];
+            let accepts = probe.bytes.iter().all(|set| set.intersects(&seen.bytes));
+            if accepts && probe.special.is_none_or(|special| special.may_match(&seen.bytes)) {
+                candidates.push(number, probe, at, seen.span);
+            }
+        });
+        bytes.len() as u64
+    }
+}

@@ -105,6 +105,9 @@ pub fn multipart(input: &[u8], content_type: &[u8], intake: Intake<'_>) -> Multi
 /// Header lines of one part; who needs more is not a browser.
 const HEADERS_MAX: usize = 64;
 
+/// Longer names are compared with no other.
+const HEADER_NAME_BYTES_MAX: usize = 64;
+
 /// A header of a part.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
@@ -270,30 +273,35 @@ impl Reader<'_> {
     }
 
     fn header(&mut self, at: Range<usize>) -> Step {
+        if self.scratch.headers.len() >= HEADERS_MAX {
+            return Err(Problem::new(at.start, Fault::TooMany, "a part has too many headers"));
+        }
         let text = &self.input[at.clone()];
         let colon = memchr(b':', text);
         let name = &text[..colon.unwrap_or(text.len())];
-        if colon.is_none() {
-            self.note(at.start, Fault::Malformed, "a header has no colon");
-        } else if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
-            self.note(
-                at.start,
-                Fault::Malformed,
-                "a header's name has a character that no name has",
-            );
-        }
-        if self.find_header(name).is_some() {
-            self.note(at.start, Fault::Malformed, "a header is said twice");
+        if let Some(message) = self.header_fault(name, colon.is_some()) {
+            self.note(at.start, Fault::Malformed, message);
         }
         if trim(name).eq_ignore_ascii_case(b"content-transfer-encoding") {
             self.outcome.transfer_encoding = true;
         }
-        if self.scratch.headers.len() >= HEADERS_MAX {
-            return Err(Problem::new(at.start, Fault::TooMany, "a part has too many headers"));
-        }
         let colon = at.start + name.len();
         self.scratch.headers.push(Header { line: at, colon });
         Ok(())
+    }
+
+    fn header_fault(&self, name: &[u8], has_colon: bool) -> Option<&'static str> {
+        if !has_colon {
+            Some("a header has no colon")
+        } else if name.len() > HEADER_NAME_BYTES_MAX {
+            Some("a header's name is too long")
+        } else if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+            Some("a header's name has a character that no name has")
+        } else if self.find_header(name).is_some() {
+            Some("a header is said twice")
+        } else {
+            None
+        }
     }
 
     /// Finds the first header of this name.

@@ -33,7 +33,7 @@ pub struct Multipart {
     pub header_folding: bool,
     /// It does so with other white space than a space or a tab.
     pub invalid_header_folding: bool,
-    /// A line of a header or a boundary ends in CR LF.
+    /// A line of a header or a boundary, or that before one, ends in CR LF.
     pub crlf_line: bool,
     /// One ends in LF alone.
     pub lf_line: bool,
@@ -199,6 +199,7 @@ impl Reader<'_> {
             self.note(at.start, Fault::Malformed, "white space follows a boundary");
         }
         self.note_line_end(line);
+        self.note_line_end(&self.input[..at.start]);
         if self.outcome.unmatched_boundary == Unmatched::Open {
             self.outcome.unmatched_boundary = Unmatched::Closed;
         }

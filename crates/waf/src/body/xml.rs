@@ -88,7 +88,7 @@ impl Reader<'_> {
             [b'<', first, ..] if is_name_start(*first) => self.start_tag(),
             _ => {
                 self.note(self.at, "a tag has no name");
-                self.append(self.at..self.at + 1);
+                self.scratch.text.push(b'<');
                 self.at += 1;
                 Ok(())
             }

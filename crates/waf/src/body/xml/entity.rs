@@ -1,4 +1,4 @@
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// Where, in a text, the first entities are that were not replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,19 +24,19 @@ pub(super) enum Place {
 }
 
 impl Place {
-    fn changes(self, byte: u8) -> bool {
-        match byte {
-            b'\r' => true,
-            b'&' => self != Self::CharacterData,
-            b'\n' | b'\t' => self == Self::Attribute,
-            _ => false,
+    /// Finds the first byte that does not stand for itself.
+    fn find_change(self, text: &[u8]) -> Option<usize> {
+        match self {
+            Self::Content => memchr2(b'&', b'\r', text),
+            Self::CharacterData => memchr(b'\r', text),
+            Self::Attribute => text.iter().position(|byte| b"&\r\n\t".contains(byte)),
         }
     }
 }
 
-/// Returns whether there is anything to decode in a value.
+/// Returns whether there is nothing to decode in a value.
 pub(super) fn is_plain(value: &[u8]) -> bool {
-    !value.iter().any(|byte| Place::Attribute.changes(*byte))
+    Place::Attribute.find_change(value).is_none()
 }
 
 /// Appends `raw` to `out`, with the five entities and numbers replaced; others stand as written. Ends of
@@ -44,7 +44,7 @@ pub(super) fn is_plain(value: &[u8]) -> bool {
 pub(super) fn decode(raw: &[u8], place: Place, out: &mut Vec<u8>) -> Found {
     let mut found = Found::default();
     let mut at = 0;
-    while let Some(length) = raw[at..].iter().position(|byte| place.changes(*byte)) {
+    while let Some(length) = place.find_change(&raw[at..]) {
         out.extend_from_slice(&raw[at..at + length]);
         at += length;
         let (byte, tail) = (raw[at], &raw[at + 1..]);

@@ -265,7 +265,12 @@ fn what_cannot_be_meant_is_refused() {
         my.kdl:2:58: this is no regular expression: backreferences are not supported, at its byte 3; see https://docs.rs/regex-syntax for what can be written
     "#]],
     );
-    check_refused(&rule(&SOUND.replace("\"a\"", "\"[a-z&&[^b]]\"")), expect![[r#""#]]);
+    check_refused(
+        &rule(&SOUND.replace("\"a\"", "\"[a-z&&[^b]]\"")),
+        expect![[r#"
+        my.kdl:2:58: a class of this expression has classes in it; write out which bytes are meant; `[`, `&&`, `--` and `~~` are written with a `\`
+    "#]],
+    );
     check_refused(
         &rule(&SOUND.replace("\"args\"", "\"matched\"")),
         expect![[r#"

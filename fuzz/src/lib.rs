@@ -18,7 +18,7 @@ mod transformations;
 pub use agent::{agent_answers, agent_questions};
 pub use body::body;
 pub use config::config;
-pub use detect::{bytes_of, detect};
+pub use detect::detect;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
 pub use path::path;

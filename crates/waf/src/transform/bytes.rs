@@ -12,11 +12,6 @@ impl ByteSet {
     /// Every byte.
     pub const ALL: Self = Self([u64::MAX; 4]);
 
-    /// Returns the set as bits: byte `b` is bit `b % 64` of word `b / 64`.
-    pub(crate) const fn words(&self) -> [u64; 4] {
-        self.0
-    }
-
     /// Returns the bytes that occur in `bytes`.
     pub const fn from_bytes(bytes: &[u8]) -> Self {
         if bytes.len() > 128 {

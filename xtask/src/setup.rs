@@ -59,6 +59,7 @@ pub fn run(arguments: &[String]) -> Result {
         .chain(BENCH.iter().copied())
         .collect();
     packages(&all)?;
+    library(LIBMODSECURITY)?;
     tool(CARGO_DENY)?;
     tool(HTTPWG)?;
     for suite in crate::conformance::python_packages() {
@@ -74,8 +75,11 @@ pub fn packages(wanted: &[Package]) -> Result {
     install(&missing.map(|package| package.name).collect::<Vec<_>>())
 }
 
-/// Makes sure that the library `file`, which is in the Debian package `name`, can be loaded.
-pub fn library(name: &str, file: &str) -> Result {
+/// The library that carries libinjection, and its Debian package.
+pub const LIBMODSECURITY: (&str, &str) = ("libmodsecurity3", "libmodsecurity.so.3");
+
+/// Makes sure that a library of this Debian package can be loaded.
+pub fn library((name, file): (&str, &str)) -> Result {
     let load = format!("import ctypes; ctypes.CDLL('{file}')");
     if process::succeeds("python3", &["-c", &load]) { Ok(()) } else { install(&[name]) }
 }

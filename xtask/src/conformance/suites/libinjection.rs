@@ -17,7 +17,7 @@ pub const SUITE: Suite = Suite {
 };
 
 fn run(stage: &Stage, subject: Subject) -> Result<Report> {
-    setup::library("libmodsecurity3", "libmodsecurity.so.3")?;
+    setup::library(setup::LIBMODSECURITY)?;
     let mut driver = process::command("python3");
     driver.arg("conformance/libinjection/suite.py");
     match subject {

@@ -21,7 +21,7 @@ fn run(stage: &Stage, subject: Subject) -> Result<Report> {
     let mut driver = process::command("python3");
     driver.arg("conformance/libinjection/suite.py");
     match subject {
-        Subject::Selvedge => driver.arg(stage.detect()),
+        Subject::Selvedge => driver.arg(stage.detect()?),
         Subject::Wrong => {
             driver.args(["--count", FEW, "python3", "conformance/libinjection/wrong.py"])
         }

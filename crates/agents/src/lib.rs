@@ -6,16 +6,18 @@
 
 pub mod auth;
 pub mod bridge;
+mod coding;
 pub mod rate_limit;
 mod roots;
 pub mod schema;
+pub mod waf;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use selvedge_agent::{Options, serve};
 
 /// What can follow `selvedge agent`.
-pub const KINDS: [&str; 4] = ["auth", "bridge", "rate-limit", "schema"];
+pub const KINDS: [&str; 5] = ["auth", "bridge", "rate-limit", "schema", "waf"];
 
 /// Runs the agent of this kind until it is told to end. `arguments` are those of [`Options::arguments`].
 /// `None`: there is no such kind.
@@ -27,6 +29,7 @@ pub fn run(kind: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
         "bridge" => Some(serve::<bridge::Bridge>(options)),
         "rate-limit" => Some(serve::<rate_limit::RateLimit>(options)),
         "schema" => Some(serve::<schema::Schema>(options)),
+        "waf" => Some(serve::<waf::Waf>(options)),
         _ => None,
     }
 }

@@ -11,7 +11,6 @@
 mod answer;
 mod body;
 mod checker;
-mod coding;
 mod document;
 mod guard;
 mod media;

@@ -16,6 +16,7 @@ pub mod auth;
 pub mod bridge;
 pub mod rate_limit;
 pub mod schema;
+pub mod waf;
 
 use std::{collections::BTreeSet, time::Duration};
 

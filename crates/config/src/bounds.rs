@@ -11,7 +11,7 @@ use selvedge_base::format_duration;
 
 use crate::{
     Agent, AgentProcess, AgentSettings, Breaker, Config, Ejection, HealthCheck, Id, Limits,
-    Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema,
+    Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema, waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -263,7 +263,8 @@ fn agent_bounds(table: &mut Table<'_>, agent: &Agent) {
         AgentSettings::Auth(settings) => auth_bounds(table, (&agent.id, settings)),
         AgentSettings::RateLimit(settings) => rate_limit_bounds(table, (&agent.id, settings)),
         AgentSettings::Schema(settings) => schema_bounds(table, &settings.bounds),
-        AgentSettings::Bridge(_) | AgentSettings::Foreign(_) | AgentSettings::Waf => {}
+        AgentSettings::Waf(settings) => waf_bounds(table, (&agent.id, settings)),
+        AgentSettings::Bridge(_) | AgentSettings::Foreign(_) => {}
     }
 }
 
@@ -318,6 +319,32 @@ fn schema_bounds(table: &mut Table<'_>, bounds: &schema::Bounds) {
     table.row("bounds number-digits", number_digits, "400");
     table.row("bounds string-size", string_size, "400");
     table.row("bounds violations", violations, "further ones are counted");
+}
+
+fn waf_bounds(table: &mut Table<'_>, (id, settings): (&Id, &waf::Settings)) {
+    waf_policy_bounds(table, &settings.policy);
+    for profile in &settings.profiles {
+        table.enter_part("agent", id, ("profile", &profile.id));
+        waf_policy_bounds(table, &profile.policy);
+    }
+}
+
+fn waf_policy_bounds(table: &mut Table<'_>, policy: &waf::Policy) {
+    let waf::Bounds { body, response_body, arguments, depth, work } = &policy.bounds;
+    let unreadable = |what| match what {
+        waf::Unreadable::Reject => "the request is refused",
+        waf::Unreadable::Inspect => "what could be read is judged",
+        waf::Unreadable::Pass => "the body goes on without judgement",
+    };
+    table.row("bounds body", body, unreadable(policy.oversize));
+    table.row("bounds response-body", response_body, "the first part is inspected");
+    table.row("bounds arguments", arguments, unreadable(policy.undecodable));
+    table.row("bounds depth", depth, unreadable(policy.undecodable));
+    let exhausted = match policy.exhausted {
+        waf::Exhausted::Reject => "the request is refused",
+        waf::Exhausted::Decide => "what was seen so far decides",
+    };
+    table.row("bounds work", work, exhausted);
 }
 
 fn optional_time(bound: Option<Duration>) -> String {

@@ -60,7 +60,6 @@ codes! {
     Include = "E0123", "include that cannot be followed";
     Secret = "E0124", "secret that cannot be found";
     FileMissing = "E0125", "file or folder that is not there";
-    AgentUnavailable = "E0126", "agent that this build does not have";
     Conflict = "E0127", "settings that do not go together";
     RedirectTarget = "E0128", "invalid redirect target";
     Id = "E0129", "invalid id";

@@ -49,7 +49,7 @@ mod upstream_by;
 mod upstream_health;
 mod value;
 
-pub use agent::{auth, bridge, rate_limit, schema};
+pub use agent::{auth, bridge, rate_limit, schema, waf};
 pub use bounds::{Bound, BoundOrigin, Origins, bounds};
 pub use code::{Code, explain};
 pub use diagnostic::{Diagnostic, Report, Severity};

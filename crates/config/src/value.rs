@@ -266,6 +266,15 @@ impl<'r> Value<'r> {
         })
     }
 
+    /// Whether it is this text, without an annotation.
+    pub(crate) fn is_text(self, text: &str) -> bool {
+        self.entry.ty().is_none() && self.entry.value().as_string() == Some(text)
+    }
+
+    pub(crate) fn reading(self) -> &'r Reading<'r> {
+        self.reading
+    }
+
     pub(crate) fn is_boolean(self) -> bool {
         self.entry.value().is_bool()
     }

@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use selvedge_config::{Code, Config, Diagnostic, Report, Severity, SystemEnvironment};
+use selvedge_config::{
+    AgentSettings, Code, Config, Diagnostic, Report, Severity, SystemEnvironment,
+};
 use selvedge_edge::PlanError;
 use selvedge_routing::{Lint, lint};
 use serde_json::{Value, json};
@@ -43,6 +45,7 @@ pub(crate) fn load_to_run(file: &Path) -> Result<Checked, Findings> {
     let (config, mut findings) = read(file)?;
     let faults = selvedge_edge::preflight(&config);
     findings.diagnostics.extend(faults.iter().map(|fault| unusable(fault, &config)));
+    findings.diagnostics.extend(rules_of_firewalls(&config));
     settle(config, findings)
 }
 
@@ -69,6 +72,24 @@ fn unusable(fault: &PlanError, config: &Config) -> Diagnostic {
         help: None,
         note: None,
     }
+}
+
+/// What is wrong with files of rules.
+fn rules_of_firewalls(config: &Config) -> Vec<Diagnostic> {
+    let settings = config.agents.values().filter_map(|agent| match &agent.settings {
+        AgentSettings::Waf(settings) => Some(settings),
+        _ => None,
+    });
+    let faults = settings.filter_map(|settings| selvedge_agents::waf::check(settings).err());
+    let diagnostic = |fault: selvedge_agents::waf::Fault| Diagnostic {
+        severity: Severity::Error,
+        code: Code::Unusable,
+        message: fault.message,
+        place: fault.file.and_then(|file| config.origins.of_path(&file)).cloned(),
+        help: None,
+        note: None,
+    };
+    faults.flatten().map(diagnostic).collect()
 }
 
 impl From<Report> for Findings {

@@ -8,7 +8,6 @@ use super::{
     answer::{Reason, Refusal},
     body::{Judgement, Look},
     checker::{self, Dialect, Finding, Violations},
-    coding::{CodingFault, Codings},
     guard::Limits,
     media::MediaType,
     openapi::{Api, BodyRule, Fields, Found, Options, RequestHead},
@@ -16,6 +15,7 @@ use super::{
     single::Single,
     violation::{Place, Violation},
 };
+use crate::coding::{CodingFault, Codings};
 
 /// Everything that an agent goes by.
 pub(super) struct Rules {

@@ -7,3 +7,4 @@ mod auth;
 mod bridge;
 mod rate_limit;
 mod schema;
+mod waf;

@@ -1,7 +1,7 @@
 //! `selvedge agent schema` by what it says.
 
 mod guide;
-mod message;
+pub mod message;
 
 use std::{fs, io::Write, path::PathBuf};
 

@@ -34,26 +34,26 @@ impl Home<'_> {
         (program, settings): (Option<ProgramPart>, AgentSettings),
     ) -> Option<Settled> {
         match program {
-            None => Some(self.settle_own(reading, settings)),
+            None => self.settle_own(reading, settings),
             Some(program) => self.settle_foreign(reading, (program.way?, settings)),
         }
     }
 
-    fn settle_own(self, reading: &Reading<'_>, settings: AgentSettings) -> Settled {
+    fn settle_own(self, reading: &Reading<'_>, settings: AgentSettings) -> Option<Settled> {
         let (kind, needed, files) = match &settings {
             AgentSettings::Auth(auth) => (OwnKind::Auth, auth.events(), auth.files()),
             AgentSettings::RateLimit(limit) => (OwnKind::RateLimit, limit.events(), limit.files()),
             AgentSettings::Schema(schema) => (OwnKind::Schema, schema.events(), schema.files()),
-            AgentSettings::Waf | AgentSettings::Bridge(_) | AgentSettings::Foreign(_) => {
-                (OwnKind::Waf, AgentEvent::ALL[..4].to_vec(), Vec::new())
-            }
+            AgentSettings::Waf(waf) => (OwnKind::Waf, waf.events(), waf.files()),
+            // They run elsewhere; what is wrong with their programs is said already.
+            AgentSettings::Bridge(_) | AgentSettings::Foreign(_) => return None,
         };
         let Self { span, scope, events, process, .. } = self;
-        if let Some(events) = events.filter(|_| kind != OwnKind::Waf) {
+        if let Some(events) = events {
             check_own_events(reading, (span, kind), (&events, &needed));
         }
         let process = process.settle(reading, scope, &files);
-        (AgentProgram::Own(kind, process), settings, needed)
+        Some((AgentProgram::Own(kind, process), settings, needed))
     }
 
     fn settle_foreign(

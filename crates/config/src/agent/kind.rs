@@ -8,10 +8,11 @@ use super::{
     rate_limit::part::RateLimitPart,
     schema::part::SchemaPart,
     settings::read_settings,
+    waf::part::WafPart,
 };
 use crate::{
     AgentSettings, Code, Id, OwnKind,
-    agent::{auth, rate_limit, schema},
+    agent::{auth, rate_limit, schema, waf},
     cursor::Cursor,
     reading::{Problem, Reading, did_you_mean, one_of},
     source::Spanned,
@@ -30,7 +31,7 @@ pub(super) enum SettingsPart {
     Auth(Box<AuthPart>),
     RateLimit(RateLimitPart),
     Schema(Box<SchemaPart>),
-    Waf,
+    Waf(Box<WafPart>),
     /// Outer: written at all; inner: understood.
     Foreign(Option<Option<Secret>>),
 }
@@ -48,9 +49,9 @@ impl SettingsPart {
             Some(OwnKind::Auth) => Some(Self::Auth(Box::new(AuthPart::read(cursor)))),
             Some(OwnKind::RateLimit) => Some(Self::RateLimit(RateLimitPart::read(cursor))),
             Some(OwnKind::Schema) => Some(Self::Schema(Box::new(SchemaPart::read(cursor)))),
-            Some(OwnKind::Waf | OwnKind::Bridge) => Some(Self::Waf),
-            None if programs.is_empty() => None,
-            None => Some(Self::Foreign(read_foreign(cursor, programs))),
+            Some(OwnKind::Waf) => Some(Self::Waf(Box::new(WafPart::read(cursor)))),
+            Some(OwnKind::Bridge) | None if programs.is_empty() => None,
+            Some(OwnKind::Bridge) | None => Some(Self::Foreign(read_foreign(cursor, programs))),
         };
         refuse_nodes_of_others(cursor, part.as_ref());
         part
@@ -65,7 +66,7 @@ impl SettingsPart {
             Self::Auth(part) => AgentSettings::Auth(part.settle(reading, (scope, id))?),
             Self::RateLimit(part) => AgentSettings::RateLimit(part.settle(reading, scope)?),
             Self::Schema(part) => AgentSettings::Schema(part.settle(reading, (scope, body_max))?),
-            Self::Waf => AgentSettings::Waf,
+            Self::Waf(part) => AgentSettings::Waf(part.settle(reading, (scope, body_max))?),
             Self::Foreign(None) => AgentSettings::Foreign(Secret::new("{}")),
             Self::Foreign(Some(settings)) => AgentSettings::Foreign(settings?),
         })
@@ -110,15 +111,24 @@ fn refuse_nodes_of_others(cursor: &mut Cursor<'_>, part: Option<&SettingsPart>) 
         Some(SettingsPart::Auth(_)) => "auth",
         Some(SettingsPart::RateLimit(_)) => "rate-limit",
         Some(SettingsPart::Schema(_)) => "schema",
-        Some(SettingsPart::Waf | SettingsPart::Foreign(_)) | None => "",
+        Some(SettingsPart::Waf(_)) => "waf",
+        Some(SettingsPart::Foreign(_)) | None => "",
     };
-    let kinds: [(&str, &[&str]); 3] = [
+    let kinds: [(&str, &[&str]); 4] = [
         ("auth", &auth::part::NODES),
         ("rate-limit", &rate_limit::part::NODES),
         ("schema", &schema::part::NODES),
+        ("waf", &waf::part::NODES),
     ];
+    // Some kinds share names.
+    let mut known: Vec<&str> =
+        kinds.iter().find(|(kind, _)| *kind == own).map_or(&[][..], |own| own.1).to_vec();
     for (kind, nodes) in kinds.into_iter().filter(|(kind, _)| *kind != own) {
         for node in nodes {
+            if known.contains(node) {
+                continue;
+            }
+            known.push(node);
             let span = cursor.skip(node);
             // Of a kind that is none, nothing more can be said.
             let Some(span) = span.filter(|_| part.is_some()) else { continue };

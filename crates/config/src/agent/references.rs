@@ -7,6 +7,7 @@ use super::{
     kind::{OWN_KINDS, SettingsPart},
     rate_limit::{self, KeyPart},
     route::RouteAgentPart,
+    waf,
 };
 use crate::{
     Agent, AgentSettings, Code, Id,
@@ -191,10 +192,6 @@ impl<'c> Check<'c> {
     fn check_route(&self, route: &RoutePart) {
         for agent in route.agents() {
             self.check_reference(&agent.id);
-            let Some(part) = self.by_id.get(agent.id.value.as_ref()) else { continue };
-            if matches!(part.settings, Some(SettingsPart::Waf)) {
-                self.refuse_unavailable(&agent.id);
-            }
         }
         for asked in route.agents() {
             self.warn_of_keys(route, asked);
@@ -218,14 +215,6 @@ impl<'c> Check<'c> {
             let problem = Problem::new(Code::KeyNeverSet, message).help(help);
             self.reading.warning(Some(asked.id.span), problem);
         }
-    }
-
-    fn refuse_unavailable(&self, reference: &Spanned<Id>) {
-        let message =
-            format!("agent `{}` is of a type that this build does not have", reference.value);
-        let help = "take it off this route: requests would pass without its checks";
-        self.reading
-            .error(reference.span, Problem::new(Code::AgentUnavailable, message).help(help));
     }
 
     fn check_upstream_by(&self, route: &RoutePart) {
@@ -306,7 +295,8 @@ impl AgentPart {
         match &self.settings {
             Some(SettingsPart::Auth(auth)) => is_claim || auth.sets(value),
             Some(SettingsPart::Foreign(_)) => !is_claim,
-            Some(SettingsPart::RateLimit(_) | SettingsPart::Schema(_) | SettingsPart::Waf) => false,
+            Some(SettingsPart::RateLimit(_) | SettingsPart::Schema(_)) => false,
+            Some(SettingsPart::Waf(_)) => value == waf::SCORE,
             // Of a type that is wrong; that is said already.
             None => true,
         }

@@ -6,7 +6,7 @@ use selvedge_base::{ByteSize, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::{Breaker, Id};
-use crate::agent::{auth, bridge, rate_limit, schema};
+use crate::agent::{auth, bridge, rate_limit, schema, waf};
 
 /// An agent: who advises, where it runs, and what its silence costs.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +78,7 @@ pub enum OwnKind {
     Schema,
     /// Speaks for a service that knows Envoy's protocols or forward-auth.
     Bridge,
-    /// Whether a request is an attack. Not available in this build: no route names one.
+    /// Whether a request is an attack.
     Waf,
 }
 
@@ -144,8 +144,8 @@ pub enum AgentSettings {
     Schema(schema::Settings),
     /// For `selvedge agent bridge`.
     Bridge(bridge::Settings),
-    /// Of an agent that is not available in this build.
-    Waf,
+    /// For `selvedge agent waf`.
+    Waf(waf::Settings),
     /// The `settings` block of a foreign agent as JSON; it may hold secrets.
     Foreign(Secret),
 }
@@ -158,7 +158,7 @@ impl AgentSettings {
             Self::RateLimit(settings) => serde_json::to_string(settings),
             Self::Schema(settings) => serde_json::to_string(settings),
             Self::Bridge(settings) => serde_json::to_string(settings),
-            Self::Waf => Ok("{}".to_owned()),
+            Self::Waf(settings) => serde_json::to_string(settings),
             Self::Foreign(settings) => Ok(settings.expose().to_owned()),
         };
         json.expect("settings have text keys and no serializer of theirs fails")

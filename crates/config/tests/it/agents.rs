@@ -655,6 +655,7 @@ fn check_defaults(text: &str, expected: Expect) {
         AgentSettings::Auth(settings) => serde_json::to_string_pretty(settings),
         AgentSettings::RateLimit(settings) => serde_json::to_string_pretty(settings),
         AgentSettings::Schema(settings) => serde_json::to_string_pretty(settings),
+        AgentSettings::Waf(settings) => serde_json::to_string_pretty(settings),
         other => panic!("{other:?} has no defaults"),
     };
     expected.assert_eq(&pretty.unwrap());

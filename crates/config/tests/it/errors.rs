@@ -1594,23 +1594,6 @@ agent "a" { type "auth"; events "request_header"; grpc; failure-mode "half" }"#,
 }
 
 #[test]
-fn agents_are_not_there_yet() {
-    check(
-        "agent \"waf\" { type \"waf\" }\nroute \"a\" { agents \"waf\"; respond 200 }",
-        expect![[r#"
-            error[E0126]: agent `waf` is of a type that this build does not have
-             --> selvedge.kdl:2:20
-              |
-            2 | route "a" { agents "waf"; respond 200 }
-              |                    ^^^^^
-            help: take it off this route: requests would pass without its checks
-
-            1 error; `selvedge explain E0126` says more
-        "#]],
-    );
-}
-
-#[test]
 fn the_whole_config_has_bounds() {
     check(
         &format!("core {{{}", " x {".repeat(20)),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod agent_errors;
+mod agent_waf;
 mod agents;
 mod bounds;
 mod diff;

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use selvedge_config::{
-    Action, AgentEvent, AgentSettings, Breaker, Code, FailureMode, MemoryEnvironment, Report,
+    Action, AgentEvent, AgentSettings, Breaker, FailureMode, MemoryEnvironment, Report,
     TargetAddress, bridge::Service, parse_str,
 };
 
@@ -88,19 +88,19 @@ fn the_config_is_read_verbatim_and_names_agents_that_have_no_block() {
 }
 
 #[test]
-fn the_config_with_its_agents_but_the_waf_is_whole() {
+fn the_config_with_its_agents_is_whole() {
     let limits = r#"agent "rate-limit" {
     type "rate-limit"
     policy "per-client" { limit 100 per="1s" }
 }
 "#;
-    let text = format!("{}{AGENTS}{limits}", CONFIG.replace("\"waf\" ", ""));
+    let text = format!("{}{AGENTS}{limits}", CONFIG);
     let loaded = parse_str("/etc/selvedge.kdl", &text, &environment()).unwrap();
     let warnings: Vec<_> = loaded.warnings.iter().map(|one| (one.code, &*one.message)).collect();
-    assert_eq!(warnings, [(Code::UnusedAgent, "no route asks agent `waf`")]);
+    assert_eq!(warnings, []);
     let config = loaded.config;
     let asked: Vec<&str> = config.routes[0].agents.iter().map(|agent| &*agent.id).collect();
-    assert_eq!(asked, ["auth", "rate-limit"]);
+    assert_eq!(asked, ["auth", "waf", "rate-limit"]);
     assert_eq!(config.listeners.len(), 2);
     let backend = &config.upstreams["backend"];
     assert_eq!(backend.targets[1].weight, 2);
@@ -124,7 +124,7 @@ fn agents_are_read_verbatim() {
     assert_eq!(auth.events, [AgentEvent::RequestHeaders]);
     assert_eq!(auth.failure_mode, FailureMode::Closed);
     assert_eq!(auth.breaker.failure_threshold, 3);
-    assert_eq!(waf.settings, AgentSettings::Waf);
+    assert!(matches!(&waf.settings, AgentSettings::Waf(settings) if settings.native));
     assert_eq!(waf.concurrency, 50);
     let Breaker { failure_threshold, success_threshold, window, timeout } = waf.breaker;
     assert_eq!((failure_threshold, success_threshold), (5, 2));

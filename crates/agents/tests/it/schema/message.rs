@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use selvedge_agent::{Agent, Body, Decision, RequestHead, ResponseHead, Verdict};
-use selvedge_agents::schema::Schema;
 
 /// A message: the first line, fields, and a body.
 #[derive(Clone, Debug, Default)]
@@ -87,9 +86,9 @@ fn count(count: usize) -> Vec<u8> {
 }
 
 /// Asks about a request and its response as an edge does, and returns everything that was said.
-pub async fn ask(agent: &Schema, request: &Message, response: Option<&Message>) -> String {
+pub async fn ask<A: Agent>(agent: &A, request: &Message, response: Option<&Message>) -> String {
     let mut said = String::new();
-    let mut exchange = Default::default();
+    let mut exchange = A::Exchange::default();
     let payload = request.payload();
     let head = RequestHead::parse(&payload, !request.body.is_empty()).unwrap();
     let verdict = agent.request_headers(&head, &mut exchange).await;
@@ -115,6 +114,13 @@ pub async fn ask(agent: &Schema, request: &Message, response: Option<&Message>) 
     said
 }
 
+/// The verdict on a request's head.
+pub async fn head_verdict<A: Agent>(agent: &A, request: &Message) -> Verdict {
+    let payload = request.payload();
+    let head = RequestHead::parse(&payload, !request.body.is_empty()).unwrap();
+    agent.request_headers(&head, &mut A::Exchange::default()).await
+}
+
 /// Writes a verdict down, and returns whether the exchange goes on with this agent.
 fn tell(event: &str, verdict: &Verdict, said: &mut String) -> bool {
     assert_eq!(verdict.flaw(), None, "the verdict can be sent");
@@ -128,13 +134,19 @@ fn tell(event: &str, verdict: &Verdict, said: &mut String) -> bool {
             }
             let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
             assert_eq!(body["status"], answer.status);
-            assert!(body["type"].as_str().unwrap().starts_with("urn:selvedge:problem:schema/"));
+            assert!(body["type"].as_str().unwrap().starts_with("urn:selvedge:problem:"));
             write!(said, "  {}", String::from_utf8_lossy(&answer.body)).unwrap();
         }
         decision => panic!("unexpected {decision:?}"),
     }
     for change in verdict.changes() {
         writeln!(said, "  {:?} {}", change.operation, change.name).unwrap();
+    }
+    if let Some(body) = verdict.replacement() {
+        writeln!(said, "  instead: {}", String::from_utf8_lossy(body)).unwrap();
+    }
+    for (name, value) in verdict.values() {
+        writeln!(said, "  value {name}: {value}").unwrap();
     }
     for finding in verdict.findings() {
         writeln!(said, "  finding {}: {}", finding.rule, finding.detail).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::OptionPart;
 use crate::{
     Agent, AgentSettings, Code,
-    agent::{auth, rate_limit, schema},
+    agent::{auth, rate_limit, schema, waf},
     reading::{Problem, Reading, did_you_mean, one_of},
     source::{Span, Spanned},
     value::{Checked, Plain},
@@ -23,7 +23,7 @@ pub(super) fn settle_options(
         AgentSettings::RateLimit(settings) => options.rate_limit(settings).to_options(),
         AgentSettings::Schema(settings) => options.schema(settings).to_options(),
         AgentSettings::Bridge(_) | AgentSettings::Foreign(_) => options.foreign(),
-        AgentSettings::Waf => options.foreign(),
+        AgentSettings::Waf(settings) => options.waf(settings).to_options(),
     };
     options.refuse_rest();
     settled
@@ -92,6 +92,18 @@ impl Options<'_> {
             schemas: self.references(("schema", "schema"), &schemas.collect::<Vec<_>>()),
             report_only: self.switch("report-only"),
         }
+    }
+
+    fn waf(&mut self, settings: &waf::Settings) -> waf::RouteOptions {
+        let profiles: Vec<&str> = settings.profiles.iter().map(|one| one.id.as_str()).collect();
+        let spans = self.left.iter().find(|option| option.name == "profile");
+        let second = spans.and_then(|option| option.values.get(1)).map(|value| value.span);
+        if let Some(second) = second {
+            let problem = Problem::new(Code::SurplusArgument, "`profile` takes one value");
+            self.reading.error(second, problem.help("remove it"));
+        }
+        let profile = self.references(("profile", "profile"), &profiles).into_iter().next();
+        waf::RouteOptions { profile }
     }
 
     /// What others' agents make of options is their affair.
@@ -188,7 +200,8 @@ impl Options<'_> {
             AgentSettings::Auth(_) => &["roles", "scopes", "anonymous"],
             AgentSettings::RateLimit(_) => &["policy", "cost"],
             AgentSettings::Schema(_) => &["document", "schema", "report-only"],
-            AgentSettings::Bridge(_) | AgentSettings::Foreign(_) | AgentSettings::Waf => &[],
+            AgentSettings::Waf(_) => &["profile"],
+            AgentSettings::Bridge(_) | AgentSettings::Foreign(_) => &[],
         };
         for option in &self.left {
             let name = &option.name;

@@ -6,7 +6,7 @@ use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
 /// Why a body stays encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CodingFault {
+pub(crate) enum CodingFault {
     /// It has a coding other than one of gzip and deflate.
     Unknown,
     /// It is not what its coding says, or ends too early.
@@ -22,28 +22,28 @@ const FLOOR: u64 = 64 << 10;
 
 /// What a `Content-Encoding` says: its codings, those aside that change nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Codings(Vec<String>);
+pub(crate) struct Codings(Vec<String>);
 
 impl Codings {
     /// Reads the lines of the field.
-    pub(super) fn read(lines: &[&[u8]]) -> Self {
+    pub(crate) fn read(lines: &[&[u8]]) -> Self {
         let lines = lines.iter().flat_map(|line| line.split(|byte| *byte == b','));
         let names = lines.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_lowercase());
         Self(names.filter(|name| !name.is_empty() && name != "identity").collect())
     }
 
     /// Whether there are none.
-    pub(super) fn is_identity(&self) -> bool {
+    pub(crate) fn is_identity(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether [`decode`](Self::decode) knows them.
-    pub(super) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.is_identity() || self.coding().is_some()
     }
 
     /// Decodes a whole body to at most `size` bytes.
-    pub(super) fn decode<'b>(
+    pub(crate) fn decode<'b>(
         &self,
         body: &'b [u8],
         size: u64,

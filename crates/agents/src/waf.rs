@@ -1,0 +1,252 @@
+//! `selvedge agent waf`: no attack reaches an upstream.
+//!
+//! The engine is `selvedge-waf`. [`load`] reads rules from the disk and [`policy`] puts them under what the
+//! operator wants; both happen when the agent starts and at each reload, and what cannot be done as it is
+//! written keeps it from starting. [`desk`] is one exchange at work, with buffers from [`pool`]; [`answer`] is
+//! what is told of it, to the client and to the log; [`mask`] hides what a response would give away. This
+//! file speaks the agent protocol.
+
+mod answer;
+mod desk;
+mod load;
+mod mask;
+mod policy;
+mod pool;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+
+use selvedge_agent::{
+    Agent, Body, RequestHead, ResponseHead, Subscriptions, Verdict, WebsocketFrame,
+};
+use selvedge_config::waf::{RouteOptions, Settings};
+use selvedge_waf::{
+    engine::{Profile, Rules},
+    policy::Policy,
+    rule::Mode,
+};
+
+use self::desk::Desk;
+
+/// The agent that finds attacks.
+pub struct Waf(Arc<Firewall>);
+
+/// What is kept of an exchange.
+#[derive(Default)]
+pub struct Exchange(Option<Desk>);
+
+/// Everything that an agent goes by.
+struct Firewall {
+    policy: Arc<Ready>,
+    profiles: BTreeMap<String, Arc<Ready>>,
+    /// Which set of buffers fits its rules.
+    generation: pool::Generation,
+}
+
+/// A policy, ready to be asked.
+struct Ready {
+    profile: Arc<Profile>,
+    /// No rule is asked.
+    is_off: bool,
+    /// Refusals are carried out.
+    is_enforced: bool,
+    responses: bool,
+    mask: bool,
+    websocket: bool,
+    log_at: u32,
+    excerpts: bool,
+    /// Bytes of a body that are looked at.
+    body_max: u32,
+    response_body_max: u32,
+}
+
+/// What is wrong with a file of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file that the settings name.
+    pub file: Option<PathBuf>,
+    /// What is wrong, where, and what to do.
+    pub message: String,
+}
+
+/// Reads the files of rules that settings name, as the agent does when it starts; nothing is compiled.
+pub fn check(settings: &Settings) -> Result<(), Vec<Fault>> {
+    let read = load::read(settings)?;
+    policy::policies(settings, &read.rules).map(drop)
+}
+
+impl Agent for Waf {
+    type Settings = Settings;
+    type Exchange = Exchange;
+
+    async fn start(settings: Settings, _previous: Option<&Self>) -> Result<Self, String> {
+        let read = tokio::task::spawn_blocking(move || Firewall::read(&settings)).await;
+        let (firewall, notes) = read.map_err(|error| error.to_string())??;
+        notes.iter().for_each(|note| notice(format_args!("{note}")));
+        Ok(Self(Arc::new(firewall)))
+    }
+
+    fn wants(&self) -> Subscriptions {
+        let most = |of: fn(&Ready) -> u32| self.0.all().map(of).max().unwrap_or_default();
+        let mut wants = Subscriptions::none()
+            .request_headers()
+            .inspect_request_body(most(|ready| ready.body_max));
+        if self.0.all().any(|ready| ready.responses) {
+            wants = wants
+                .response_headers()
+                .inspect_response_body(most(|ready| ready.response_body_max));
+        }
+        if self.0.all().any(|ready| ready.websocket) {
+            wants = wants.websocket_frames(most(|ready| ready.body_max));
+        }
+        wants
+    }
+
+    async fn request_headers(&self, request: &RequestHead<'_>, exchange: &mut Exchange) -> Verdict {
+        let options = RouteOptions::read(|name| request.attributes().route_option(name));
+        let Some(ready) = self.0.choose(&options) else {
+            return Verdict::abandon("the route names a profile that this agent does not have");
+        };
+        if ready.is_off {
+            return Verdict::allow().done();
+        }
+        let desk = Desk::new(Arc::clone(ready), self.0.generation);
+        exchange.0.insert(desk).request_head(request)
+    }
+
+    async fn request_body(
+        &self,
+        request: &RequestHead<'_>,
+        body: Body<'_>,
+        exchange: &mut Exchange,
+    ) -> Verdict {
+        match exchange.0.take() {
+            Some(desk) => {
+                exchange.0.insert(desk.take_request(request, body).await).request(request)
+            }
+            None => Verdict::abandon(NO_HEAD),
+        }
+    }
+
+    async fn response_headers(
+        &self,
+        request: &RequestHead<'_>,
+        response: &ResponseHead<'_>,
+        exchange: &mut Exchange,
+    ) -> Verdict {
+        match &mut exchange.0 {
+            Some(desk) => desk.response_head(request, response),
+            None => Verdict::abandon(NO_HEAD),
+        }
+    }
+
+    async fn response_body(
+        &self,
+        request: &RequestHead<'_>,
+        response: &ResponseHead<'_>,
+        body: Body<'_>,
+        exchange: &mut Exchange,
+    ) -> Verdict {
+        let Some(desk) = exchange.0.take() else { return Verdict::abandon(NO_HEAD) };
+        let message = desk::Message { request, response, body };
+        let (desk, verdict) = desk.response_body(message).await;
+        exchange.0 = Some(desk);
+        verdict
+    }
+
+    async fn websocket_frame(
+        &self,
+        request: &RequestHead<'_>,
+        frame: WebsocketFrame<'_>,
+        exchange: &mut Exchange,
+    ) -> Verdict {
+        match &mut exchange.0 {
+            Some(desk) => desk.frame(request, frame),
+            None => Verdict::abandon(NO_HEAD),
+        }
+    }
+}
+
+/// Why there is no verdict on an event that comes after none.
+const NO_HEAD: &str = "the event belongs to a request whose head was not seen";
+
+impl Firewall {
+    /// Reads and compiles; beside it come notes for the operator.
+    fn read(settings: &Settings) -> Result<(Self, Vec<String>), String> {
+        let told = |faults: Vec<Fault>| {
+            faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("\n")
+        };
+        let load::Loaded { rules: set, mut notes } = load::read(settings).map_err(told)?;
+        let policies = policy::policies(settings, &set).map_err(told)?;
+        let rules = Arc::new(Rules::compile(&set));
+        notes.extend(rules.problems().iter().map(|problem| {
+            format!("{}: rule {} never matches: {}", problem.place, problem.id, problem.message)
+        }));
+        let mut policies = policies.into_iter();
+        let policy = policies.next().ok_or("there is no policy")?;
+        let mode = set.settings.mode.unwrap_or_default();
+        let ready = |written, policy: Policy| {
+            let policy = Policy { mode: policy.mode.or(Some(mode)), ..policy };
+            Arc::new(Ready::new(settings, (written, policy), &rules))
+        };
+        let names = settings.profiles.iter().zip(policies);
+        let firewall = Self {
+            policy: ready(&settings.policy, policy),
+            profiles: names
+                .map(|(profile, policy)| (profile.id.clone(), ready(&profile.policy, policy)))
+                .collect(),
+            generation: pool::Generation::next(),
+        };
+        notes.push(format!(
+            "{} rules, of which {} are asked where a route names no profile",
+            rules.len(),
+            firewall.policy.profile.live_len()
+        ));
+        Ok((firewall, notes))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Ready> {
+        std::iter::once(&*self.policy).chain(self.profiles.values().map(|ready| &**ready))
+    }
+
+    /// `None`: there is no such profile.
+    fn choose(&self, options: &RouteOptions) -> Option<&Arc<Ready>> {
+        match &options.profile {
+            Some(profile) => self.profiles.get(profile),
+            None => Some(&self.policy),
+        }
+    }
+}
+
+impl Ready {
+    fn new(
+        settings: &Settings,
+        (written, policy): (&selvedge_config::waf::Policy, Policy),
+        rules: &Arc<Rules>,
+    ) -> Self {
+        let bytes = |size: selvedge_base::ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
+        Self {
+            is_off: policy.mode == Some(Mode::Off),
+            is_enforced: policy.mode == Some(Mode::On),
+            responses: written.responses,
+            mask: written.mask,
+            websocket: written.websocket,
+            log_at: written.log_at,
+            excerpts: settings.excerpts,
+            body_max: bytes(written.bounds.body),
+            response_body_max: bytes(written.bounds.response_body),
+            profile: Arc::new(Profile::new(Arc::clone(rules), policy)),
+        }
+    }
+}
+
+impl fmt::Debug for Waf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waf").finish_non_exhaustive()
+    }
+}
+
+/// Tells the operator; the supervisor makes it a line of the log.
+#[expect(clippy::print_stderr, reason = "the standard error of an agent is its log")]
+fn notice(text: fmt::Arguments<'_>) {
+    eprintln!("waf: {text}");
+}

@@ -1,0 +1,185 @@
+//! What is told of an exchange: little to the client, everything to the log.
+
+use std::fmt::Write;
+
+use selvedge_agent::{Finding, RequestHead, Verdict, attributes};
+use selvedge_waf::engine::{Evidence, Match, Refusal};
+use serde::Serialize;
+
+use super::Ready;
+
+/// Findings that one verdict carries.
+const FINDINGS: usize = 32;
+/// Characters of one finding.
+const DETAIL: usize = 1000;
+/// Bytes of what a match is about.
+const KEY: usize = 100;
+/// Tags of one finding.
+const TAGS: usize = 16;
+
+/// Whose message it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client,
+    Upstream,
+}
+
+/// What was found in an exchange.
+pub(super) struct Report<'r> {
+    /// What was not told before.
+    pub(super) matches: &'r [Match],
+    pub(super) score: u32,
+    /// Carried out or not.
+    pub(super) refusal: Option<&'r Refusal>,
+    pub(super) ready: &'r Ready,
+}
+
+impl Report<'_> {
+    /// Adds findings and a reason to a verdict: all of them where points suffice, otherwise those of rules that
+    /// are only watched.
+    pub(super) fn on(&self, verdict: Verdict) -> Verdict {
+        let is_told = self.refusal.is_some() || self.score >= self.ready.log_at;
+        let told = self.matches.iter().filter(|one| is_told || one.shadow);
+        let verdict = told
+            .take(FINDINGS)
+            .map(|one| finding(one, self.ready.excerpts))
+            .fold(verdict, Verdict::finding);
+        match self.refusal {
+            Some(refusal) => {
+                let would = if verdict.is_allow() { "not refused: " } else { "" };
+                verdict.reason(format!("{would}{}", refusal.reason))
+            }
+            None if is_told && !self.matches.is_empty() => {
+                verdict.reason(format!("{} points", self.score))
+            }
+            None => verdict,
+        }
+    }
+}
+
+/// A rule that matched, and on which bytes.
+fn finding(found: &Match, excerpts: bool) -> Finding {
+    let Match { id, name, message, points, shadow, category, tags, evidence, .. } = found;
+    let rule = name.as_deref().map_or_else(|| id.to_string(), str::to_owned);
+    let mut finding = Finding::new(rule).score(u16::try_from(*points).unwrap_or(u16::MAX));
+    if name.is_some() {
+        finding = finding.tag(format!("id/{id}"));
+    }
+    if *shadow {
+        finding = finding.tag("shadow");
+    }
+    if let Some(category) = category {
+        finding = finding.tag(format!("{category:?}").to_lowercase());
+    }
+    let finding = tags.iter().take(TAGS).fold(finding, |finding, tag| finding.tag(&**tag));
+    let mut detail = shown(message.as_bytes());
+    for (at, evidence) in evidence.iter().enumerate() {
+        detail.push_str(if at == 0 && !detail.is_empty() {
+            ": "
+        } else if at > 0 {
+            "; "
+        } else {
+            ""
+        });
+        explain(evidence, excerpts, &mut detail);
+    }
+    finding.detail(shortened(&detail))
+}
+
+/// `ARGS:id, bytes 3 to 8: 1' »union select« 2`
+fn explain(evidence: &Evidence, excerpts: bool, out: &mut String) {
+    let Evidence { variable, key, excerpt, span, offset, received } = evidence;
+    out.push_str(variable.name());
+    if !key.is_empty() {
+        let key = &key[..key.len().min(KEY)];
+        write!(out, ":{}", shown(key)).expect("a String takes any text");
+    }
+    let (first, end) = (offset + span.start, offset + span.end);
+    let text = if *received { "" } else { " of the decoded text" };
+    write!(out, ", bytes {first} to {end}{text}").expect("a String takes any text");
+    let parts = (excerpt.get(..span.start), excerpt.get(span.clone()), excerpt.get(span.end..));
+    if let (true, (Some(before), Some(found), Some(after))) = (excerpts, parts) {
+        let (before, found, after) = (shown(before), shown(found), shown(after));
+        write!(out, ": {before}»{found}«{after}").expect("a String takes any text");
+    }
+}
+
+/// Bytes as text of one line.
+fn shown(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        match letter.is_control() {
+            true => out.extend(letter.escape_default()),
+            false => out.push(letter),
+        }
+    }
+    out
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(DETAIL) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What the client gets: no word about rules.
+#[derive(Serialize)]
+struct Problem<'p> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'p str>,
+}
+
+/// Ends an exchange.
+pub(super) fn refuse(refusal: &Refusal, sender: Sender, request: &RequestHead<'_>) -> Verdict {
+    let Refusal { status, location, rule: _, reason: _ } = refusal;
+    if let Some(location) = location {
+        let status = if (300..=399).contains(status) { *status } else { 302 };
+        return Verdict::redirect(status, location.clone());
+    }
+    let problem = match sender {
+        Sender::Client => to_client(*status, reference(request)),
+        Sender::Upstream => Problem {
+            r#type: "urn:selvedge:problem:waf/response",
+            title: "Upstream response refused",
+            status: 502,
+            detail: "The server behind this one gave an answer that is kept back.",
+            code: "waf/response",
+            reference: reference(request),
+        },
+    };
+    let body = serde_json::to_string(&problem).expect("texts and numbers are JSON");
+    Verdict::block(problem.status)
+        .header("content-type", "application/problem+json")
+        .body(format!("{body}\n"))
+}
+
+fn to_client(status: u16, reference: Option<&str>) -> Problem<'_> {
+    let (title, detail) = match status {
+        413 => ("Content too large", "The request has more than is taken here."),
+        415 => {
+            ("Unsupported media type", "The body is of a type or coding that is not taken here.")
+        }
+        400 => ("Bad request", "The body is not what it says it is."),
+        _ => ("Request refused", "The request looks like an attack."),
+    };
+    Problem {
+        r#type: "urn:selvedge:problem:waf/refused",
+        title,
+        status: if (400..=599).contains(&status) { status } else { 403 },
+        detail,
+        code: "waf/refused",
+        reference,
+    }
+}
+
+/// By what the log knows the request.
+fn reference<'r>(request: &RequestHead<'r>) -> Option<&'r str> {
+    let known = request.attributes();
+    known.get(attributes::REQUEST_ID).or_else(|| known.get(attributes::TRACE))
+}

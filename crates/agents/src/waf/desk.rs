@@ -1,0 +1,442 @@
+//! One exchange at work.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::SystemTime};
+
+use selvedge_agent::{
+    Body, HttpVersion, RequestHead, ResponseHead, Verdict, WebsocketFrame, attributes,
+};
+use selvedge_waf::{
+    engine::{self, Connection, Decision, Refusal},
+    policy::Unreadable,
+};
+
+use super::{
+    Ready, answer,
+    answer::{Report, Sender},
+    mask,
+    pool::{Generation, Lease},
+};
+use crate::coding::{CodingFault, Codings};
+
+/// Bodies larger than this are judged off the thread that speaks to the edge.
+const LARGE: usize = 32 << 10;
+/// Opcodes of RFC 6455 from this on are control frames.
+const CONTROL: u8 = 8;
+/// The opcode of a frame that goes on with a message.
+const CONTINUATION: u8 = 0;
+
+/// An exchange, and what was said of it so far.
+pub(super) struct Desk {
+    ready: Arc<Ready>,
+    transaction: Lease,
+    /// So many matches are in findings already.
+    told: usize,
+    /// What was decided of the request's body.
+    decision: Decision,
+    /// The response's codings.
+    codings: Codings,
+    is_websocket: bool,
+    /// The frames of a message that goes on.
+    message: Vec<u8>,
+}
+
+/// A response's body, and whose it is.
+#[derive(Clone, Copy)]
+pub(super) struct Message<'m> {
+    pub(super) request: &'m RequestHead<'m>,
+    pub(super) response: &'m ResponseHead<'m>,
+    pub(super) body: Body<'m>,
+}
+
+impl Desk {
+    pub(super) fn new(ready: Arc<Ready>, generation: Generation) -> Self {
+        Self {
+            ready,
+            transaction: Lease::new(generation),
+            told: 0,
+            decision: Decision::Pass,
+            codings: Codings::default(),
+            is_websocket: false,
+            message: Vec::new(),
+        }
+    }
+
+    /// Judges a head, and the whole request if there is no more of it.
+    pub(super) fn request_head(&mut self, request: &RequestHead<'_>) -> Verdict {
+        self.is_websocket = self.ready.websocket && is_websocket(request);
+        self.decision = begin(&mut self.transaction, &self.ready, request);
+        if self.decision != Decision::Pass {
+            return self.request(request);
+        }
+        if request.has_body() {
+            return self.changed(Verdict::allow());
+        }
+        self.decision = self.transaction.request();
+        let verdict = self.request(request);
+        if verdict.is_allow() { self.changed(verdict) } else { verdict }
+    }
+
+    /// Asks for what can be inspected: an answer whole and not encoded, frames not compressed.
+    fn changed(&self, verdict: Verdict) -> Verdict {
+        let names: &[&str] = match (self.ready.responses, self.is_websocket) {
+            (_, true) => &["sec-websocket-extensions"],
+            (true, false) => &["accept-encoding", "range", "if-range"],
+            (false, false) => &[],
+        };
+        names.iter().fold(verdict, |verdict, name| verdict.remove_request_header(name))
+    }
+
+    /// Takes the body of a request, and judges it.
+    pub(super) async fn take_request(mut self, request: &RequestHead<'_>, body: Body<'_>) -> Self {
+        let policy = self.ready.profile.policy();
+        let lines: Vec<&[u8]> = request.fields().all("content-encoding").collect();
+        let codings = Codings::read(&lines);
+        let decoded = decode(&codings, body, policy.limits.request_body_bytes);
+        let (bytes, is_more) = match decoded {
+            Ok(bytes) => (bytes, body.is_truncated()),
+            Err(fault) => {
+                let (status, unreadable, reason) = match fault {
+                    CodingFault::Large => (413, policy.oversize, TOO_LARGE),
+                    CodingFault::Broken => (400, policy.undecodable, BROKEN),
+                    CodingFault::Unknown => (415, policy.undecodable, UNKNOWN),
+                };
+                let judged = self.transaction.request();
+                self.decision = match unreadable {
+                    // Nothing of the body can be read.
+                    Unreadable::Reject | Unreadable::Inspect if judged == Decision::Pass => {
+                        refusal(status, reason)
+                    }
+                    _ => judged,
+                };
+                return self;
+            }
+        };
+        self.off_thread(bytes, move |desk, bytes| {
+            desk.transaction.request_body(bytes);
+            if is_more {
+                // One byte beyond the bound says that there is more.
+                desk.transaction.request_body(b"\0");
+            }
+            desk.decision = desk.transaction.request();
+        })
+        .await
+    }
+
+    /// What is said of the request.
+    pub(super) fn request(&mut self, request: &RequestHead<'_>) -> Verdict {
+        let decision = std::mem::replace(&mut self.decision, Decision::Pass);
+        let score = self.transaction.score().inbound;
+        let verdict = self.verdict(request, (decision, score, Sender::Client));
+        let verdict = match verdict.is_allow() {
+            true => verdict.value(selvedge_config::waf::SCORE, score.to_string()),
+            false => verdict,
+        };
+        let is_over = !self.ready.responses && !self.is_websocket;
+        if verdict.is_allow() && is_over { verdict.done() } else { verdict }
+    }
+
+    /// Judges the head of a response, and the whole response if its body is of no interest.
+    pub(super) fn response_head(
+        &mut self,
+        request: &RequestHead<'_>,
+        response: &ResponseHead<'_>,
+    ) -> Verdict {
+        if !self.ready.responses {
+            return self.end(Verdict::allow());
+        }
+        let decision = response_head(&mut self.transaction, request, response);
+        if decision == Decision::Pass && self.wants_body(request, response) {
+            let lines: Vec<&[u8]> = response.fields().all("content-encoding").collect();
+            self.codings = Codings::read(&lines);
+            return Verdict::allow();
+        }
+        let decision = match decision {
+            Decision::Pass => self.transaction.response(),
+            refused => refused,
+        };
+        let verdict = self.response(request, decision);
+        self.end(verdict)
+    }
+
+    /// Streams of events go on as they come: to hold them is to break them.
+    fn wants_body(&self, request: &RequestHead<'_>, response: &ResponseHead<'_>) -> bool {
+        let is_there = response.has_body()
+            && request.method() != "HEAD"
+            && !matches!(response.status(), 101 | 204 | 304);
+        let field = response.header("content-type").unwrap_or_default();
+        let is_stream =
+            field.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        is_there && !is_stream && self.transaction.wants_response_body()
+    }
+
+    /// Judges the body of a response, and hides what it gives away if that is wanted.
+    pub(super) async fn response_body(mut self, message: Message<'_>) -> (Self, Verdict) {
+        let Message { request, response, body } = message;
+        let size = self.ready.profile.policy().limits.response_body_bytes;
+        let bytes = match decode(&self.codings, body, size) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                let is_refused = self.ready.profile.policy().undecodable == Unreadable::Reject;
+                let decision = if is_refused { refusal(502, CODED) } else { Decision::Pass };
+                let verdict = self.response(request, decision);
+                return (self, verdict.done());
+            }
+        };
+        let before = self.transaction.matches().len();
+        let mut desk = self
+            // The body may be needed once more.
+            .off_thread(Cow::Borrowed(&*bytes), |desk, bytes| {
+                desk.transaction.response_body(bytes);
+                desk.decision = desk.transaction.response();
+            })
+            .await;
+        let decision = std::mem::replace(&mut desk.decision, Decision::Pass);
+        let can_mask = desk.ready.mask
+            && desk.codings.is_identity()
+            && !body.is_truncated()
+            && bytes.len() <= size;
+        let masked = match &decision {
+            Decision::Refuse(_) if can_mask => {
+                let leaks = &desk.transaction.matches()[before..];
+                mask::masked(leaks, &bytes, |bytes| desk.judge_again((request, response), bytes))
+            }
+            _ => None,
+        };
+        let verdict = match masked {
+            Some(masked) => desk.masked((decision, masked)),
+            None => desk.response(request, decision),
+        };
+        (desk, verdict.done())
+    }
+
+    /// What a fresh look at the whole exchange says of another body.
+    fn judge_again(
+        &self,
+        (request, response): (&RequestHead<'_>, &ResponseHead<'_>),
+        body: &[u8],
+    ) -> (Decision, Vec<engine::Match>) {
+        let mut transaction = engine::Transaction::new();
+        let mut decision = begin(&mut transaction, &self.ready, request);
+        if decision == Decision::Pass {
+            decision = response_head(&mut transaction, request, response);
+        }
+        let before = transaction.matches().len();
+        if decision == Decision::Pass {
+            transaction.response_body(body);
+            decision = transaction.response();
+        }
+        (decision, transaction.matches()[before..].to_vec())
+    }
+
+    fn masked(&mut self, (decision, body): (Decision, Vec<u8>)) -> Verdict {
+        let refusal = match &decision {
+            Decision::Refuse(refusal) => Some(refusal),
+            Decision::Pass => None,
+        };
+        let report = Report {
+            matches: &self.transaction.matches()[self.told..],
+            score: self.transaction.score().outbound,
+            refusal,
+            ready: &self.ready,
+        };
+        let verdict = report.on(Verdict::allow().replace_body(body));
+        self.told = self.transaction.matches().len();
+        verdict
+    }
+
+    fn response(&mut self, request: &RequestHead<'_>, decision: Decision) -> Verdict {
+        let score = self.transaction.score().outbound;
+        self.verdict(request, (decision, score, Sender::Upstream))
+    }
+
+    /// Judges what a client sends over a WebSocket: each frame, and each message of several frames.
+    pub(super) fn frame(
+        &mut self,
+        request: &RequestHead<'_>,
+        frame: WebsocketFrame<'_>,
+    ) -> Verdict {
+        let WebsocketFrame { opcode, payload, from_upstream, continues, truncated } = frame;
+        if from_upstream || opcode >= CONTROL || !self.ready.websocket {
+            return Verdict::allow();
+        }
+        let policy = self.ready.profile.policy();
+        if opcode != CONTINUATION {
+            self.message.clear();
+        }
+        let is_part = continues || opcode == CONTINUATION;
+        let size = payload.len() + if is_part { self.message.len() } else { 0 };
+        let is_large = truncated || size > policy.limits.request_body_bytes;
+        if is_large && policy.oversize == Unreadable::Reject {
+            return self.verdict(request, (refusal(413, TOO_LARGE), 0, Sender::Client));
+        }
+        if is_large && policy.oversize == Unreadable::Pass {
+            return Verdict::allow();
+        }
+        let verdict = self.judge_frame(request, payload);
+        if !verdict.is_allow() || !is_part {
+            return verdict;
+        }
+        if !is_large {
+            self.message.extend_from_slice(payload);
+        }
+        if continues {
+            return verdict;
+        }
+        let message = std::mem::take(&mut self.message);
+        self.judge_frame(request, &message)
+    }
+
+    fn judge_frame(&mut self, request: &RequestHead<'_>, payload: &[u8]) -> Verdict {
+        let decision = self.transaction.frame(payload);
+        self.told = 0;
+        let score = self.transaction.score().inbound;
+        self.verdict(request, (decision, score, Sender::Client))
+    }
+
+    /// What is said to the edge, with what was found since it was last told.
+    fn verdict(
+        &mut self,
+        request: &RequestHead<'_>,
+        (decision, score, sender): (Decision, u32, Sender),
+    ) -> Verdict {
+        let (verdict, refused) = match decision {
+            Decision::Refuse(refusal) if self.ready.is_enforced => {
+                (answer::refuse(&refusal, sender, request), Some(refusal))
+            }
+            Decision::Refuse(refusal) => (Verdict::allow(), Some(refusal)),
+            Decision::Pass => (Verdict::allow(), self.transaction.refusal().cloned()),
+        };
+        let report = Report {
+            matches: &self.transaction.matches()[self.told..],
+            score,
+            refusal: refused.as_ref(),
+            ready: &self.ready,
+        };
+        let verdict = report.on(verdict);
+        self.told = self.transaction.matches().len();
+        verdict
+    }
+
+    /// Nothing more of this exchange is of interest, unless its frames are.
+    fn end(&self, verdict: Verdict) -> Verdict {
+        if self.is_websocket { verdict } else { verdict.done() }
+    }
+
+    /// Judges bytes here, or elsewhere if there are many.
+    async fn off_thread(
+        mut self,
+        bytes: Cow<'_, [u8]>,
+        judge: impl FnOnce(&mut Self, &[u8]) + Send + 'static,
+    ) -> Self {
+        if bytes.len() <= LARGE {
+            judge(&mut self, &bytes);
+            return self;
+        }
+        let bytes = bytes.into_owned();
+        let task = tokio::task::spawn_blocking(move || {
+            judge(&mut self, &bytes);
+            self
+        });
+        match task.await {
+            Ok(desk) => desk,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and the process with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+const TOO_LARGE: &str = "there is more of it than is inspected";
+const BROKEN: &str = "the body is not encoded as its head says";
+const UNKNOWN: &str = "the body has a coding that is not decoded here";
+const CODED: &str = "the response has a coding that cannot be decoded here";
+
+fn refusal(status: u16, reason: &str) -> Decision {
+    let reason = reason.to_owned();
+    Decision::Refuse(Refusal { status, location: None, rule: None, reason })
+}
+
+/// Takes a body out of its codings.
+fn decode<'b>(
+    codings: &Codings,
+    body: Body<'b>,
+    size: usize,
+) -> Result<Cow<'b, [u8]>, CodingFault> {
+    if codings.is_identity() {
+        return Ok(Cow::Borrowed(body.bytes()));
+    }
+    if body.is_truncated() {
+        // The end is missing, and with it the proof that the beginning is sound.
+        return Err(CodingFault::Large);
+    }
+    codings.decode(body.bytes(), size as u64)
+}
+
+fn is_websocket(request: &RequestHead<'_>) -> bool {
+    let upgrades = request.fields().all("upgrade").any(|value| {
+        value
+            .split(|byte| *byte == b',')
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    });
+    upgrades || request.method() == "CONNECT"
+}
+
+/// Begins an exchange with its request's head.
+fn begin(
+    transaction: &mut engine::Transaction,
+    ready: &Ready,
+    request: &RequestHead<'_>,
+) -> Decision {
+    let own = request.fields();
+    let host = own.get("host").is_none().then(|| ("host", request.authority().as_bytes()));
+    let fields: Vec<(&[u8], &[u8])> =
+        host.into_iter().chain(own.iter()).map(|(name, value)| (name.as_bytes(), value)).collect();
+    transaction.begin(&ready.profile, &connection(request), SystemTime::now());
+    transaction.request_head(&engine::RequestHead {
+        method: request.method().as_bytes(),
+        target: request.target().as_bytes(),
+        version: version(request.version()),
+        fields: &fields,
+    })
+}
+
+fn response_head(
+    transaction: &mut engine::Transaction,
+    request: &RequestHead<'_>,
+    response: &ResponseHead<'_>,
+) -> Decision {
+    let fields = response.fields();
+    let fields: Vec<(&[u8], &[u8])> =
+        fields.iter().map(|(name, value)| (name.as_bytes(), value)).collect();
+    transaction.response_head(&engine::ResponseHead {
+        status: response.status(),
+        version: version(request.version()),
+        fields: &fields,
+    })
+}
+
+fn version(version: HttpVersion) -> &'static str {
+    match version {
+        HttpVersion::Http10 => "HTTP/1.0",
+        HttpVersion::Http11 => "HTTP/1.1",
+        HttpVersion::Http2 => "HTTP/2.0",
+        HttpVersion::Http3 => "HTTP/3.0",
+    }
+}
+
+/// The client as the edge believes it, and the server as the client named it.
+fn connection(request: &RequestHead<'_>) -> Connection {
+    let nobody = IpAddr::from([0, 0, 0, 0]);
+    let known = request.attributes();
+    let port = known.get(attributes::CLIENT_PORT).and_then(|port| port.parse().ok());
+    let named = request.authority().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let usual = if request.scheme() == "https" { 443 } else { 80 };
+    Connection {
+        client: known.client_address().unwrap_or(nobody),
+        client_port: port.unwrap_or_default(),
+        server: nobody,
+        server_port: named.unwrap_or(usual),
+    }
+}

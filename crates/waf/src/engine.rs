@@ -42,6 +42,7 @@ mod explain;
 mod fold;
 mod gate;
 mod gather;
+mod grams;
 mod intake;
 mod interest;
 mod literals;
@@ -64,7 +65,7 @@ pub struct Rules {
     /// The rules of each phase in their order.
     phases: [Vec<u16>; 5],
     probes: Vec<compile::Probe>,
-    literals: literals::Literals,
+    literals: [literals::Literals; gate::ALPHABETS.len()],
     interests: interest::Interests,
     trie: trie::Trie,
     regexes: Vec<Regex>,
@@ -113,10 +114,10 @@ impl Rules {
         Plan {
             rules: self.rules.len(),
             gated: self.probes.len(),
-            loose: self.literals.loose_len(),
+            loose: self.literals[gate::ALPHABETS.len() - 1].loose_len(),
             chains: self.trie.len(),
             expressions: self.regexes.len(),
-            literal_bytes: self.literals.memory_bytes(),
+            literal_bytes: self.literals.iter().map(literals::Literals::memory_bytes).sum(),
         }
     }
 
@@ -154,7 +155,7 @@ pub struct Plan {
     pub chains: usize,
     /// Distinct expressions.
     pub expressions: usize,
-    /// Memory of the automaton of all literals.
+    /// Memory that looking for literals takes.
     pub literal_bytes: usize,
 }
 

@@ -69,6 +69,8 @@ pub struct Rules {
     interests: interest::Interests,
     trie: trie::Trie,
     regexes: Vec<Regex>,
+    /// For each expression those for plain texts, where they are much smaller.
+    plain: Vec<[Option<compile::RegexId>; compile::PLAIN]>,
     slots: template::Names,
     keys: template::Names,
     /// Which of the transaction's variables are scores.

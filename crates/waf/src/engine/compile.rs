@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_automata::meta::Regex;
+use regex_syntax::hir::Hir;
 
 use super::{
     Problem, Rules,
@@ -23,6 +24,9 @@ use crate::{
     },
     transform::{ByteSet, Transformation},
 };
+
+/// So many alphabets have expressions of their own: all but the last, which has every byte.
+pub(super) const PLAIN: usize = ALPHABETS.len() - 1;
 
 /// The number of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +250,8 @@ fn steps(set: &RuleSet, rules: &[Arc<Rule>]) -> ([Vec<u16>; 5], Vec<Option<usize
 struct Compiler<'a> {
     rules: &'a [Arc<Rule>],
     regexes: Vec<Regex>,
-    regex_ids: HashMap<Arc<str>, Option<RegexId>>,
+    plain: Vec<[Option<RegexId>; PLAIN]>,
+    regex_ids: HashMap<Arc<str>, RegexId>,
     slots: Names,
     keys: Names,
     trie: Trie,
@@ -264,6 +269,7 @@ impl<'a> Compiler<'a> {
         Self {
             rules,
             regexes: Vec::new(),
+            plain: Vec::new(),
             regex_ids: HashMap::new(),
             slots,
             keys: Names::default(),
@@ -357,15 +363,27 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        let need = Need::Pattern(Box::new(pattern.hir));
-        let known = self.regex_ids.entry(text.into()).or_insert_with(|| {
-            self.regexes.push(pattern.regex);
-            Some(RegexId(
-                u16::try_from(self.regexes.len() - 1)
-                    .expect("a rule set has fewer than 65,535 expressions"),
-            ))
-        });
-        known.map(|id| (id, need))
+        let known = self.regex_ids.get(text).copied();
+        let id = known.unwrap_or_else(|| self.enter(text, pattern.regex, &pattern.hir));
+        Some((id, Need::Pattern(Box::new(pattern.hir))))
+    }
+
+    /// Enters an expression, and what is left of it for plain texts.
+    fn enter(&mut self, text: &str, regex: Regex, hir: &Hir) -> RegexId {
+        let id = self.push(regex);
+        self.regex_ids.insert(text.into(), id);
+        for (at, alphabet) in ALPHABETS[..PLAIN].iter().enumerate() {
+            let plain = pattern::compile_plain(hir, alphabet).map(|regex| self.push(regex));
+            self.plain[usize::from(id.0)][at] = plain;
+        }
+        id
+    }
+
+    fn push(&mut self, regex: Regex) -> RegexId {
+        let id = u16::try_from(self.regexes.len());
+        self.regexes.push(regex);
+        self.plain.push([None; PLAIN]);
+        RegexId(id.expect("a rule set has fewer than 65,535 expressions"))
     }
 
     fn test(&mut self, rule: &Rule, link: &Link, need: &mut Need) -> Test {
@@ -552,6 +570,7 @@ impl<'a> Compiler<'a> {
             interests,
             trie: self.trie,
             regexes: self.regexes,
+            plain: self.plain,
             scores: (0..self.slots.len())
                 .map(|slot| is_score(self.slots.name(slot as u16)))
                 .collect(),

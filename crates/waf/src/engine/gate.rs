@@ -15,15 +15,13 @@ const TEXT_BYTES_MAX: usize = 24;
 /// A class of more bytes than this says nothing.
 const CLASS_LEN_MAX: usize = 128;
 
-/// Alphabets of texts, each part of the next. What most values are made of comes first: there, evasions cannot be, and most
-/// rules match nothing at all.
+/// Alphabets of texts, each part of the next. What most values are made of comes first: most rules match nothing at all there.
+/// The second lacks what shells read past between the letters of a command: there, commands are literals.
 pub(super) const ALPHABETS: [ByteSet; 3] = [
     ByteSet::from_bytes(
         b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.,:/@+%=~",
     ),
-    ByteSet::from_bytes(
-        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.,:/@+%=~();&?*#!|",
-    ),
+    ByteSet::from_bytes(b"\"'`()[]$\\").complement(),
     ByteSet::ALL,
 ];
 
@@ -100,7 +98,7 @@ impl Gate {
 
 /// What is left of an expression for texts made of these bytes. `None`: nothing, it cannot match. What evasions put between
 /// the letters of a command cannot be there in a plain text, so that the command itself must be.
-fn restricted(hir: &Hir, alphabet: &ByteSet) -> Option<Hir> {
+pub(super) fn restricted(hir: &Hir, alphabet: &ByteSet) -> Option<Hir> {
     Some(match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => hir.clone(),
         HirKind::Literal(literal) => {

@@ -14,6 +14,8 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Candidate {
     pub value: u32,
     pub text: Span,
+    /// The alphabet of the text.
+    pub tier: usize,
     next: u32,
 }
 
@@ -40,7 +42,7 @@ impl Candidates {
         self.steps.iter_mut().for_each(Bits::clear);
     }
 
-    fn push(&mut self, at: usize, probe: &Probe, value: u32, text: Span) {
+    fn push(&mut self, at: usize, probe: &Probe, candidate: Candidate) {
         let number = self.list.len() as u32;
         if self.first[at] == NONE {
             self.first[at] = number;
@@ -49,7 +51,7 @@ impl Candidates {
             self.list[self.last[at] as usize].next = number;
         }
         self.last[at] = number;
-        self.list.push(Candidate { value, text, next: NONE });
+        self.list.push(candidate);
     }
 
     /// The first candidate of a probe.
@@ -204,7 +206,12 @@ impl Scanner {
                         if accepts
                             && probe.special.is_none_or(|special| special.may_match(&other.bytes))
                         {
-                            candidates.push(number, probe, at, other.span);
+                            let (value, text) = (at, other.span);
+                            candidates.push(
+                                number,
+                                probe,
+                                Candidate { value, text, tier, next: NONE },
+                            );
                         }
                     },
                 );

@@ -157,18 +157,25 @@ impl Transaction {
             let Some(variable) = self.chosen(rules, link, value.class, value.name) else {
                 continue;
             };
-            if self.is_excluded(profile, link, value.class, value.name) {
+            self.work += candidate.text.len() as u64;
+            let text = candidate.text;
+            if !self.may_match(rules, link, text, candidate.tier) {
                 continue;
             }
-            self.work += candidate.text.len() as u64;
-            if let Some((start, end)) = self.test(rules, link, candidate.text) {
-                self.hit(
-                    rules,
-                    link,
-                    Hit { variable, name: value.name, text: candidate.text, start, end },
-                );
+            let Some((start, end)) = self.test(rules, link, text) else { continue };
+            // Asked last: exceptions with expressions cost more than most rules, and hardly any rule gets here.
+            if !self.is_excluded(profile, link, value.class, value.name) {
+                let name = value.name;
+                self.hit(rules, link, Hit { variable, name, text, start, end });
             }
         }
+    }
+
+    /// What the expression for texts of an alphabet says, if there is one.
+    fn may_match(&mut self, rules: &Rules, link: &CompiledLink, text: Span, tier: usize) -> bool {
+        let Test::Rx(regex) = link.test else { return true };
+        let plain = rules.plain[usize::from(regex.0)].get(tier).copied().flatten();
+        plain.is_none_or(|plain| self.caches.is_match(rules, plain, self.data.arena.get(text)))
     }
 
     /// The variable by which a link looks at a value, if it does.

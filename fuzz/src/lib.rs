@@ -12,15 +12,17 @@ pub mod framing;
 mod head_gate;
 mod hex;
 mod path;
+mod seclang;
 mod transformations;
 
 pub use agent::{agent_answers, agent_questions};
 pub use body::body;
 pub use config::config;
-pub use detect::{bytes_of, detect};
+pub use detect::detect;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
 pub use path::path;
+pub use seclang::seclang;
 pub use transformations::transformations;
 
 /// A property by the name of its fuzz target.
@@ -35,5 +37,6 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("detect", detect),
     ("head_gate", head_gate),
     ("path", path),
+    ("seclang", seclang),
     ("transformations", transformations),
 ];

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what users would notice, measured. `agents` has a module of its own; the rest is `edge`.
+//! `cargo xtask bench`: what users would notice, measured. `agents` and `waf` have modules of their own; the rest is `edge`.
 //!
 //! `cargo xtask bench edge`: Selvedge beside nginx and HAProxy, on the same cores, in the same minutes.
 //!
@@ -17,6 +17,7 @@ mod peer;
 mod pinned;
 mod report;
 mod scenario;
+mod waf;
 
 use std::{fs, path::PathBuf};
 
@@ -45,10 +46,10 @@ struct Settings {
 
 /// Measures, prints a report, and writes it to [`RESULTS`] if asked.
 pub fn run(arguments: &[String]) -> Result {
-    if let Some((first, rest)) = arguments.split_first()
-        && first == "agents"
-    {
-        return agents::run(rest);
+    match arguments.split_first() {
+        Some((first, rest)) if first == "agents" => return agents::run(rest),
+        Some((first, rest)) if first == "waf" => return waf::run(rest),
+        _ => {}
     }
     let settings = Settings::parse(arguments)?;
     setup::packages(setup::BENCH)?;
@@ -78,7 +79,7 @@ impl Settings {
             [edge] if edge == "edge" => {}
             _ => {
                 return Err(format!(
-                    "say what to measure: `bench edge` or `bench agents`\n{}",
+                    "say what to measure: `bench edge`, `bench agents` or `bench waf`\n{}",
                     usage()
                 )
                 .into());

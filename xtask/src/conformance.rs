@@ -13,51 +13,66 @@ mod suites;
 use std::collections::BTreeSet;
 
 use report::{Report, Tally};
-use suites::{SUITES, Suite};
+use suites::{PAGES, Page, Suite};
 
 use crate::{Result, flags::Flags, workspace};
 
-/// The page that `--write` writes, relative to the root.
-const PAGE: &str = "docs/reference/conformance.md";
-
 /// Runs the suites named, or all, and fails if a case fails that `deviations.txt` does not explain.
 ///
-/// `--quick` takes the suites that finish in seconds, as CI does; `--write` writes the page.
+/// `--quick` takes the suites that finish in seconds, as CI does; `--write` writes the pages
+/// all of whose suites were run.
 pub fn run(arguments: &[String]) -> Result {
     let flags = Flags::parse(arguments, &["--quick", "--write"], &[])?;
     let chosen = chosen(&flags)?;
-    if flags.has("--write") && chosen.len() < SUITES.len() {
-        return Err("--write needs every suite: name none and leave out --quick".into());
+    let whole = |page: &&Page| page.suites.iter().all(|suite| is_among(&chosen, suite));
+    let pages: Vec<&Page> = PAGES.iter().filter(whole).collect();
+    if flags.has("--write") && pages.is_empty() {
+        return Err(
+            "--write needs every suite of a page: name them all, or none without --quick".into()
+        );
     }
-    let stage = stage::Stage::build()?;
+    let stage = stage::Stage::prepare()?;
     let mut tallies = Vec::new();
-    for suite in chosen {
+    for suite in &chosen {
         match perform(suite, &stage) {
-            Ok(tally) => tallies.push((suite, tally)),
+            Ok(tally) => tallies.push((*suite, tally)),
             Err(error) => return Err(format!("{}: {error}", suite.name).into()),
         }
     }
     print!("\n{}", page::table(&tallies));
     if flags.has("--write") {
-        std::fs::write(workspace::root().join(PAGE), page::whole(&tallies))?;
-        println!("conformance: wrote {PAGE}");
+        pages.into_iter().try_for_each(|page| write(page, &tallies))?;
     }
     judge(&tallies)
 }
 
+fn write(page: &Page, tallies: &[(&'static Suite, Tally)]) -> Result {
+    let own: Vec<&Suite> = page.suites.iter().collect();
+    let tallies = tallies.iter().filter(|(suite, _)| is_among(&own, suite));
+    let tallies: Vec<(&Suite, Tally)> =
+        tallies.map(|(suite, tally)| (*suite, tally.clone())).collect();
+    std::fs::write(workspace::root().join(page.file), page::whole(page, &tallies))?;
+    println!("conformance: wrote {}", page.file);
+    Ok(())
+}
+
+fn is_among(suites: &[&Suite], suite: &Suite) -> bool {
+    suites.iter().any(|other| other.name == suite.name)
+}
+
 /// What the suites need from PyPI, for `cargo xtask setup`.
 pub fn python_packages() -> impl Iterator<Item = &'static [&'static str]> {
-    SUITES.iter().map(|suite| suite.python)
+    suites::all().map(|suite| suite.python)
 }
 
 fn chosen(flags: &Flags) -> Result<Vec<&'static Suite>> {
     if flags.words().is_empty() {
         let quick = flags.has("--quick");
-        return Ok(SUITES.iter().filter(|suite| suite.quick || !quick).collect());
+        return Ok(suites::all().filter(|suite| suite.quick || !quick).collect());
     }
     let find = |word: &String| {
-        let names = || SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
-        let found = SUITES.iter().find(|suite| suite.name == word);
+        let names = || suites::all().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+        let found = suites::all().find(|suite| suite.name == word);
         found.ok_or_else(|| format!("no suite `{word}`; there are {}", names()).into())
     };
     flags.words().iter().map(find).collect()
@@ -82,7 +97,7 @@ fn perform(suite: &Suite, stage: &stage::Stage) -> Result<Tally> {
     Ok(tally)
 }
 
-fn judge(tallies: &[(&Suite, Tally)]) -> Result {
+fn judge(tallies: &[(&'static Suite, Tally)]) -> Result {
     let mut faults = Vec::new();
     for (suite, tally) in tallies {
         for (case, detail) in &tally.failed {

@@ -14,6 +14,7 @@ mod process;
 mod setup;
 mod test;
 mod tidy;
+mod waf;
 mod workspace;
 
 use std::{error::Error, process::ExitCode};
@@ -50,8 +51,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "edge|agents [--write]",
-        about: "throughput, latency, memory beside nginx and HAProxy; what agents cost",
+        usage: "edge|agents|waf [--write]",
+        about: "throughput, latency, memory beside nginx and HAProxy; what agents and rules cost",
         run: bench::run,
     },
     Command {

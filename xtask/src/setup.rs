@@ -12,7 +12,7 @@ use crate::{Result, flags::Flags, process, workspace};
 pub struct Package {
     /// What apt calls it.
     pub name: &'static str,
-    /// A program that it brings.
+    /// A program that it brings, or the path of another file.
     pub program: &'static str,
 }
 
@@ -40,6 +40,9 @@ pub const BENCH: &[Package] = &[
     Package { name: "wrk", program: "wrk" },
     Package { name: "nghttp2-client", program: "h2load" },
 ];
+/// The rules that the firewall's loader is tested with.
+pub const CORE_RULE_SET: Package =
+    Package { name: "modsecurity-crs", program: "/usr/share/modsecurity-crs/owasp-crs.load" };
 /// An interpreter of the conformance suites.
 pub const NODE: Package = Package { name: "nodejs", program: "node" };
 
@@ -51,9 +54,12 @@ pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "
 /// `cargo xtask setup`: everything at once, for a machine that will be used offline.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
-    let all: Vec<Package> =
-        [CC, OPENSSL, NODE, REDIS].into_iter().chain(BENCH.iter().copied()).collect();
+    let all: Vec<Package> = [CC, OPENSSL, NODE, REDIS, CORE_RULE_SET]
+        .into_iter()
+        .chain(BENCH.iter().copied())
+        .collect();
     packages(&all)?;
+    library(LIBMODSECURITY)?;
     tool(CARGO_DENY)?;
     tool(HTTPWG)?;
     for suite in crate::conformance::python_packages() {
@@ -69,8 +75,11 @@ pub fn packages(wanted: &[Package]) -> Result {
     install(&missing.map(|package| package.name).collect::<Vec<_>>())
 }
 
-/// Makes sure that the library `file`, which is in the Debian package `name`, can be loaded.
-pub fn library(name: &str, file: &str) -> Result {
+/// The library that carries libinjection, and its Debian package.
+pub const LIBMODSECURITY: (&str, &str) = ("libmodsecurity3", "libmodsecurity.so.3");
+
+/// Makes sure that a library of this Debian package can be loaded.
+pub fn library((name, file): (&str, &str)) -> Result {
     let load = format!("import ctypes; ctypes.CDLL('{file}')");
     if process::succeeds("python3", &["-c", &load]) { Ok(()) } else { install(&[name]) }
 }

@@ -1,7 +1,7 @@
 //! Detection without rules: what SQL and HTML parsers would make of a value.
 //!
 //! [`sqli`] and [`xss`] answer as libinjection 3.9.2 does, byte for byte, which is what `@detectSQLi` and
-//! `@detectXSS` promise. Nothing here allocates, and time is linear in the input. [`may_be_sqli`] and [`may_be_xss`] tell from the
+//! `@detectXSS` promise; [`sqli_text`] and [`xss_text`] ask for more evidence, so that real text passes. Nothing here allocates, and time is linear in the input. [`may_be_sqli`] and [`may_be_xss`] tell from the
 //! bytes that occur in a value alone that it needs no look.
 //!
 //! The tokenizers, the folding, the tables of words and fingerprints and the black lists are ported from
@@ -84,6 +84,23 @@ pub fn sqli(input: &[u8]) -> Option<Fingerprint> {
     sql::detect(input).map(|reading| reading.fingerprint)
 }
 
+/// Returns how `input` reads as an injection into SQL, as [`sqli`] does, but only if more than its fingerprint says so.
+///
+/// Five tokens of prose or of program code have an attack's fingerprint more often than one would think. What
+/// counts beside it is what an attacker cannot do without: a subquery or another statement, a condition
+/// that compares, a call of a function, a comment where the rest of the query would stand.
+///
+/// ```
+/// use selvedge_waf::detect::{sqli, sqli_text};
+///
+/// let code = b"if (data === 'false') { return false; }";
+/// assert!(sqli(code).is_some() && sqli_text(code).is_none());
+/// assert!(sqli_text(b"1' OR '1'='1").is_some());
+/// ```
+pub fn sqli_text(input: &[u8]) -> Option<Fingerprint> {
+    sql::detect_evident(input).map(|reading| reading.fingerprint)
+}
+
 /// Returns whether a browser might run a script out of `input`, be it text or the value of an attribute, however quoted.
 ///
 /// ```
@@ -94,6 +111,23 @@ pub fn sqli(input: &[u8]) -> Option<Fingerprint> {
 /// ```
 pub fn xss(input: &[u8]) -> bool {
     html::detect(input)
+}
+
+/// Returns whether a browser might run a script out of `input`, as [`xss`] does, but only if there is one to run.
+///
+/// Names alone say little: people write about `<script>`, paste drawings and formatted text, and an address may
+/// have `oneway-trip?adult=1` in it. What counts is a handler with code in it, an address that is a script, an
+/// element that has content to run or a document to load, a style sheet that does more than style.
+///
+/// ```
+/// use selvedge_waf::detect::{xss, xss_text};
+///
+/// let drawing = b"<svg viewBox='0 0 9 9'><path d='M0 0h9'/></svg>";
+/// assert!(xss(drawing) && !xss_text(drawing));
+/// assert!(xss_text(b"<svg onload=alert(1)>"));
+/// ```
+pub fn xss_text(input: &[u8]) -> bool {
+    html::detect_evident(input)
 }
 
 #[cfg(test)]

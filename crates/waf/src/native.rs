@@ -15,7 +15,7 @@ mod syntax;
 mod tests;
 mod words;
 
-pub use case::{Case, Expectation, Part};
+pub use case::{Case, Exchange, Expectation, Part, Response};
 
 /// What is wrong with a rule file, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

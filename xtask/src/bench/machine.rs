@@ -10,8 +10,15 @@ use crate::{Result, process};
 /// USER_HZ: the same on every Linux that /proc is read on.
 pub const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The machine and the versions of all programs involved.
+/// The machine and the versions of all programs that a benchmark of proxies involves.
 pub fn describe(place: &Place) -> Result<Value> {
+    let mut machine = hardware()?;
+    machine["versions"] = versions(place)?;
+    Ok(machine)
+}
+
+/// The machine.
+pub fn hardware() -> Result<Value> {
     let cpu_info = fs::read_to_string("/proc/cpuinfo")?;
     let cores = cpu_info.lines().filter(|line| line.starts_with("processor")).count();
     if cores < 2 {
@@ -24,8 +31,14 @@ pub fn describe(place: &Place) -> Result<Value> {
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
         "system": field(&fs::read_to_string("/etc/os-release")?, "PRETTY_NAME"),
         "hypervisor": cpu_info.contains("hypervisor"),
-        "versions": versions(place)?,
     }))
+}
+
+/// The commit that is measured.
+pub fn commit() -> Result<String> {
+    let git = process::output("git", &["rev-parse", "--short", "HEAD"])?;
+    let clean = process::output("git", &["status", "--porcelain"])?.is_empty();
+    Ok(format!("{}{}", git.trim(), if clean { "" } else { " with changes" }))
 }
 
 /// Today in UTC, as `YYYY-MM-DD`.
@@ -61,11 +74,8 @@ fn busy_ticks(line: &str) -> Option<u64> {
 }
 
 fn versions(place: &Place) -> Result<Value> {
-    let git = process::output("git", &["rev-parse", "--short", "HEAD"])?;
-    let clean = process::output("git", &["status", "--porcelain"])?.is_empty();
-    let selvedge = format!("{}{}", git.trim(), if clean { "" } else { " with changes" });
     Ok(json!({
-        "selvedge": selvedge,
+        "selvedge": commit()?,
         "rustc": said("rustc", &["--version"]),
         "nginx": said("nginx", &["-v"]),
         "haproxy": said("haproxy", &["-v"]),
@@ -78,7 +88,7 @@ fn versions(place: &Place) -> Result<Value> {
 }
 
 /// The first line a program says, wherever it says it and however it ends.
-fn said(program: &str, arguments: &[&str]) -> String {
+pub fn said(program: &str, arguments: &[&str]) -> String {
     let program = process::find(program).unwrap_or_else(|| program.into());
     let output = pinned::command(pinned::Core::Load, program).args(arguments).output();
     let Ok(output) = output else { return "unknown".into() };

@@ -2,24 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::{report::Tally, suites::Suite};
+use super::{
+    report::Tally,
+    suites::{Page, Suite},
+};
 
-const PREFACE: &str = "\
-# Conformance
-
-Other people's tests against a running Selvedge; `cargo xtask conformance` runs them all, and
-`--write` writes this page. Before a suite's result is believed, it must find fault with a subject
-that is wrong on purpose. A case that fails without an explanation below fails the command.
-
-";
-
-/// The whole page: table, what each suite is, deviations, what was skipped.
-pub fn whole(tallies: &[(&Suite, Tally)]) -> String {
-    let mut page = format!("{PREFACE}{}", table(tallies));
+/// The whole page: table, what each suite is, what it says, deviations, what was skipped.
+pub fn whole(page: &Page, tallies: &[(&Suite, Tally)]) -> String {
+    let mut text = format!("{}\n\n{}", page.preface, table(tallies));
     for (suite, tally) in tallies {
-        page.push_str(&section(suite, tally));
+        text.push_str(&section(suite, tally));
     }
-    page
+    text
 }
 
 /// One line per suite.
@@ -28,7 +22,7 @@ pub fn table(tallies: &[(&Suite, Tally)]) -> String {
         "| suite | version | passed | deviations | failed | skipped |\n|---|---|---|---|---|---|\n",
     );
     for (suite, tally) in tallies {
-        let Tally { version, passed, deviations, failed, skipped, stale: _ } = tally;
+        let Tally { version, passed, deviations, failed, skipped, stale: _, notes: _ } = tally;
         let counts = [*passed, deviations.len(), failed.len(), skipped.len()];
         let counts = counts.map(|count| count.to_string()).join(" | ");
         push(&mut table, format_args!("| {} | {version} | {counts} |", suite.name));
@@ -38,6 +32,9 @@ pub fn table(tallies: &[(&Suite, Tally)]) -> String {
 
 fn section(suite: &Suite, tally: &Tally) -> String {
     let mut section = format!("\n## {}\n\n{}\n", suite.name, suite.about);
+    for note in &tally.notes {
+        push(&mut section, format_args!("\n{}", note.trim_end()));
+    }
     list(&mut section, "Deviations", &tally.deviations);
     list(&mut section, "Failed", &tally.failed);
     list(&mut section, "Skipped", &tally.skipped);

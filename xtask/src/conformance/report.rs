@@ -26,6 +26,8 @@ pub struct Case {
 pub struct Report {
     pub version: String,
     pub cases: Vec<Case>,
+    /// What is to be said beside the cases, in Markdown.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -36,6 +38,8 @@ impl Report {
             let value: Value = serde_json::from_str(line)?;
             if let Some(version) = value["version"].as_str() {
                 report.version = version.to_owned();
+            } else if let Some(note) = value["note"].as_str() {
+                report.notes.push(note.to_owned());
             } else {
                 report.cases.push(case(&value).ok_or_else(|| format!("not a case: {line}"))?);
             }
@@ -64,7 +68,7 @@ fn case(value: &Value) -> Option<Case> {
 }
 
 /// A report beside the deviations we explain.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub version: String,
     pub passed: usize,
@@ -76,6 +80,8 @@ pub struct Tally {
     pub skipped: Vec<(String, String)>,
     /// Explained, but it passes.
     pub stale: Vec<String>,
+    /// What is to be said beside the cases, in Markdown.
+    pub notes: Vec<String>,
 }
 
 impl Tally {
@@ -91,7 +97,8 @@ impl Tally {
         if let Some(name) = unknown {
             return Err(format!("deviations.txt explains `{name}`, which is no case").into());
         }
-        let mut tally = Self { version: report.version, ..Self::default() };
+        let (version, notes) = (report.version, report.notes);
+        let mut tally = Self { version, notes, ..Self::default() };
         for Case { name, outcome, detail } in report.cases {
             match (outcome, explained.get(&name)) {
                 (Outcome::Pass, None) => tally.passed += 1,
@@ -116,6 +123,7 @@ mod tests {
     const LINES: &str = r#"
 for people
 {"version": "1.2"}
+{"note": "a table"}
 {"case": "a", "outcome": "pass"}
 {"case": "b", "outcome": "fail", "detail": "no"}
 {"case": "c", "outcome": "fail", "detail": "no"}
@@ -136,7 +144,7 @@ for people
         let report = Report::parse(LINES).unwrap();
         assert_eq!((report.version.as_str(), report.failed()), ("1.2", 2));
         let tally = Tally::of(report, &explained("b", false)).unwrap();
-        assert_eq!(tally.passed, 1);
+        assert_eq!((tally.passed, tally.notes.as_slice()), (1, &["a table".to_owned()][..]));
         assert_eq!(tally.deviations, [pair("b", "on purpose")]);
         assert_eq!(tally.failed, [pair("c", "no")]);
         assert_eq!(tally.skipped, [pair("d", "no data")]);

@@ -1,6 +1,7 @@
-//! What the suites have in common: a built selvedge, a configuration, free ports.
+//! What the suites have in common: a selvedge, a configuration, free ports.
 
 use std::{
+    cell::OnceCell,
     fs,
     io::ErrorKind,
     net::{TcpListener, TcpStream},
@@ -20,35 +21,36 @@ use crate::{
 const ATTEMPTS_MAX: usize = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A built selvedge and a folder for what the suites write.
+/// A folder for what the suites write, and selvedge, built once a suite asks for it.
 pub struct Stage {
-    selvedge: PathBuf,
-    frame: PathBuf,
-    detect: PathBuf,
     folder: PathBuf,
+    programs: OnceCell<PathBuf>,
 }
 
 impl Stage {
-    /// Builds the programs that the suites run.
-    pub fn build() -> Result<Self> {
-        let packages = ["-p", "selvedge", "-p", "selvedge-fuzz"];
-        process::run(process::cargo(&["build", "--quiet"]).args(packages))?;
+    /// A stage without a program on it.
+    pub fn prepare() -> Result<Self> {
         let folder = workspace::target().join("conformance");
         fs::create_dir_all(&folder)?;
-        let programs = workspace::target().join("debug");
-        let program = |name| programs.join(name);
-        let [selvedge, frame, detect] = ["selvedge", "frame", "detect"].map(program);
-        Ok(Self { selvedge, frame, detect, folder })
+        Ok(Self { folder, programs: OnceCell::new() })
     }
 
     /// The program that prints how we frame the messages on its standard input.
-    pub fn frame(&self) -> &PathBuf {
-        &self.frame
+    pub fn frame(&self) -> Result<PathBuf> {
+        Ok(self.programs()?.join("frame"))
+    }
+
+    fn programs(&self) -> Result<&PathBuf> {
+        if self.programs.get().is_none() {
+            let packages = ["-p", "selvedge", "-p", "selvedge-fuzz"];
+            process::run(process::cargo(&["build", "--quiet"]).args(packages))?;
+        }
+        Ok(self.programs.get_or_init(|| workspace::target().join("debug")))
     }
 
     /// The program that prints what we detect in the texts on its standard input.
-    pub fn detect(&self) -> &PathBuf {
-        &self.detect
+    pub fn detect(&self) -> Result<PathBuf> {
+        Ok(self.programs()?.join("detect"))
     }
 
     /// A file of a suite's own in the build directory.
@@ -74,7 +76,7 @@ impl Stage {
         let file = self.file(&format!("{name}.kdl"));
         fs::write(&file, config)?;
         let log = fs::File::create(self.file(&format!("{name}.log")))?;
-        let mut command = process::command(&self.selvedge);
+        let mut command = process::command(self.programs()?.join("selvedge"));
         command.arg("edge").arg("--config").arg(&file);
         command.stdout(log.try_clone()?).stderr(log);
         start(&mut command, ports).map_err(|error| {

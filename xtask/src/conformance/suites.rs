@@ -1,6 +1,8 @@
 //! The suites: what each is, what it needs, how it is driven.
 
 mod autobahn;
+mod crs;
+mod crs_blocking;
 mod ext_proc;
 mod grpc;
 mod h2;
@@ -9,6 +11,8 @@ mod llhttp;
 mod tls;
 mod tonic;
 mod trace_context;
+mod waf_modsecurity;
+mod waf_traffic;
 
 use super::{report::Report, stage::Stage};
 use crate::Result;
@@ -38,15 +42,56 @@ pub struct Suite {
     pub run: fn(&Stage, Subject) -> Result<Report>,
 }
 
-/// All of them, in the order of the page.
-pub const SUITES: &[Suite] = &[
-    llhttp::SUITE,
-    h2::SUITE,
-    tls::SUITE,
-    trace_context::SUITE,
-    grpc::SUITE,
-    tonic::SUITE,
-    ext_proc::SUITE,
-    autobahn::SUITE,
-    libinjection::SUITE,
+/// Suites whose results stand on one page.
+pub struct Page {
+    /// The page, relative to the root.
+    pub file: &'static str,
+    /// How it begins.
+    pub preface: &'static str,
+    /// The suites, in their order.
+    pub suites: &'static [Suite],
+}
+
+/// All pages.
+pub const PAGES: &[Page] = &[
+    Page {
+        file: "docs/reference/conformance.md",
+        preface: "\
+# Conformance
+
+Other people's tests against a running Selvedge; `cargo xtask conformance` runs them all, and
+`--write` writes this page. Before a suite's result is believed, it must find fault with a subject
+that is wrong on purpose. A case that fails without an explanation below fails the command.
+Those of the firewall are on [a page of their own](conformance-waf.md).",
+        suites: &[
+            llhttp::SUITE,
+            h2::SUITE,
+            tls::SUITE,
+            trace_context::SUITE,
+            grpc::SUITE,
+            tonic::SUITE,
+            ext_proc::SUITE,
+            autobahn::SUITE,
+        ],
+    },
+    Page {
+        file: "docs/reference/conformance-waf.md",
+        preface: "\
+# Conformance of the firewall
+
+Other people's rules, tests, requests and engines against `crates/waf`, without a proxy between; `cargo xtask
+conformance crs crs-blocking waf-traffic waf-modsecurity libinjection --write` writes this page. The rules of [conformance](conformance.md) hold.",
+        suites: &[
+            crs::SUITE,
+            crs_blocking::SUITE,
+            waf_traffic::SUITE,
+            waf_modsecurity::SUITE,
+            libinjection::SUITE,
+        ],
+    },
 ];
+
+/// All suites, in the order of the pages.
+pub fn all() -> impl Iterator<Item = &'static Suite> {
+    PAGES.iter().flat_map(|page| page.suites)
+}

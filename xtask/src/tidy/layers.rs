@@ -22,7 +22,8 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Packages beside the product: they may see every layer, and only tests may see them.
-const TOOLS: &[&str] = &["deny-agent", "selvedge-bench", "selvedge-fuzz", "xtask"];
+const TOOLS: &[&str] =
+    &["deny-agent", "selvedge-bench", "selvedge-bench-waf", "selvedge-fuzz", "xtask"];
 
 /// What a crate promises not to know, directly or through others.
 const ABSENT: &[(&str, &[&str])] = &[
@@ -192,7 +193,10 @@ mod tests {
     #[test]
     fn heavy_dependencies_stay_behind_their_door() {
         check(&["selvedge-config > kdl"], &[]);
-        check(&["selvedge-edge > kdl"], &["selvedge-edge: only selvedge-config uses kdl"]);
+        check(
+            &["selvedge-edge > kdl"],
+            &["selvedge-edge: only selvedge-config, selvedge-waf uses kdl"],
+        );
     }
 
     #[test]

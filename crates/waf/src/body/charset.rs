@@ -24,6 +24,9 @@ pub enum Charset {
 /// A byte order mark is believed first, then the charset that the content type says, then an XML
 /// declaration; where nothing is said, a text with every other byte null is UTF-16, as readers of
 /// JSON have it. UTF-7 and EBCDIC are decoded because servers do, and nobody who means well sends them.
+///
+/// Many servers do not care for what is declared: who lets a body in another charset pass at all judges
+/// it as it stands, too, or a declaration hides it.
 pub fn decode_charset(input: &[u8], declared: Option<&[u8]>, out: &mut Vec<u8>) -> Charset {
     out.clear();
     let label = declared.map(<[u8]>::trim_ascii).filter(|label| !label.is_empty());
@@ -71,7 +74,6 @@ fn by_mark(input: &[u8]) -> Option<Coding> {
         [0, 0, 0xFE, 0xFF, ..] => Some(Coding::Utf32 { is_big: true }),
         [0xFF, 0xFE, ..] => Some(Coding::Standard(encoding_rs::UTF_16LE)),
         [0xFE, 0xFF, ..] => Some(Coding::Standard(encoding_rs::UTF_16BE)),
-        [b'+', b'/', b'v', b'8' | b'9' | b'+' | b'/', ..] => Some(Coding::Utf7),
         _ => None,
     }
 }

@@ -258,7 +258,7 @@ impl Reader<'_> {
     }
 
     fn string(&mut self) -> Step {
-        if self.input[self.at..].starts_with(b"\"\"\"") {
+        if self.input[self.at..].starts_with(BLOCK_QUOTE) {
             return self.block_string();
         }
         let start = self.at + 1;
@@ -292,35 +292,18 @@ impl Reader<'_> {
     }
 
     fn block_string(&mut self) -> Step {
-        let start = self.at + 3;
-        let mut end = start;
-        let mut escaped = false;
-        loop {
-            let Some(length) = memmem::find(&self.input[end..], b"\"\"\"") else {
-                self.note(self.at, "a string is not closed");
-                end = self.input.len();
-                self.at = end;
-                break;
-            };
-            end += length;
-            if !self.input[start..end].ends_with(b"\\") {
-                self.at = end + 3;
-                break;
-            }
-            escaped = true;
-            end += 3;
+        let start = self.at + BLOCK_QUOTE.len();
+        let (length, escaped) = block_length(&self.input[start..]);
+        let end = start + length;
+        if end == self.input.len() {
+            self.note(self.at, "a string is not closed");
         }
+        self.at = (end + BLOCK_QUOTE.len()).min(self.input.len());
         if !escaped {
             return self.put(start, Text::At(start..end));
         }
         self.scratch.value.clear();
-        let mut rest = &self.input[start..end];
-        while let Some(at) = memmem::find(rest, b"\\\"\"\"") {
-            self.scratch.value.extend_from_slice(&rest[..at]);
-            self.scratch.value.extend_from_slice(b"\"\"\"");
-            rest = &rest[at + 4..];
-        }
-        self.scratch.value.extend_from_slice(rest);
+        unescape_block(&self.input[start..end], &mut self.scratch.value);
         self.put_decoded(start)
     }
 
@@ -384,6 +367,29 @@ impl Reader<'_> {
         let problem = Problem::new(offset, Fault::Malformed, message);
         self.outcome.problem.get_or_insert(problem);
     }
+}
+
+const BLOCK_QUOTE: &[u8] = b"\"\"\"";
+
+/// Returns how long a block string is, and whether a quote in it is escaped.
+fn block_length(text: &[u8]) -> (usize, bool) {
+    let mut escaped = false;
+    for at in memmem::find_iter(text, BLOCK_QUOTE) {
+        if !text[..at].ends_with(b"\\") {
+            return (at, escaped);
+        }
+        escaped = true;
+    }
+    (text.len(), escaped)
+}
+
+fn unescape_block(text: &[u8], out: &mut Vec<u8>) {
+    let mut from = 0;
+    for at in memmem::find_iter(text, b"\\\"\"\"") {
+        out.extend_from_slice(&text[from..at]);
+        from = at + 1;
+    }
+    out.extend_from_slice(&text[from..]);
 }
 
 fn is_name_byte(byte: u8) -> bool {

@@ -11,7 +11,7 @@ use super::{
 /// Reads one JSON value (RFC 8259) and puts its leaves under the names that libmodsecurity gives them:
 /// `json.user.name`, `json.tags.array_0`, and `json` for a value that is no container.
 ///
-/// Numbers and truth values are put as written, `null` is empty. An empty container is a leaf without a
+/// Numbers and truth values are put as written, `null` is empty; a key without a name is `empty-key`. An empty container is a leaf without a
 /// value, so that its name is seen. A key that comes again is put again. Half a surrogate pair becomes
 /// U+FFFD; an escape that JSON does not know stays as it is. Those, control characters and bytes
 /// that are no UTF-8 do not end the reading, but are a problem; everything else that is wrong ends it.
@@ -109,7 +109,9 @@ impl Reader<'_> {
         }
         let key = self.string();
         let raw = &self.input[key.range.clone()];
-        if key.escaped {
+        if raw.is_empty() {
+            self.scratch.name.extend_from_slice(b"empty-key");
+        } else if key.escaped {
             let wrong = unescape(raw, &mut self.scratch.name);
             self.note_escape(&key.range, wrong);
         } else {

@@ -33,7 +33,7 @@ pub struct Multipart {
     pub header_folding: bool,
     /// It does so with other white space than a space or a tab.
     pub invalid_header_folding: bool,
-    /// A line of a header or a boundary ends in CR LF.
+    /// A line of a header or a boundary, or that before one, ends in CR LF.
     pub crlf_line: bool,
     /// One ends in LF alone.
     pub lf_line: bool,
@@ -104,6 +104,9 @@ pub fn multipart(input: &[u8], content_type: &[u8], intake: Intake<'_>) -> Multi
 
 /// Header lines of one part; who needs more is not a browser.
 const HEADERS_MAX: usize = 64;
+
+/// Longer names are compared with no other.
+const HEADER_NAME_BYTES_MAX: usize = 64;
 
 /// A header of a part.
 #[derive(Clone, Debug)]
@@ -196,6 +199,7 @@ impl Reader<'_> {
             self.note(at.start, Fault::Malformed, "white space follows a boundary");
         }
         self.note_line_end(line);
+        self.note_line_end(&self.input[..at.start]);
         if self.outcome.unmatched_boundary == Unmatched::Open {
             self.outcome.unmatched_boundary = Unmatched::Closed;
         }
@@ -270,30 +274,35 @@ impl Reader<'_> {
     }
 
     fn header(&mut self, at: Range<usize>) -> Step {
+        if self.scratch.headers.len() >= HEADERS_MAX {
+            return Err(Problem::new(at.start, Fault::TooMany, "a part has too many headers"));
+        }
         let text = &self.input[at.clone()];
         let colon = memchr(b':', text);
         let name = &text[..colon.unwrap_or(text.len())];
-        if colon.is_none() {
-            self.note(at.start, Fault::Malformed, "a header has no colon");
-        } else if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
-            self.note(
-                at.start,
-                Fault::Malformed,
-                "a header's name has a character that no name has",
-            );
-        }
-        if self.find_header(name).is_some() {
-            self.note(at.start, Fault::Malformed, "a header is said twice");
+        if let Some(message) = self.header_fault(name, colon.is_some()) {
+            self.note(at.start, Fault::Malformed, message);
         }
         if trim(name).eq_ignore_ascii_case(b"content-transfer-encoding") {
             self.outcome.transfer_encoding = true;
         }
-        if self.scratch.headers.len() >= HEADERS_MAX {
-            return Err(Problem::new(at.start, Fault::TooMany, "a part has too many headers"));
-        }
         let colon = at.start + name.len();
         self.scratch.headers.push(Header { line: at, colon });
         Ok(())
+    }
+
+    fn header_fault(&self, name: &[u8], has_colon: bool) -> Option<&'static str> {
+        if !has_colon {
+            Some("a header has no colon")
+        } else if name.len() > HEADER_NAME_BYTES_MAX {
+            Some("a header's name is too long")
+        } else if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+            Some("a header's name has a character that no name has")
+        } else if self.find_header(name).is_some() {
+            Some("a header is said twice")
+        } else {
+            None
+        }
     }
 
     /// Finds the first header of this name.

@@ -69,7 +69,7 @@ fn decoded<'a>(input: &[u8], at: Range<usize>, out: &'a mut Vec<u8>) -> (Text<'a
 pub fn cookies(input: &[u8], intake: Intake<'_>) -> Result<(), Problem> {
     let Intake { limits, scratch: _, sink } = intake;
     let mut output = Output::new(sink, limits);
-    let length = ascii::trim_end(input).len();
+    let length = ascii::trim_end(input.strip_suffix(b";").unwrap_or(input)).len();
     let mut start = 0;
     while start < length {
         let end = start + memchr(b';', &input[start..length]).unwrap_or(length - start);

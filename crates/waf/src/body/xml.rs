@@ -10,6 +10,8 @@ use super::{
 mod doctype;
 mod entity;
 
+use entity::Place;
+
 /// How an XML document was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Xml {
@@ -86,7 +88,7 @@ impl Reader<'_> {
             [b'<', first, ..] if is_name_start(*first) => self.start_tag(),
             _ => {
                 self.note(self.at, "a tag has no name");
-                self.append(self.at..self.at + 1);
+                self.scratch.text.push(b'<');
                 self.at += 1;
                 Ok(())
             }
@@ -246,13 +248,14 @@ impl Reader<'_> {
             return Ok(());
         }
         let start = value.start;
-        let value = if memchr(b'&', &self.input[value.clone()]).is_some() {
+        let value = if entity::is_plain(&self.input[value.clone()]) {
+            Text::At(value)
+        } else {
             self.scratch.value.clear();
-            let found = entity::decode(&self.input[value], &mut self.scratch.value);
+            let raw = &self.input[value];
+            let found = entity::decode(raw, Place::Attribute, &mut self.scratch.value);
             self.note_entities(start, found);
             Text::Decoded(&self.scratch.value)
-        } else {
-            Text::At(value)
         };
         self.output.put(start, Field { kind: Kind::XmlAttribute, name: Text::At(name), value })
     }
@@ -265,7 +268,7 @@ impl Reader<'_> {
             }
             self.note(at.start, "text is outside of the document's element");
         }
-        let found = entity::decode(text, &mut self.scratch.text);
+        let found = entity::decode(text, Place::Content, &mut self.scratch.text);
         self.note_entities(at.start, found);
     }
 
@@ -280,7 +283,8 @@ impl Reader<'_> {
     }
 
     fn append(&mut self, at: Range<usize>) {
-        self.scratch.text.extend_from_slice(&self.input[at]);
+        let text = &mut self.scratch.text;
+        entity::decode(&self.input[at], Place::CharacterData, text);
     }
 
     fn put_text(&mut self) -> Step {

@@ -6,11 +6,10 @@
 //! For HTML, a value is detected only by a tag, a comment, a declaration or an attribute, which need `<` or
 //! `=`, and the letters of a name.
 
-/// Bytes as a set: bit `b % 64` of word `b / 64`.
-type Bytes = [u64; 4];
+use crate::transform::ByteSet;
 
-/// Returns `false` only if [`sqli`](super::sqli) detects no value of these bytes.
-pub fn may_be_sqli(bytes: &Bytes) -> bool {
+/// Returns `false` only if neither [`sqli`](super::sqli) nor [`sqli_text`](super::sqli_text) detects a value of these bytes.
+pub fn may_be_sqli(bytes: &ByteSet) -> bool {
     if is_one_word(bytes) {
         return false;
     }
@@ -18,8 +17,8 @@ pub fn may_be_sqli(bytes: &Bytes) -> bool {
     NEEDS.iter().any(|need| need & !kinds == 0)
 }
 
-/// Returns `false` only if [`xss`](super::xss) detects no value of these bytes.
-pub fn may_be_xss(bytes: &Bytes) -> bool {
+/// Returns `false` only if neither [`xss`](super::xss) nor [`xss_text`](super::xss_text) detects a value of these bytes.
+pub fn may_be_xss(bytes: &ByteSet) -> bool {
     let letters = letters(bytes);
     let can_spell = |words: &[u32]| can_spell(letters, words);
     let has_url = || has_any(bytes, b"&") && has_any(bytes, b"#") || can_spell(URLS);
@@ -30,17 +29,22 @@ pub fn may_be_xss(bytes: &Bytes) -> bool {
 }
 
 /// Returns whether nothing separates words: then there are numbers and at most one word, and no attack is so short.
-fn is_one_word(bytes: &Bytes) -> bool {
-    const WORD: Bytes = [0x03ff_0000_0000_0000, 0x07ff_fffe_87ff_fffe, !(1 << 32), !0];
-    bytes.iter().zip(WORD).all(|(bytes, word)| bytes & !word == 0)
+fn is_one_word(bytes: &ByteSet) -> bool {
+    const WHITE: ByteSet = ByteSet::range(0xa0, 0xa0);
+    const WORD: ByteSet = ByteSet::range(b'0', b'9')
+        .union(ByteSet::range(b'A', b'Z'))
+        .union(ByteSet::range(b'a', b'z'))
+        .union(ByteSet::from_bytes(b"_"))
+        .union(ByteSet::range(0x80, 0xff).intersection(WHITE.complement()));
+    bytes.is_subset_of(&WORD)
 }
 
 /// The kinds of tokens that can be written in these bytes, as bits of [`kind`].
-fn kinds(bytes: &Bytes) -> u32 {
+fn kinds(bytes: &ByteSet) -> u32 {
     let letters = letters(bytes);
     let mut kinds = kind(b'N');
     for (signs, kind_there) in SIGNS {
-        if has_any(bytes, signs) {
+        if bytes.intersects(signs) {
             kinds |= kind_there;
         }
     }
@@ -58,13 +62,14 @@ fn kinds(bytes: &Bytes) -> u32 {
     kinds
 }
 
-fn has_any(bytes: &Bytes, of: &[u8]) -> bool {
-    of.iter().any(|byte| bytes[usize::from(byte / 64)] >> (byte % 64) & 1 == 1)
+fn has_any(bytes: &ByteSet, of: &[u8]) -> bool {
+    of.iter().any(|byte| bytes.contains(*byte))
 }
 
 /// The letters among these bytes, whatever their case, A in bit 0.
-fn letters(bytes: &Bytes) -> u32 {
-    ((bytes[1] >> 1 | bytes[1] >> 33) & 0x03ff_ffff) as u32
+fn letters(bytes: &ByteSet) -> u32 {
+    let [_, ascii, ..] = bytes.words();
+    ((ascii >> 1 | ascii >> 33) & 0x03ff_ffff) as u32
 }
 
 /// Returns whether these letters are enough for one of `words`.
@@ -123,19 +128,19 @@ const fn kind(letter: u8) -> u32 {
 }
 
 /// Signs, and the kinds of tokens that they make possible.
-static SIGNS: &[(&[u8], u32)] = &[
-    (b"'\"$", kind(b'S')),
-    (b"0123456789$'\\", kind(b'1')),
-    (b"!%&*+-/:<=>^|~#", kind(b'O')),
-    (b"&|", kind(b'&')),
-    (b"@", kind(b'V')),
-    (b"-#`", kind(b'C')),
+static SIGNS: &[(ByteSet, u32)] = &[
+    (ByteSet::from_bytes(b"'\"$"), kind(b'S')),
+    (ByteSet::from_bytes(b"0123456789$'\\"), kind(b'1')),
+    (ByteSet::from_bytes(b"!%&*+-/:<=>^|~#"), kind(b'O')),
+    (ByteSet::from_bytes(b"&|"), kind(b'&')),
+    (ByteSet::from_bytes(b"@"), kind(b'V')),
+    (ByteSet::from_bytes(b"-#`"), kind(b'C')),
     // Before a parenthesis, LIKE and names of columns are functions, and IN is an operator.
-    (b"(", kind(b'(') | kind(b'F') | kind(b'O')),
-    (b")", kind(b')')),
-    (b",", kind(b',')),
+    (ByteSet::from_bytes(b"("), kind(b'(') | kind(b'F') | kind(b'O')),
+    (ByteSet::from_bytes(b")"), kind(b')')),
+    (ByteSet::from_bytes(b","), kind(b',')),
     // Behind a semicolon, IF is a statement.
-    (b";", kind(b';') | kind(b'T')),
+    (ByteSet::from_bytes(b";"), kind(b';') | kind(b'T')),
 ];
 
 /// Kinds of tokens that are words, with words of which each has some letters alone that no longer list needs.
@@ -205,8 +210,8 @@ static ATTRIBUTES: &[u32] =
     &masks::<8>("ON XMLNS XLINK DATASRC DATAFORMATAS FILTER STYLE ATTRIBUTENAME");
 
 /// Attributes that are dangerous by an address.
-static URL_ATTRIBUTES: &[u32] = &masks::<14>(
-    "TO BY SRC HREF FROM ACTION POSTER FOLDER VALUES HANDLER BACKGROUND LOWSRC DYNSRC \
+static URL_ATTRIBUTES: &[u32] = &masks::<15>(
+    "DATA TO BY SRC HREF FROM ACTION POSTER FOLDER VALUES HANDLER BACKGROUND LOWSRC DYNSRC \
              FORMACTION",
 );
 
@@ -229,19 +234,15 @@ mod tests {
         *,
     };
 
-    fn bytes_of(text: &[u8]) -> Bytes {
-        text.iter().fold([0; 4], |mut set, byte| {
-            set[usize::from(byte / 64)] |= 1 << (byte % 64);
-            set
-        })
-    }
-
     #[test]
     fn every_word_makes_its_kind_possible() {
         for (word_kind, word) in words::all() {
             let letter = (word_kind as u8).to_ascii_uppercase();
-            assert!(kinds(&bytes_of(word)) & kind(letter) != 0, "{word:?}");
-            assert!(word_kind == Kind::Word || kinds(&bytes_of(word)) != kind(b'N'), "{word:?}");
+            assert!(kinds(&ByteSet::from_bytes(word)) & kind(letter) != 0, "{word:?}");
+            assert!(
+                word_kind == Kind::Word || kinds(&ByteSet::from_bytes(word)) != kind(b'N'),
+                "{word:?}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! Whether a browser might run a script out of a value.
 
+mod evidence;
 mod tokens;
 
 use self::tokens::{Context, Piece, Tokens};
@@ -81,12 +82,17 @@ pub fn detect(input: &[u8]) -> bool {
     CONTEXTS.iter().any(|context| is_dangerous(input, *context))
 }
 
+/// Returns whether `input` has something to run wherever it may stand.
+pub fn detect_evident(input: &[u8]) -> bool {
+    CONTEXTS.iter().any(|context| evidence::is_there(input, *context))
+}
+
 fn is_dangerous(input: &[u8], context: Context) -> bool {
     let mut attribute = Attribute::Harmless;
     for piece in Tokens::new(input, context) {
         let before = std::mem::replace(&mut attribute, Attribute::Harmless);
         let dangerous = match piece {
-            Piece::Doctype => true,
+            Piece::Doctype(_) => true,
             Piece::TagName(name) => is_dangerous_tag(name),
             Piece::Comment(text) => is_dangerous_comment(text),
             Piece::AttributeValue(value) => match before {
@@ -99,7 +105,7 @@ fn is_dangerous(input: &[u8], context: Context) -> bool {
                 attribute = attribute_of(name);
                 false
             }
-            Piece::Other => false,
+            Piece::TagEnd(_) | Piece::Other => false,
         };
         if dangerous {
             return true;

@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memmem};
 
+mod evidence;
 pub mod fingerprints;
 mod fold;
 mod scan;
@@ -17,6 +18,8 @@ pub use self::{scan::Dialect, token::Kind};
 pub struct Reading {
     /// What is left of it.
     pub fingerprint: Fingerprint,
+    quote: Option<u8>,
+    dialect: Dialect,
     folded: Folded,
     /// How many tokens there were before folding.
     tokens_read: usize,
@@ -25,6 +28,15 @@ pub struct Reading {
 
 /// Returns the first reading of `input` that is an injection.
 pub fn detect(input: &[u8]) -> Option<Reading> {
+    detect_where(input, |_| true)
+}
+
+/// Returns the first reading of `input` that is an injection, and one by more than its fingerprint.
+pub fn detect_evident(input: &[u8]) -> Option<Reading> {
+    detect_where(input, |reading| evidence::is_there(input, reading))
+}
+
+fn detect_where(input: &[u8], is_believed: impl Fn(&Reading) -> bool) -> Option<Reading> {
     if input.is_empty() {
         return None;
     }
@@ -34,7 +46,7 @@ pub fn detect(input: &[u8]) -> Option<Reading> {
         }
         for dialect in *dialects {
             let reading = Reading::new(input, *quote, *dialect);
-            if reading.is_attack(input) {
+            if reading.is_attack(input) && is_believed(&reading) {
                 return Some(reading);
             }
             if !reading.depends_on_dialect {
@@ -64,7 +76,7 @@ impl Reading {
             Fingerprint::new(folded.tokens().iter().map(|token| token.kind as u8))
         };
         let Scanner { tokens: tokens_read, depends_on_dialect, .. } = scanner;
-        Self { fingerprint, folded, tokens_read, depends_on_dialect }
+        Self { fingerprint, quote, dialect, folded, tokens_read, depends_on_dialect }
     }
 
     fn is_attack(&self, input: &[u8]) -> bool {

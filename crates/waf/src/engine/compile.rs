@@ -184,8 +184,8 @@ pub(super) enum Special {
 impl Special {
     pub fn may_match(&self, bytes: &ByteSet) -> bool {
         match self {
-            Self::Sqli => detect::may_be_sqli(bytes.words()),
-            Self::Xss => detect::may_be_xss(bytes.words()),
+            Self::Sqli => detect::may_be_sqli(bytes),
+            Self::Xss => detect::may_be_xss(bytes),
             Self::Outside(allowed) => !bytes.is_subset_of(allowed),
         }
     }

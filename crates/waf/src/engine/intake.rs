@@ -307,6 +307,9 @@ impl Transaction {
             }
             None => None,
         };
+        if self.processor.is_none() || problem.is_some() {
+            self.plain(Variable::UnreadBody, text);
+        }
         self.body_problem = problem.map(|problem| problem.to_string());
     }
 

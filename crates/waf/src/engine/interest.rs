@@ -139,6 +139,7 @@ pub(super) fn classes(variable: Variable) -> &'static [Variable] {
         ResponseBody,
         ResponseHeaders,
         ResponseHeadersNames,
+        UnreadBody,
         WebSocketFrame,
         Xml,
     )

@@ -125,6 +125,7 @@ variables! {
     TimeYear "TIME_YEAR" one,
     Tx "TX" many,
     UniqueId "UNIQUE_ID" one,
+    UnreadBody "UNREAD_BODY" one,
     User "USER" many,
     UserId "USERID" one,
     WebAppId "WEBAPPID" one,

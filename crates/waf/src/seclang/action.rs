@@ -104,7 +104,7 @@ pub(super) fn parse(list: &str, found: &mut Findings) -> Vec<Action> {
     while let Some((name, argument, after)) = found.keep(next(rest)).flatten() {
         let read = action(name, argument.as_deref(), &mut actions, found);
         found.keep(read);
-        rest = after;
+        rest = if found.is_full() { "" } else { after };
     }
     actions
 }
@@ -297,10 +297,10 @@ fn transformation(written: &str) -> Result<Action, Fault> {
     if written.eq_ignore_ascii_case("none") {
         return Ok(Action::Untransformed);
     }
-    match TRANSFORMATIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(written)) {
-        Some((_, transformation)) => Ok(Action::Transform(*transformation)),
+    match Transformation::from_name(written) {
+        Some(transformation) => Ok(Action::Transform(transformation)),
         None => {
-            let names = TRANSFORMATIONS.iter().map(|(name, _)| *name).chain(["none"]);
+            let names = Transformation::ALL.iter().map(|known| known.name()).chain(["none"]);
             fault(
                 format!("no transformation `{}`", shortened(written)),
                 known_names(written, "t:", names),
@@ -308,46 +308,6 @@ fn transformation(written: &str) -> Result<Action, Fault> {
         }
     }
 }
-
-const TRANSFORMATIONS: &[(&str, Transformation)] = &[
-    ("base64Decode", Transformation::Base64Decode),
-    ("base64DecodeExt", Transformation::Base64DecodeExt),
-    ("base64Encode", Transformation::Base64Encode),
-    ("cmdLine", Transformation::CmdLine),
-    ("compressWhitespace", Transformation::CompressWhitespace),
-    ("cssDecode", Transformation::CssDecode),
-    ("escapeSeqDecode", Transformation::EscapeSeqDecode),
-    ("hexDecode", Transformation::HexDecode),
-    ("hexEncode", Transformation::HexEncode),
-    ("htmlEntityDecode", Transformation::HtmlEntityDecode),
-    ("jsDecode", Transformation::JsDecode),
-    ("length", Transformation::Length),
-    ("lowercase", Transformation::Lowercase),
-    ("md5", Transformation::Md5),
-    ("normalisePath", Transformation::NormalizePath),
-    ("normalisePathWin", Transformation::NormalizePathWin),
-    ("normalizePath", Transformation::NormalizePath),
-    ("normalizePathWin", Transformation::NormalizePathWin),
-    ("parityEven7bit", Transformation::ParityEven7bit),
-    ("parityOdd7bit", Transformation::ParityOdd7bit),
-    ("parityZero7bit", Transformation::ParityZero7bit),
-    ("removeComments", Transformation::RemoveComments),
-    ("removeCommentsChar", Transformation::RemoveCommentsChar),
-    ("removeNulls", Transformation::RemoveNulls),
-    ("removeWhitespace", Transformation::RemoveWhitespace),
-    ("replaceComments", Transformation::ReplaceComments),
-    ("replaceNulls", Transformation::ReplaceNulls),
-    ("sha1", Transformation::Sha1),
-    ("sqlHexDecode", Transformation::SqlHexDecode),
-    ("trim", Transformation::Trim),
-    ("trimLeft", Transformation::TrimLeft),
-    ("trimRight", Transformation::TrimRight),
-    ("uppercase", Transformation::Uppercase),
-    ("urlDecode", Transformation::UrlDecode),
-    ("urlDecodeUni", Transformation::UrlDecodeUni),
-    ("urlEncode", Transformation::UrlEncode),
-    ("utf8toUnicode", Transformation::Utf8ToUnicode),
-];
 
 fn tag(written: &str, found: &mut Findings) -> Arc<str> {
     if text::has_macro(written) {

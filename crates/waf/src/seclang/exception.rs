@@ -13,8 +13,10 @@ use super::{
 };
 use crate::rule::{Place, Target};
 
-/// The most comparisons of an exception with a rule.
+/// The most comparisons of what exceptions name with what rules have.
 const COMPARISONS_MAX: usize = 50_000_000;
+/// What a target of an exception takes, in comparisons.
+const TARGET_COST: usize = 20;
 /// The most targets of a rule with those that exceptions add.
 const TARGETS_MAX: usize = 4_096;
 /// The longest name or pattern of tags and messages.
@@ -134,7 +136,8 @@ fn searched(written: &str) -> Result<Option<(String, Regex)>, Fault> {
         return Ok(None);
     }
     let pattern = format!("^{}$|(?:{written})", regex_syntax::escape(written));
-    let bounded = Regex::config().nfa_size_limit(Some(PATTERN_BYTES_MAX));
+    let small = Regex::config().hybrid(false).onepass(false);
+    let bounded = small.nfa_size_limit(Some(PATTERN_BYTES_MAX));
     let regex = Regex::builder().configure(bounded).build(&pattern);
     Ok(regex.ok().map(|regex| (pattern, regex)))
 }
@@ -156,6 +159,15 @@ impl Name {
 }
 
 impl Which {
+    /// How much is compared to find out whether it means a rule.
+    fn cost(&self, built: &Built) -> usize {
+        1 + match self {
+            Self::Ids(ids) => ids.len(),
+            Self::Tag(_) => built.rule.tags.iter().map(|tag| 1 + tag.len() / 64).sum(),
+            Self::Message(_) => built.message.as_ref().map_or(0, |message| message.len() / 64),
+        }
+    }
+
     fn fits(&self, built: &Built) -> bool {
         match self {
             Self::Ids(ids) => ids.iter().any(|ids| ids.contains(&built.rule.id)),
@@ -167,21 +179,40 @@ impl Which {
 
 /// Works exceptions into rules; those to be removed are marked.
 pub(super) fn apply(exceptions: &[Exception], rules: &mut [&mut Built], found: &mut Findings) {
-    if exceptions.len().saturating_mul(rules.len()) > COMPARISONS_MAX {
-        let message = format!("{} exceptions for {} rules", exceptions.len(), rules.len());
-        found.error(Fault { message, remedy: "join exceptions by ranges and tags".to_owned() });
-        return;
-    }
+    let mut comparisons = 0_usize;
     for exception in exceptions {
         found.place = exception.place.clone();
         let mut named = false;
-        for built in rules.iter_mut().filter(|built| exception.which.fits(built)) {
-            named = true;
-            let changed = change(&exception.change, exception.construct, built, found);
-            found.keep(changed);
+        for built in rules.iter_mut() {
+            comparisons += exception.which.cost(built);
+            if exception.which.fits(built) {
+                named = true;
+                comparisons += exception.change.cost(built);
+                let changed = change(&exception.change, exception.construct, built, found);
+                found.keep(changed);
+            }
+            if comparisons > COMPARISONS_MAX || found.is_full() {
+                return found.error(Fault {
+                    message: format!("{} exceptions for {} rules", exceptions.len(), rules.len()),
+                    remedy: "join exceptions by ranges and tags".to_owned(),
+                });
+            }
         }
         if !named {
             found.note(NoteKind::Unmatched, exception.construct, "it names no rule");
+        }
+    }
+}
+
+impl Change {
+    /// What it takes, in comparisons: a target that stays takes memory.
+    fn cost(&self, built: &Built) -> usize {
+        match self {
+            Self::Remove => 0,
+            Self::Add(added) => TARGET_COST * added.len(),
+            Self::Replace(with, replaced) => {
+                TARGET_COST * with.len() + replaced.len() * targets_of(built)
+            }
         }
     }
 }

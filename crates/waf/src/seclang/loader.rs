@@ -27,6 +27,10 @@ const FILES_MAX: usize = 10_000;
 const BYTES_MAX: usize = 64 << 20;
 /// The most rules with the links of their chains.
 const LINKS_MAX: usize = 100_000;
+/// The most exceptions.
+const EXCEPTIONS_MAX: usize = 10_000;
+/// The most `SecDefaultAction`; five are usual.
+const DEFAULTS_MAX: usize = 1_000;
 
 /// What was read so far.
 pub(super) struct Loader<'f, F> {
@@ -299,22 +303,39 @@ impl<'f, F: Files> Loader<'f, F> {
                 "leave out id, msg, tag, severity, ver, logdata, chain, skip and capture",
             );
         }
+        if self.defaults.len() >= DEFAULTS_MAX {
+            return fault(
+                format!("more than {DEFAULTS_MAX} times `SecDefaultAction`"),
+                "one for each phase is enough",
+            );
+        }
         self.defaults.push(Default { phase, actions });
         Ok(())
     }
 
     fn remove(&mut self, by: By, arguments: &str, name: &'static str) -> Result<(), Fault> {
+        self.count_exception()?;
         let removals = exception::removals(by, arguments, name, &self.found.place)?;
-        self.counts.exceptions += 1;
         self.exceptions.extend(removals);
         Ok(())
     }
 
     fn update(&mut self, by: By, arguments: &str, name: &'static str) -> Result<(), Fault> {
+        self.count_exception()?;
         let update = exception::update(by, arguments, name, &mut self.found)?;
-        self.counts.exceptions += 1;
         self.exceptions.push(update);
         Ok(())
+    }
+
+    fn count_exception(&mut self) -> Result<(), Fault> {
+        self.counts.exceptions += 1;
+        match self.counts.exceptions > EXCEPTIONS_MAX {
+            true => fault(
+                format!("more than {EXCEPTIONS_MAX} exceptions"),
+                "join exceptions by ranges and tags",
+            ),
+            false => Ok(()),
+        }
     }
 
     fn update_actions(&mut self, arguments: &str) -> Result<(), Fault> {
@@ -340,7 +361,7 @@ impl<'f, F: Files> Loader<'f, F> {
                 "leave them out, or remove the rule and write another",
             );
         }
-        self.counts.exceptions += 1;
+        self.count_exception()?;
         let place = self.found.place.clone();
         self.updates.push(ActionUpdate { place, id, link, actions });
         Ok(())

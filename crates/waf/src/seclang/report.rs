@@ -10,7 +10,7 @@ use crate::rule::Place;
 
 /// Notes beyond this number are counted, not kept.
 const NOTES_MAX: usize = 10_000;
-/// The loader stops reading at this number of errors.
+/// The loader stops at this number of errors.
 pub(super) const ERRORS_MAX: usize = 1_000;
 
 /// What the files say that the rules do not, in the order of the files.
@@ -143,6 +143,14 @@ pub(super) struct Fault {
     pub remedy: String,
 }
 
+/// A line stays a line, and a terminal as it is, whatever a file has in its names.
+fn printable(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, "\u{FFFD}"),
+        false => text,
+    }
+}
+
 /// An error in the making.
 pub(super) fn fault<T>(message: impl Into<String>, remedy: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { message: message.into(), remedy: remedy.into() })
@@ -168,7 +176,8 @@ fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Optio
         let distance = strsim::damerau_levenshtein(&written, &name.to_lowercase());
         (distance <= allowed).then_some((distance, name))
     };
-    names.into_iter().filter_map(near).min().map(|(_, name)| name)
+    let names = names.into_iter().filter(|name| name.len().abs_diff(written.len()) <= allowed);
+    names.filter_map(near).min().map(|(_, name)| name)
 }
 
 /// Notes and errors, as they come up; `place` is where reading stands.
@@ -212,7 +221,8 @@ impl Findings {
             self.notes_left_out += 1;
             return;
         }
-        let (place, construct, message) = (self.place.clone(), construct.into(), message.into());
+        let place = self.place.clone();
+        let (construct, message) = (printable(construct.into()), printable(message.into()));
         self.notes.push(Note { place, kind, construct, rule: None, message });
     }
 
@@ -235,7 +245,10 @@ impl Findings {
     }
 
     pub(super) fn error(&mut self, fault: Fault) {
-        let Fault { message, remedy } = fault;
+        if self.is_full() {
+            return;
+        }
+        let (message, remedy) = (printable(fault.message), printable(fault.remedy));
         self.errors.push(LoadError { place: self.place.clone(), message, remedy });
     }
 

@@ -62,13 +62,13 @@ pub(super) fn variable(name: &str) -> Option<Variable> {
 
 /// Reads a list of targets. Variables that nothing fills are left out, and noted.
 pub(super) fn parse(text: &str, found: &mut Findings) -> Result<Vec<Target>, Fault> {
-    let mut list = List { rest: text, pipes_only: true, no_pattern: false };
+    let mut list = List { rest: text, pipes_only: true, absent: Vec::new() };
     list.read(found)
 }
 
 /// Reads a list of targets in which a comma separates too, as in `SecRuleUpdateTargetById`.
 pub(super) fn parse_update(text: &str, found: &mut Findings) -> Result<Vec<Target>, Fault> {
-    let mut list = List { rest: text, pipes_only: false, no_pattern: false };
+    let mut list = List { rest: text, pipes_only: false, absent: Vec::new() };
     list.read(found)
 }
 
@@ -76,8 +76,8 @@ struct List<'a> {
     rest: &'a str,
     /// A comma belongs to the key.
     pipes_only: bool,
-    /// No `/` that ends a pattern is left: looking again would cost time in the square of the text.
-    no_pattern: bool,
+    /// What ends a pattern and is nowhere in the rest: looking again would take time in the square of the text.
+    absent: Vec<&'static str>,
 }
 
 impl<'a> List<'a> {
@@ -159,8 +159,8 @@ impl<'a> List<'a> {
     }
 
     /// The first `mark` without a backslash before it, behind which the target ends.
-    fn pattern_end(&mut self, text: &str, mark: &str) -> Option<usize> {
-        if self.no_pattern {
+    fn pattern_end(&mut self, text: &str, mark: &'static str) -> Option<usize> {
+        if self.absent.contains(&mark) {
             return None;
         }
         let mut escaped = false;
@@ -171,7 +171,7 @@ impl<'a> List<'a> {
                 return Some(at);
             }
         }
-        self.no_pattern = true;
+        self.absent.push(mark);
         None
     }
 
@@ -194,7 +194,7 @@ fn begins_with_variable(text: &str) -> bool {
     let text = text.trim_start().trim_start_matches(['!', '&']);
     let end = text.find(|part: char| !part.is_ascii_alphanumeric() && part != '_');
     let name = &text[..end.unwrap_or(text.len())];
-    name.len() < 64 && (variable(name).is_some() || is_unsupported(name))
+    (1..64).contains(&name.len()) && (variable(name).is_some() || is_unsupported(name))
 }
 
 fn is_unsupported(name: &str) -> bool {

@@ -80,7 +80,8 @@ fn read(log: &str) -> Result<Report> {
     let version = format!("httpwg-cli {}", setup::HTTPWG.version);
     let case =
         |(name, (outcome, detail)): (&str, _)| Case { name: name.to_owned(), outcome, detail };
-    Ok(Report { version, cases: cases.into_iter().map(case).collect() })
+    let cases = cases.into_iter().map(case).collect();
+    Ok(Report { version, cases, notes: Vec::new() })
 }
 
 /// The text of a terminal's line: without its number and colours.

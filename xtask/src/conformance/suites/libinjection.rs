@@ -17,11 +17,11 @@ pub const SUITE: Suite = Suite {
 };
 
 fn run(stage: &Stage, subject: Subject) -> Result<Report> {
-    setup::library("libmodsecurity3", "libmodsecurity.so.3")?;
+    setup::library(setup::LIBMODSECURITY)?;
     let mut driver = process::command("python3");
     driver.arg("conformance/libinjection/suite.py");
     match subject {
-        Subject::Selvedge => driver.arg(stage.detect()),
+        Subject::Selvedge => driver.arg(stage.detect()?),
         Subject::Wrong => {
             driver.args(["--count", FEW, "python3", "conformance/libinjection/wrong.py"])
         }

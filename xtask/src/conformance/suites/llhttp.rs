@@ -22,7 +22,7 @@ fn run(stage: &Stage, subject: Subject) -> Result<Report> {
     driver.arg("conformance/llhttp/suite.py").arg(workspace::vectors().join("llhttp/test"));
     driver.arg("fuzz/corpus/head_gate");
     match subject {
-        Subject::Selvedge => driver.arg(stage.frame()),
+        Subject::Selvedge => driver.arg(stage.frame()?),
         Subject::Wrong => driver.arg("conformance/llhttp/wrong.py"),
     };
     Report::parse(&stage::drive(&mut driver)?)

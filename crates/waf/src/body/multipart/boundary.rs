@@ -8,40 +8,54 @@ const CONTENT_TYPE_BYTES_MAX: usize = 1_024;
 /// Finds the boundary in a content type, without the dashes before it, and notes what readers disagree about. Without one, the
 /// problem is in the outcome.
 pub(super) fn find<'a>(content_type: &'a [u8], outcome: &mut Multipart) -> Option<&'a [u8]> {
-    let mut note = |at: usize, kind, message| {
-        outcome.problem.get_or_insert(Problem::new(at, kind, message));
+    let mut note = |kind, message| {
+        outcome.problem.get_or_insert(Problem::new(0, kind, message));
     };
     if content_type.len() > CONTENT_TYPE_BYTES_MAX {
-        note(0, Fault::TooLong, "the content type is too long");
+        note(Fault::TooLong, "the content type is too long");
         return None;
     }
     let Some(parameter) = next_parameter(content_type, 0) else {
-        note(0, Fault::Malformed, "the content type has no boundary");
+        note(Fault::Malformed, "the content type has no boundary");
         return None;
     };
     if next_parameter(content_type, parameter.value).is_some() {
-        note(0, Fault::Malformed, "the content type has two boundaries");
+        note(Fault::Malformed, "the content type has two boundaries");
     }
     let raw = &content_type[parameter.value..];
     let value = raw.trim_ascii_start();
-    let (text, is_closed) = match value.strip_prefix(b"\"") {
-        Some(rest) => (&rest[..memchr(b'"', rest).unwrap_or(rest.len())], rest.contains(&b'"')),
-        None => (unquoted(value), !unquoted(value).contains(&b'"')),
-    };
-    if !is_closed {
-        note(0, Fault::Malformed, "the boundary is in one quote");
-    }
-    if text.is_empty() {
-        note(0, Fault::Malformed, "the boundary is empty");
-        return None;
-    }
-    if !text.iter().all(is_boundary_byte) || text.ends_with(b" ") {
-        note(0, Fault::Malformed, "the boundary has a character that none has");
+    let boundary = boundary(value);
+    if let Some(message) = fault(value, boundary) {
+        note(Fault::Malformed, message);
     }
     outcome.missing_semicolon = !content_type[..parameter.start].trim_ascii_end().ends_with(b";");
     outcome.boundary_quoted = value.starts_with(b"\"");
     outcome.boundary_whitespace = parameter.is_spaced || value.len() < raw.len();
-    Some(text)
+    Some(boundary).filter(|boundary| !boundary.is_empty())
+}
+
+/// Returns what is in quotes, or before the next parameter.
+fn boundary(value: &[u8]) -> &[u8] {
+    match value.strip_prefix(b"\"") {
+        Some(rest) => &rest[..memchr(b'"', rest).unwrap_or(rest.len())],
+        None => unquoted(value),
+    }
+}
+
+fn fault(value: &[u8], boundary: &[u8]) -> Option<&'static str> {
+    let is_half_quoted = match value.strip_prefix(b"\"") {
+        Some(rest) => !rest.contains(&b'"'),
+        None => boundary.contains(&b'"'),
+    };
+    if is_half_quoted {
+        Some("the boundary is in one quote")
+    } else if boundary.is_empty() {
+        Some("the boundary is empty")
+    } else if !boundary.iter().all(is_boundary_byte) || boundary.ends_with(b" ") {
+        Some("the boundary has a character that none has")
+    } else {
+        None
+    }
 }
 
 struct Parameter {

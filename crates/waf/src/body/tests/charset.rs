@@ -55,11 +55,10 @@ fn other_charsets_become_utf_8() {
 
 #[test]
 fn what_servers_decode_and_browsers_do_not() {
-    let cases: [(&[u8], &str, &str, &str); 9] = [
+    let cases: [(&[u8], &str, &str, &str); 8] = [
         (b"+ADw-script+AD4-", "utf-7", "UTF-7", "<script>"),
         (b"1 +- 1 +2D3eAA-", "UTF-7", "UTF-7", "1 + 1 😀"),
         (b"+ADwAcw-cript", "utf-7", "UTF-7", "<script"),
-        (b"+/v8-x", "", "UTF-7", "\u{FEFF}x"),
         (b"\x81\x7E\xF1\x50\x82\x7E\x7D\xA7\x7D", "ibm037", "IBM037", "a=1&b='x'"),
         (b"\x81\x7E\xF1\x50\x82\x7E\x7D\xA7\x7D", "CP037", "IBM037", "a=1&b='x'"),
         (b"\x4C\xA2\x6E\x4F", "IBM500", "IBM500", "<s>!"),

@@ -33,7 +33,7 @@ fn leaves_have_the_names_that_rules_expect() {
         (r#"{"a":[{"b":1},{"b":2}],"c":3}"#, "json.a.array_0.b=1 | json.a.array_1.b=2 | json.c=3"),
         (r#"{"a":true,"b":false,"c":null}"#, "json.a=true | json.b=false | json.c="),
         (r#"{"a":1,"a":2}"#, "json.a=1 | json.a=2"),
-        (r#"{"":1,"a":{"":2}}"#, "json.=1 | json.a.=2"),
+        (r#"{"":1,"a":{"":2}}"#, "json.empty-key=1 | json.a.empty-key=2"),
         (r#"{"a.b":1}"#, "json.a.b=1"),
         (r#"{"a":{},"b":[]}"#, "json.a= | json.b="),
         ("{}", ""),
@@ -179,7 +179,10 @@ fn flatten(name: &str, value: &Value, out: &mut Vec<(String, String)>) {
     let is_empty = |length: usize| length == 0 && name != "json";
     let leaf = match value {
         Value::Object(members) => {
-            members.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, out));
+            for (key, value) in members {
+                let key = if key.is_empty() { "empty-key" } else { key };
+                flatten(&format!("{name}.{key}"), value, out);
+            }
             if !is_empty(members.len()) {
                 return;
             }

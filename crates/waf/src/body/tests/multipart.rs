@@ -319,6 +319,8 @@ fn headers_are_counted() {
     let headers: String = (0..65).map(|number| format!("h{number}: x\r\n")).collect();
     let (outcome, _) = read(TYPE, format!("--B\r\n{headers}\r\n").as_bytes());
     assert_eq!(outcome.problem.map(|problem| problem.kind), Some(Fault::TooMany));
+    let long = format!("Content-Disposition: form-data; name=\"a\"\r\n{}: x", "h".repeat(65));
+    check_wrong(&long, "a header's name is too long", "a=x");
 }
 
 const PIECES: &[&str] = &[

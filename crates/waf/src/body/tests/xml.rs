@@ -38,6 +38,8 @@ fn text_is_one_and_attributes_are_each_their_own() {
         ("\u{FEFF}<a>é</a >", r"=\xc3\xa9"),
         ("<a>\n <b>x</b>\n</a>", r"=\n x\n"),
         ("<é>x</é>", "=x"),
+        ("<a>\r\n\r<![CDATA[\r\n&lt;]]>&#13;</a>", r"=\n\n\n&lt;\r"),
+        ("<a b='\r\n\r\t\n&#10;'/>", r"b=    \n"),
     ];
     for (input, expected) in cases {
         check(input, expected);

@@ -21,8 +21,11 @@ pub enum Piece<'a> {
     AttributeValue(&'a [u8]),
     /// A comment, or what browsers take for one.
     Comment(&'a [u8]),
-    Doctype,
-    /// Text, or the end of a tag.
+    /// A declaration of a document's type.
+    Doctype(&'a [u8]),
+    /// The end of a tag, and the text behind it up to the next one.
+    TagEnd(&'a [u8]),
+    /// Text, or the end of an end tag.
     Other,
 }
 
@@ -204,7 +207,8 @@ impl<'a> Tokens<'a> {
 
     fn close(&mut self) -> Found<'a> {
         self.go(State::Data, 1);
-        Some(Piece::Other)
+        let rest = self.rest();
+        Some(Piece::TagEnd(&rest[..memchr(b'<', rest).unwrap_or(rest.len())]))
     }
 
     /// The end of a tag's name, of a value and of a `/` are alike: an attribute or the tag's end may follow.
@@ -313,8 +317,8 @@ impl<'a> Tokens<'a> {
     }
 
     fn doctype(&mut self) -> Found<'a> {
-        self.take(memchr(b'>', self.rest()), 1, State::Data);
-        Some(Piece::Doctype)
+        let text = self.take(memchr(b'>', self.rest()), 1, State::Data);
+        Some(Piece::Doctype(text))
     }
 }
 

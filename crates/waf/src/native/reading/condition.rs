@@ -3,7 +3,7 @@
 use std::{net::IpAddr, ops::RangeInclusive};
 
 use regex_syntax::{
-    ParserBuilder,
+    ParserBuilder, ast,
     hir::{Hir, HirKind},
 };
 
@@ -128,7 +128,10 @@ impl Reading {
         let mut parser =
             ParserBuilder::new().utf8(false).unicode(false).dot_matches_new_line(true).build();
         let error = match parser.parse(pattern) {
-            Ok(hir) => return Some(hir),
+            Ok(hir) => {
+                self.complain_about_nested_classes(pattern, at);
+                return Some(hir);
+            }
             Err(error) => error,
         };
         let (message, offset) = match error {
@@ -143,6 +146,16 @@ impl Reading {
         let message = format!("this is no regular expression: {message}, at its byte {offset}");
         self.fault(at, message, "see https://docs.rs/regex-syntax for what can be written");
         None
+    }
+
+    /// The engine reads expressions as SecLang has them, where a class within a class is none.
+    fn complain_about_nested_classes(&self, pattern: &str, at: usize) {
+        let ast = ast::parse::Parser::new().parse(pattern);
+        if ast.is_ok_and(|ast| ast::visit(&ast, NestedClass).is_err()) {
+            let help =
+                "write out which bytes are meant; `[`, `&&`, `--` and `~~` are written with a `\\`";
+            self.fault(at, "a class of this expression has classes in it", help);
+        }
     }
 
     fn of_texts(&self, node: &Node, lower: bool) -> Option<Operator> {
@@ -215,6 +228,29 @@ impl Reading {
             self.fault(text.at, format!("{:?} is no network", text.value), help);
         }
         network
+    }
+}
+
+/// Ends a visit with an error where a class is made of classes.
+struct NestedClass;
+
+impl ast::Visitor for NestedClass {
+    type Output = ();
+    type Err = ();
+
+    fn finish(self) -> Result<(), ()> {
+        Ok(())
+    }
+
+    fn visit_class_set_binary_op_pre(&mut self, _: &ast::ClassSetBinaryOp) -> Result<(), ()> {
+        Err(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ast::ClassSetItem) -> Result<(), ()> {
+        match item {
+            ast::ClassSetItem::Bracketed(_) => Err(()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -42,15 +42,15 @@ fn parts_become_targets() {
     check_links(
         r#"on "input" "header:referer"; any"#,
         expect![[r#"
-        Request
-        ARGS All, ARGS_NAMES All, REQUEST_COOKIES All, REQUEST_COOKIES_NAMES All, REQUEST_FILENAME All, FILES All, FILES_NAMES All, XML Key("/*"), XML Key("//@*"), WEBSOCKET_FRAME All, REQUEST_HEADERS Key("referer"), [Decode] UnconditionalMatch
-    "#]],
+            Request
+            ARGS All, ARGS_NAMES All, REQUEST_COOKIES All, REQUEST_COOKIES_NAMES All, REQUEST_FILENAME All, FILES All, FILES_NAMES All, XML Key("/*"), XML Key("//@*"), UNREAD_BODY All, WEBSOCKET_FRAME All, REQUEST_HEADERS Key("referer"), [Decode] UnconditionalMatch
+        "#]],
     );
     check_links(
         r#"on "everything"; except "args:comment" "xml" "cookies:/^_ga/"; any"#,
         expect![[r#"
             Request
-            ARGS All, ARGS_NAMES All, REQUEST_COOKIES All, REQUEST_COOKIES_NAMES All, REQUEST_FILENAME All, FILES All, FILES_NAMES All, WEBSOCKET_FRAME All, REQUEST_HEADERS All, !REQUEST_HEADERS Key("cookie"), !ARGS Key("comment"), !REQUEST_COOKIES Pattern("^_ga"), [Decode] UnconditionalMatch
+            ARGS All, ARGS_NAMES All, REQUEST_COOKIES All, REQUEST_COOKIES_NAMES All, REQUEST_FILENAME All, FILES All, FILES_NAMES All, UNREAD_BODY All, WEBSOCKET_FRAME All, REQUEST_HEADERS All, !REQUEST_HEADERS Key("cookie"), !ARGS Key("comment"), !REQUEST_COOKIES Pattern("^_ga"), [Decode] UnconditionalMatch
         "#]],
     );
     check_links(
@@ -263,6 +263,12 @@ fn what_cannot_be_meant_is_refused() {
         &rule(&SOUND.replace("\"a\"", "#\"(a)\\1(?=b)\"#")),
         expect![[r#"
         my.kdl:2:58: this is no regular expression: backreferences are not supported, at its byte 3; see https://docs.rs/regex-syntax for what can be written
+    "#]],
+    );
+    check_refused(
+        &rule(&SOUND.replace("\"a\"", "\"[a-z&&[^b]]\"")),
+        expect![[r#"
+        my.kdl:2:58: a class of this expression has classes in it; write out which bytes are meant; `[`, `&&`, `--` and `~~` are written with a `\`
     "#]],
     );
     check_refused(

@@ -86,6 +86,8 @@ pub(super) enum Test {
     Address(Arc<[Network]>),
     Sqli,
     Xss,
+    SqliText,
+    XssText,
     /// Whether a byte is not one of these.
     Outside(ByteSet),
     UrlEncoding,
@@ -247,6 +249,13 @@ fn steps(set: &RuleSet, rules: &[Arc<Rule>]) -> ([Vec<u16>; 5], Vec<Option<usize
     (phases, skips)
 }
 
+/// What is looked for beforehand, and at which nodes.
+struct Sought {
+    need: Need,
+    nodes: Vec<Node>,
+    special: Option<Special>,
+}
+
 struct Compiler<'a> {
     rules: &'a [Arc<Rule>],
     regexes: Vec<Regex>,
@@ -256,7 +265,7 @@ struct Compiler<'a> {
     keys: Names,
     trie: Trie,
     /// For each rule that is looked for beforehand, what its texts need and at which nodes they are.
-    needs: Vec<Option<(Need, Vec<Node>, Option<Special>)>>,
+    needs: Vec<Option<Sought>>,
     problems: Vec<Problem>,
 }
 
@@ -424,6 +433,8 @@ impl<'a> Compiler<'a> {
             Operator::IpMatch(networks) => Test::Address(networks.clone()),
             Operator::DetectSqli => Test::Sqli,
             Operator::DetectXss => Test::Xss,
+            Operator::DetectSqliText => Test::SqliText,
+            Operator::DetectXssText => Test::XssText,
             Operator::ValidateByteRange(ranges) => {
                 let bytes: Vec<u8> = ranges.iter().cloned().flatten().collect();
                 Test::Outside(ByteSet::from_bytes(&bytes))
@@ -516,8 +527,8 @@ impl<'a> Compiler<'a> {
     /// Enters what the head of a rule needs, if it can be looked for beforehand.
     fn look_for(&mut self, head: &CompiledLink, need: Need) {
         let special = match &head.test {
-            Test::Sqli => Some(Special::Sqli),
-            Test::Xss => Some(Special::Xss),
+            Test::Sqli | Test::SqliText => Some(Special::Sqli),
+            Test::Xss | Test::XssText => Some(Special::Xss),
             Test::Outside(allowed) => Some(Special::Outside(*allowed)),
             _ => None,
         };
@@ -529,7 +540,7 @@ impl<'a> Compiler<'a> {
             return;
         }
         let nodes = self.trie.enter(&head.transformations, head.multi_match);
-        self.needs.push(Some((need, nodes, special)));
+        self.needs.push(Some(Sought { need, nodes, special }));
     }
 
     fn finish(
@@ -547,9 +558,9 @@ impl<'a> Compiler<'a> {
         for phase in &phases {
             phase.iter().enumerate().for_each(|(step, &rule)| steps[usize::from(rule)] = step);
         }
-        for (at, (rule, need)) in compiled.iter_mut().zip(self.needs).enumerate() {
+        for (at, (rule, sought)) in compiled.iter_mut().zip(self.needs).enumerate() {
             rule.skip_to = skips[at];
-            let Some((need, at_nodes, special)) = need else { continue };
+            let Some(Sought { need, nodes: at_nodes, special }) = sought else { continue };
             let probe = u16::try_from(probes.len()).expect("there are no more probes than rules");
             rule.probe = Some(probe);
             let gates = ALPHABETS.map(|alphabet| need.gate(&alphabet));

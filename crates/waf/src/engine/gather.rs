@@ -229,7 +229,9 @@ impl Transaction {
             V::ServerAddr => self.connection.server.to_canonical().to_string(),
             V::UniqueId => format!("{:016x}", self.exchange),
             V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => self.body_problem.clone()?,
-            V::ReqbodyProcessor => processor_name(self.processor?).to_owned(),
+            V::ReqbodyProcessor => {
+                processor_name(self.state.processor.or(self.processor)?).to_owned()
+            }
             V::ServerName => return self.host(),
             V::ResponseProtocol => return self.response_protocol,
             V::ResponseContentType => return self.response_field(b"content-type"),

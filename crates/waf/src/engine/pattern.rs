@@ -51,12 +51,12 @@ fn size(hir: &Hir) -> usize {
     }
 }
 
-fn build(hir: &Hir) -> Result<Regex, BuildError> {
+fn build(hir: &Hir) -> Result<Regex, Box<BuildError>> {
     let config = Config::new()
         .utf8_empty(false)
         .hybrid_cache_capacity(LAZY_STATES_BYTES)
         .nfa_size_limit(Some(PROGRAM_BYTES_MAX));
-    Regex::builder().configure(config).build_from_hir(hir)
+    Regex::builder().configure(config).build_from_hir(hir).map_err(Box::new)
 }
 
 /// The structure of an expression.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     policy::{Exclusion, Policy},
-    rule::{Category, Mode, Selector, Target},
+    rule::{Category, Mode, Phase, Selector, Target},
 };
 
 /// Points of a refusal where neither the policy nor SecLang says otherwise.
@@ -34,6 +34,10 @@ pub struct Profile {
     pub(super) live_probes: Bits,
     /// For each phase the steps of live rules about which nothing can be said beforehand.
     pub(super) always: [Bits; 5],
+    /// For each phase none: of a frame only what was found in it is asked.
+    pub(super) nothing: [Bits; 5],
+    /// Whether a rule looks at responses with their bodies.
+    pub(super) asks_response: bool,
     pub(super) shadow: Bits,
     pub(super) exclusions: Vec<CompiledExclusion>,
     /// What variables hold before the first rule is asked.
@@ -82,6 +86,10 @@ impl Profile {
             block_response_at: policy.block_response_at.or(default),
             live_probes: Bits::new(rules.probes.len()),
             always: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
+            nothing: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
+            asks_response: rules.phases[Phase::Response as usize]
+                .iter()
+                .any(|&rule| live.contains(usize::from(rule))),
             live_rules: live,
             shadow: shadow(&rules, &policy),
             exclusions,

@@ -70,6 +70,8 @@ pub struct Transaction {
     pub(super) response_status: Option<u16>,
     pub(super) response_protocol: Option<Span>,
     response_body: Span,
+    /// Whether it is a message of a WebSocket.
+    pub(super) framed: bool,
     pub(super) response_oversize: bool,
 }
 
@@ -124,6 +126,7 @@ impl Transaction {
             response_status: None,
             response_protocol: None,
             response_body: Span::default(),
+            framed: false,
             response_oversize: false,
         }
     }
@@ -166,7 +169,7 @@ impl Transaction {
         (self.work, self.scanned, self.head_bytes) = (0, 0, 0);
         (self.request_body, self.response_body) = (Span::default(), Span::default());
         (self.processor, self.body_problem, self.multipart) = (None, None, None);
-        (self.oversize, self.response_oversize) = (false, false);
+        (self.oversize, self.response_oversize, self.framed) = (false, false, false);
         (self.response_status, self.response_protocol) = (None, None);
     }
 
@@ -214,14 +217,11 @@ impl Transaction {
     /// Returns whether rules want to see the body of the response whose head was judged.
     pub fn wants_response_body(&self) -> bool {
         let Some(profile) = &self.profile else { return false };
-        let rules = profile.rules();
-        let phase = Phase::Response as usize;
-        let asked =
-            rules.phases[phase].iter().any(|&rule| profile.live_rules.contains(usize::from(rule)));
-        asked
+        let types = &profile.rules().settings.response_types;
+        profile.asks_response
             && !self.refused
             && self.state.response_body
-            && self.is_wanted_type(&rules.settings.response_types)
+            && self.is_wanted_type(types)
     }
 
     fn is_wanted_type(&self, types: &Option<Vec<String>>) -> bool {
@@ -273,6 +273,7 @@ impl Transaction {
             return Decision::Pass;
         };
         self.forget();
+        self.framed = true;
         let len = payload.len().min(profile.policy().limits.request_body_bytes);
         let span = self.data.arena.receive(&payload[..len]);
         self.data.push(Variable::WebSocketFrame, Span::default(), super::template::Key::NONE, span);

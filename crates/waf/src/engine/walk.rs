@@ -80,10 +80,10 @@ impl Transaction {
     pub(super) fn walk(&mut self, profile: &Profile, phase: Phase) -> Decision {
         let rules = &**profile.rules();
         let number = phase as usize;
+        let always = if self.framed { &profile.nothing } else { &profile.always };
+        let always = &always[number];
         let mut step = 0;
-        while let Some(at) =
-            profile.always[number].next_in_either(&self.candidates.steps[number], step)
-        {
+        while let Some(at) = always.next_in_either(&self.candidates.steps[number], step) {
             step = at + 1;
             if self.exhausted(profile) {
                 break;

@@ -93,8 +93,8 @@ impl Reading {
             Takes::Nothing => {
                 self.complain_about_entries(node, 0, &["not"]);
                 Some(match word {
-                    "sqli" => Operator::DetectSqli,
-                    "xss" => Operator::DetectXss,
+                    "sqli" => Operator::DetectSqliText,
+                    "xss" => Operator::DetectXssText,
                     "bad-percent-encoding" => Operator::ValidateUrlEncoding,
                     "bad-utf8" => Operator::ValidateUtf8Encoding,
                     _ => Operator::UnconditionalMatch,

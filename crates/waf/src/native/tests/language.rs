@@ -145,7 +145,7 @@ fn conditions_become_operators() {
         r#"on "args"; sqli"#,
         expect![[r#"
         Request
-        ARGS All, [Decode] DetectSqli
+        ARGS All, [Decode] DetectSqliText
     "#]],
     );
 }
@@ -158,7 +158,7 @@ fn further_conditions_become_links() {
             Response
             ARGS All, [Decode] Rx("a+")
             MATCHED_VARS All, [] not Rx("b")
-            RESPONSE_BODY All, [Decode] DetectXss
+            RESPONSE_BODY All, [Decode] DetectXssText
         "#]],
     );
 }

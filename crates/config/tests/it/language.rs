@@ -422,6 +422,7 @@ fn the_process() {
         Telemetry {
             access_log: Some(LogTarget::File(path("logs/access.log"))),
             otlp: Some(Otlp {
+            decision_log: false,
                 endpoint: "http://127.0.0.1:4318".into(),
                 headers: vec![("x-api-key".into(), Secret::new("hunter2"))],
                 sample: 0.5,
@@ -613,6 +614,7 @@ route \"r\" { upstream \"u\" }";
                     Stdout,
                 ),
                 otlp: None,
+                decision_log: true,
             },
             core: None,
             workers: 2,

@@ -34,12 +34,12 @@ use selvedge_config::schema::{RouteOptions, Settings};
 
 use self::{
     answer::{Answer, Reason, Refusal, Sender},
-    openapi::Fields,
+    checker::{Dialect, Patterns},
+    document::Folder,
+    openapi::{Api, Fields, Options},
     rules::{Awaited, Due, Message, Rules, Ruling},
     violation::Violation,
 };
-
-/// The agent that checks messages.
 use crate::problem::CONTENT_TYPE;
 
 /// Reads an API's description that lies in no file, as the agent reads those that do, and forgets it:
@@ -50,6 +50,8 @@ pub fn read_description(name: &str, text: &str) -> Result<Vec<String>, Vec<Strin
     let options = Options { base_path: None, dialect, responses: true };
     Api::of(folder, name.to_owned(), options).map(|(_, notes)| notes)
 }
+
+/// The agent that checks messages.
 pub struct Schema(Arc<Rules>);
 
 /// What is kept of an exchange.

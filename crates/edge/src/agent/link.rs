@@ -543,8 +543,12 @@ impl Link {
             FromAgent::Release { stream, bytes, last, .. } => {
                 inner.say(stream, |_| Answer::Release { bytes, last });
             }
-            FromAgent::Replace { stream, event, consumed, bytes, last, .. } => {
-                inner.enter_replace(stream, event, consumed, bytes, last);
+            FromAgent::Replace { stream, mode: Mode::Stream, consumed, bytes, last, .. } => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                inner.say(stream, |_| Answer::Replace { consumed, bytes, last });
+            }
+            FromAgent::Replace { stream, event, bytes, .. } => {
+                inner.collect(stream, event, bytes);
             }
             FromAgent::Credit { stream, event } => inner.send_rest(stream, event),
             FromAgent::Abandoned { stream, reason } => {
@@ -661,20 +665,8 @@ impl Inner {
         }
     }
 
-    /// Bytes in place of others: of a body that is held they are collected until its verdict.
-    fn enter_replace(
-        &mut self,
-        stream: StreamId,
-        event: Event,
-        consumed: u32,
-        bytes: &[u8],
-        last: bool,
-    ) {
-        let held = self.wants.get(event).is_none_or(|wanted| wanted.mode != Mode::Stream);
-        if !held {
-            let bytes = Bytes::copy_from_slice(bytes);
-            return self.say(stream, |_| Answer::Replace { consumed, bytes, last });
-        }
+    /// Collects what comes in place of a body that is held, until its verdict.
+    fn collect(&mut self, stream: StreamId, event: Event, bytes: &[u8]) {
         let Some(slot) = self.slots.get_mut(&stream) else { return };
         let replacement = slot.replacement.get_or_insert_default();
         if replacement.len() + bytes.len() > REPLACEMENT_MAX {

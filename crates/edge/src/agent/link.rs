@@ -124,14 +124,14 @@ pub(crate) struct StreamKey {
 }
 
 /// Time for a connection to be made and greeted.
-const READY_MAX: Duration = Duration::from_secs(5);
+pub(crate) const READY_MAX: Duration = Duration::from_secs(5);
 /// How often an agent is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_millis(250);
 /// An agent that answers a ping after this long has been asleep.
 const ASLEEP: Duration = Duration::from_millis(500);
 /// An agent that owes the answer to a ping for this long is down, as far as it is told of: its process
 /// stands still, or computes where it should listen.
-const UNRESPONSIVE: Duration = Duration::from_secs(1);
+pub(crate) const UNRESPONSIVE: Duration = Duration::from_secs(1);
 /// Pauses between attempts to connect, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// A connection that lasted this long is lost by accident: the next attempt is made at once.
@@ -139,7 +139,7 @@ const STEADY: Duration = Duration::from_secs(1);
 /// Reads in a row before the others of the core have their turn.
 const READS_MAX: usize = 2;
 /// Bytes of a body that an agent may put in place of another.
-const REPLACEMENT_MAX: usize = 16 << 20;
+pub(crate) const REPLACEMENT_MAX: usize = 16 << 20;
 /// Bytes read at once.
 const READ_MAX: usize = 64 << 10;
 

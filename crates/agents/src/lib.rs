@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod bridge;
+mod problem;
 pub mod rate_limit;
 mod roots;
 pub mod schema;
@@ -13,6 +14,8 @@ pub mod schema;
 use std::{ffi::OsString, process::ExitCode};
 
 use selvedge_agent::{Options, serve};
+
+pub use problem::Problem;
 
 /// What can follow `selvedge agent`.
 pub const KINDS: [&str; 4] = ["auth", "bridge", "rate-limit", "schema"];

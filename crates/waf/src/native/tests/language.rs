@@ -355,3 +355,10 @@ fn rules_are_in_the_order_of_their_numbers() {
     });
     assert_eq!(ids.collect::<Vec<_>>(), [3, 7]);
 }
+
+#[test]
+fn bundled_files_are_read_without_a_complaint() {
+    for (name, text) in native::bundled::FILES {
+        assert_eq!(native::parse(name, text).err(), None);
+    }
+}

@@ -35,6 +35,7 @@ use crate::rule::{Category, Place, RuleSet, Settings, Severity, Variable};
 
 mod arena;
 mod bits;
+mod clean;
 mod collections;
 mod compile;
 mod data;

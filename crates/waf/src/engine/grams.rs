@@ -9,9 +9,14 @@ use std::collections::HashMap;
 /// Where in a text its bytes may begin: further on, comparing backwards would cost more.
 const OFFSET_MAX: usize = 24;
 
+/// Bits of the filter, as an exponent of two: sixteen kilobytes.
+const FILTER_BITS: u32 = 17;
+
 /// Texts of two bytes or more, in lower case, by number.
 pub(super) struct Grams {
     texts: Box<[Box<[u8]>]>,
+    /// Which hashes of three bytes occur where a text has the bytes by which it is looked up.
+    filter: Box<[u64; 1 << (FILTER_BITS - 6)]>,
     /// Texts of four bytes or more …
     long: Table<16>,
     /// … of three …
@@ -20,11 +25,9 @@ pub(super) struct Grams {
     two: Table<13>,
 }
 
-/// Texts by some bytes in a row of theirs. The filter has two to the power of `BITS` bits.
+/// Texts by some bytes in a row of theirs. There are two to the power of `BITS` hashes.
 #[derive(Default)]
 struct Table<const BITS: u32> {
-    /// Which hashes occur.
-    filter: Box<[u64]>,
     /// Where the entries of a hash begin, and after the last, where they end.
     starts: Box<[u32]>,
     entries: Box<[Entry]>,
@@ -50,30 +53,44 @@ impl Grams {
             let entry = |gram, offset| Entry { gram, text: number, offset };
             match (rarest, text.as_slice()) {
                 (Some((gram, offset)), _) => long.push(entry(gram, offset)),
-                (None, &[a, b, c]) => three.push(entry(u32::from_le_bytes([a, b, c, 0]), 0)),
-                (None, &[a, b]) => two.push(entry(u32::from_le_bytes([a, b, 0, 0]), 0)),
+                (None, &[a, b, c]) => {
+                    three.push(entry(fold(u32::from_le_bytes([a, b, c, 0])) & THREE, 0))
+                }
+                (None, &[a, b]) => two.push(entry(fold(u32::from_le_bytes([a, b, 0, 0])) & TWO, 0)),
                 (None, _) => unreachable!("texts have two bytes or more"),
             }
         }
+        let filter = filter(&long, &three, &two);
         let texts = texts.into_iter().map(Into::into).collect();
-        Self { texts, long: Table::new(long), three: Table::new(three), two: Table::new(two) }
+        Self {
+            texts,
+            filter,
+            long: Table::new(long),
+            three: Table::new(three),
+            two: Table::new(two),
+        }
     }
 
-    /// Calls `found` with the number of each text that lies in `text`, once for each place. `lower` is room to work in.
-    pub fn scan(&self, text: &[u8], lower: &mut Vec<u8>, mut found: impl FnMut(usize)) {
-        lower.clear();
-        lower.extend(text.iter().map(u8::to_ascii_lowercase));
-        // So that each place has four bytes.
-        lower.extend_from_slice(&[0; 3]);
-        for (at, window) in lower.windows(4).enumerate() {
+    /// Calls `found` with the number of each text that lies in `text`, once for each place.
+    pub fn scan(&self, text: &[u8], mut found: impl FnMut(usize)) {
+        for (at, window) in text.windows(4).enumerate() {
             let gram = u32::from_le_bytes(window.try_into().expect("a window has four bytes"));
-            let (three, two) = (gram & 0xFF_FFFF, gram & 0xFFFF);
-            if self.long.has(gram) | self.three.has(three) | self.two.has(two) {
-                let text = &lower[..text.len()];
-                self.long.compare(&self.texts, text, at, gram, &mut found);
-                self.three.compare(&self.texts, text, at, three, &mut found);
-                self.two.compare(&self.texts, text, at, two, &mut found);
-            }
+            self.look(text, at, fold(gram), &mut found);
+        }
+        for at in text.len().saturating_sub(3)..text.len() {
+            let mut gram = [0; 4];
+            gram[..text.len() - at].copy_from_slice(&text[at..]);
+            self.look(text, at, fold(u32::from_le_bytes(gram)), &mut found);
+        }
+    }
+
+    #[inline]
+    fn look(&self, text: &[u8], at: usize, gram: u32, found: &mut impl FnMut(usize)) {
+        let hash = hash(gram & THREE, FILTER_BITS);
+        if self.filter[hash >> 6] >> (hash & 63) & 1 == 1 {
+            self.long.compare(&self.texts, text, at, gram, found);
+            self.three.compare(&self.texts, text, at, gram & THREE, found);
+            self.two.compare(&self.texts, text, at, gram & TWO, found);
         }
     }
 
@@ -86,59 +103,71 @@ impl Grams {
 
 impl<const BITS: u32> Table<BITS> {
     fn new(mut entries: Vec<Entry>) -> Self {
-        entries.sort_by_key(|entry| Self::hash(entry.gram));
-        let mut filter = vec![0; 1 << (BITS - 6)];
-        for entry in &entries {
-            let at = Self::hash(entry.gram);
-            filter[at >> 6] |= 1 << (at & 63);
-        }
-        let start =
-            |hash: usize| entries.partition_point(|entry| Self::hash(entry.gram) < hash) as u32;
+        entries.sort_by_key(|entry| hash(entry.gram, BITS));
+        let start = |at: usize| entries.partition_point(|entry| hash(entry.gram, BITS) < at) as u32;
         let starts = (0..=1 << BITS).map(start).collect();
-        Self { filter: filter.into(), starts, entries: entries.into() }
-    }
-
-    /// Multiplicative hashing (Knuth, volume 3, section 6.4).
-    fn hash(gram: u32) -> usize {
-        (gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize
-    }
-
-    /// Whether a text may have these bytes.
-    fn has(&self, gram: u32) -> bool {
-        let hash = Self::hash(gram);
-        self.filter[hash >> 6] >> (hash & 63) & 1 == 1
+        Self { starts, entries: entries.into() }
     }
 
     /// Compares the texts that have these bytes with what lies here.
+    #[inline(never)]
     fn compare(
         &self,
         texts: &[Box<[u8]>],
-        lower: &[u8],
+        text: &[u8],
         at: usize,
         gram: u32,
         found: &mut impl FnMut(usize),
     ) {
-        let hash = Self::hash(gram);
+        let hash = hash(gram, BITS);
         let (start, end) = (self.starts[hash] as usize, self.starts[hash + 1] as usize);
         for entry in &self.entries[start..end] {
             let begin = at.wrapping_sub(entry.offset as usize);
-            let text = &texts[entry.text as usize];
-            if entry.gram == gram && lower.get(begin..).is_some_and(|rest| rest.starts_with(text)) {
+            let sought = &texts[entry.text as usize];
+            let here = text.get(begin..).and_then(|rest| rest.get(..sought.len()));
+            if entry.gram == gram && here.is_some_and(|here| here.eq_ignore_ascii_case(sought)) {
                 found(entry.text as usize);
             }
         }
     }
 
     fn memory_bytes(&self) -> usize {
-        self.filter.len() * 8 + self.starts.len() * 4 + self.entries.len() * size_of::<Entry>()
+        self.starts.len() * 4 + self.entries.len() * size_of::<Entry>()
     }
 }
 
 /// Each four bytes in a row at which a text may be looked up.
 fn quads(text: &[u8]) -> impl Iterator<Item = u32> + '_ {
-    let quad =
-        |window: &[u8]| u32::from_le_bytes(window.try_into().expect("a window has four bytes"));
+    let quad = |window: &[u8]| {
+        fold(u32::from_le_bytes(window.try_into().expect("a window has four bytes")))
+    };
     text.windows(4).take(OFFSET_MAX).map(quad)
+}
+
+/// Three bytes, and two, of four.
+const THREE: u32 = 0xFF_FFFF;
+const TWO: u32 = 0xFFFF;
+
+/// Makes letters of either case alike, and a few other bytes too.
+fn fold(gram: u32) -> u32 {
+    gram | 0x2020_2020
+}
+
+/// Multiplicative hashing (Knuth, volume 3, section 6.4).
+fn hash(gram: u32, bits: u32) -> usize {
+    (gram.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize
+}
+
+/// The first three bytes of every place at which something is to be compared; of two bytes, with any third.
+fn filter(long: &[Entry], three: &[Entry], two: &[Entry]) -> Box<[u64; 1 << (FILTER_BITS - 6)]> {
+    let mut filter = Box::new([0; 1 << (FILTER_BITS - 6)]);
+    let any_third =
+        two.iter().flat_map(|entry| (0..=0xFF).map(|third| fold(entry.gram | third << 16) & THREE));
+    for gram in long.iter().chain(three).map(|entry| entry.gram & THREE).chain(any_third) {
+        let hash = hash(gram, FILTER_BITS);
+        filter[hash >> 6] |= 1 << (hash & 63);
+    }
+    filter
 }
 
 #[cfg(test)]
@@ -151,7 +180,7 @@ mod tests {
 
     fn found(texts: &[Vec<u8>], text: &[u8]) -> BTreeSet<usize> {
         let mut numbers = BTreeSet::new();
-        Grams::new(texts.to_vec()).scan(text, &mut Vec::new(), |number| _ = numbers.insert(number));
+        Grams::new(texts.to_vec()).scan(text, |number| _ = numbers.insert(number));
         numbers
     }
 

@@ -24,16 +24,12 @@ pub(super) struct Literals {
 
 /// What one text hit.
 #[derive(Default)]
-pub(super) struct Hits {
-    layers: [Bits; LAYERS],
-    /// The text in lower case.
-    lower: Vec<u8>,
-}
+pub(super) struct Hits([Bits; LAYERS]);
 
 impl Hits {
     /// Hits of none of so many rules.
     pub fn new(len: usize) -> Self {
-        Self { layers: std::array::from_fn(|_| Bits::new(len)), lower: Vec::new() }
+        Self(std::array::from_fn(|_| Bits::new(len)))
     }
 }
 
@@ -57,13 +53,12 @@ impl Literals {
 
     /// Marks in `hits` what the text hits.
     pub fn scan(&self, text: &[u8], hits: &mut Hits) {
-        for (hits, needless) in hits.layers.iter_mut().zip(&self.needless) {
+        for (hits, needless) in hits.0.iter_mut().zip(&self.needless) {
             hits.words_mut().copy_from_slice(needless.words());
         }
-        let Hits { layers, lower } = hits;
-        self.texts.scan(text, lower, |number| {
+        self.texts.scan(text, |number| {
             for &(layer, probe) in &*self.meanings[number] {
-                layers[usize::from(layer)].insert(usize::from(probe));
+                hits.0[usize::from(layer)].insert(usize::from(probe));
             }
         });
     }
@@ -79,7 +74,7 @@ impl Literals {
         mut candidate: impl FnMut(usize),
     ) {
         let by_len = self.by_len[len.min(LEN_MAX)].words();
-        let [first, second, third] = &hits.layers;
+        let [first, second, third] = &hits.0;
         let words = interest.words().iter().zip(live.words()).zip(by_len);
         let layers = first.words().iter().zip(second.words()).zip(third.words());
         for (at, (((interest, live), by_len), ((first, second), third))) in

@@ -1,6 +1,9 @@
 //! Rules under a policy.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     Rules,
@@ -25,6 +28,8 @@ const CONTENT_TYPE_RULE: u64 = 920_420;
 pub struct Profile {
     rules: Arc<Rules>,
     policy: Policy,
+    /// Unlike that of any other profile of this process.
+    pub(super) number: u64,
     pub(super) mode: Mode,
     pub(super) block_at: Option<u32>,
     pub(super) block_response_at: Option<u32>,
@@ -80,7 +85,9 @@ impl Profile {
         let mut live = Bits::full(rules.rules.len());
         leave_out(&rules, &policy, &exclusions, &mut live);
         let Folded { live, start } = fold::fold(&rules, live, unsure, &pinned(&rules, &policy));
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut profile = Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             mode: policy.mode.or(rules.settings.mode).unwrap_or_default(),
             block_at: policy.block_at.or(default),
             block_response_at: policy.block_response_at.or(default),

@@ -54,6 +54,11 @@ impl Candidates {
         self.list.push(candidate);
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// The first candidate of a probe.
     pub fn first(&self, probe: u16) -> Option<Candidate> {
         self.list.get(self.first[usize::from(probe)] as usize).copied()

@@ -10,6 +10,7 @@ use super::{
     Connection, Decision, Match, Profile, Refusal, RequestHead, ResponseHead, Rules, Score,
     arena::{self, Span},
     bits::Bits,
+    clean::{Clean, Fingerprint},
     collections::Opened,
     compile::CompiledTarget,
     data::Data,
@@ -41,6 +42,8 @@ pub struct Transaction {
     scanner: Scanner,
     /// So many of the values were scanned.
     scanned: usize,
+    clean: Clean,
+    suspects: Vec<Suspect>,
     pub(super) caches: Caches,
     pub(super) gathered: Vec<Entry>,
     pub(super) swap: Vec<u8>,
@@ -75,6 +78,13 @@ pub struct Transaction {
     pub(super) response_oversize: bool,
 }
 
+/// A value with candidates, of which so many were not asked yet.
+struct Suspect {
+    value: u32,
+    left: usize,
+    fingerprint: Fingerprint,
+}
+
 impl Default for Transaction {
     fn default() -> Self {
         Self::new()
@@ -100,6 +110,8 @@ impl Transaction {
             candidates: Candidates::default(),
             scanner: Scanner::default(),
             scanned: 0,
+            clean: Clean::new(),
+            suspects: Vec::new(),
             caches: Caches::default(),
             gathered: Vec::new(),
             swap: Vec::new(),
@@ -164,6 +176,7 @@ impl Transaction {
         self.removed_targets.clear();
         self.opened.clear();
         self.matches.clear();
+        self.suspects.clear();
         self.points = Score::default();
         (self.severity, self.refusal, self.refused) = (None, None, false);
         (self.work, self.scanned, self.head_bytes) = (0, 0, 0);
@@ -289,6 +302,7 @@ impl Transaction {
         self.state.allowed = None;
         self.scan(&profile);
         self.walk(&profile, Phase::Log);
+        self.remember();
         self.keep();
     }
 
@@ -362,18 +376,40 @@ impl Transaction {
         decision
     }
 
+    /// Looks for candidates in what is new.
     fn scan(&mut self, profile: &Profile) {
         while self.scanned < self.data.values.len() && !self.exhausted(profile) {
             let at = self.scanned as u32;
-            self.work += self.scanner.scan(
-                profile.rules(),
-                &profile.live_probes,
-                &mut self.data,
-                at,
-                &mut self.candidates,
-            );
+            let value = self.data.values[self.scanned];
             self.scanned += 1;
+            let bytes = self.data.arena.get(value.value);
+            let fingerprint = self.clean.fingerprint(profile.number, value.class, value.key, bytes);
+            if fingerprint.is_some_and(|fingerprint| self.clean.contains(fingerprint)) {
+                continue;
+            }
+            let before = self.candidates.len();
+            let (rules, live) = (profile.rules(), &profile.live_probes);
+            self.work += self.scanner.scan(rules, live, &mut self.data, at, &mut self.candidates);
+            let left = self.candidates.len() - before;
+            self.suspects.extend(fingerprint.map(|fingerprint| Suspect {
+                value: at,
+                left,
+                fingerprint,
+            }));
         }
+    }
+
+    /// Remembers that a candidate was none.
+    pub(super) fn acquit(&mut self, value: u32) {
+        if let Ok(at) = self.suspects.binary_search_by_key(&value, |suspect| suspect.value) {
+            self.suspects[at].left -= 1;
+        }
+    }
+
+    /// Remembers the values all of whose candidates were none.
+    fn remember(&mut self) {
+        let clean = self.suspects.iter().filter(|suspect| suspect.left == 0);
+        clean.for_each(|suspect| self.clean.insert(suspect.fingerprint));
     }
 
     /// Whether the work budget is spent.

@@ -159,10 +159,14 @@ impl Transaction {
             };
             self.work += candidate.text.len() as u64;
             let text = candidate.text;
-            if !self.may_match(rules, link, text, candidate.tier) {
+            let found = match self.may_match(rules, link, text, candidate.tier) {
+                true => self.test(rules, link, text),
+                false => None,
+            };
+            let Some((start, end)) = found else {
+                self.acquit(candidate.value);
                 continue;
-            }
-            let Some((start, end)) = self.test(rules, link, text) else { continue };
+            };
             // Asked last: exceptions with expressions cost more than most rules, and hardly any rule gets here.
             if !self.is_excluded(profile, link, value.class, value.name) {
                 let name = value.name;

@@ -41,7 +41,8 @@ const fn fault(name: &'static str, act: Act) -> Fault {
 
 /// Every fault, in the order of the table.
 pub const FAULTS: [Fault; 15] = [
-    Fault { lasts: Duration::ZERO, ..fault("kill -9", Act::Kill) },
+    // The next process may be there before anybody has asked.
+    Fault { lasts: Duration::ZERO, bites: false, ..fault("kill -9", Act::Kill) },
     fault("SIGSTOP, SIGCONT", Act::Stop),
     Fault { lasts: FREEZE_MAX, ..fault("SIGSTOP for good", Act::Freeze) },
     fault("slow: 10 × timeout", Act::Order(Order::Slow)),

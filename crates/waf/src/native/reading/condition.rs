@@ -101,7 +101,7 @@ impl Reading {
     fn expression(&self, node: &Node, lower: bool) -> Option<Operator> {
         let pattern = self.one_text(node, &["not"])?;
         self.check_expression(At { value: pattern.value, at: pattern.at }, lower)?;
-        Some(Operator::Rx(pattern.value.as_str().into()))
+        Some(Operator::Rx(at_ends_of_value(pattern.value).into()))
     }
 
     fn of_texts(&self, node: &Node, lower: bool) -> Option<Operator> {
@@ -175,6 +175,12 @@ impl Reading {
         }
         network
     }
+}
+
+/// The engine finds `^` and `$` at lines, as SecLang wants it; rules here mean the value's ends.
+fn at_ends_of_value(pattern: &str) -> String {
+    let flags = if pattern.contains(['^', '$']) { "(?-m)" } else { "" };
+    format!("{flags}{pattern}")
 }
 
 fn network(text: &str) -> Option<Network> {

@@ -153,10 +153,10 @@ fn conditions_become_operators() {
 #[test]
 fn further_conditions_become_links() {
     check_links(
-        r#"on "args"; matches "a+"; and { on "matched"; matches "b" not=#true; }; and { on "response-body"; xss; }"#,
+        r#"on "args"; matches "^a+$"; and { on "matched"; matches "b" not=#true; }; and { on "response-body"; xss; }"#,
         expect![[r#"
             Response
-            ARGS All, [Decode] Rx("a+")
+            ARGS All, [Decode] Rx("(?-m)^a+$")
             MATCHED_VARS All, [] not Rx("b")
             RESPONSE_BODY All, [Decode] DetectXssText
         "#]],

@@ -106,7 +106,8 @@ pub(super) fn restricted(hir: &Hir, alphabet: &ByteSet) -> Option<Hir> {
             return whole.then(|| hir.clone());
         }
         HirKind::Class(class) => {
-            let bytes = class_bytes(class)?.filter(|byte| alphabet.contains(*byte));
+            let Some(bytes) = class_bytes(class) else { return Some(hir.clone()) };
+            let bytes = bytes.into_iter().filter(|byte| alphabet.contains(*byte));
             let ranges: Vec<_> = bytes.map(|byte| ClassBytesRange::new(byte, byte)).collect();
             if ranges.is_empty() {
                 return None;
@@ -135,10 +136,17 @@ pub(super) fn restricted(hir: &Hir, alphabet: &ByteSet) -> Option<Hir> {
     })
 }
 
-/// The bytes of a class, which is one of bytes: expressions are read without Unicode.
-fn class_bytes(class: &Class) -> Option<impl Iterator<Item = u8> + '_> {
+/// The bytes of a class; `None`: it has characters of several. Alternatives of single characters are read as such a class
+/// even where expressions are of bytes.
+fn class_bytes(class: &Class) -> Option<Vec<u8>> {
     match class {
-        Class::Bytes(class) => Some(class.iter().flat_map(|range| range.start()..=range.end())),
+        Class::Bytes(class) => {
+            Some(class.iter().flat_map(|range| range.start()..=range.end()).collect())
+        }
+        Class::Unicode(class) if class.is_ascii() => {
+            let chars = class.iter().flat_map(|range| range.start()..=range.end());
+            Some(chars.map(|c| c as u8).collect())
+        }
         Class::Unicode(_) => None,
     }
 }
@@ -187,7 +195,6 @@ impl Needs {
 
     fn of_class(class: &Class) -> Self {
         let Some(bytes) = class_bytes(class) else { return Self::unknown() };
-        let bytes: Vec<u8> = bytes.collect();
         let lower: BTreeSet<u8> = bytes.iter().map(u8::to_ascii_lowercase).collect();
         if lower.is_empty() || bytes.len() > CLASS_LEN_MAX {
             return Self::unknown();
@@ -388,6 +395,7 @@ mod tests {
         );
         check(r"<script[^>]*>", expect!["8 | <script | >"]);
         check(r"a(?:bc|de)f", expect!["4 | abcf adef | "]);
+        check(r"(?:\[|\.)x", expect!["2 | .x [x | "]);
     }
 
     #[test]

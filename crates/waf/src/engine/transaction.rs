@@ -391,11 +391,11 @@ impl Transaction {
             let (rules, live) = (profile.rules(), &profile.live_probes);
             self.work += self.scanner.scan(rules, live, &mut self.data, at, &mut self.candidates);
             let left = self.candidates.len() - before;
-            self.suspects.extend(fingerprint.map(|fingerprint| Suspect {
-                value: at,
-                left,
-                fingerprint,
-            }));
+            match fingerprint {
+                Some(fingerprint) if left == 0 => self.clean.insert(fingerprint),
+                Some(fingerprint) => self.suspects.push(Suspect { value: at, left, fingerprint }),
+                None => {}
+            }
         }
     }
 

@@ -16,3 +16,4 @@ mod keys;
 mod process;
 mod reload;
 mod up;
+mod waf;

@@ -4,13 +4,15 @@ use std::net::IpAddr;
 
 use selvedge_http1::{BodyDecoder, Framing, Piece, is_token};
 
+type NameAndValue = (Vec<u8>, Vec<u8>);
+
 /// A request, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) version: String,
-    pub(super) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) fields: Vec<NameAndValue>,
     pub(super) body: Vec<u8>,
     /// Who sent it, where that is known.
     pub(super) client: Option<IpAddr>,
@@ -32,7 +34,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Request, String> {
     let mut lines = Lines { rest: bytes, number: 0 };
     let first = loop {
         match lines.next() {
-            Some(line) if line.is_empty() => {}
+            Some([]) => {}
             Some(line) => break line,
             None => return Err("it is empty".to_owned()),
         }
@@ -87,8 +89,8 @@ fn is_version(text: &str) -> bool {
     text.strip_prefix("HTTP/").is_some_and(|number| !number.is_empty() && digits(number))
 }
 
-fn fields(lines: &mut Lines<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
-    let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+fn fields(lines: &mut Lines<'_>) -> Result<Vec<NameAndValue>, String> {
+    let mut fields: Vec<NameAndValue> = Vec::new();
     while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
         let folded = line.starts_with(b" ") || line.starts_with(b"\t");
         if let Some((_, value)) = fields.last_mut().filter(|_| folded) {

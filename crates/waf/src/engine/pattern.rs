@@ -11,8 +11,9 @@ use regex_syntax::{
 use super::gate::restricted;
 use crate::transform::ByteSet;
 
-/// Memory that one expression's automaton may take before the search forgets and starts anew.
-const LAZY_STATES_BYTES: usize = 4 * 1024 * 1024;
+/// Memory that one expression's automaton may take before the search forgets and starts anew. Once it did so three times, the
+/// library goes over to a slower search for good where that happens often: with 256 KiB, shell rules did on ordinary traffic.
+const LAZY_STATES_BYTES: usize = 2 * 1024 * 1024;
 /// An expression of fewer parts than this is quick as it is.
 const SIZE_MIN: usize = 200;
 /// An expression larger than this is refused.

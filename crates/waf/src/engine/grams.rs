@@ -28,6 +28,8 @@ pub(super) struct Grams {
 /// Texts by some bytes in a row of theirs. There are two to the power of `BITS` hashes.
 #[derive(Default)]
 struct Table<const BITS: u32> {
+    /// Which hashes have entries: what is in the first-level cache says no before `starts` is touched.
+    taken: Box<[u64]>,
     /// Where the entries of a hash begin, and after the last, where they end.
     starts: Box<[u32]>,
     entries: Box<[Entry]>,
@@ -49,7 +51,8 @@ impl Grams {
         }
         let (mut long, mut three, mut two) = (Vec::new(), Vec::new(), Vec::new());
         for (number, text) in (0..).zip(&texts) {
-            let rarest = quads(text).zip(0..).min_by_key(|(gram, _)| popular[gram]);
+            let quads = quads(text).zip(0..);
+            let rarest = quads.min_by_key(|(gram, _)| (frequency(*gram), popular[gram]));
             let entry = |gram, offset| Entry { gram, text: number, offset };
             match (rarest, text.as_slice()) {
                 (Some((gram, offset)), _) => long.push(entry(gram, offset)),
@@ -106,12 +109,32 @@ impl<const BITS: u32> Table<BITS> {
         entries.sort_by_key(|entry| hash(entry.gram, BITS));
         let start = |at: usize| entries.partition_point(|entry| hash(entry.gram, BITS) < at) as u32;
         let starts = (0..=1 << BITS).map(start).collect();
-        Self { starts, entries: entries.into() }
+        let mut taken = vec![0; 1 << (BITS - 6)];
+        for entry in &entries {
+            let hash = hash(entry.gram, BITS);
+            taken[hash >> 6] |= 1 << (hash & 63);
+        }
+        Self { taken: taken.into(), starts, entries: entries.into() }
     }
 
     /// Compares the texts that have these bytes with what lies here.
-    #[inline(never)]
+    #[inline]
     fn compare(
+        &self,
+        texts: &[Box<[u8]>],
+        text: &[u8],
+        at: usize,
+        gram: u32,
+        found: &mut impl FnMut(usize),
+    ) {
+        let hash = hash(gram, BITS);
+        if self.taken[hash >> 6] >> (hash & 63) & 1 == 1 {
+            self.compare_taken(texts, text, at, gram, found);
+        }
+    }
+
+    #[inline(never)]
+    fn compare_taken(
         &self,
         texts: &[Box<[u8]>],
         text: &[u8],
@@ -132,7 +155,7 @@ impl<const BITS: u32> Table<BITS> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.starts.len() * 4 + self.entries.len() * size_of::<Entry>()
+        self.taken.len() * 8 + self.starts.len() * 4 + self.entries.len() * size_of::<Entry>()
     }
 }
 
@@ -142,6 +165,19 @@ fn quads(text: &[u8]) -> impl Iterator<Item = u32> + '_ {
         fold(u32::from_le_bytes(window.try_into().expect("a window has four bytes")))
     };
     text.windows(4).take(OFFSET_MAX).map(quad)
+}
+
+/// How often the first three of these bytes come together in ordinary values, on a scale of its own: they are what the filter
+/// sees. Letters by their frequency in English, then what addresses and JSON are made of, then all else.
+fn frequency(gram: u32) -> u32 {
+    let of = |byte: u8| match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 8,
+        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' => 6,
+        b' ' | b'_' | b'.' | b'-' | b'/' | b'"' | b':' | b',' | b'=' | b'0'..=b'9' => 5,
+        b'a'..=b'z' => 4,
+        _ => 1,
+    };
+    gram.to_le_bytes()[..3].iter().map(|&byte| of(byte)).product()
 }
 
 /// Three bytes, and two, of four.

@@ -222,6 +222,34 @@ impl Transaction {
         outcome
     }
 
+    /// Adds what arguments and cookies are Base64 of, as further values of theirs. `from`: the first that is new.
+    pub(super) fn look_inside(&mut self, policy: &Policy, from: usize) {
+        if !policy.inside_base64 {
+            return;
+        }
+        let (end, mut decoded) = (self.data.values.len(), std::mem::take(&mut self.swap));
+        for at in from..end.min(from + policy.limits.arguments) {
+            let value = self.data.values[at];
+            let looks = [
+                Variable::ArgsGet,
+                Variable::ArgsPost,
+                Variable::RequestCookies,
+                Variable::UnreadBody,
+            ];
+            if !looks.contains(&value.class) {
+                continue;
+            }
+            let mut place = 0;
+            // Each run is decoded out of the value and then into the same buffers: one at a time.
+            while let Some(end) = next_run(&self.data, value.value, place, &mut decoded) {
+                place = end;
+                let inside = self.data.arena.derive(&decoded);
+                self.data.push(value.class, value.name, value.key, inside);
+            }
+        }
+        self.swap = decoded;
+    }
+
     /// Reads the request's body. `Some`: that alone decides.
     pub(super) fn take_request_body(&mut self, profile: &Profile) -> Option<Decision> {
         let policy = profile.policy();
@@ -383,6 +411,12 @@ impl Transaction {
     }
 }
 
+/// Decodes the first run of Base64 in a value from a place on, and returns where it ends.
+fn next_run(data: &Data, value: Span, place: usize, decoded: &mut Vec<u8>) -> Option<usize> {
+    let rest = &data.arena.get(value)[place..];
+    body::Base64Runs::new(rest).next(decoded).map(|run| place + run.end)
+}
+
 fn separator(rules: &Rules) -> u8 {
     rules.settings.argument_separator.unwrap_or(b'&')
 }
@@ -414,5 +448,43 @@ fn percent_decode(bytes: &[u8], out: &mut Vec<u8>) {
                 rest = behind;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::Arc, time::SystemTime};
+
+    use super::*;
+    use crate::{
+        engine::{Connection, RequestHead},
+        native,
+    };
+
+    fn decision(target: &[u8], inside_base64: bool) -> Decision {
+        let policy = Policy { inside_base64, ..Policy::default() };
+        let profile = Arc::new(Profile::new(Arc::new(Rules::compile(&native::bundled())), policy));
+        let local = Ipv4Addr::LOCALHOST.into();
+        let connection =
+            Connection { client: local, client_port: 1, server: local, server_port: 80 };
+        let mut transaction = Transaction::new();
+        transaction.begin(&profile, &connection, SystemTime::UNIX_EPOCH);
+        let fields: &[(&[u8], &[u8])] =
+            &[(b"host", b"example.com"), (b"user-agent", b"Mozilla/5.0")];
+        transaction.request_head(&RequestHead {
+            method: b"GET",
+            target,
+            version: "HTTP/1.1",
+            fields,
+        });
+        transaction.request()
+    }
+
+    #[test]
+    fn what_hides_in_base64_is_found_where_the_policy_looks_inside() {
+        let hidden = b"/?q=PHNjcmlwdD5hbGVydChkb2N1bWVudC5jb29raWUpPC9zY3JpcHQ%2B";
+        assert_eq!(decision(hidden, false), Decision::Pass);
+        assert!(matches!(decision(hidden, true), Decision::Refuse(_)));
+        assert_eq!(decision(b"/?q=dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcw", true), Decision::Pass);
     }
 }

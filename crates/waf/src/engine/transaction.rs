@@ -54,8 +54,6 @@ pub struct Transaction {
     pub(super) opened: Vec<Opened>,
     /// The rule at hand.
     pub(super) asked: Option<u16>,
-    /// How many hits there were when each link of it held.
-    pub(super) links: Vec<usize>,
     /// What it added to variables that are scores.
     pub(super) scored: u32,
     pub(super) matches: Vec<Match>,
@@ -121,7 +119,6 @@ impl Transaction {
             removed_targets: Vec::new(),
             opened: Vec::new(),
             asked: None,
-            links: Vec::new(),
             scored: 0,
             matches: Vec::new(),
             points: Score::default(),
@@ -190,6 +187,7 @@ impl Transaction {
     pub fn request_head(&mut self, head: &RequestHead<'_>) -> Decision {
         let Some(profile) = self.asking() else { return Decision::Pass };
         self.take_request_head(profile.rules(), profile.policy(), head);
+        self.look_inside(profile.policy(), 0);
         self.except(&profile, head.method);
         self.phase(&profile, Phase::RequestHead)
     }
@@ -209,9 +207,11 @@ impl Transaction {
     /// Judges the request with what body it had: phase 2.
     pub fn request(&mut self) -> Decision {
         let Some(profile) = self.asking() else { return Decision::Pass };
+        let received = self.data.values.len();
         if let Some(decision) = self.take_request_body(&profile) {
             return decision;
         }
+        self.look_inside(profile.policy(), received);
         let decision = self.phase(&profile, Phase::Request);
         if self.state.allowed == Some(Allow::Request) {
             self.state.allowed = None;

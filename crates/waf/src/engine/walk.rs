@@ -118,19 +118,17 @@ impl Transaction {
     fn ask(&mut self, profile: &Profile, compiled: &Compiled) -> bool {
         let rules = &**profile.rules();
         self.state.matched.clear();
-        self.links.clear();
         self.scored = 0;
         for (at, link) in compiled.links.iter().enumerate() {
             let before = self.state.matched.len();
             match compiled.probe {
-                Some(probe) if at == 0 => self.ask_candidates(profile, compiled, link, probe),
+                Some(probe) if at == 0 => self.ask_candidates(profile, link, probe),
                 _ if link.targets.is_empty() => self.hold(rules, link),
                 _ => self.ask_targets(profile, link),
             }
             if self.state.matched.len() == before && !link.targets.is_empty() {
                 return false;
             }
-            self.links.push(self.state.matched.len());
         }
         true
     }
@@ -141,15 +139,8 @@ impl Transaction {
     }
 
     /// Asks the texts that scanning found.
-    fn ask_candidates(
-        &mut self,
-        profile: &Profile,
-        compiled: &Compiled,
-        link: &CompiledLink,
-        probe: u16,
-    ) {
+    fn ask_candidates(&mut self, profile: &Profile, link: &CompiledLink, probe: u16) {
         let rules = &**profile.rules();
-        let _ = compiled;
         let mut next = self.candidates.first(probe);
         while let Some(candidate) = next {
             next = self.candidates.after(candidate);
@@ -444,12 +435,12 @@ impl Transaction {
     /// Enters a match and returns the decision, if the rule makes one.
     fn act(&mut self, profile: &Profile, rule: u16, compiled: &Compiled) -> Option<Decision> {
         let shadow = profile.shadow.contains(usize::from(rule));
-        self.enter(profile, rule, compiled, shadow);
+        self.enter(profile, compiled, shadow);
         if shadow {
             return None;
         }
         match &compiled.rule.disruptive {
-            Disruptive::Pass => self.early(profile, compiled),
+            Disruptive::Pass => self.early(profile),
             Disruptive::Allow(allow) => {
                 self.state.allowed = Some(*allow);
                 None

@@ -50,7 +50,7 @@ pub enum Order {
     Mute,
     /// Verdicts for streams that were never opened.
     Stranger,
-    /// Frames for a stream that is over, as fast as the edge reads; requests are answered.
+    /// Frames for a stream that is over, as fast as the edge reads, once a request was answered.
     Flood,
     /// The process ends at once whenever it starts.
     Storm,
@@ -255,7 +255,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Stream 1 is over once anything has been answered: its frames are read past.
+    /// Stream 1 is over once anything has been answered: of its frames some are read past.
     fn flood(&mut self) -> io::Result<()> {
         let frame = frame(VERDICT, 1, &allow(Event::RequestHeaders));
         self.stream.write_all(&frame.repeat(FLOOD_BYTES / frame.len()))

@@ -12,6 +12,7 @@ pub mod framing;
 mod head_gate;
 mod hex;
 mod path;
+mod schema;
 mod seclang;
 mod transformations;
 
@@ -22,6 +23,7 @@ pub use detect::detect;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
 pub use path::path;
+pub use schema::{agent_settings, api_description};
 pub use seclang::seclang;
 pub use transformations::transformations;
 
@@ -32,6 +34,8 @@ pub type Property = fn(&[u8]);
 pub const PROPERTIES: &[(&str, Property)] = &[
     ("agent_answers", agent_answers),
     ("agent_questions", agent_questions),
+    ("agent_settings", agent_settings),
+    ("api_description", api_description),
     ("body", body),
     ("config", config),
     ("detect", detect),

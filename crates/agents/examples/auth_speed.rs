@@ -104,7 +104,7 @@ async fn start(keys: &Path, api_keys: Option<&Path>, cache: usize) -> Auth {
         issuer: "https://issuer.example".to_owned(),
         keys: Keys::File(keys.to_owned()),
         audiences: vec!["api".to_owned()],
-        algorithms: selvedge_config::auth::Algorithm::ALL.to_vec(),
+        algorithms: selvedge_config::auth::Algorithm::PUBLIC.to_vec(),
         token_type: None,
         leeway: Duration::from_secs(30),
         refresh: Duration::from_secs(600),

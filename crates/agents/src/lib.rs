@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod bridge;
 mod coding;
+mod problem;
 pub mod rate_limit;
 mod roots;
 pub mod schema;
@@ -15,6 +16,8 @@ pub mod waf;
 use std::{ffi::OsString, process::ExitCode};
 
 use selvedge_agent::{Options, serve};
+
+pub use problem::Problem;
 
 /// What can follow `selvedge agent`.
 pub const KINDS: [&str; 5] = ["auth", "bridge", "rate-limit", "schema", "waf"];

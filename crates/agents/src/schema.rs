@@ -33,10 +33,22 @@ use selvedge_config::schema::{RouteOptions, Settings};
 
 use self::{
     answer::{Answer, Reason, Refusal, Sender},
-    openapi::Fields,
+    checker::{Dialect, Patterns},
+    document::Folder,
+    openapi::{Api, Fields, Options},
     rules::{Awaited, Due, Message, Rules, Ruling},
     violation::Violation,
 };
+use crate::problem::CONTENT_TYPE;
+
+/// Reads an API's description that lies in no file, as the agent reads those that do, and forgets it:
+/// what is to be noted of it, or else its faults. The name says whether it is JSON or YAML.
+pub fn read_description(name: &str, text: &str) -> Result<Vec<String>, Vec<String>> {
+    let folder = Folder::of_text(name, text).map_err(|fault| vec![fault])?;
+    let dialect = Dialect { formats: Some(true), patterns: Patterns::Linear };
+    let options = Options { base_path: None, dialect, responses: true };
+    Api::of(folder, name.to_owned(), options).map(|(_, notes)| notes)
+}
 
 /// The agent that checks messages.
 pub struct Schema(Arc<Rules>);
@@ -194,7 +206,7 @@ impl Exchange {
         let verdict = if self.report_only {
             Verdict::allow()
         } else {
-            let verdict = Verdict::block(status).header("content-type", "application/problem+json");
+            let verdict = Verdict::block(status).header("content-type", CONTENT_TYPE);
             let verdict =
                 fields.iter().fold(verdict, |verdict, (name, value)| verdict.header(name, value));
             verdict.body(body)

@@ -658,6 +658,9 @@ pub struct Admin {
 pub struct Telemetry {
     /// The access log. `None`: off.
     pub access_log: Option<LogTarget>,
+    /// Whether decisions of agents are logged: where the access log goes, and on standard output
+    /// where that is off. Default yes.
+    pub decision_log: bool,
     /// Traces. `None`: off (`traceparent` is passed on all the same).
     pub otlp: Option<Otlp>,
 }

@@ -17,6 +17,7 @@ use crate::{
 pub(crate) struct TelemetryPart {
     /// Outer: written at all; inner: understood.
     access_log: Option<Option<Option<LogTarget>>>,
+    decision_log: Option<Spanned<bool>>,
     otlp: Option<OtlpPart>,
 }
 
@@ -32,15 +33,17 @@ impl TelemetryPart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
         Self {
             access_log: cursor.child("access-log", read_access_log),
+            decision_log: cursor.setting("decision-log", |value| value.boolean()),
             otlp: cursor.child("otlp", OtlpPart::read),
         }
     }
 
     pub(crate) fn settle(self, reading: &Reading<'_>) -> Option<Telemetry> {
-        let Self { access_log, otlp } = self;
+        let Self { access_log, decision_log, otlp } = self;
         let otlp = otlp.map(|part| part.settle(reading));
         let access_log = access_log.unwrap_or(Some(Some(LogTarget::Stdout)));
-        Some(Telemetry { access_log: access_log?, otlp: sound(otlp)? })
+        let decision_log = decision_log.is_none_or(|switch| switch.value);
+        Some(Telemetry { access_log: access_log?, decision_log, otlp: sound(otlp)? })
     }
 }
 

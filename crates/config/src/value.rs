@@ -96,6 +96,16 @@ impl<'r> Value<'r> {
         }))
     }
 
+    /// Text that must not stand in the config: `(env)"NAME"` or `(file)"path"`.
+    pub(crate) fn secret<T>(self, read: impl FnOnce(&str) -> Checked<T>) -> Option<Spanned<T>> {
+        if self.entry.ty().is_none() {
+            let problem = Problem::new(Code::Text, "a secret is not written into a config");
+            self.reading.error(self.span(), problem.help("write (env)\"NAME\" or (file)\"path\""));
+            return None;
+        }
+        self.parse(read)
+    }
+
     /// Text that must be written out: a name, a reference, a word of the language.
     pub(crate) fn literal<T>(self, read: impl FnOnce(&str) -> Checked<T>) -> Option<Spanned<T>> {
         let written = self.string()?;

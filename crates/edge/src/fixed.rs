@@ -8,9 +8,11 @@ use selvedge_http1::TRAILER_BYTES_MAX;
 use selvedge_telemetry::{EVENT_SHARE, EVENTS_IN_A_ROW_MAX, LOG_BATCHES_MAX, LOG_BYTES_MAX};
 
 use crate::{
-    admin, client_address, control, crew, http1_body, message,
+    admin,
+    agent::{link, state, supervise},
+    client_address, control, crew, http1_body, message,
     proxy::forward::heads,
-    proxy_protocol, serve,
+    proxy_protocol, serve, server,
     site::{body, cache, ranges},
     tls,
     upstream::{connect, http2_driver, http2_pool},
@@ -21,6 +23,7 @@ pub fn fixed_bounds() -> Vec<Bound> {
     let mut rows = Vec::new();
     clients(&mut rows);
     upstreams(&mut rows);
+    agents(&mut rows);
     sites(&mut rows);
     operators(&mut rows);
     rows
@@ -83,6 +86,26 @@ fn upstreams(rows: &mut Vec<Bound>) {
     ));
     rows.push(row("health probes at once", control::probe::PROBES_MAX, "wait"));
     rows.push(size("head of a probe's answer", control::probe::HEAD_MAX, "the probe fails"));
+}
+
+fn agents(rows: &mut Vec<Bound>) {
+    const FAILS: &str = "failure mode";
+    rows.push(time(
+        "agents of a new config, to be ready",
+        server::AGENTS_WITHIN,
+        "it begins without them",
+    ));
+    rows.push(time("connection to an agent, to be ready", link::READY_MAX, "it is made anew"));
+    rows.push(time("ping to an agent without an answer", link::UNRESPONSIVE, "it counts as down"));
+    rows.push(time("silence of a started agent", supervise::HUNG, "its process is killed"));
+    rows.push(time("end of a started agent", supervise::GRACE, "its process is killed"));
+    rows.push(row("calls that wait for each of an agent", state::WAITING_PER_PERMIT, FAILS));
+    rows.push(size("body in place of another, by an agent", link::REPLACEMENT_MAX, FAILS));
+    rows.push(row(
+        "lines of an agent in a second",
+        supervise::LINES_PER_SECOND,
+        "further ones are counted",
+    ));
 }
 
 fn sites(rows: &mut Vec<Bound>) {

@@ -53,6 +53,9 @@ impl Exchange<'_> {
             // Rare, and large: not part of what every exchange takes.
             Box::pin(self.fail(client, failure)).await;
         }
+        if let Some(failure) = self.council.tunnel_failure.take() {
+            self.note(failure);
+        }
         self.record();
         self.tell_agents();
     }
@@ -156,21 +159,22 @@ impl Exchange<'_> {
         let has_head = sink.has_head();
         match failure {
             Failure::Refused(refusal) if !has_head => self.send_refusal(client, *refusal).await,
-            Failure::Refused(refusal) => {
-                self.facts.refuse(refusal.problem.code, refusal.cause);
-                sink.abort();
-            }
             Failure::Agent(refusal) if !has_head => {
                 self.send_agent_refusal(client, *refusal).await;
             }
-            Failure::Agent(refusal) => {
-                self.note_agent_refusal(*refusal);
+            cut => {
                 sink.abort();
+                self.note(cut);
             }
-            Failure::ClientGone(detail) => {
-                self.facts.refuse("client/gone", Some(detail));
-                sink.abort();
-            }
+        }
+    }
+
+    /// Records why an exchange ended, where no answer can tell the client any more.
+    fn note(&mut self, failure: Failure) {
+        match failure {
+            Failure::Refused(refusal) => self.facts.refuse(refusal.problem.code, refusal.cause),
+            Failure::Agent(refusal) => self.note_agent_refusal(*refusal),
+            Failure::ClientGone(detail) => self.facts.refuse("client/gone", Some(detail)),
         }
     }
 }

@@ -107,7 +107,7 @@ impl std::error::Error for StartError {
 }
 
 /// Time for agents to be there, with their settings, before a config that asks them is in force.
-const AGENTS_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const AGENTS_WITHIN: Duration = Duration::from_secs(5);
 
 fn bind_remedy(error: &io::Error) -> &'static str {
     match error.kind() {

@@ -19,6 +19,7 @@ use crate::{
     reload::{self, ReloadArgs},
     terminal::{Terminal, complain},
     up::{self, UpArgs},
+    waf::{self, WafArgs},
 };
 
 /// What a command came to.
@@ -67,6 +68,8 @@ enum Command {
     Reload(ReloadArgs),
     /// Tell how the running edge's agents are: calls, verdicts, latency, restarts, breakers
     Agents(AgentsArgs),
+    /// Look at the firewall's rules, and try them on recorded requests
+    Waf(WafArgs),
     /// Become another program under restrictions; the edge starts agents so
     #[command(hide = true)]
     Confine(ConfineArgs),
@@ -126,6 +129,7 @@ fn obey(command: &Command) -> Exit {
         Command::Init(args) => init::run(args, &mut terminal),
         Command::Reload(args) => reload::run(args, &mut terminal),
         Command::Agents(args) => agents::run(args, &mut terminal),
+        Command::Waf(args) => waf::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };

@@ -16,6 +16,7 @@ mod init;
 mod reload;
 mod terminal;
 mod up;
+mod waf;
 
 /// Heads, buffers and futures come and go with each request; this allocator keeps them per thread.
 #[global_allocator]

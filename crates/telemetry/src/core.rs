@@ -1,4 +1,9 @@
-use std::{cell::RefCell, fmt, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use fastrand::Rng;
 
@@ -78,16 +83,26 @@ impl Core {
     }
 
     fn log(&self, exchange: &Exchange<'_>) {
+        let is_told = self.shared.requests_logged.load(Relaxed);
+        let decisions = match self.shared.decisions_logged.load(Relaxed) {
+            true => exchange.decisions,
+            false => &[],
+        };
+        if !is_told && decisions.is_empty() {
+            return;
+        }
         let mut lines = self.lines.borrow_mut();
         if lines.bytes.capacity() == 0 {
             lines.bytes.reserve_exact(BATCH_BYTES + BATCH_BYTES / 8);
         }
         let stamps = &mut *self.stamps.borrow_mut();
-        for decision in exchange.decisions {
+        for decision in decisions {
             decision_log::push_line(&mut lines.bytes, stamps, exchange, decision);
         }
-        access_log::push_line(&mut lines.bytes, stamps, exchange);
-        lines.count += exchange.decisions.len() + 1;
+        if is_told {
+            access_log::push_line(&mut lines.bytes, stamps, exchange);
+        }
+        lines.count += decisions.len() + usize::from(is_told);
         if lines.bytes.len() >= BATCH_BYTES {
             self.shared.access_log.send(std::mem::take(&mut *lines));
         }

@@ -1,6 +1,9 @@
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -30,6 +33,8 @@ pub struct Hub {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) access_log: Writer,
+    pub(crate) requests_logged: AtomicBool,
+    pub(crate) decisions_logged: AtomicBool,
     pub(crate) exporter: Exporter,
     pub(crate) cores: Box<[Arc<CoreCells>]>,
     pub(crate) unrouted: RouteLabel,
@@ -73,7 +78,7 @@ pub struct Unflushed {
 impl Hub {
     /// Opens what `settings` name and starts the threads that write and export.
     pub fn start(settings: &Settings) -> Result<Self, SettingsError> {
-        let Settings { access_log, otlp, events, cores } = settings;
+        let Settings { access_log, requests, decisions, otlp, events, cores } = settings;
         let lines = access_log.as_ref().map(|target| Output::open("access log", target));
         let events = Output::open("events", events).map_err(SettingsError::Open)?;
         let endpoint = otlp.as_ref().map(Endpoint::try_new).transpose()?;
@@ -84,6 +89,8 @@ impl Hub {
         let trouble = Some(Arc::clone(&events));
         let shared = Shared {
             access_log: Writer::start("access log", lines, trouble).map_err(thread)?,
+            requests_logged: AtomicBool::new(*requests),
+            decisions_logged: AtomicBool::new(*decisions),
             exporter: Exporter::start(endpoint, VERSION, Arc::clone(&events)).map_err(thread)?,
             cores: (0..*cores).map(|_| Arc::default()).collect(),
             unrouted: Arc::new(Label::new(UNROUTED, *cores)),
@@ -112,11 +119,13 @@ impl Hub {
 
     /// Follows new settings, or changes nothing and says why not. Cores and events stay as they are.
     pub fn reconfigure(&self, settings: &Settings) -> Result<(), SettingsError> {
-        let Settings { access_log, otlp, events: _, cores: _ } = settings;
+        let Settings { access_log, requests, decisions, otlp, events: _, cores: _ } = settings;
         let endpoint = otlp.as_ref().map(Endpoint::try_new).transpose()?;
         let lines = access_log.as_ref().map(|target| Output::open("access log", target));
         let lines = lines.transpose().map_err(SettingsError::Open)?;
         self.shared.access_log.redirect(lines);
+        self.shared.requests_logged.store(*requests, Relaxed);
+        self.shared.decisions_logged.store(*decisions, Relaxed);
         self.shared.exporter.redirect(endpoint);
         Ok(())
     }

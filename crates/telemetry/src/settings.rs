@@ -5,8 +5,12 @@ use selvedge_base::Secret;
 /// What telemetry is told at the start and again at each reload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Where the access log goes. `None`: off.
+    /// Where the access log goes, and decisions of agents with it. `None`: off.
     pub access_log: Option<LogTarget>,
+    /// Whether it has a line for each request.
+    pub requests: bool,
+    /// Whether it has a line for each decision.
+    pub decisions: bool,
     /// Where traces go. `None`: off; a caller's `traceparent` is then passed on unchanged.
     pub otlp: Option<Otlp>,
     /// Where the process's own events go. A reload does not move it.
@@ -18,7 +22,8 @@ pub struct Settings {
 impl Settings {
     /// Nothing but metrics, and events on standard error.
     pub fn quiet(cores: usize) -> Self {
-        Self { access_log: None, otlp: None, events: LogTarget::Stderr, cores }
+        let (requests, decisions) = (true, true);
+        Self { access_log: None, requests, decisions, otlp: None, events: LogTarget::Stderr, cores }
     }
 }
 

@@ -35,6 +35,7 @@ use crate::rule::{Category, Place, RuleSet, Settings, Severity, Variable};
 
 mod arena;
 mod bits;
+mod clean;
 mod collections;
 mod compile;
 mod data;
@@ -42,6 +43,7 @@ mod explain;
 mod fold;
 mod gate;
 mod gather;
+mod grams;
 mod intake;
 mod interest;
 mod literals;
@@ -64,10 +66,12 @@ pub struct Rules {
     /// The rules of each phase in their order.
     phases: [Vec<u16>; 5],
     probes: Vec<compile::Probe>,
-    literals: literals::Literals,
+    literals: [literals::Literals; gate::ALPHABETS.len()],
     interests: interest::Interests,
     trie: trie::Trie,
     regexes: Vec<Regex>,
+    /// For each expression those for plain texts, where they are much smaller.
+    plain: Vec<[Option<compile::RegexId>; compile::PLAIN]>,
     slots: template::Names,
     keys: template::Names,
     /// Which of the transaction's variables are scores.
@@ -113,10 +117,10 @@ impl Rules {
         Plan {
             rules: self.rules.len(),
             gated: self.probes.len(),
-            loose: self.literals.loose_len(),
+            loose: self.literals[gate::ALPHABETS.len() - 1].loose_len(),
             chains: self.trie.len(),
             expressions: self.regexes.len(),
-            literal_bytes: self.literals.memory_bytes(),
+            literal_bytes: self.literals.iter().map(literals::Literals::memory_bytes).sum(),
         }
     }
 
@@ -154,7 +158,7 @@ pub struct Plan {
     pub chains: usize,
     /// Distinct expressions.
     pub expressions: usize,
-    /// Memory of the automaton of all literals.
+    /// Memory that looking for literals takes.
     pub literal_bytes: usize,
 }
 

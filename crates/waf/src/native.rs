@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::rule::{Item, Rule, RuleSet};
+use crate::rule::{Item, Rule, RuleSet, Variable};
 
 mod bundled;
 mod case;
@@ -74,6 +74,12 @@ pub fn bundled() -> RuleSet {
 /// Returns the cases of the rules that come with Selvedge.
 pub fn cases() -> Vec<Case> {
     bundled::all().1
+}
+
+/// Returns how rules and exclusions write one entry of a variable, or all of it: `args:id`, `header:referer`, `path`.
+/// `None`: the language has no word for it.
+pub fn target_word(variable: Variable, key: Option<&str>) -> Option<String> {
+    words::target(variable, key)
 }
 
 fn in_order(mut rules: Vec<Rule>) -> RuleSet {

@@ -263,6 +263,10 @@ pub enum Operator {
     IpMatch(Arc<[Network]>),
     DetectSqli,
     DetectXss,
+    /// As `@detectSQLi`, but prose and code are no attacks: [`crate::detect::sqli_text`].
+    DetectSqliText,
+    /// As `@detectXSS`, likewise: [`crate::detect::xss_text`].
+    DetectXssText,
     /// The bytes that are allowed.
     ValidateByteRange(Arc<[RangeInclusive<u8>]>),
     ValidateUrlEncoding,

@@ -318,41 +318,6 @@ impl AgentSide {
         Ok(said)
     }
 
-    /// Why the connection is over, if a rule was broken.
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
-    /// Number of open streams.
-    pub fn streams_open(&self) -> usize {
-        self.streams.len()
-    }
-
-    /// Whether the stream is open.
-    pub fn is_open(&self, stream: StreamId) -> bool {
-        self.streams.contains_key(&stream)
-    }
-
-    /// Every open stream, in no order.
-    pub fn streams(&self) -> impl Iterator<Item = StreamId> {
-        self.streams.keys().copied()
-    }
-
-    /// What waits to be written.
-    pub fn output(&self) -> &[u8] {
-        self.output.bytes()
-    }
-
-    /// Number of bytes that wait to be written.
-    pub fn output_len(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Forgets the first `length` bytes of the output, which were written.
-    pub fn advance_output(&mut self, length: usize) {
-        self.output.advance(length);
-    }
-
     /// Accepts the edge and says what the agent wants.
     pub fn ready(&mut self, subscriptions: &Subscriptions) -> Result<(), SendError> {
         if self.state != State::Greeted || self.fault.is_some() {
@@ -509,6 +474,8 @@ impl AgentSide {
     }
 }
 
+crate::side::driven!(AgentSide);
+
 /// Bytes in place of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replacement<'a> {
@@ -591,6 +558,6 @@ fn body<'a>(
     };
     let bytes = frame.payload;
     let is_seen = ledger.chunk(event, bytes.len() as u32, end).map_err(fault)?;
-    let mode = if ledger.streams(event) { Mode::Stream } else { Mode::Inspect };
+    let mode = ledger.mode(event);
     Ok(is_seen.then_some(FromEdge::Body { stream, event, mode, bytes, end }))
 }

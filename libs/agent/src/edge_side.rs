@@ -12,7 +12,7 @@ use crate::{
     send::SendError,
     setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, WINDOW_MIN, read_event},
     stream::{CancelCode, StreamId, StreamMap},
-    subscriptions::Subscriptions,
+    subscriptions::{Mode, Subscriptions},
     verdict::Verdict,
     wire::{Reader, put_bytes32},
 };
@@ -158,6 +158,8 @@ pub enum FromAgent<'a> {
         stream: StreamId,
         /// Of which body.
         event: Event,
+        /// How the agent wanted it when the stream opened.
+        mode: Mode,
         /// How many bytes of a streamed body these replace; 0 where a whole body or frame is replaced.
         consumed: u32,
         /// What goes on.
@@ -343,11 +345,6 @@ impl EdgeSide {
         self.state == State::Ready && self.fault.is_none() && !self.draining
     }
 
-    /// Why the connection is over, if a rule was broken.
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
     /// What the agent wants to be asked about.
     pub fn subscriptions(&self) -> &Subscriptions {
         &self.agent.subscriptions
@@ -361,36 +358,6 @@ impl EdgeSide {
     /// Name and version of the agent, as it says.
     pub fn agent_name(&self) -> (&str, &str) {
         (&self.agent.name, &self.agent.version)
-    }
-
-    /// Number of open streams.
-    pub fn streams_open(&self) -> usize {
-        self.streams.len()
-    }
-
-    /// Whether the stream is open.
-    pub fn is_open(&self, stream: StreamId) -> bool {
-        self.streams.contains_key(&stream)
-    }
-
-    /// Every open stream, in no order.
-    pub fn streams(&self) -> impl Iterator<Item = StreamId> {
-        self.streams.keys().copied()
-    }
-
-    /// What waits to be written.
-    pub fn output(&self) -> &[u8] {
-        self.output.bytes()
-    }
-
-    /// Number of bytes that wait to be written.
-    pub fn output_len(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Forgets the first `length` bytes of the output, which were written.
-    pub fn advance_output(&mut self, length: usize) {
-        self.output.advance(length);
     }
 
     /// Opens a stream with a request's head.
@@ -623,6 +590,8 @@ impl EdgeSide {
     }
 }
 
+crate::side::driven!(EdgeSide);
+
 fn head_label(kind: FrameType, stream: u64, ask: Ask) -> Label {
     Label::new(kind, stream).flag(flag::END, !ask.body).flag(flag::NO_REPLY, !ask.verdict)
 }
@@ -654,7 +623,8 @@ fn said<'a>(
             let bytes = reader.rest();
             let replaced = Replaced { consumed, length: bytes.len() as u32, last, done };
             ledger.replace(event, replaced).map_err(fault)?;
-            Ok(FromAgent::Replace { stream, event, consumed, bytes, last, done })
+            let mode = ledger.mode(event);
+            Ok(FromAgent::Replace { stream, event, mode, consumed, bytes, last, done })
         }
         FrameType::Credit => {
             let (event, bytes) = (read_event(&mut reader)?, reader.u32()?);

@@ -551,13 +551,18 @@ impl Ledger {
         }
     }
 
+    /// How the agent wants this.
+    pub(crate) fn mode(&self, event: Event) -> Mode {
+        match event {
+            Event::RequestBody => self.request.mode,
+            Event::ResponseBody => self.response.mode,
+            _ => Mode::Whole,
+        }
+    }
+
     /// Whether this is a body that streams.
     pub(crate) fn streams(&self, event: Event) -> bool {
-        match event {
-            Event::RequestBody => self.request.mode == Mode::Stream,
-            Event::ResponseBody => self.response.mode == Mode::Stream,
-            _ => false,
-        }
+        self.mode(event) == Mode::Stream
     }
 
     /// Whether the agent has said all it has to say to this event.

@@ -68,6 +68,7 @@ mod send;
 #[cfg(feature = "serve")]
 mod serve;
 mod setup;
+mod side;
 mod stream;
 mod subscriptions;
 #[cfg(feature = "test-edge")]

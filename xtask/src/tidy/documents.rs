@@ -59,11 +59,21 @@ fn reach(pages: &BTreeMap<PathBuf, String>) -> BTreeSet<PathBuf> {
 /// The places in the repository that a page links to, relative to the root.
 fn targets(page: &Path, text: &str) -> impl Iterator<Item = PathBuf> {
     let folder = page.parent().unwrap_or(Path::new("")).to_owned();
-    text.split("](").skip(1).filter_map(move |rest| {
-        let target = rest.split([')', '#', ' ']).next()?;
-        let outside = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
-        (!outside).then(|| flatten(&folder.join(target)))
-    })
+    let text = without_code(text);
+    let targets: Vec<_> =
+        text.split("](").skip(1).filter_map(|rest| target(&folder, rest)).collect();
+    targets.into_iter()
+}
+
+fn target(folder: &Path, rest: &str) -> Option<PathBuf> {
+    let target = rest.split([')', '#', ' ']).next()?;
+    let outside = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+    (!outside).then(|| flatten(&folder.join(target)))
+}
+
+/// A text without its spans of code, which may look like links.
+fn without_code(text: &str) -> String {
+    text.split("``").step_by(2).flat_map(|outside| outside.split('`').step_by(2)).collect()
 }
 
 fn flatten(path: &Path) -> PathBuf {
@@ -107,6 +117,11 @@ mod tests {
             &[],
         );
         check(&[("docs/a.md", "")], &["docs/a.md: no link leads here from README.md"]);
+    }
+
+    #[test]
+    fn code_is_no_link() {
+        check(&[("README.md", "`a[0](b)` and `` c[`0`](d) `` and ```[e](f)```")], &[]);
     }
 
     #[test]

@@ -133,6 +133,7 @@ fn source(settings: &auth::Issuer) -> KeySource {
             auth::Keys::Discovery => KeyPlace::Discovery,
             auth::Keys::Url(url) => KeyPlace::Url(url.clone()),
             auth::Keys::File(file) => KeyPlace::File(file.clone()),
+            auth::Keys::Secret(secret) => KeyPlace::Secret(secret.clone()),
         },
         algorithms: algorithms(&settings.algorithms),
         schedule: Schedule { every: settings.refresh, apart: settings.refetch_interval },

@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use rustls::ClientConfig;
+use selvedge_base::Secret;
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
@@ -21,7 +22,7 @@ use super::{
     algorithm::AlgorithmSet,
     discovery::{self, DiscoveryError},
     fetch::{self, DOCUMENT_BYTES_MAX, FetchError, Url, UrlError},
-    jwk::{KeySet, KeySetError},
+    jwk::{Key, KeySet, KeySetError, SecretError},
     notice,
     refresh::{Demand, Refresh, Schedule},
 };
@@ -50,6 +51,8 @@ pub(super) enum KeyPlace {
     Url(String),
     /// In a file.
     File(PathBuf),
+    /// There is one, which whoever signs has as well.
+    Secret(Secret),
 }
 
 /// An issuer's keys and the task that keeps them current; that ends with this handle.
@@ -91,6 +94,7 @@ pub(super) enum KeysError {
     Discovery(DiscoveryError),
     Reference(UrlError),
     Set(KeySetError),
+    Secret(SecretError),
     /// A set without a single key of use; in a file of the operator's that is a mistake.
     Empty(KeySet),
 }
@@ -102,7 +106,7 @@ impl IssuerKeys {
         let fetcher = Fetcher::try_new(&source)?;
         let mut refresh = Refresh::new(source.schedule, Instant::now());
         let current = ArcSwapOption::empty();
-        if matches!(source.place, KeyPlace::File(_)) {
+        if matches!(source.place, KeyPlace::File(_) | KeyPlace::Secret(_)) {
             refresh.handle_timeout(Instant::now());
             let set = fetcher.keys().await.and_then(usable).map_err(SourceError::File)?;
             tell_left_out(&source.issuer, &set, None);
@@ -204,6 +208,7 @@ enum From {
     Discovery { document: Url, trust: Arc<ClientConfig> },
     Url { keys: Url, trust: Arc<ClientConfig> },
     File(PathBuf),
+    Secret(Secret),
 }
 
 impl Fetcher {
@@ -218,6 +223,7 @@ impl Fetcher {
             },
             KeyPlace::Url(text) => From::Url { keys: url(text)?, trust: trust()? },
             KeyPlace::File(path) => From::File(path.clone()),
+            KeyPlace::Secret(secret) => From::Secret(secret.clone()),
         };
         let (issuer, algorithms) = (issuer.clone(), *algorithms);
         Ok(Self { issuer, from, algorithms, timeout: *timeout })
@@ -233,6 +239,10 @@ impl Fetcher {
             }
             From::Url { keys, trust } => get(keys, trust).await?,
             From::File(path) => read(path.clone()).await?,
+            From::Secret(secret) => {
+                let key = Key::from_secret(secret.expose().as_bytes(), self.algorithms);
+                return key.map(|key| KeySet::of([key])).map_err(KeysError::Secret);
+            }
         };
         KeySet::parse(&text, self.algorithms).map_err(KeysError::Set)
     }
@@ -320,6 +330,7 @@ impl fmt::Display for KeysError {
             Self::Discovery(error) => error.fmt(f),
             Self::Reference(error) => write!(f, "the jwks_uri of the discovery document: {error}"),
             Self::Set(error) => error.fmt(f),
+            Self::Secret(error) => error.fmt(f),
             Self::Empty(set) => {
                 f.write_str("there is no key of use")?;
                 set.left_out().iter().try_for_each(|left_out| write!(f, "; {left_out}"))
@@ -336,6 +347,7 @@ impl Error for KeysError {
             Self::Discovery(error) => Some(error),
             Self::Reference(error) => Some(error),
             Self::Set(error) => Some(error),
+            Self::Secret(error) => Some(error),
             Self::Late(_) | Self::FileTooLarge | Self::Empty(_) => None,
         }
     }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use selvedge_agent::{Finding, Verdict};
 use selvedge_config::auth::Settings;
-use serde::Serialize;
 
 use super::{api_keys::KeyRefused, credentials::Unclear, issuers::TokenRefused};
+use crate::problem::{CONTENT_TYPE, Details, Problem};
 
 /// Why somebody may not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,22 +55,14 @@ impl Answers {
 
     /// The answer to somebody who may not pass; `trace` is the id by which it is found in the log.
     pub(super) fn verdict(&self, refusal: &Refusal, trace: &str) -> Verdict {
-        let (status, code, title) = self.kind(refusal);
+        let problem = self.problem(refusal);
         let detail = refusal.to_string();
-        let problem = Problem {
-            kind: format!("urn:selvedge:problem:{code}"),
-            title,
-            status,
-            detail: sentence(&detail),
-            code,
-            trace_id: trace,
-        };
-        let body = serde_json::to_string(&problem).expect("texts and numbers are JSON");
-        let verdict = Verdict::block(status)
-            .header("content-type", "application/problem+json")
-            .body(body + "\n")
+        let told = Details { detail: &sentence(&detail), trace: Some(trace), more: () };
+        let verdict = Verdict::block(problem.status)
+            .header("content-type", CONTENT_TYPE)
+            .body(problem.body(told))
             .reason(&*detail)
-            .finding(Finding::new(code).tag("auth").detail(detail));
+            .finding(Finding::new(problem.code).tag("auth").detail(detail));
         let verdict = match refusal {
             Refusal::NoKeys => verdict.header("retry-after", RETRY_AFTER),
             _ => verdict,
@@ -79,19 +71,16 @@ impl Answers {
         challenges.fold(verdict, |verdict, challenge| verdict.header("www-authenticate", challenge))
     }
 
-    /// Status, code and title.
-    fn kind(&self, refusal: &Refusal) -> (u16, &'static str, &'static str) {
+    fn problem(&self, refusal: &Refusal) -> Problem {
         match refusal {
             // A challenge that names no scheme is none (RFC 9110, section 11.6.1).
-            Refusal::Nobody if !self.has_tokens && !self.has_keys => {
-                (403, "auth/certificate", "Client certificate required")
-            }
-            Refusal::Nobody => (401, "auth/credentials", "Credentials required"),
-            Refusal::Unclear(_) => (400, "auth/request", "Unclear credentials"),
-            Refusal::Token(_) => (401, "auth/token", "Token refused"),
-            Refusal::Key(_) => (401, "auth/key", "API key refused"),
-            Refusal::Rights { .. } => (403, "auth/rights", "Not permitted"),
-            Refusal::NoKeys => (503, "auth/unavailable", "Tokens cannot be verified"),
+            Refusal::Nobody if !self.has_tokens && !self.has_keys => Problem::AUTH_CERTIFICATE,
+            Refusal::Nobody => Problem::AUTH_CREDENTIALS,
+            Refusal::Unclear(_) => Problem::AUTH_REQUEST,
+            Refusal::Token(_) => Problem::AUTH_TOKEN,
+            Refusal::Key(_) => Problem::AUTH_KEY,
+            Refusal::Rights { .. } => Problem::AUTH_RIGHTS,
+            Refusal::NoKeys => Problem::AUTH_UNAVAILABLE,
         }
     }
 
@@ -119,18 +108,6 @@ impl Answers {
         let key = (self.has_keys && !is_about_rights).then_some(key);
         self.has_tokens.then_some(bearer).into_iter().chain(key).collect()
     }
-}
-
-/// Members as the edge's own problems have them.
-#[derive(Serialize)]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'a str,
-    status: u16,
-    detail: String,
-    code: &'a str,
-    trace_id: &'a str,
 }
 
 fn sentence(text: &str) -> String {
@@ -178,17 +155,27 @@ mod tests {
         Answers { realm: "the \"api\"".to_owned(), has_tokens, has_keys }
     }
 
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
     #[track_caller]
     fn check(answers: &Answers, refusal: &Refusal, expected: Expect) {
-        let verdict = answers.verdict(refusal, "0af7651916cd43dd8448eb211c80319c");
+        let verdict = answers.verdict(refusal, TRACE);
         assert_eq!(verdict.flaw(), None);
         let Decision::Block(answer) = verdict.decision() else { panic!("it blocks") };
+        let problem = answers.problem(refusal);
+        let detail = sentence(&refusal.to_string());
+        let told = Details { detail: &detail, trace: Some(TRACE), more: () };
+        assert_eq!((answer.status, &*answer.body), (problem.status, problem.body(told).as_bytes()));
+        assert_eq!(verdict.findings()[0].rule, problem.code);
         let fields = answer
             .fields
             .iter()
             .map(|(name, value)| format!("{name}: {}\n", String::from_utf8_lossy(value)));
-        let body = String::from_utf8_lossy(&answer.body);
-        expected.assert_eq(&format!("{}\n{}{body}", answer.status, fields.collect::<String>()));
+        let Problem { status, code, title, .. } = problem;
+        expected.assert_eq(&format!(
+            "{status} {code}: {title}\n{}{detail}\n",
+            fields.collect::<String>()
+        ));
     }
 
     #[test]
@@ -197,20 +184,20 @@ mod tests {
             &answers(true, true),
             &Refusal::Nobody,
             expect![[r#"
-            401
+            401 auth/credentials: Credentials required
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\""
             www-authenticate: ApiKey realm="the \"api\""
-            {"type":"urn:selvedge:problem:auth/credentials","title":"Credentials required","status":401,"detail":"The request has no credentials that count here.","code":"auth/credentials","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            The request has no credentials that count here.
         "#]],
         );
         check(
             &answers(false, false),
             &Refusal::Nobody,
             expect![[r#"
-            403
+            403 auth/certificate: Client certificate required
             content-type: application/problem+json
-            {"type":"urn:selvedge:problem:auth/certificate","title":"Client certificate required","status":403,"detail":"The request has no credentials that count here.","code":"auth/certificate","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            The request has no credentials that count here.
         "#]],
         );
     }
@@ -223,33 +210,33 @@ mod tests {
             &all,
             &token,
             expect![[r#"
-            401
+            401 auth/token: Token refused
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="invalid_token", error_description="the signature of the token is not valid"
             www-authenticate: ApiKey realm="the \"api\""
-            {"type":"urn:selvedge:problem:auth/token","title":"Token refused","status":401,"detail":"The signature of the token is not valid.","code":"auth/token","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            The signature of the token is not valid.
         "#]],
         );
         check(
             &all,
             &Refusal::Unclear(Unclear::Several),
             expect![[r#"
-            400
+            400 auth/request: Unclear credentials
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="invalid_request", error_description="the request has more than one credential"
             www-authenticate: ApiKey realm="the \"api\""
-            {"type":"urn:selvedge:problem:auth/request","title":"Unclear credentials","status":400,"detail":"The request has more than one credential.","code":"auth/request","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            The request has more than one credential.
         "#]],
         );
         check(
             &all,
             &Refusal::Key(KeyRefused::Expired),
             expect![[r#"
-            401
+            401 auth/key: API key refused
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\""
             www-authenticate: ApiKey realm="the \"api\""
-            {"type":"urn:selvedge:problem:auth/key","title":"API key refused","status":401,"detail":"The API key has expired.","code":"auth/key","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            The API key has expired.
         "#]],
         );
     }
@@ -262,19 +249,19 @@ mod tests {
             &answers(true, true),
             &rights(Means::Token),
             expect![[r#"
-            403
+            403 auth/rights: Not permitted
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="insufficient_scope", error_description="more rights are needed here", scope="read write"
-            {"type":"urn:selvedge:problem:auth/rights","title":"Not permitted","status":403,"detail":"More rights are needed here.","code":"auth/rights","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            More rights are needed here.
         "#]],
         );
         check(
             &answers(true, true),
             &rights(Means::Key),
             expect![[r#"
-            403
+            403 auth/rights: Not permitted
             content-type: application/problem+json
-            {"type":"urn:selvedge:problem:auth/rights","title":"Not permitted","status":403,"detail":"More rights are needed here.","code":"auth/rights","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            More rights are needed here.
         "#]],
         );
         let roles = Refusal::Rights { means: Means::Token, scopes: Vec::new() };
@@ -282,10 +269,10 @@ mod tests {
             &answers(true, false),
             &roles,
             expect![[r#"
-            403
+            403 auth/rights: Not permitted
             content-type: application/problem+json
             www-authenticate: Bearer realm="the \"api\"", error="insufficient_scope", error_description="more rights are needed here"
-            {"type":"urn:selvedge:problem:auth/rights","title":"Not permitted","status":403,"detail":"More rights are needed here.","code":"auth/rights","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            More rights are needed here.
         "#]],
         );
     }
@@ -296,10 +283,10 @@ mod tests {
             &answers(true, false),
             &Refusal::NoKeys,
             expect![[r#"
-            503
+            503 auth/unavailable: Tokens cannot be verified
             content-type: application/problem+json
             retry-after: 5
-            {"type":"urn:selvedge:problem:auth/unavailable","title":"Tokens cannot be verified","status":503,"detail":"The keys that verify the token are not available.","code":"auth/unavailable","trace_id":"0af7651916cd43dd8448eb211c80319c"}
+            The keys that verify the token are not available.
         "#]],
         );
     }

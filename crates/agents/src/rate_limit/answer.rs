@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use selvedge_agent::{Finding, Verdict};
 use selvedge_base::format_duration;
+use serde::Serialize;
 
 use super::{
-    fields::{self, Problem},
+    fields::{self, Violated},
     policy::Policy,
     ruling::{Asked, Ruling, Standing},
 };
+use crate::problem::{CONTENT_TYPE, Details, Problem};
 
 /// What a client is told to wait for when nobody can count.
 const UNAVAILABLE_RETRY: &str = "1";
@@ -39,10 +41,9 @@ pub fn refusal(asked: &[Asked<'_>], ruling: &Ruling, headers: bool) -> Verdict {
     let refused: Vec<_> = all.filter(|(_, standing)| standing.wait.is_err()).collect();
     let ids: Vec<_> = refused.iter().map(|(asked, _)| asked.policy.id.as_str()).collect();
     let reasons: Vec<_> = refused.iter().map(|(asked, standing)| why(asked, standing)).collect();
-    let mut verdict = Verdict::block(429)
-        .header("Content-Type", "application/problem+json")
-        .body(Problem::quota_exceeded(&public(&refused), &ids).json())
-        .reason(reasons.join("; "));
+    let violated = Violated { policies: &ids };
+    let mut verdict = block(Problem::RATE_LIMIT_EXCEEDED, &public(&refused), violated);
+    verdict = verdict.reason(reasons.join("; "));
     if let Some(seconds) = retry_after(&refused) {
         verdict = verdict.header("Retry-After", seconds.to_string());
     }
@@ -62,10 +63,8 @@ pub fn refusal(asked: &[Asked<'_>], ruling: &Ruling, headers: bool) -> Verdict {
 
 /// 503: the server does not answer, and the operator said that nobody passes then.
 pub fn unavailable() -> Verdict {
-    Verdict::block(503)
-        .header("Content-Type", "application/problem+json")
+    block(Problem::RATE_LIMIT_UNAVAILABLE, "Limits cannot be counted at present.", ())
         .header("Retry-After", UNAVAILABLE_RETRY)
-        .body(Problem::reduced_capacity("Limits cannot be counted at present.").json())
         .reason("Redis does not answer, and `on-failure` is \"closed\"")
         .finding(Finding::new("rate-limit/store").tag("unavailable"))
 }
@@ -73,7 +72,14 @@ pub fn unavailable() -> Verdict {
 /// 500: the edge and this agent do not agree on what there is. Nothing can be counted, so nothing
 /// passes.
 pub fn undecidable(flaw: &str) -> Verdict {
-    Verdict::block(500).reason(flaw)
+    let detail = "Limits cannot be counted for this request.";
+    block(Problem::RATE_LIMIT_INTERNAL, detail, ()).reason(flaw)
+}
+
+fn block(problem: Problem, detail: &str, more: impl Serialize) -> Verdict {
+    Verdict::block(problem.status)
+        .header("Content-Type", CONTENT_TYPE)
+        .body(problem.body(Details { detail, trace: None, more }))
 }
 
 /// When the last of those who refused admits the request; `None` if one of them never does.

@@ -1,5 +1,5 @@
 //! What clients are told: `RateLimit` and `RateLimit-Policy` as draft-ietf-httpapi-ratelimit-headers-10
-//! has them, and the answer to a refused request, a problem of RFC 9457.
+//! has them, and what a refused request's problem names.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -54,45 +54,12 @@ const NANOS: u128 = 1_000_000_000;
 /// The largest Integer of RFC 9651, section 3.3.1.
 const INTEGER_MAX: u128 = 999_999_999_999_999;
 
-/// The body of a refusal.
+/// What the body of a refusal has beside what each problem has.
 #[derive(Serialize)]
-pub struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
-    violated: &'a [&'a str],
-}
-
-impl<'a> Problem<'a> {
-    /// These policies have nothing left.
-    pub fn quota_exceeded(detail: &'a str, violated: &'a [&'a str]) -> Self {
-        Self {
-            kind: "https://iana.org/assignments/http-problem-types#quota-exceeded",
-            title: "Request cannot be satisfied as assigned quota has been exceeded",
-            status: 429,
-            detail,
-            violated,
-        }
-    }
-
-    /// Nobody can count at present.
-    pub fn reduced_capacity(detail: &'a str) -> Self {
-        Self {
-            kind: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
-            title: "Request cannot be satisfied due to temporary server capacity constraints",
-            status: 503,
-            detail,
-            violated: &[],
-        }
-    }
-
-    /// The problem in JSON.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("text and numbers")
-    }
+pub struct Violated<'a> {
+    /// Ids of the policies that have nothing left.
+    #[serde(rename = "violated-policies")]
+    pub policies: &'a [&'a str],
 }
 
 #[cfg(test)]
@@ -127,14 +94,5 @@ mod tests {
         let mut list = String::new();
         ["a", "b"].into_iter().for_each(|item| push_policy(&mut list, item));
         assert_eq!(list, "a, b");
-    }
-
-    #[test]
-    fn a_problem_names_policies() {
-        let json = Problem::quota_exceeded("wait", &["a", "b"]).json();
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(value["status"], 429);
-        assert_eq!(value["violated-policies"], serde_json::json!(["a", "b"]));
-        assert!(!Problem::reduced_capacity("later").json().contains("violated"));
     }
 }

@@ -8,14 +8,13 @@
 
 use std::{fmt, num::NonZeroU64, time::Duration};
 
+use selvedge_config::rate_limit::FILL_MAX;
+
 /// Most tokens that any number here may be: more is refused when a config is read.
 pub const TOKENS_MAX: u64 = 1_000_000_000_000;
 
 /// Longest period of a rate.
 pub const PERIOD_MAX: Duration = Duration::from_secs(366 * DAY);
-
-/// Longest time in which an empty bucket may become full: beyond it clocks would overflow.
-pub const DEPTH_MAX: Duration = Duration::from_secs(50 * 366 * DAY);
 
 /// Seconds of a day.
 const DAY: u64 = 24 * 60 * 60;
@@ -45,7 +44,7 @@ pub enum RateError {
     Tokens,
     /// No time at all, or more than [`PERIOD_MAX`].
     Period,
-    /// A bucket that takes longer than [`DEPTH_MAX`] to fill.
+    /// A bucket that takes longer than [`FILL_MAX`] to fill.
     Depth,
 }
 
@@ -121,7 +120,7 @@ impl Rate {
         let divisor = gcd(numerator, denominator);
         let per_tick = u64::try_from(denominator / divisor).expect("at most 10^12 × 1,000");
         let rate = Self { step: numerator / divisor, per_tick, tick, burst: burst.get() };
-        if rate.duration(rate.depth()) > DEPTH_MAX {
+        if rate.duration(rate.depth()) > FILL_MAX {
             return Err(RateError::Depth);
         }
         Ok(rate)

@@ -9,6 +9,7 @@ use super::{
     pointer::Pointer,
     violation::{Place, Violation, shortened},
 };
+use crate::problem::{Details, Problem};
 
 /// Why a message is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,55 +102,48 @@ impl Refusal {
 
     /// The short name of what happened.
     pub(super) fn code(&self) -> &'static str {
+        self.problem().code
+    }
+
+    fn problem(&self) -> Problem {
         match self.reason {
-            Reason::Path => "schema/path",
-            Reason::Method { .. } => "schema/method",
-            Reason::MediaType { .. } => "schema/content-type",
-            Reason::Coding { .. } => "schema/content-encoding",
-            Reason::Size => "schema/size",
-            Reason::Encoded => "schema/encoded",
-            Reason::Malformed => "schema/malformed",
-            Reason::Invalid => "schema/invalid",
-            Reason::Cost => "schema/cost",
+            Reason::Path => Problem::SCHEMA_PATH,
+            Reason::Method { .. } => Problem::SCHEMA_METHOD,
+            Reason::MediaType { .. } => Problem::SCHEMA_CONTENT_TYPE,
+            Reason::Coding { .. } => Problem::SCHEMA_CONTENT_ENCODING,
+            Reason::Size => Problem::SCHEMA_SIZE,
+            Reason::Encoded => Problem::SCHEMA_ENCODED,
+            Reason::Malformed => Problem::SCHEMA_MALFORMED,
+            Reason::Invalid => Problem::SCHEMA_INVALID,
+            Reason::Cost => Problem::SCHEMA_COST,
         }
     }
 
     /// The answer to the client. An upstream's fault is told as such, without what is wrong: that is for the
     /// log. `invalid` is the status for what is not as described.
     pub(super) fn answer(&self, sender: Sender, invalid: u16, trace: Option<&str>) -> Answer {
-        let (status, title, detail) = match sender {
-            Sender::Client => self.to_client(invalid),
+        let (problem, detail) = match sender {
+            Sender::Client => (self.problem_with(invalid), self.detail()),
             Sender::Upstream => (
-                502,
-                "Upstream response refused",
+                Problem::SCHEMA_RESPONSE,
                 "The server behind this one gave an answer that is not as described.".to_owned(),
             ),
         };
-        let code = if sender == Sender::Client { self.code() } else { "schema/response" };
         let is_told = sender == Sender::Client && !self.violations.is_empty();
         let errors = if is_told { self.errors() } else { Vec::new() };
         let untold = self.violations.len() - errors.len();
         let more = self.more.map(|more| more + untold).filter(|_| is_told);
-        let problem = Problem {
-            r#type: format!("urn:selvedge:problem:{code}"),
-            title,
-            status,
-            detail,
-            code,
-            trace_id: trace,
-            errors,
-            more_errors: match more {
-                Some(0) => None,
-                Some(more) => Some(json!(more)),
-                None => is_told.then_some(Value::Bool(true)),
-            },
+        let more_errors = match more {
+            Some(0) => None,
+            Some(more) => Some(json!(more)),
+            None => is_told.then_some(Value::Bool(true)),
         };
-        let body = serde_json::to_string(&problem).expect("texts and numbers are JSON");
+        let details = Details { detail: &detail, trace, more: Errors { errors, more_errors } };
         Answer {
-            status,
+            status: problem.status,
             fields: if sender == Sender::Client { self.fields() } else { Vec::new() },
-            body: format!("{body}\n"),
-            code,
+            body: problem.body(details),
+            code: problem.code,
             summary: self.summary(),
         }
     }
@@ -166,40 +160,29 @@ impl Refusal {
         self.violations.iter().map(ErrorItem::new).take_while(fits).collect()
     }
 
-    fn to_client(&self, invalid: u16) -> (u16, &'static str, String) {
-        match &self.reason {
-            Reason::Path => {
-                (404, "Not found", "The API's description has no such path.".to_owned())
-            }
-            Reason::Method { allow } => (405, "Method not allowed", format!("Use one of {allow}.")),
-            Reason::MediaType { accept } => {
-                (415, "Unsupported media type", format!("Send a body of type {accept}."))
-            }
-            Reason::Coding { accept } => {
-                (415, "Unsupported content coding", format!("Send the body as {accept}."))
-            }
-            Reason::Size => (
-                413,
-                "Request body too large",
-                "The body is larger than what can be checked here.".to_owned(),
-            ),
-            Reason::Encoded => (
-                400,
-                "Malformed request body",
-                "The body is not what its Content-Encoding says.".to_owned(),
-            ),
-            Reason::Malformed => (
-                400,
-                "Malformed request body",
-                "The body is not what its Content-Type says, or is beyond a bound.".to_owned(),
-            ),
-            Reason::Invalid => (invalid, "Invalid request", self.counted()),
-            Reason::Cost => (
-                invalid,
-                "Request too costly to check",
-                "To check the body would take more work than one request is worth.".to_owned(),
-            ),
+    /// The problem, with the status that the settings choose for what is not as described.
+    fn problem_with(&self, invalid: u16) -> Problem {
+        match self.reason {
+            Reason::Invalid | Reason::Cost => self.problem().with_status(invalid),
+            _ => self.problem(),
         }
+    }
+
+    fn detail(&self) -> String {
+        let detail = match &self.reason {
+            Reason::Path => "The API's description has no such path.",
+            Reason::Method { allow } => return format!("Use one of {allow}."),
+            Reason::MediaType { accept } => return format!("Send a body of type {accept}."),
+            Reason::Coding { accept } => return format!("Send the body as {accept}."),
+            Reason::Size => "The body is larger than what can be checked here.",
+            Reason::Encoded => "The body is not what its Content-Encoding says.",
+            Reason::Malformed => {
+                "The body is not what its Content-Type says, or is beyond a bound."
+            }
+            Reason::Invalid => return self.counted(),
+            Reason::Cost => "To check the body would take more work than one request is worth.",
+        };
+        detail.to_owned()
     }
 
     fn counted(&self) -> String {
@@ -261,16 +244,9 @@ pub(super) fn place(violation: &Violation) -> String {
     }
 }
 
-/// The members of RFC 9457 §3, and ours.
+/// What is wrong, beside what each problem has.
 #[derive(Serialize)]
-struct Problem<'r> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'r str>,
+struct Errors<'r> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ErrorItem<'r>>,
     /// How many are not listed; `true` if they were not counted.
@@ -329,16 +305,27 @@ mod tests {
 
     use super::*;
 
+    /// What each answer has is compared here; what is expected is the rest.
     #[track_caller]
     fn check(refusal: &Refusal, sender: Sender, expected: Expect) {
         let Answer { status, fields, body, code, summary } =
             refusal.answer(sender, 400, Some("4bf9"));
-        let value: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!((&value["status"], &value["code"]), (&json!(status), &json!(code)));
-        let body = body.replace(",\"", ",\n\"").replace(":[{", ":[\n{");
+        let (head, rest) = body.split_once("\"detail\":").unwrap();
+        let problem = Problem::ALL.iter().find(|problem| problem.code == code).unwrap();
+        let title = problem.title;
+        let kind = format!("urn:selvedge:problem:{code}");
+        assert_eq!(problem.status, status);
+        assert_eq!(
+            head,
+            format!("{{\"type\":\"{kind}\",\"title\":\"{title}\",\"status\":{status},")
+        );
+        let common = format!(",\"code\":\"{code}\",\"trace_id\":\"4bf9\"");
+        let (detail, rest) = rest.split_once(&common).unwrap();
+        let rest = rest.replace(",\"", ",\n\"").replace(":[{", ":[\n{");
         let fields: Vec<String> =
             fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-        expected.assert_eq(&format!("{}{body}{summary}\n", fields.concat()));
+        let fields = fields.concat();
+        expected.assert_eq(&format!("{status} {code}\n{fields}{detail}{rest}{summary}\n"));
     }
 
     fn violation(place: Place) -> Violation {
@@ -368,12 +355,8 @@ mod tests {
             &Refusal::invalid(vec![nested, violation(parameter)], Some(3)),
             Sender::Client,
             expect![[r##"
-                {"type":"urn:selvedge:problem:schema/invalid",
-                "title":"Invalid request",
-                "status":400,
-                "detail":"The request differs from its description in 5 things.",
-                "code":"schema/invalid",
-                "trace_id":"4bf9",
+                400 schema/invalid
+                "The request differs from its description in 5 things.",
                 "errors":[
                 {"detail":"must be a string, not null",
                 "pointer":"#/items/0/%7Bx%7D",
@@ -397,12 +380,8 @@ mod tests {
             &Refusal::invalid(vec![body("")], Some(0)),
             Sender::Client,
             expect![[r##"
-            {"type":"urn:selvedge:problem:schema/invalid",
-            "title":"Invalid request",
-            "status":400,
-            "detail":"The request differs from its description in one thing.",
-            "code":"schema/invalid",
-            "trace_id":"4bf9",
+            400 schema/invalid
+            "The request differs from its description in one thing.",
             "errors":[
             {"detail":"must be a string, not null",
             "pointer":"#",
@@ -415,12 +394,8 @@ mod tests {
             &Refusal::invalid(vec![body(&"/x".repeat(999))], None),
             Sender::Client,
             expect![[r##"
-                {"type":"urn:selvedge:problem:schema/invalid",
-                "title":"Invalid request",
-                "status":400,
-                "detail":"The request differs from its description in many things.",
-                "code":"schema/invalid",
-                "trace_id":"4bf9",
+                400 schema/invalid
+                "The request differs from its description in many things.",
                 "errors":[
                 {"detail":"must be a string, not null",
                 "pointer":"#/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/…",
@@ -452,12 +427,8 @@ mod tests {
             &flaw(guard::Flaw::DuplicateKey, "/a/b"),
             Sender::Client,
             expect![[r##"
-            {"type":"urn:selvedge:problem:schema/malformed",
-            "title":"Malformed request body",
-            "status":400,
-            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
-            "code":"schema/malformed",
-            "trace_id":"4bf9",
+            400 schema/malformed
+            "The body is not what its Content-Type says, or is beyond a bound.",
             "errors":[
             {"detail":"occurs twice in its object",
             "pointer":"#/a/b",
@@ -470,12 +441,8 @@ mod tests {
             &Refusal::of_fault(Fault::NotUtf8),
             Sender::Client,
             expect![[r##"
-            {"type":"urn:selvedge:problem:schema/malformed",
-            "title":"Malformed request body",
-            "status":400,
-            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
-            "code":"schema/malformed",
-            "trace_id":"4bf9",
+            400 schema/malformed
+            "The body is not what its Content-Type says, or is beyond a bound.",
             "errors":[
             {"detail":"is not UTF-8",
             "pointer":"#",
@@ -488,12 +455,8 @@ mod tests {
             &Refusal::of_fault(form),
             Sender::Client,
             expect![[r##"
-            {"type":"urn:selvedge:problem:schema/malformed",
-            "title":"Malformed request body",
-            "status":400,
-            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
-            "code":"schema/malformed",
-            "trace_id":"4bf9",
+            400 schema/malformed
+            "The body is not what its Content-Type says, or is beyond a bound.",
             "errors":[
             {"detail":"has a field `a` that is there more than once",
             "pointer":"#",
@@ -509,12 +472,8 @@ mod tests {
             &Refusal::invalid(vec![body("/a")], Some(0)),
             Sender::Upstream,
             expect![[r#"
-            {"type":"urn:selvedge:problem:schema/response",
-            "title":"Upstream response refused",
-            "status":502,
-            "detail":"The server behind this one gave an answer that is not as described.",
-            "code":"schema/response",
-            "trace_id":"4bf9"}
+            502 schema/response
+            "The server behind this one gave an answer that is not as described."}
             body #/a must be a string, not null
         "#]],
         );
@@ -526,99 +485,67 @@ mod tests {
         check(
             Reason::Path,
             expect![[r#"
-            {"type":"urn:selvedge:problem:schema/path",
-            "title":"Not found",
-            "status":404,
-            "detail":"The API's description has no such path.",
-            "code":"schema/path",
-            "trace_id":"4bf9"}
+            404 schema/path
+            "The API's description has no such path."}
             the path is not described
         "#]],
         );
         check(
             Reason::Method { allow: "GET, PUT".to_owned() },
             expect![[r#"
+            405 schema/method
             allow: GET, PUT
-            {"type":"urn:selvedge:problem:schema/method",
-            "title":"Method not allowed",
-            "status":405,
-            "detail":"Use one of GET, PUT.",
-            "code":"schema/method",
-            "trace_id":"4bf9"}
+            "Use one of GET, PUT."}
             the method is none of GET, PUT
         "#]],
         );
         check(
             Reason::MediaType { accept: "application/json".to_owned() },
             expect![[r#"
+            415 schema/content-type
             accept: application/json
-            {"type":"urn:selvedge:problem:schema/content-type",
-            "title":"Unsupported media type",
-            "status":415,
-            "detail":"Send a body of type application/json.",
-            "code":"schema/content-type",
-            "trace_id":"4bf9"}
+            "Send a body of type application/json."}
             the body is not of type application/json
         "#]],
         );
         check(
             Reason::Coding { accept: "identity" },
             expect![[r#"
+            415 schema/content-encoding
             accept-encoding: identity
-            {"type":"urn:selvedge:problem:schema/content-encoding",
-            "title":"Unsupported content coding",
-            "status":415,
-            "detail":"Send the body as identity.",
-            "code":"schema/content-encoding",
-            "trace_id":"4bf9"}
+            "Send the body as identity."}
             the body's coding is not decoded
         "#]],
         );
         check(
             Reason::Size,
             expect![[r#"
-            {"type":"urn:selvedge:problem:schema/size",
-            "title":"Request body too large",
-            "status":413,
-            "detail":"The body is larger than what can be checked here.",
-            "code":"schema/size",
-            "trace_id":"4bf9"}
+            413 schema/size
+            "The body is larger than what can be checked here."}
             the body is larger than what is looked into
         "#]],
         );
         check(
             Reason::Encoded,
             expect![[r#"
-            {"type":"urn:selvedge:problem:schema/encoded",
-            "title":"Malformed request body",
-            "status":400,
-            "detail":"The body is not what its Content-Encoding says.",
-            "code":"schema/encoded",
-            "trace_id":"4bf9"}
+            400 schema/encoded
+            "The body is not what its Content-Encoding says."}
             the body is not what its coding says
         "#]],
         );
         check(
             Reason::Malformed,
             expect![[r#"
-            {"type":"urn:selvedge:problem:schema/malformed",
-            "title":"Malformed request body",
-            "status":400,
-            "detail":"The body is not what its Content-Type says, or is beyond a bound.",
-            "code":"schema/malformed",
-            "trace_id":"4bf9"}
+            400 schema/malformed
+            "The body is not what its Content-Type says, or is beyond a bound."}
             the body is not what its type says
         "#]],
         );
         check(
             Reason::Cost,
             expect![[r#"
-            {"type":"urn:selvedge:problem:schema/cost",
-            "title":"Request too costly to check",
-            "status":400,
-            "detail":"To check the body would take more work than one request is worth.",
-            "code":"schema/cost",
-            "trace_id":"4bf9"}
+            400 schema/cost
+            "To check the body would take more work than one request is worth."}
             to check the body takes too much work
         "#]],
         );

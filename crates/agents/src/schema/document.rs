@@ -63,8 +63,8 @@ impl fmt::Display for Place {
 /// A folder and what was read of it.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// Absolute and without symlinks.
-    root: PathBuf,
+    /// Absolute and without symlinks. `None`: there are no files but those that are here.
+    root: Option<PathBuf>,
     files: BTreeMap<String, File>,
 }
 
@@ -127,9 +127,15 @@ impl Folder {
         let name = document.file_name().and_then(|name| name.to_str());
         let name =
             name.ok_or_else(|| format!("{}: is not the name of a file", document.display()))?;
-        let mut folder = Self { root, files: BTreeMap::new() };
+        let mut folder = Self { root: Some(root), files: BTreeMap::new() };
         folder.load(name)?;
         Ok((folder, name.to_owned()))
+    }
+
+    /// A document that lies in no folder: what it refers to beside itself is not there.
+    pub(super) fn of_text(name: &str, text: &str) -> Result<Self, String> {
+        let file = File::read(name, text.to_owned()).map_err(|what| format!("{name}{what}"))?;
+        Ok(Self { root: None, files: BTreeMap::from([(name.to_owned(), file)]) })
     }
 
     /// Reads a file, unless that has happened.
@@ -145,8 +151,9 @@ impl Folder {
     }
 
     fn read(&self, name: &str) -> Result<File, String> {
-        let path = fs::canonicalize(self.root.join(name)).map_err(|error| format!(": {error}"))?;
-        if !path.starts_with(&self.root) {
+        let root = self.root.as_ref().ok_or(": is not there")?;
+        let path = fs::canonicalize(root.join(name)).map_err(|error| format!(": {error}"))?;
+        if !path.starts_with(root) {
             return Err(": leads out of the document's folder".to_owned());
         }
         let metadata = fs::metadata(&path).map_err(|error| format!(": {error}"))?;
@@ -157,8 +164,7 @@ impl Folder {
             return Err(format!(": has more than {} bytes", LIMITS.size));
         }
         let text = fs::read_to_string(&path).map_err(|error| format!(": {error}"))?;
-        let value = parse(name, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
-        Ok(File { text, value: Arc::new(value) })
+        File::read(name, text)
     }
 
     /// What is at `place`, in a file that was read.
@@ -192,6 +198,13 @@ impl Folder {
             }
         }
         lines
+    }
+}
+
+impl File {
+    fn read(name: &str, text: String) -> Result<Self, String> {
+        let value = parse(name, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
+        Ok(Self { text, value: Arc::new(value) })
     }
 }
 

@@ -129,7 +129,16 @@ impl Api {
         file: &Path,
         options: Options<'_>,
     ) -> Result<(Self, Vec<String>), Vec<String>> {
-        let (mut folder, name) = Folder::of(file).map_err(|error| vec![error])?;
+        let (folder, name) = Folder::of(file).map_err(|error| vec![error])?;
+        Self::of(folder, name, options)
+    }
+
+    /// The description in the file of this name, which was read.
+    pub(super) fn of(
+        mut folder: Folder,
+        name: String,
+        options: Options<'_>,
+    ) -> Result<(Self, Vec<String>), Vec<String>> {
         let mut report = Report::default();
         let place = Place { file: name, pointer: Pointer::root() };
         let root = folder.get(&place).expect("the document was just read");

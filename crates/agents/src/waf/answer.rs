@@ -7,6 +7,7 @@ use selvedge_waf::engine::{Evidence, Match, Refusal};
 use serde::Serialize;
 
 use super::Ready;
+use crate::problem::{CONTENT_TYPE, Details, Problem};
 
 /// Findings that one verdict carries.
 const FINDINGS: usize = 32;
@@ -123,63 +124,43 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// What the client gets: no word about rules.
+/// By what the request is found in the access log.
 #[derive(Serialize)]
-struct Problem<'p> {
-    r#type: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: &'static str,
-    code: &'static str,
+struct Reference<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'p str>,
+    reference: Option<&'r str>,
 }
 
-/// Ends an exchange.
+/// Ends an exchange; the client gets no word about rules.
 pub(super) fn refuse(refusal: &Refusal, sender: Sender, request: &RequestHead<'_>) -> Verdict {
     let Refusal { status, location, rule: _, reason: _ } = refusal;
     if let Some(location) = location {
         let status = if (300..=399).contains(status) { *status } else { 302 };
         return Verdict::redirect(status, location.clone());
     }
-    let problem = match sender {
-        Sender::Client => to_client(*status, reference(request)),
-        Sender::Upstream => Problem {
-            r#type: "urn:selvedge:problem:waf/response",
-            title: "Upstream response refused",
-            status: 502,
-            detail: "The server behind this one gave an answer that is kept back.",
-            code: "waf/response",
-            reference: reference(request),
-        },
-    };
-    let body = serde_json::to_string(&problem).expect("texts and numbers are JSON");
-    Verdict::block(problem.status)
-        .header("content-type", "application/problem+json")
-        .body(format!("{body}\n"))
-}
-
-fn to_client(status: u16, reference: Option<&str>) -> Problem<'_> {
-    let (title, detail) = match status {
-        413 => ("Content too large", "The request has more than is taken here."),
-        415 => {
-            ("Unsupported media type", "The body is of a type or coding that is not taken here.")
+    let (problem, detail) = match sender {
+        Sender::Client => to_client(*status),
+        Sender::Upstream => {
+            (Problem::WAF_RESPONSE, "The server behind this one gave an answer that is kept back.")
         }
-        400 => ("Bad request", "The body is not what it says it is."),
-        _ => ("Request refused", "The request looks like an attack."),
     };
-    Problem {
-        r#type: "urn:selvedge:problem:waf/refused",
-        title,
-        status: if (400..=599).contains(&status) { status } else { 403 },
-        detail,
-        code: "waf/refused",
-        reference,
-    }
+    let known = request.attributes();
+    let more = Reference { reference: known.get(attributes::REQUEST_ID) };
+    let body = problem.body(Details { detail, trace: known.get(attributes::TRACE), more });
+    Verdict::block(problem.status).header("content-type", CONTENT_TYPE).body(body)
 }
 
-/// By what the log knows the request.
-fn reference<'r>(request: &RequestHead<'r>) -> Option<&'r str> {
-    let known = request.attributes();
-    known.get(attributes::REQUEST_ID).or_else(|| known.get(attributes::TRACE))
+fn to_client(status: u16) -> (Problem, &'static str) {
+    match status {
+        400 => (Problem::WAF_UNREADABLE, "The body is not what it says it is."),
+        413 => (Problem::WAF_SIZE, "The request has more than is taken here."),
+        415 => {
+            let detail = "The body is of a type or coding that is not taken here.";
+            (Problem::WAF_CONTENT_TYPE, detail)
+        }
+        status => {
+            let status = if (400..=599).contains(&status) { status } else { 403 };
+            (Problem::WAF_REFUSED.with_status(status), "The request looks like an attack.")
+        }
+    }
 }

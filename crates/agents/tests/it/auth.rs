@@ -4,6 +4,7 @@ mod decisions;
 mod guide;
 mod issuers;
 mod mutations;
+mod secrets;
 mod served;
 mod server;
 mod signer;
@@ -48,7 +49,7 @@ fn issuer(name: &str, keys: Keys) -> Issuer {
         issuer: name.to_owned(),
         keys,
         audiences: vec![AUDIENCE.to_owned()],
-        algorithms: Algorithm::ALL.to_vec(),
+        algorithms: Algorithm::PUBLIC.to_vec(),
         token_type: None,
         leeway: Duration::from_secs(30),
         refresh: Duration::from_secs(600),

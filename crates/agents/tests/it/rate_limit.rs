@@ -170,15 +170,15 @@ async fn requests_pass_until_the_bucket_is_empty() {
     check(
         &ask(&agent, &client).await,
         &expect![[r#"
-        block: 429
-        Content-Type: application/problem+json
-        Retry-After: 12h
-        RateLimit-Policy: "daily";q=2;w=86400
-        RateLimit: "daily";r=0;t=12h
-        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"daily\" allows 2 per 1d.","violated-policies":["daily"]}
-        finding rate-limit/daily ["refused", "address"]: policy "daily" (2 per 1d by address): used up, enough in 12h
-        reason: policy "daily" (2 per 1d by address): used up, enough in 12h
-    "#]],
+            block: 429
+            Content-Type: application/problem+json
+            Retry-After: 12h
+            RateLimit-Policy: "daily";q=2;w=86400
+            RateLimit: "daily";r=0;t=12h
+            body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"daily\" allows 2 per 1d.","code":"rate-limit/exceeded","violated-policies":["daily"]}
+            finding rate-limit/daily ["refused", "address"]: policy "daily" (2 per 1d by address): used up, enough in 12h
+            reason: policy "daily" (2 per 1d by address): used up, enough in 12h
+        "#]],
     );
     assert_eq!(status(&ask(&agent, &from("192.0.2.2")).await), 0, "others have their own");
 }
@@ -197,15 +197,15 @@ async fn who_refuses_is_named_and_nobody_else_loses_a_token() {
     check(
         &refused,
         &expect![[r#"
-        block: 429
-        Content-Type: application/problem+json
-        Retry-After: 1d
-        RateLimit-Policy: "daily";q=3;w=86400, "per-key";q=1;w=86400
-        RateLimit: "per-key";r=0;t=1d
-        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"per-key\" allows 1 per 1d.","violated-policies":["per-key"]}
-        finding rate-limit/per-key ["refused", "header:x-api-key + path"]: policy "per-key" (1 per 1d by header:x-api-key + path): used up, enough in 1d
-        reason: policy "per-key" (1 per 1d by header:x-api-key + path): used up, enough in 1d
-    "#]],
+            block: 429
+            Content-Type: application/problem+json
+            Retry-After: 1d
+            RateLimit-Policy: "daily";q=3;w=86400, "per-key";q=1;w=86400
+            RateLimit: "per-key";r=0;t=1d
+            body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"per-key\" allows 1 per 1d.","code":"rate-limit/exceeded","violated-policies":["per-key"]}
+            finding rate-limit/per-key ["refused", "header:x-api-key + path"]: policy "per-key" (1 per 1d by header:x-api-key + path): used up, enough in 1d
+            reason: policy "per-key" (1 per 1d by header:x-api-key + path): used up, enough in 1d
+        "#]],
     );
     for _ in 0..5 {
         assert_eq!(written(&ask(&agent, &client).await), written(&refused));
@@ -254,10 +254,11 @@ async fn a_route_chooses_policies_and_costs() {
     check(
         &ask(&agent, &strange).await,
         &expect![[r#"
-        block: 500
-        body:
-        reason: the route names the policy "none", which this agent does not have
-    "#]],
+            block: 500
+            Content-Type: application/problem+json
+            body: {"type":"urn:selvedge:problem:rate-limit/internal","title":"Internal error","status":500,"detail":"Limits cannot be counted for this request.","code":"rate-limit/internal"}
+            reason: the route names the policy "none", which this agent does not have
+        "#]],
     );
 }
 
@@ -296,7 +297,7 @@ async fn more_than_a_bucket_holds_is_refused_for_good() {
         Content-Type: application/problem+json
         RateLimit-Policy: "daily";q=3;w=86400
         RateLimit: "daily";r=3
-        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"daily\" allows 3 per 1d.","violated-policies":["daily"]}
+        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"daily\" allows 3 per 1d.","code":"rate-limit/exceeded","violated-policies":["daily"]}
         finding rate-limit/daily ["refused", "address"]: policy "daily" (3 per 1d by address): 4 tokens are more than the burst of 3
         reason: policy "daily" (3 per 1d by address): 4 tokens are more than the burst of 3
     "#]],
@@ -309,10 +310,11 @@ async fn a_client_without_an_address_shares_no_bucket() {
     check(
         &ask(&agent, &Asked::get("/")).await,
         &expect![[r#"
-        block: 500
-        body:
-        reason: the edge names no client address
-    "#]],
+            block: 500
+            Content-Type: application/problem+json
+            body: {"type":"urn:selvedge:problem:rate-limit/internal","title":"Internal error","status":500,"detail":"Limits cannot be counted for this request.","code":"rate-limit/internal"}
+            reason: the edge names no client address
+        "#]],
     );
     assert_eq!(status(&ask(&agent, &from("unix:")).await), 500);
 }

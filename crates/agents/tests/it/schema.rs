@@ -2,6 +2,7 @@
 
 mod guide;
 pub mod message;
+mod requests;
 
 use std::{fs, io::Write, path::PathBuf};
 
@@ -78,8 +79,22 @@ fn start(settings: &Value) -> Result<Schema, String> {
 fn check_both(settings: &Value, (request, response): (Message, Option<Message>), expected: Expect) {
     let agent = start(settings).unwrap();
     let runtime = Builder::new_current_thread().build().unwrap();
-    expected.assert_eq(&runtime.block_on(ask(&agent, &request, response.as_ref())));
+    let said = runtime.block_on(ask(&agent, &request, response.as_ref()));
+    let said = said.replace(ASKS_FOR_ALL, "request head: allow, asks for it whole and plain\n");
+    expected.assert_eq(&said.replace(TOLD_NOTHING, "  no word of what is wrong\n"));
 }
+
+/// What becomes of a request whose response is to be checked.
+const ASKS_FOR_ALL: &str = "request head: allow\n  \
+    Remove accept-encoding\n  Remove range\n  Remove if-range\n";
+/// What a client gets in place of a response that is not as described.
+const TOLD_NOTHING: &str = concat!(
+    "  content-type: application/problem+json\n  ",
+    r#"{"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","#,
+    r#""status":502,"detail":"The server behind this one gave an answer that is not as described.","#,
+    r#""code":"schema/response"}"#,
+    "\n",
+);
 
 #[track_caller]
 fn check(settings: &Value, request: Message, expected: Expect) {
@@ -92,401 +107,10 @@ fn post() -> Message {
     Message::request("POST /api/v2/pets")
 }
 
-#[test]
-fn a_request_as_described_goes_on() {
-    let pets = settings(json!({}));
-    check(
-        &pets,
-        post().json(CAT),
-        expect![[r#"
-            request head: allow
-            request body: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        Message::request("GET /api/v2/pets/1"),
-        expect![[r#"
-            request head: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        post().field("content-type", "image/png").body("PNG"),
-        expect![[r#"
-            request head: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        post().field("content-type", "text/plain").body("a"),
-        expect![[r#"
-            request head: allow
-            request body: allow, done
-        "#]],
-    );
-}
-
-#[test]
-fn what_is_not_described_is_refused() {
-    let pets = settings(json!({}));
-    check(
-        &pets,
-        Message::request("GET /nowhere"),
-        expect![[r#"
-            request head: block 404
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/path","title":"Not found","status":404,"detail":"The API's description has no such path.","code":"schema/path"}
-              finding schema/path: the path is not described
-        "#]],
-    );
-    check(
-        &pets,
-        Message::request("DELETE /api/v2/pets"),
-        expect![[r#"
-            request head: block 405
-              content-type: application/problem+json
-              allow: GET, POST
-              {"type":"urn:selvedge:problem:schema/method","title":"Method not allowed","status":405,"detail":"Use one of GET, POST.","code":"schema/method"}
-              finding schema/method: the method is none of GET, POST
-        "#]],
-    );
-    check(
-        &pets,
-        post().field("content-type", "application/xml").body("<a/>"),
-        expect![[r#"
-            request head: block 415
-              content-type: application/problem+json
-              accept: application/json, application/x-www-form-urlencoded, image/*, text/plain
-              {"type":"urn:selvedge:problem:schema/content-type","title":"Unsupported media type","status":415,"detail":"Send a body of type application/json, application/x-www-form-urlencoded, image/*, text/plain.","code":"schema/content-type"}
-              finding schema/content-type: the body is not of type application/json, application/x-www-form-urlencoded, image/*, text/plain
-        "#]],
-    );
-    check(
-        &pets,
-        post().body("{}"),
-        expect![[r#"
-            request head: block 415
-              content-type: application/problem+json
-              accept: application/json, application/x-www-form-urlencoded, image/*, text/plain
-              {"type":"urn:selvedge:problem:schema/content-type","title":"Unsupported media type","status":415,"detail":"Send a body of type application/json, application/x-www-form-urlencoded, image/*, text/plain.","code":"schema/content-type"}
-              finding schema/content-type: the body is not of type application/json, application/x-www-form-urlencoded, image/*, text/plain
-        "#]],
-    );
-    check(
-        &pets,
-        post(),
-        expect![[r##"
-            request head: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":400,"detail":"The request differs from its description in one thing.","code":"schema/invalid","errors":[{"detail":"must have a body","pointer":"#","rule":"required","schema":"pets-3.0.yaml#/paths/~1pets/post"}]}
-              finding schema/required: body # must have a body (pets-3.0.yaml#/paths/~1pets/post)
-        "##]],
-    );
-    check(
-        &pets,
-        Message::request("GET /api/v2/pets/0?a=b").json("{}"),
-        expect![[r##"
-            request head: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":400,"detail":"The request differs from its description in one thing.","code":"schema/invalid","errors":[{"detail":"must not be less than 1","in":"path","parameter":"id","pointer":"#","rule":"minimum","schema":"pets-3.0.yaml#/paths/~1pets~1%7Bid%7D/parameters/0/schema/minimum"}]}
-              finding schema/minimum: path id must not be less than 1 (pets-3.0.yaml#/paths/~1pets~1%7Bid%7D/parameters/0/schema/minimum)
-        "##]],
-    );
-    let twice = post().field("content-type", "application/json").json(CAT);
-    check(
-        &pets,
-        twice,
-        expect![[r#"
-            request head: block 415
-              content-type: application/problem+json
-              accept: application/json, application/x-www-form-urlencoded, image/*, text/plain
-              {"type":"urn:selvedge:problem:schema/content-type","title":"Unsupported media type","status":415,"detail":"Send a body of type application/json, application/x-www-form-urlencoded, image/*, text/plain.","code":"schema/content-type"}
-              finding schema/content-type: the body is not of type application/json, application/x-www-form-urlencoded, image/*, text/plain
-        "#]],
-    );
-}
-
-#[test]
-fn what_is_not_described_may_pass() {
-    let mut pets = settings(json!({}));
-    pets["documents"][0]["undocumented"] = json!("pass");
-    check(
-        &pets,
-        Message::request("GET /nowhere"),
-        expect![[r#"
-            request head: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        Message::request("DELETE /api/v2/pets"),
-        expect![[r#"
-            request head: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        post().field("content-type", "application/xml").body("<a/>"),
-        expect![[r#"
-            request head: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        post().json("{}"),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":400,"detail":"The request differs from its description in one thing.","code":"schema/invalid","errors":[{"detail":"must have the property `kind`","pointer":"#","rule":"required","schema":"pets-3.0.yaml#/components/schemas/Pet/allOf/0/required"}]}
-              finding schema/required: body # must have the property `kind` (pets-3.0.yaml#/components/schemas/Pet/allOf/0/required)
-        "##]],
-    );
-}
-
-#[test]
-fn preflights_of_browsers_pass() {
-    let pets = settings(json!({}));
-    let preflight =
-        || Message::request("OPTIONS /api/v2/pets").field("origin", "https://example.com");
-    check(
-        &pets,
-        preflight().field("access-control-request-method", "POST"),
-        expect![[r#"
-            request head: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        preflight().field("access-control-request-method", "PUT"),
-        expect![[r#"
-            request head: block 405
-              content-type: application/problem+json
-              allow: GET, POST
-              {"type":"urn:selvedge:problem:schema/method","title":"Method not allowed","status":405,"detail":"Use one of GET, POST.","code":"schema/method"}
-              finding schema/method: the method is none of GET, POST
-        "#]],
-    );
-    check(
-        &pets,
-        preflight(),
-        expect![[r#"
-            request head: block 405
-              content-type: application/problem+json
-              allow: GET, POST
-              {"type":"urn:selvedge:problem:schema/method","title":"Method not allowed","status":405,"detail":"Use one of GET, POST.","code":"schema/method"}
-              finding schema/method: the method is none of GET, POST
-        "#]],
-    );
-}
-
-#[test]
-fn bodies_that_are_not_as_described() {
-    let pets = settings(json!({}));
-    let body = r#"{"kind":"cat","name":"","id":3,"lives":"many","weight":-1}"#;
-    check(
-        &pets,
-        post().json(body),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":400,"detail":"The request differs from its description in 4 things.","code":"schema/invalid","errors":[{"detail":"is `readOnly` and must not be in a request","pointer":"#/id","rule":"readOnly","schema":"pets-3.0.yaml#/components/schemas/Animal/properties/id/readOnly"},{"detail":"must have 1 character at least","pointer":"#/name","rule":"minLength","schema":"pets-3.0.yaml#/components/schemas/Animal/properties/name/minLength"},{"detail":"must be more than 0","pointer":"#/weight","rule":"exclusiveMinimum","schema":"pets-3.0.yaml#/components/schemas/Animal/properties/weight/exclusiveMinimum"}],"more_errors":1}
-              finding schema/readOnly: body #/id is `readOnly` and must not be in a request (pets-3.0.yaml#/components/schemas/Animal/properties/id/readOnly)
-              finding schema/minLength: body #/name must have 1 character at least (pets-3.0.yaml#/components/schemas/Animal/properties/name/minLength)
-              finding schema/exclusiveMinimum: body #/weight must be more than 0 (pets-3.0.yaml#/components/schemas/Animal/properties/weight/exclusiveMinimum)
-        "##]],
-    );
-    check(
-        &pets,
-        post().json(r#"{"kind":"cat","kind":"dog"}"#),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/malformed","title":"Malformed request body","status":400,"detail":"The body is not what its Content-Type says, or is beyond a bound.","code":"schema/malformed","errors":[{"detail":"occurs twice in its object","pointer":"#/kind","rule":"duplicate-key"}]}
-              finding schema/duplicate-key: body #/kind occurs twice in its object
-        "##]],
-    );
-    check(
-        &pets,
-        post().json("{\"kind\":\"c"),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/malformed","title":"Malformed request body","status":400,"detail":"The body is not what its Content-Type says, or is beyond a bound.","code":"schema/malformed","errors":[{"detail":"is not JSON: it ends too early","pointer":"#/kind","rule":"syntax"}]}
-              finding schema/syntax: body #/kind is not JSON: it ends too early
-        "##]],
-    );
-    check(
-        &pets,
-        post().json(&format!("{}1{}", "[".repeat(9), "]".repeat(9))),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/malformed","title":"Malformed request body","status":400,"detail":"The body is not what its Content-Type says, or is beyond a bound.","code":"schema/malformed","errors":[{"detail":"is nested deeper than 8 levels","pointer":"#/0/0/0/0/0/0/0/0","rule":"depth"}]}
-              finding schema/depth: body #/0/0/0/0/0/0/0/0 is nested deeper than 8 levels
-        "##]],
-    );
-    check(
-        &pets,
-        post().json(&" ".repeat(5000)),
-        expect![[r#"
-            request head: allow
-            request body: block 413
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/size","title":"Request body too large","status":413,"detail":"The body is larger than what can be checked here.","code":"schema/size"}
-              finding schema/size: the body is larger than what is looked into
-        "#]],
-    );
-    check(
-        &pets,
-        post().json(CAT).truncated(),
-        expect![[r#"
-            request head: allow
-            request body: block 413
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/size","title":"Request body too large","status":413,"detail":"The body is larger than what can be checked here.","code":"schema/size"}
-              finding schema/size: the body is larger than what is looked into
-        "#]],
-    );
-    check(
-        &settings(json!({"status": 422})),
-        post().json("[]"),
-        expect![[r##"
-            request head: allow
-            request body: block 422
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":422,"detail":"The request differs from its description in one thing.","code":"schema/invalid","errors":[{"detail":"must be an object, not an array","pointer":"#","rule":"type","schema":"pets-3.0.yaml#/components/schemas/Pet/allOf/0/type"}]}
-              finding schema/type: body # must be an object, not an array (pets-3.0.yaml#/components/schemas/Pet/allOf/0/type)
-        "##]],
-    );
-    check(
-        &settings(json!({"status": 422})),
-        post().json("["),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/malformed","title":"Malformed request body","status":400,"detail":"The body is not what its Content-Type says, or is beyond a bound.","code":"schema/malformed","errors":[{"detail":"is not JSON: it ends too early","pointer":"#","rule":"syntax"}]}
-              finding schema/syntax: body # is not JSON: it ends too early
-        "##]],
-    );
-    let utf16 = post().field("content-type", "text/plain; charset=utf-16").body("a");
-    check(
-        &pets,
-        utf16,
-        expect![[r#"
-            request head: block 415
-              content-type: application/problem+json
-              accept: text/plain; charset=utf-8
-              {"type":"urn:selvedge:problem:schema/content-type","title":"Unsupported media type","status":415,"detail":"Send a body of type text/plain; charset=utf-8.","code":"schema/content-type"}
-              finding schema/content-type: the body is not of type text/plain; charset=utf-8
-        "#]],
-    );
-}
-
-#[test]
-fn secrets_are_not_repeated() {
-    let pets = settings(json!({}));
-    let agent = start(&pets).unwrap();
-    let runtime = Builder::new_current_thread().build().unwrap();
-    let body = r#"{"kind":"hunter2","name":["hunter2"],"nick":{"a":"hunter2"},"id":"hunter2"}"#;
-    let get = Message::request("GET /api/v2/pets?limit=hunter2&tags=hunter2&tags=h")
-        .field("x-request-id", "hunter2")
-        .field("cookie", "session=hunter2!");
-    for request in [post().json(body), get] {
-        let said = runtime.block_on(ask(&agent, &request, None));
-        assert!(said.contains("block 400") && !said.contains("hunter2"), "{said}");
-    }
-}
-
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
-}
-
-#[test]
-fn encoded_bodies() {
-    let encoded =
-        |coding: &str, body: &[u8]| post().field("content-encoding", coding).json("").body(body);
-    let pets = settings(json!({}));
-    check(
-        &pets,
-        encoded("gzip", &gzip(CAT.as_bytes())),
-        expect![[r#"
-            request head: block 415
-              content-type: application/problem+json
-              accept-encoding: identity
-              {"type":"urn:selvedge:problem:schema/content-encoding","title":"Unsupported content coding","status":415,"detail":"Send the body as identity.","code":"schema/content-encoding"}
-              finding schema/content-encoding: the body's coding is not decoded
-        "#]],
-    );
-    check(
-        &pets,
-        encoded("identity", CAT.as_bytes()),
-        expect![[r#"
-            request head: allow
-            request body: allow, done
-        "#]],
-    );
-    let pets = settings(json!({"decode": true}));
-    check(
-        &pets,
-        encoded("gzip", &gzip(CAT.as_bytes())),
-        expect![[r#"
-            request head: allow
-            request body: allow, done
-        "#]],
-    );
-    check(
-        &pets,
-        encoded("gzip", &gzip(b"[]")),
-        expect![[r##"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":400,"detail":"The request differs from its description in one thing.","code":"schema/invalid","errors":[{"detail":"must be an object, not an array","pointer":"#","rule":"type","schema":"pets-3.0.yaml#/components/schemas/Pet/allOf/0/type"}]}
-              finding schema/type: body # must be an object, not an array (pets-3.0.yaml#/components/schemas/Pet/allOf/0/type)
-        "##]],
-    );
-    check(
-        &pets,
-        encoded("br", b"{}"),
-        expect![[r#"
-            request head: block 415
-              content-type: application/problem+json
-              accept-encoding: gzip, deflate
-              {"type":"urn:selvedge:problem:schema/content-encoding","title":"Unsupported content coding","status":415,"detail":"Send the body as gzip, deflate.","code":"schema/content-encoding"}
-              finding schema/content-encoding: the body's coding is not decoded
-        "#]],
-    );
-    check(
-        &pets,
-        encoded("gzip", b"{}"),
-        expect![[r#"
-            request head: allow
-            request body: block 400
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/encoded","title":"Malformed request body","status":400,"detail":"The body is not what its Content-Encoding says.","code":"schema/encoded"}
-              finding schema/encoded: the body is not what its coding says
-        "#]],
-    );
-    check(
-        &pets,
-        encoded("gzip", &gzip(&[b' '; 100_000])),
-        expect![[r#"
-            request head: allow
-            request body: block 413
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/size","title":"Request body too large","status":413,"detail":"The body is larger than what can be checked here.","code":"schema/size"}
-              finding schema/size: the body is larger than what is looked into
-        "#]],
-    );
 }
 
 #[test]
@@ -561,10 +185,7 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(200, cat)),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: allow, done
         "#]],
@@ -573,14 +194,10 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(200, CAT)),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/required: body # must have the property `id` (pets-3.0.yaml#/components/schemas/Animal/required)
         "#]],
     );
@@ -588,14 +205,10 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(200, "[")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/syntax: body # is not JSON: it ends too early
         "#]],
     );
@@ -603,13 +216,9 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(500, "{}")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/responses: body # answers with status 500, which is not described (GET /pets/{id})
         "#]],
     );
@@ -617,10 +226,7 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), Some(Message::response(404))),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow, done
         "#]],
     );
@@ -628,14 +234,10 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(200, cat).map(Message::truncated)),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/size: the body is larger than what is looked into
         "#]],
     );
@@ -644,13 +246,9 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), Some(html)),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/content-type: the body is not of type application/json
         "#]],
     );
@@ -661,10 +259,7 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), coded("gzip", &gzip(cat.as_bytes()))),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: allow, done
         "#]],
@@ -673,13 +268,9 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), coded("br", b"x")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/content-encoding: the body's coding is not decoded
         "#]],
     );
@@ -688,10 +279,7 @@ fn responses_are_checked_on_demand() {
         &pets,
         (head, answer(200, cat)),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow, done
         "#]],
     );
@@ -700,10 +288,7 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(200, "[")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: allow, done
               finding schema/syntax: body # is not JSON: it ends too early
@@ -715,10 +300,7 @@ fn responses_are_checked_on_demand() {
         &pets,
         (get(), answer(500, "{}")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow, done
         "#]],
     );
@@ -733,10 +315,7 @@ fn schemas_by_themselves() {
         &orders,
         (post().json("{\"id\":1}"), answer("{\"done\":1}")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             request body: allow
             response head: allow
             response body: allow, done
@@ -746,10 +325,7 @@ fn schemas_by_themselves() {
         &orders,
         post().json("{\"id\":\"x\",\"mail\":\"@\",\"size\":1}"),
         expect![[r##"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             request body: block 400
               content-type: application/problem+json
               {"type":"urn:selvedge:problem:schema/invalid","title":"Invalid request","status":400,"detail":"The request differs from its description in 3 things.","code":"schema/invalid","errors":[{"detail":"must be an integer, not a string","pointer":"#/id","rule":"type","schema":"order.json#/properties/id/type"},{"detail":"must have the format `email`","pointer":"#/mail","rule":"format","schema":"order.json#/properties/mail/format"},{"detail":"must not have the property `size`","pointer":"#","rule":"additionalProperties","schema":"order.json#/additionalProperties"}]}
@@ -783,10 +359,7 @@ fn schemas_by_themselves() {
         &orders,
         Message::request("GET /orders/7"),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
         "#]],
     );
     check(
@@ -800,14 +373,10 @@ fn schemas_by_themselves() {
         &orders,
         (Message::request("GET /orders"), answer("{}")),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow
             response body: block 502
-              content-type: application/problem+json
-              {"type":"urn:selvedge:problem:schema/response","title":"Upstream response refused","status":502,"detail":"The server behind this one gave an answer that is not as described.","code":"schema/response"}
+              no word of what is wrong
               finding schema/required: body # must have the property `done` (done.yaml#/required)
         "#]],
     );
@@ -816,10 +385,7 @@ fn schemas_by_themselves() {
         &orders,
         (Message::request("GET /orders"), Some(text)),
         expect![[r#"
-            request head: allow
-              Remove accept-encoding
-              Remove range
-              Remove if-range
+            request head: allow, asks for it whole and plain
             response head: allow, done
         "#]],
     );

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use selvedge_base::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::AgentEvent;
@@ -54,7 +55,8 @@ pub struct Issuer {
     pub keys: Keys,
     /// `aud` must hold one of these. Empty: any (`check` warns).
     pub audiences: Vec<String>,
-    /// Algorithms allowed, as far as a key itself allows them. Default: all of [`Algorithm`].
+    /// Algorithms allowed, as far as a key itself allows them. Default: all of [`Algorithm::PUBLIC`], and
+    /// HS256 where there is a secret. Public keys verify none of the others, and a secret none of these.
     pub algorithms: Vec<Algorithm>,
     /// `typ` of the header must be this, without regard to case or a leading `application/`.
     /// `None`: `JWT`, `at+jwt` or none at all.
@@ -81,9 +83,12 @@ pub enum Keys {
     Url(String),
     /// A JWKS in a file.
     File(PathBuf),
+    /// None but a secret that whoever signs shares with us.
+    #[serde(with = "super::wire::secret")]
+    Secret(Secret),
 }
 
-/// A signature algorithm of RFC 7518 or RFC 8037. There is none with a shared secret, and no `none`.
+/// A signature algorithm of RFC 7518 or RFC 8037. There is no `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of the registry")]
 pub enum Algorithm {
@@ -97,11 +102,14 @@ pub enum Algorithm {
     ES384,
     ES512,
     EdDSA,
+    HS256,
+    HS384,
+    HS512,
 }
 
 impl Algorithm {
-    /// All.
-    pub const ALL: [Self; 10] = [
+    /// Those whose verifying key may be published.
+    pub const PUBLIC: [Self; 10] = [
         Self::RS256,
         Self::RS384,
         Self::RS512,
@@ -113,6 +121,16 @@ impl Algorithm {
         Self::ES512,
         Self::EdDSA,
     ];
+
+    /// Those with a shared secret, each with the fewest bytes that one must have (RFC 7518,
+    /// section 3.2).
+    pub const SECRET: [(Self, usize); 3] =
+        [(Self::HS256, 32), (Self::HS384, 48), (Self::HS512, 64)];
+
+    /// Whether who can verify can sign as well.
+    pub fn is_secret(self) -> bool {
+        Self::SECRET.iter().any(|(secret, _)| *secret == self)
+    }
 
     /// As the registry, and a token's header, name it.
     pub fn as_str(self) -> &'static str {
@@ -127,6 +145,9 @@ impl Algorithm {
             Self::ES384 => "ES384",
             Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
         }
     }
 }
@@ -230,7 +251,7 @@ impl Settings {
         let issuers = self.issuers.iter().flat_map(|issuer| {
             let keys = match &issuer.keys {
                 Keys::File(file) => Some(file),
-                Keys::Discovery | Keys::Url(_) => None,
+                Keys::Discovery | Keys::Url(_) | Keys::Secret(_) => None,
             };
             keys.into_iter().chain(&issuer.ca)
         });

@@ -116,6 +116,12 @@ fn read_paths(cursor: &mut Cursor<'_>, name: &'static str) -> Vec<PathBuf> {
     paths.into_iter().flatten().collect()
 }
 
+/// Nobody who kills an agent once waits for it, and somebody who mends one that ends at each start waits
+/// for less than a second.
+const BACKOFF: Duration = Duration::from_millis(10);
+/// An agent that ends at each start is started twice a second, which costs less than a tenth of a core.
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+
 impl RestartPart {
     fn read(cursor: &mut Cursor<'_>) -> Self {
         Self {
@@ -126,13 +132,13 @@ impl RestartPart {
 
     fn settle(self, reading: &Reading<'_>, scope: &str) -> Restart {
         let Self { backoff, backoff_max } = self;
-        let backoff = reading.settle(scope, "restart backoff", backoff, Duration::from_millis(100));
+        let backoff = reading.settle(scope, "restart backoff", backoff, BACKOFF);
         if let Some(short) = backoff_max.as_ref().filter(|longest| longest.value < backoff) {
             let problem =
                 Problem::new(Code::Conflict, "the longest wait is shorter than the first");
             reading.error(short.span, problem.help("raise `backoff-max` or lower `backoff`"));
         }
-        let longest = Duration::from_secs(10).max(backoff);
+        let longest = BACKOFF_MAX.max(backoff);
         let backoff_max = reading.settle(scope, "restart backoff-max", backoff_max, longest);
         Restart { backoff, backoff_max }
     }

@@ -9,6 +9,9 @@ use crate::AgentEvent;
 
 pub(super) mod part;
 
+/// Longest time in which an empty bucket may become full; beyond it no clock would count it.
+pub const FILL_MAX: Duration = Duration::from_secs(50 * 366 * 24 * 60 * 60);
+
 /// What the rate-limit agent is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

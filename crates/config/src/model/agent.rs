@@ -127,9 +127,9 @@ pub struct Sandbox {
 /// How soon a started agent that ended is started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// Wait before the first start after an end; doubles with each. Default 100 ms.
+    /// Wait before the first start after an end; doubles with each. Default 10 ms.
     pub backoff: Duration,
-    /// Longest wait. Default 10 s.
+    /// Longest wait. Default 500 ms.
     pub backoff_max: Duration,
 }
 

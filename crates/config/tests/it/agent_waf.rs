@@ -86,7 +86,12 @@ fn mistakes_have_a_place_and_a_remedy() {
     check_error("weight \"sqli\" 1", UnknownWord, "\"sqli\"", "did you mean `sql`?");
     check_error("exclude path=\"/a\"", Missing, "exclude", "leaves out every rule");
     check_error("exclude rule=1 tag=\"t\"", Conflict, "exclude", "a node for each");
-    check_error("exclude target=\"arg:q\"", UnknownWord, "target=\"arg:q\"", "did you mean `args`?");
+    check_error(
+        "exclude target=\"arg:q\"",
+        UnknownWord,
+        "target=\"arg:q\"",
+        "did you mean `args`?",
+    );
     check_error("exclude target=\"path:q\"", UnknownWord, "target=\"path:q\"", "write \"path\"");
     check_error("exclude rule=\"9-3\"", UnknownWord, "rule=\"9-3\"", "942100");
     check_error("shadow", Missing, "shadow", "names no rule");

@@ -25,6 +25,10 @@ impl Environment for Pages {
             Some(_) if path.extension().is_some_and(|extension| extension == "kdl") => {
                 Ok(String::new())
             }
+            // As long as every algorithm asks for.
+            Some(_) if path.extension().is_some_and(|extension| extension == "secret") => {
+                Ok("value".repeat(13) + "\n")
+            }
             Some(_) => Ok("value\n".to_owned()),
             None => Err(io::ErrorKind::NotFound.into()),
         }

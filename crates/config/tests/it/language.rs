@@ -31,6 +31,7 @@ pub(crate) fn environment() -> MemoryEnvironment {
             environment.with_file(&format!("/etc/{file}"), "")
         })
         .with_var("OTLP_KEY", "hunter2")
+        .with_var("TOKEN_SECRET", &"hunter2".repeat(6))
         .with_var("REDIS_URL", "rediss://:hunter2@redis.internal:6379/1")
 }
 
@@ -421,6 +422,7 @@ fn the_process() {
         telemetry,
         Telemetry {
             access_log: Some(LogTarget::File(path("logs/access.log"))),
+            decision_log: false,
             otlp: Some(Otlp {
                 endpoint: "http://127.0.0.1:4318".into(),
                 headers: vec![("x-api-key".into(), Secret::new("hunter2"))],
@@ -612,6 +614,7 @@ route \"r\" { upstream \"u\" }";
                 access_log: Some(
                     Stdout,
                 ),
+                decision_log: true,
                 otlp: None,
             },
             core: None,

@@ -124,14 +124,14 @@ pub(crate) struct StreamKey {
 }
 
 /// Time for a connection to be made and greeted.
-const READY_MAX: Duration = Duration::from_secs(5);
+pub(crate) const READY_MAX: Duration = Duration::from_secs(5);
 /// How often an agent is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_millis(250);
 /// An agent that answers a ping after this long has been asleep.
 const ASLEEP: Duration = Duration::from_millis(500);
 /// An agent that owes the answer to a ping for this long is down, as far as it is told of: its process
 /// stands still, or computes where it should listen.
-const UNRESPONSIVE: Duration = Duration::from_secs(1);
+pub(crate) const UNRESPONSIVE: Duration = Duration::from_secs(1);
 /// Pauses between attempts to connect, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// A connection that lasted this long is lost by accident: the next attempt is made at once.
@@ -139,7 +139,7 @@ const STEADY: Duration = Duration::from_secs(1);
 /// Reads in a row before the others of the core have their turn.
 const READS_MAX: usize = 2;
 /// Bytes of a body that an agent may put in place of another.
-const REPLACEMENT_MAX: usize = 16 << 20;
+pub(crate) const REPLACEMENT_MAX: usize = 16 << 20;
 /// Bytes read at once.
 const READ_MAX: usize = 64 << 10;
 
@@ -543,8 +543,12 @@ impl Link {
             FromAgent::Release { stream, bytes, last, .. } => {
                 inner.say(stream, |_| Answer::Release { bytes, last });
             }
-            FromAgent::Replace { stream, event, consumed, bytes, last, .. } => {
-                inner.enter_replace(stream, event, consumed, bytes, last);
+            FromAgent::Replace { stream, mode: Mode::Stream, consumed, bytes, last, .. } => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                inner.say(stream, |_| Answer::Replace { consumed, bytes, last });
+            }
+            FromAgent::Replace { stream, event, bytes, .. } => {
+                inner.collect(stream, event, bytes);
             }
             FromAgent::Credit { stream, event } => inner.send_rest(stream, event),
             FromAgent::Abandoned { stream, reason } => {
@@ -661,20 +665,8 @@ impl Inner {
         }
     }
 
-    /// Bytes in place of others: of a body that is held they are collected until its verdict.
-    fn enter_replace(
-        &mut self,
-        stream: StreamId,
-        event: Event,
-        consumed: u32,
-        bytes: &[u8],
-        last: bool,
-    ) {
-        let held = self.wants.get(event).is_none_or(|wanted| wanted.mode != Mode::Stream);
-        if !held {
-            let bytes = Bytes::copy_from_slice(bytes);
-            return self.say(stream, |_| Answer::Replace { consumed, bytes, last });
-        }
+    /// Collects what comes in place of a body that is held, until its verdict.
+    fn collect(&mut self, stream: StreamId, event: Event, bytes: &[u8]) {
         let Some(slot) = self.slots.get_mut(&stream) else { return };
         let replacement = slot.replacement.get_or_insert_default();
         if replacement.len() + bytes.len() > REPLACEMENT_MAX {

@@ -49,7 +49,7 @@ impl std::error::Error for AgentError {
 
 /// Calls that may wait for a permit, for each one that may be made. A longer queue could not be
 /// served within the timeout by any agent worth asking.
-const WAITING_PER_PERMIT: usize = 10;
+pub(crate) const WAITING_PER_PERMIT: usize = 10;
 
 impl AgentState {
     /// The agent as `config` wants it. What of the `previous` one is still the same goes on.

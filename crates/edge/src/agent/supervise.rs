@@ -25,17 +25,17 @@ use crate::control::Agents;
 /// A process that lived this long has earned a quick restart.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 /// A running process that no core has heard of for this long is killed.
-const HUNG: Duration = Duration::from_secs(10);
+pub(crate) const HUNG: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Time from the request to end to being killed.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// Time that exchanges which began before a reload have to ask an agent that is gone after it.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of a line that an agent says; the rest of it is dropped.
 const LINE_MAX: u64 = 4 << 10;
 /// Lines of an agent that are logged per second; more are counted and dropped.
-const LINES_PER_SECOND: u32 = 100;
+pub(crate) const LINES_PER_SECOND: u32 = 100;
 
 /// The task that keeps one agent alive, and how it is told to stop.
 struct Keeper {

@@ -51,6 +51,8 @@ pub(crate) struct Council {
     pub(crate) advice: Advice,
     /// As much of the request's body as was read for them.
     pub(crate) held: Option<Held>,
+    /// Why agents, or the lack of one, ended the tunnel that the exchange became.
+    pub(super) tunnel_failure: Option<Failure>,
     /// What is told of them in the end; made when they are first asked.
     minutes: OnceCell<Minutes>,
 }
@@ -661,8 +663,12 @@ impl Judge for FrameJudges<'_> {
         match council.hear_frame(self.core, frame, from_upstream).await {
             Ok(None) => Judgement::Pass,
             Ok(Some(payload)) => Judgement::Replace(payload),
-            Err(Failure::Agent(_)) => Judgement::Refuse,
-            Err(Failure::Refused(_) | Failure::ClientGone(_)) => Judgement::Unanswered,
+            Err(failure) => {
+                let refused = matches!(failure, Failure::Agent(_));
+                // The other direction may wait for its turn still: what came first ended the tunnel.
+                council.tunnel_failure.get_or_insert(failure);
+                if refused { Judgement::Refuse } else { Judgement::Unanswered }
+            }
         }
     }
 }

@@ -492,7 +492,7 @@ fn an_agent_that_comes_back_is_asked_again() {
 }
 
 /// A short masked text frame, as clients send them.
-fn text_frame(text: &str) -> Vec<u8> {
+pub(crate) fn text_frame(text: &str) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let masked = text.bytes().zip(mask.into_iter().cycle()).map(|(byte, key)| byte ^ key);
     [0x81, 0x80 | text.len() as u8].into_iter().chain(mask).chain(masked).collect()

@@ -5,17 +5,25 @@ use selvedge_agent::{Finding, Step, Subscriptions, Verdict};
 use serde_json::Value;
 
 use crate::{
-    agents::{Crew, Script},
+    agents::{Crew, Script, text_frame},
     client::Client,
     harness::{Bench, PATIENCE, eventually},
     upstream::Upstream,
 };
 
-/// The lines that are logged of what `talk` does, without what differs from run to run.
+/// The lines that are logged of what `talk` does before an upstream that answers with its request.
 fn lines(blocks: &str, asked: &str, talk: impl FnOnce(&mut Client)) -> Vec<Value> {
+    lines_before(&Upstream::mirror(), (blocks, asked), talk)
+}
+
+/// The lines that are logged of what `talk` does.
+fn lines_before(
+    upstream: &Upstream,
+    (blocks, asked): (&str, &str),
+    talk: impl FnOnce(&mut Client),
+) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    let upstream = Upstream::mirror();
     let bench = Bench::logging(
         &format!(
             "{blocks}upstream \"u\" {{ target \"{}\" }}\n\
@@ -204,6 +212,61 @@ fn bodies_are_questions_of_their_own_and_what_is_not_asked_is_not_told() {
           "whole" "request_body" "allow"
           "pieces" "request_body" "allow"
     "#]],
+    );
+}
+
+#[test]
+fn a_frame_that_ends_its_tunnel_is_told_of() {
+    let crew = Crew::start(Script {
+        wants: Subscriptions::none().websocket_frames(64),
+        frame: Box::new(|frame| match frame.payload {
+            b"bad" => Verdict::block(403).reason("a bad word").finding(Finding::new("words")),
+            b"odd" => Verdict::abandon("no idea"),
+            _ => Verdict::allow(),
+        }),
+        ..Script::default()
+    });
+    let upstream = Upstream::start(|mut peer| {
+        peer.request().unwrap();
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        while peer.exactly(1).is_some() {}
+    });
+    let talk = |last: &'static str, code: [u8; 2]| {
+        move |client: &mut Client| {
+            client.send(
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            );
+            assert_eq!(client.response().status, 101);
+            client.send(text_frame("fine")).send(text_frame(last));
+            assert_eq!(client.exactly(4), [&[0x88, 2], &code[..]].concat());
+            client.assert_closed();
+        }
+    };
+    let blocks = crew.block("a", "");
+    let lines = lines_before(&upstream, (&blocks, "\"a\""), talk("bad", [0x03, 0xf0]));
+    check(
+        &lines,
+        expect![[r#"
+            101 "/"
+              "a" "websocket_frame" "block"
+              refused_by "agent/blocked"
+              blocked_by "a"
+              error "a: a bad word"
+        "#]],
+    );
+    let decision = lines.iter().find(|line| line["kind"] == "decision").unwrap();
+    assert_eq!((&decision["agent"], &decision["reason"]), (&"a".into(), &"a bad word".into()));
+    let lines = lines_before(&upstream, (&blocks, "\"a\""), talk("odd", [0x03, 0xf5]));
+    check(
+        &lines,
+        expect![[r#"
+            101 "/"
+              "a" "websocket_frame" "abandoned"
+              refused_by "agent/unavailable"
+              error "it gave up: no idea"
+        "#]],
     );
 }
 

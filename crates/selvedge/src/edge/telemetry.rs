@@ -7,9 +7,13 @@ use crate::exit::{Exit, Failure};
 
 /// Events go to standard error, so that standard output is the access log's alone.
 pub(super) fn settings(config: &Config) -> Settings {
-    let Telemetry { access_log, otlp } = &config.telemetry;
+    let Telemetry { access_log, decision_log, otlp } = &config.telemetry;
+    // Who wants no line for each request may want to know of each that was blocked.
+    let alone = decision_log.then_some(Target::Stdout);
     Settings {
-        access_log: access_log.as_ref().map(target),
+        access_log: access_log.as_ref().map(target).or(alone),
+        requests: access_log.is_some(),
+        decisions: *decision_log,
         otlp: otlp.as_ref().map(exporter),
         events: Target::Stderr,
         cores: config.workers,

@@ -1,15 +1,18 @@
-//! What stands about the codes of answers that the edge gives by itself.
+//! What stands about the codes of answers that the edge, and agents of its own, give by themselves.
 
 use std::fmt::Write;
 
-const PAGE: &str = include_str!("../../../../docs/errors/http.md");
+const PAGES: [&str; 2] = [
+    include_str!("../../../../docs/errors/http.md"),
+    include_str!("../../../../docs/errors/agents.md"),
+];
 
 /// The rows about `code`, each with the headings of its table: a code of the head gate may stand in
 /// both.
 pub(super) fn page(code: &str) -> Option<String> {
     let mut headings: Vec<&str> = Vec::new();
     let mut out = String::new();
-    for line in PAGE.lines() {
+    for line in PAGES.iter().flat_map(|page| page.lines()) {
         match cells(line) {
             Some(cells) if cells[0] == "Status" => headings = cells,
             Some(cells) if cells.get(1) == Some(&&*format!("`{code}`")) => {
@@ -32,6 +35,7 @@ fn cells(line: &str) -> Option<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
+    use selvedge_agents::Problem;
     use selvedge_http1::RULES;
 
     use super::*;
@@ -76,8 +80,19 @@ mod tests {
             Code: `limit/head`
             What breaks the rule: more bytes than `limits { head }`"#]],
         );
+        check(
+            "auth/rights",
+            expect![[r#"
+            # auth/rights
+
+            Status: 403
+            Code: `auth/rights`
+            Title: Not permitted
+            What to do as the operator: Give the user the route's roles and scopes, or look at which claims they are read from."#]],
+        );
         check("head-gate", expect![[r#""#]]);
         check("", expect![[r#""#]]);
         assert!(RULES.iter().all(|rule| page(rule.code).is_some()));
+        assert!(Problem::ALL.iter().all(|problem| page(problem.code).is_some()));
     }
 }

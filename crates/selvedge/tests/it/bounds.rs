@@ -58,6 +58,14 @@ fn the_table_has_value_origin_and_consequence() {
           name lookups of a core                      16  fixed    wait inside the connect timeout
           health probes at once                      256  fixed    wait
           head of a probe's answer                 64KiB  fixed    the probe fails
+          agents of a new config, to be ready         5s  fixed    it begins without them
+          connection to an agent, to be ready         5s  fixed    it is made anew
+          ping to an agent without an answer          1s  fixed    it counts as down
+          silence of a started agent                 10s  fixed    its process is killed
+          end of a started agent                      5s  fixed    its process is killed
+          calls that wait for each of an agent        10  fixed    failure mode
+          body in place of another, by an agent    16MiB  fixed    failure mode
+          lines of an agent in a second              100  fixed    further ones are counted
           pages a site keeps on a core               512  fixed    the least recently used goes
           bytes a site keeps on a core              8MiB  fixed    the least recently used goes
           files a site keeps open on a core           64  fixed    the least recently used goes

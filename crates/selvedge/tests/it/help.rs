@@ -4,15 +4,29 @@ use expect_test::{expect, expect_file};
 
 use crate::process::Place;
 
-const COMMANDS: [&str; 10] =
-    ["up", "edge", "check", "explain", "bounds", "diff", "init", "reload", "agents", "completions"];
+const COMMANDS: [&str; 11] = [
+    "up",
+    "edge",
+    "check",
+    "explain",
+    "bounds",
+    "diff",
+    "init",
+    "reload",
+    "agents",
+    "waf",
+    "completions",
+];
+/// Commands of commands whose help is looked at too.
+const INNER: [&str; 2] = ["waf check", "waf test"];
 
 /// What every `--help` says, one after the other.
 static HELP: LazyLock<String> = LazyLock::new(|| {
     let place = Place::new();
     let help = |args: &str| format!("$ selvedge {args}\n{}\n", place.run(args));
     let commands = COMMANDS.map(|command| help(&format!("{command} --help")));
-    help("--help") + &commands.join("")
+    let inner = INNER.map(|command| help(&format!("{command} --help")));
+    help("--help") + &commands.join("") + &inner.join("")
 });
 
 #[test]
@@ -27,7 +41,7 @@ fn every_command_and_flag_is_in_the_reference() {
         HELP.split([' ', ',', '\n']).filter(|word| word.starts_with("--") && word.len() > 2);
     let missing: Vec<&str> = flags.filter(|flag| !reference.contains(*flag)).collect();
     assert_eq!(missing, Vec::<&str>::new());
-    for command in COMMANDS {
+    for command in COMMANDS.iter().filter(|command| **command != "waf").chain(&INNER) {
         assert!(reference.contains(&format!("## `selvedge {command}")), "{command}");
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod docs;
 mod edge;
 mod explain;
+mod firewall;
 mod help;
 mod http;
 mod init;

@@ -218,6 +218,41 @@ fn decisions_count_as_lines() {
     assert!(hub.render_prometheus().contains("selvedge_log_lines_total{log=\"access_log\"} 3\n"));
 }
 
+/// How many lines of each kind two requests with a decision each leave under these settings.
+#[track_caller]
+fn check_kinds(requests: bool, decisions: bool, expected: [usize; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let access_log = Some(LogTarget::File(path.clone()));
+    let settings = Settings { access_log, requests, decisions, ..Settings::quiet(1) };
+    let hub =
+        Hub::start(&Settings { requests: true, decisions: true, ..settings.clone() }).unwrap();
+    hub.reconfigure(&settings).unwrap();
+    let labels = labels(&hub);
+    let core = hub.core(0);
+    let (trace, timings) = (continued(&core), timings());
+    let decisions = [decided(&labels, &[])];
+    for _ in 0..2 {
+        core.record(&Exchange { decisions: &decisions, ..bare(&labels, &trace, &timings) });
+    }
+    drop(core);
+    hub.shutdown(Duration::from_secs(30));
+    let text = std::fs::read_to_string(path).unwrap();
+    let of_decisions = text.lines().filter(|line| line.contains("\"kind\":\"decision\"")).count();
+    assert_eq!([text.lines().count() - of_decisions, of_decisions], expected, "{text}");
+    let lines: usize = expected.iter().sum();
+    let counted = format!("selvedge_log_lines_total{{log=\"access_log\"}} {lines}\n");
+    assert!(hub.render_prometheus().contains(&counted));
+}
+
+#[test]
+fn requests_and_decisions_are_switched_by_themselves() {
+    check_kinds(true, true, [2, 2]);
+    check_kinds(false, true, [0, 2]);
+    check_kinds(true, false, [2, 0]);
+    check_kinds(false, false, [0, 0]);
+}
+
 #[test]
 fn nothing_is_written_when_the_log_is_off() {
     let hub = Hub::start(&Settings::quiet(1)).unwrap();

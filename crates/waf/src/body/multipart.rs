@@ -37,7 +37,7 @@ pub struct Multipart {
     pub crlf_line: bool,
     /// One ends in LF alone.
     pub lf_line: bool,
-    /// A name is in single quotes, or has one in it.
+    /// A name is in single quotes, or has one in it outside of double quotes.
     pub invalid_quoting: bool,
     /// A part has no name, or ends before its content.
     pub invalid_part: bool,

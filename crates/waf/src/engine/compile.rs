@@ -4,11 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_automata::meta::Regex;
+use regex_syntax::hir::Hir;
 
 use super::{
     Problem, Rules,
     bits::Bits,
-    gate::Gate,
+    gate::{ALPHABETS, Need},
     interest::Interests,
     literals::Literals,
     pattern,
@@ -23,6 +24,9 @@ use crate::{
     },
     transform::{ByteSet, Transformation},
 };
+
+/// So many alphabets have expressions of their own: all but the last, which has every byte.
+pub(super) const PLAIN: usize = ALPHABETS.len() - 1;
 
 /// The number of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub(super) enum Test {
     Address(Arc<[Network]>),
     Sqli,
     Xss,
+    SqliText,
+    XssText,
     /// Whether a byte is not one of these.
     Outside(ByteSet),
     UrlEncoding,
@@ -163,8 +169,8 @@ pub(super) struct Probe {
     pub phase: usize,
     /// Its place in its phase.
     pub step: usize,
-    /// Sets of which a text must have a byte each.
-    pub bytes: Box<[ByteSet]>,
+    /// For each alphabet, sets of which a text must have a byte each.
+    pub bytes: [Box<[ByteSet]>; ALPHABETS.len()],
     pub special: Option<Special>,
 }
 
@@ -243,15 +249,23 @@ fn steps(set: &RuleSet, rules: &[Arc<Rule>]) -> ([Vec<u16>; 5], Vec<Option<usize
     (phases, skips)
 }
 
+/// What is looked for beforehand, and at which nodes.
+struct Sought {
+    need: Need,
+    nodes: Vec<Node>,
+    special: Option<Special>,
+}
+
 struct Compiler<'a> {
     rules: &'a [Arc<Rule>],
     regexes: Vec<Regex>,
-    regex_ids: HashMap<Arc<str>, Option<RegexId>>,
+    plain: Vec<[Option<RegexId>; PLAIN]>,
+    regex_ids: HashMap<Arc<str>, RegexId>,
     slots: Names,
     keys: Names,
     trie: Trie,
     /// For each rule that is looked for beforehand, what its texts need and at which nodes they are.
-    gates: Vec<Option<(Gate, Vec<Node>, Option<Special>)>>,
+    needs: Vec<Option<Sought>>,
     problems: Vec<Problem>,
 }
 
@@ -264,31 +278,32 @@ impl<'a> Compiler<'a> {
         Self {
             rules,
             regexes: Vec::new(),
+            plain: Vec::new(),
             regex_ids: HashMap::new(),
             slots,
             keys: Names::default(),
             trie: Trie::default(),
-            gates: Vec::new(),
+            needs: Vec::new(),
             problems: Vec::new(),
         }
     }
 
     fn rule(&mut self, rule: &Arc<Rule>) -> Compiled {
-        let mut gate = Gate::default();
+        let mut need = Need::Unknown;
         let links: Vec<_> = rule
             .links
             .iter()
             .enumerate()
             .map(|(at, link)| {
-                let mut needs = Gate::default();
-                let compiled = self.link(rule, link, &mut needs);
+                let mut of_link = Need::Unknown;
+                let compiled = self.link(rule, link, &mut of_link);
                 if at == 0 {
-                    gate = needs;
+                    need = of_link;
                 }
                 compiled
             })
             .collect();
-        self.gate(&links[0], gate);
+        self.look_for(&links[0], need);
         let mut template = |text: &crate::rule::Text| Template::new(text, &mut self.slots);
         Compiled {
             rule: rule.clone(),
@@ -305,7 +320,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn link(&mut self, rule: &Rule, link: &Link, gate: &mut Gate) -> CompiledLink {
+    fn link(&mut self, rule: &Rule, link: &Link, need: &mut Need) -> CompiledLink {
         let (excludes, targets): (Vec<_>, Vec<_>) =
             link.targets.iter().partition(|target| target.exclude);
         let mut compiled = |targets: Vec<&Target>| {
@@ -320,7 +335,7 @@ impl<'a> Compiler<'a> {
             excludes,
             transformations: link.transformations.clone().into(),
             multi_match: link.multi_match,
-            test: self.test(rule, link, gate),
+            test: self.test(rule, link, need),
             negated: link.negated,
             capture: link.capture,
             effects: link
@@ -349,7 +364,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The number of an expression and what it needs. Equal ones are compiled once.
-    fn regex(&mut self, text: &str, place: &Place, id: u64) -> Option<(RegexId, Gate)> {
+    fn regex(&mut self, text: &str, place: &Place, id: u64) -> Option<(RegexId, Need)> {
         let pattern = match pattern::compile(text) {
             Ok(pattern) => pattern,
             Err(message) => {
@@ -357,26 +372,38 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        let gate = Gate::of_pattern(&pattern.hir);
-        let known = self.regex_ids.entry(text.into()).or_insert_with(|| {
-            self.regexes.push(pattern.regex);
-            Some(RegexId(
-                u16::try_from(self.regexes.len() - 1)
-                    .expect("a rule set has fewer than 65,535 expressions"),
-            ))
-        });
-        known.map(|id| (id, gate))
+        let known = self.regex_ids.get(text).copied();
+        let id = known.unwrap_or_else(|| self.enter(text, pattern.regex, &pattern.hir));
+        Some((id, Need::Pattern(Box::new(pattern.hir))))
     }
 
-    fn test(&mut self, rule: &Rule, link: &Link, gate: &mut Gate) -> Test {
+    /// Enters an expression, and what is left of it for plain texts.
+    fn enter(&mut self, text: &str, regex: Regex, hir: &Hir) -> RegexId {
+        let id = self.push(regex);
+        self.regex_ids.insert(text.into(), id);
+        for (at, alphabet) in ALPHABETS[..PLAIN].iter().enumerate() {
+            let plain = pattern::compile_plain(hir, alphabet).map(|regex| self.push(regex));
+            self.plain[usize::from(id.0)][at] = plain;
+        }
+        id
+    }
+
+    fn push(&mut self, regex: Regex) -> RegexId {
+        let id = u16::try_from(self.regexes.len());
+        self.regexes.push(regex);
+        self.plain.push([None; PLAIN]);
+        RegexId(id.expect("a rule set has fewer than 65,535 expressions"))
+    }
+
+    fn test(&mut self, rule: &Rule, link: &Link, need: &mut Need) -> Test {
         if link.targets.is_empty() {
             return Test::Always;
         }
         let place = &link.place;
         let mut regex =
             |text: &str, test: fn(RegexId) -> Test| match self.regex(text, place, rule.id) {
-                Some((id, needs)) => {
-                    *gate = needs;
+                Some((id, of_pattern)) => {
+                    *need = of_pattern;
                     test(id)
                 }
                 None => Test::Never,
@@ -387,16 +414,16 @@ impl<'a> Compiler<'a> {
             Operator::VerifyCpf(text) => regex(text, Test::Cpf),
             Operator::VerifySsn(text) => regex(text, Test::Ssn),
             Operator::Pm(phrases) => {
-                *gate = Gate::of_texts(phrases.iter().map(|phrase| &**phrase));
+                *need = Need::Texts(phrases.to_vec());
                 Test::Phrases(Box::new(phrase_automaton(phrases)))
             }
             Operator::Contains(text) | Operator::StrMatch(text) => {
-                self.literal(text, gate, Test::Contains)
+                self.literal(text, need, Test::Contains)
             }
-            Operator::ContainsWord(text) => self.literal(text, gate, Test::ContainsWord),
-            Operator::BeginsWith(text) => self.literal(text, gate, Test::BeginsWith),
-            Operator::EndsWith(text) => self.literal(text, gate, Test::EndsWith),
-            Operator::StrEq(text) => self.literal(text, gate, Test::Equals),
+            Operator::ContainsWord(text) => self.literal(text, need, Test::ContainsWord),
+            Operator::BeginsWith(text) => self.literal(text, need, Test::BeginsWith),
+            Operator::EndsWith(text) => self.literal(text, need, Test::EndsWith),
+            Operator::StrEq(text) => self.literal(text, need, Test::Equals),
             Operator::Within(text) => Test::Within(Template::new(text, &mut self.slots)),
             Operator::Eq(text) => self.number(Comparison::Equal, text),
             Operator::Ge(text) => self.number(Comparison::AtLeast, text),
@@ -406,16 +433,18 @@ impl<'a> Compiler<'a> {
             Operator::IpMatch(networks) => Test::Address(networks.clone()),
             Operator::DetectSqli => Test::Sqli,
             Operator::DetectXss => Test::Xss,
+            Operator::DetectSqliText => Test::SqliText,
+            Operator::DetectXssText => Test::XssText,
             Operator::ValidateByteRange(ranges) => {
                 let bytes: Vec<u8> = ranges.iter().cloned().flatten().collect();
                 Test::Outside(ByteSet::from_bytes(&bytes))
             }
             Operator::ValidateUrlEncoding => {
-                gate.bytes.push(ByteSet::from_bytes(b"%"));
+                *need = Need::Bytes(ByteSet::from_bytes(b"%"));
                 Test::UrlEncoding
             }
             Operator::ValidateUtf8Encoding => {
-                gate.bytes.push(ByteSet::from_bytes(&(0x80..=0xFF).collect::<Vec<u8>>()));
+                *need = Need::Bytes(ByteSet::range(0x80, 0xFF));
                 Test::Utf8
             }
             Operator::UnconditionalMatch => Test::Always,
@@ -426,11 +455,11 @@ impl<'a> Compiler<'a> {
     fn literal(
         &mut self,
         text: &crate::rule::Text,
-        gate: &mut Gate,
+        need: &mut Need,
         test: fn(Template) -> Test,
     ) -> Test {
         if let Some(literal) = text.literal().filter(|literal| !literal.is_empty()) {
-            *gate = Gate::of_texts([literal.as_bytes()]);
+            *need = Need::Texts(vec![literal.as_bytes().into()]);
         }
         test(Template::new(text, &mut self.slots))
     }
@@ -496,25 +525,22 @@ impl<'a> Compiler<'a> {
     }
 
     /// Enters what the head of a rule needs, if it can be looked for beforehand.
-    fn gate(&mut self, head: &CompiledLink, gate: Gate) {
+    fn look_for(&mut self, head: &CompiledLink, need: Need) {
         let special = match &head.test {
-            Test::Sqli => Some(Special::Sqli),
-            Test::Xss => Some(Special::Xss),
+            Test::Sqli | Test::SqliText => Some(Special::Sqli),
+            Test::Xss | Test::XssText => Some(Special::Xss),
             Test::Outside(allowed) => Some(Special::Outside(*allowed)),
             _ => None,
         };
-        let looks_for = special.is_some()
-            || !gate.clauses.is_empty()
-            || !gate.bytes.is_empty()
-            || matches!(head.test, Test::Rx(_));
+        let looks_for = special.is_some() || need.is_known();
         let in_values =
             head.targets.iter().all(|target| !target.count && Interests::is_value(target.variable));
         if head.negated || !looks_for || !in_values || head.targets.is_empty() {
-            self.gates.push(None);
+            self.needs.push(None);
             return;
         }
         let nodes = self.trie.enter(&head.transformations, head.multi_match);
-        self.gates.push(Some((gate, nodes, special)));
+        self.needs.push(Some(Sought { need, nodes, special }));
     }
 
     fn finish(
@@ -524,33 +550,38 @@ impl<'a> Compiler<'a> {
         phases: [Vec<u16>; 5],
         skips: Vec<Option<usize>>,
     ) -> Rules {
-        let probes_len = self.gates.iter().flatten().count();
+        let probes_len = self.needs.iter().flatten().count();
         let mut probes = Vec::with_capacity(probes_len);
-        let mut literals = Literals::builder(probes_len);
+        let mut literals = ALPHABETS.map(|_| Literals::builder(probes_len));
         let mut nodes = Vec::with_capacity(probes_len);
         let mut steps = vec![0; compiled.len()];
         for phase in &phases {
             phase.iter().enumerate().for_each(|(step, &rule)| steps[usize::from(rule)] = step);
         }
-        for (at, (rule, gate)) in compiled.iter_mut().zip(self.gates).enumerate() {
+        for (at, (rule, sought)) in compiled.iter_mut().zip(self.needs).enumerate() {
             rule.skip_to = skips[at];
-            let Some((gate, at_nodes, special)) = gate else { continue };
+            let Some(Sought { need, nodes: at_nodes, special }) = sought else { continue };
             let probe = u16::try_from(probes.len()).expect("there are no more probes than rules");
             rule.probe = Some(probe);
-            literals.add(probe, &gate);
+            let gates = ALPHABETS.map(|alphabet| need.gate(&alphabet));
+            for (literals, gate) in literals.iter_mut().zip(&gates) {
+                gate.iter().for_each(|gate| literals.add(probe, gate));
+            }
+            let bytes = gates.map(|gate| gate.unwrap_or_default().bytes.into());
             nodes.push(at_nodes);
             let phase = rule.rule.phase as usize;
-            probes.push(Probe { phase, step: steps[at], bytes: gate.bytes.into(), special });
+            probes.push(Probe { phase, step: steps[at], bytes, special });
         }
         let interests = Interests::new(&compiled, &nodes, &self.trie);
         Rules {
             rules: compiled,
             phases,
             probes,
-            literals: literals.build(),
+            literals: literals.map(super::literals::Builder::build),
             interests,
             trie: self.trie,
             regexes: self.regexes,
+            plain: self.plain,
             scores: (0..self.slots.len())
                 .map(|slot| is_score(self.slots.name(slot as u16)))
                 .collect(),

@@ -51,11 +51,16 @@ impl Data {
         &self.by_class[class as usize]
     }
 
-    /// The first value of a class with this name, which is in lower case.
+    /// The first value of a class with this name, whatever its case.
     pub fn named(&self, class: Variable, name: &[u8]) -> Option<&[u8]> {
+        self.find(class, name).map(|value| self.arena.get(value))
+    }
+
+    /// Where that value is.
+    pub fn find(&self, class: Variable, name: &[u8]) -> Option<Span> {
         let values = self.of_class(class).iter().map(|&at| &self.values[at as usize]);
         let mut found =
             values.filter(|value| self.arena.get(value.name).eq_ignore_ascii_case(name));
-        found.next().map(|value| self.arena.get(value.value))
+        found.next().map(|value| value.value)
     }
 }

@@ -15,7 +15,7 @@ const POINTS_PER_SCORE: u32 = 5;
 
 impl Transaction {
     /// Enters the match of a rule.
-    pub(super) fn enter(&mut self, profile: &Profile, at: u16, compiled: &Compiled, shadow: bool) {
+    pub(super) fn enter(&mut self, profile: &Profile, compiled: &Compiled, shadow: bool) {
         let rule = &compiled.rule;
         let own = rule.points.saturating_add(self.scored.saturating_mul(POINTS_PER_SCORE));
         let points = profile.weighed(own, rule.category);
@@ -39,7 +39,6 @@ impl Transaction {
         let (message, log_data) = (text(&compiled.message), text(&compiled.log_data));
         let evidence =
             self.state.matched.iter().take(EVIDENCE_MAX).map(|hit| self.evidence(hit)).collect();
-        let _ = at;
         self.matches.push(Match {
             id: rule.id,
             name: rule.name.clone(),
@@ -68,8 +67,7 @@ impl Transaction {
     }
 
     /// Refuses as soon as the points suffice, where the policy wants that.
-    pub(super) fn early(&mut self, profile: &Profile, compiled: &Compiled) -> Option<Decision> {
-        let _ = compiled;
+    pub(super) fn early(&mut self, profile: &Profile) -> Option<Decision> {
         if !profile.policy().early {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Repetition};
 
 use crate::transform::ByteSet;
 
@@ -14,6 +14,47 @@ const CLAUSE_LEN_MAX: usize = 4096;
 const TEXT_BYTES_MAX: usize = 24;
 /// A class of more bytes than this says nothing.
 const CLASS_LEN_MAX: usize = 128;
+
+/// Alphabets of texts, each part of the next. What most values are made of comes first: most rules match nothing at all there.
+/// The second lacks what shells read past between the letters of a command: there, commands are literals.
+pub(super) const ALPHABETS: [ByteSet; 3] = [
+    ByteSet::from_bytes(
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.,:/@+%=~",
+    ),
+    ByteSet::from_bytes(b"\"'`()[]$\\").complement(),
+    ByteSet::ALL,
+];
+
+/// What an operator looks for.
+pub(super) enum Need {
+    /// Nothing that can be told.
+    Unknown,
+    Pattern(Box<Hir>),
+    /// One of these texts.
+    Texts(Vec<Box<[u8]>>),
+    /// One of these bytes.
+    Bytes(ByteSet),
+}
+
+impl Need {
+    /// What a text made of these bytes must have. `None`: the operator finds nothing in any of those.
+    pub fn gate(&self, alphabet: &ByteSet) -> Option<Gate> {
+        match self {
+            Self::Unknown => Some(Gate::default()),
+            Self::Pattern(hir) => Gate::of_pattern(hir, alphabet),
+            Self::Texts(texts) => Gate::of_texts(texts.iter().map(|text| &**text), alphabet),
+            Self::Bytes(bytes) => {
+                let gate = Gate { bytes: vec![*bytes], len_min: 1, ..Gate::default() };
+                bytes.intersects(alphabet).then_some(gate)
+            }
+        }
+    }
+
+    /// Whether there is anything to look for.
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+}
 
 /// Texts of which one must occur, whatever the case of its letters: in lower case.
 pub(super) type Clause = BTreeSet<Vec<u8>>;
@@ -30,22 +71,83 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// What an expression needs.
-    pub fn of_pattern(hir: &Hir) -> Self {
+    /// What an expression needs of a text made of these bytes. `None`: it matches none of those.
+    fn of_pattern(hir: &Hir, alphabet: &ByteSet) -> Option<Self> {
+        let hir = &restricted(hir, alphabet)?;
         let mut gate = Needs::of(hir).spend();
         gate.len_min = hir.properties().minimum_len().unwrap_or(0);
         gate.clauses.sort_by_key(|clause| std::cmp::Reverse(quality(clause)));
         gate.clauses.dedup();
-        gate
+        Some(gate)
     }
 
-    /// One of these texts must occur.
-    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let texts: Clause = texts.into_iter().map(<[u8]>::to_ascii_lowercase).collect();
+    /// One of these texts must occur, of those that are made of these bytes. `None`: none is.
+    fn of_texts<'a>(texts: impl IntoIterator<Item = &'a [u8]>, alphabet: &ByteSet) -> Option<Self> {
+        let texts = texts.into_iter().map(<[u8]>::to_ascii_lowercase);
+        let texts: Clause =
+            texts.filter(|text| ByteSet::from_bytes(text).is_subset_of(alphabet)).collect();
+        if texts.is_empty() {
+            return None;
+        }
         let len_min = texts.iter().map(Vec::len).min().unwrap_or(0);
         let mut gate = Needs::exact(texts).spend();
         gate.len_min = len_min;
-        gate
+        Some(gate)
+    }
+}
+
+/// What is left of an expression for texts made of these bytes. `None`: nothing, it cannot match. What evasions put between
+/// the letters of a command cannot be there in a plain text, so that the command itself must be.
+pub(super) fn restricted(hir: &Hir, alphabet: &ByteSet) -> Option<Hir> {
+    Some(match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => hir.clone(),
+        HirKind::Literal(literal) => {
+            let whole = ByteSet::from_bytes(&literal.0).is_subset_of(alphabet);
+            return whole.then(|| hir.clone());
+        }
+        HirKind::Class(class) => {
+            let Some(bytes) = class_bytes(class) else { return Some(hir.clone()) };
+            let bytes = bytes.into_iter().filter(|byte| alphabet.contains(*byte));
+            let ranges: Vec<_> = bytes.map(|byte| ClassBytesRange::new(byte, byte)).collect();
+            if ranges.is_empty() {
+                return None;
+            }
+            Hir::class(Class::Bytes(ClassBytes::new(ranges)))
+        }
+        HirKind::Repetition(repetition) => match restricted(&repetition.sub, alphabet) {
+            Some(sub) => Hir::repetition(Repetition { sub: Box::new(sub), ..repetition.clone() }),
+            None if repetition.min == 0 => Hir::empty(),
+            None => return None,
+        },
+        HirKind::Capture(capture) => return restricted(&capture.sub, alphabet),
+        HirKind::Concat(parts) => {
+            let parts: Option<Vec<_>> =
+                parts.iter().map(|part| restricted(part, alphabet)).collect();
+            Hir::concat(parts?)
+        }
+        HirKind::Alternation(branches) => {
+            let left: Vec<_> =
+                branches.iter().filter_map(|branch| restricted(branch, alphabet)).collect();
+            if left.is_empty() {
+                return None;
+            }
+            Hir::alternation(left)
+        }
+    })
+}
+
+/// The bytes of a class; `None`: it has characters of several. Alternatives of single characters are read as such a class
+/// even where expressions are of bytes.
+fn class_bytes(class: &Class) -> Option<Vec<u8>> {
+    match class {
+        Class::Bytes(class) => {
+            Some(class.iter().flat_map(|range| range.start()..=range.end()).collect())
+        }
+        Class::Unicode(class) if class.is_ascii() => {
+            let chars = class.iter().flat_map(|range| range.start()..=range.end());
+            Some(chars.map(|c| c as u8).collect())
+        }
+        Class::Unicode(_) => None,
     }
 }
 
@@ -92,12 +194,7 @@ impl Needs {
     }
 
     fn of_class(class: &Class) -> Self {
-        let bytes: Vec<u8> = match class {
-            Class::Bytes(class) => {
-                class.iter().flat_map(|range| range.start()..=range.end()).collect()
-            }
-            Class::Unicode(_) => return Self::unknown(),
-        };
+        let Some(bytes) = class_bytes(class) else { return Self::unknown() };
         let lower: BTreeSet<u8> = bytes.iter().map(u8::to_ascii_lowercase).collect();
         if lower.is_empty() || bytes.len() > CLASS_LEN_MAX {
             return Self::unknown();
@@ -193,9 +290,14 @@ impl Gate {
         if shortest == 0 {
             return;
         }
-        if shortest == 1 {
-            let firsts: Vec<u8> = texts.iter().map(|text| text[0]).collect();
-            self.bytes.push(either_case(&firsts));
+        let says_little = |text: &Vec<u8>| match text.as_slice() {
+            [_] => true,
+            [first, second] => first.is_ascii_alphanumeric() && second.is_ascii_alphanumeric(),
+            _ => false,
+        };
+        if texts.iter().any(says_little) {
+            let bytes: Vec<u8> = texts.iter().map(|text| rarest(text)).collect();
+            self.bytes.push(either_case(&bytes));
             return;
         }
         self.clauses.push(texts);
@@ -258,9 +360,13 @@ mod tests {
     use super::*;
     use crate::engine::pattern;
 
+    fn of(pcre: &str, alphabet: &ByteSet) -> Option<Gate> {
+        Gate::of_pattern(&pattern::compile(pcre).expect("a good pattern").hir, alphabet)
+    }
+
     #[track_caller]
     fn check(pcre: &str, expect: Expect) {
-        let gate = Gate::of_pattern(&pattern::compile(pcre).expect("a good pattern").hir);
+        let gate = of(pcre, &ByteSet::ALL).expect("it matches something");
         let clause = |clause: &Clause| {
             clause.iter().map(|text| text.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
         };
@@ -289,13 +395,14 @@ mod tests {
         );
         check(r"<script[^>]*>", expect!["8 | <script | >"]);
         check(r"a(?:bc|de)f", expect!["4 | abcf adef | "]);
+        check(r"(?:\[|\.)x", expect!["2 | .x [x | "]);
     }
 
     #[test]
     fn a_branch_without_literals_leaves_bytes() {
         check(r"(?:abc|[0-9]+x)", expect!["2 |  | 0123456789Aa"]);
         check(r"(?:foo.*bar|ba[zt])", expect!["3 | bar bat baz | "]);
-        check(r"(?:foo)?bar*", expect!["2 | ba fooba | "]);
+        check(r"(?:foo)?bar*", expect!["2 |  | BFbf"]);
         check(r".*", expect!["0 |  | "]);
     }
 

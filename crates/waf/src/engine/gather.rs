@@ -52,7 +52,7 @@ impl Transaction {
         self.gathered.clear();
         match classes(variable) {
             [] if variable.is_collection() => self.gather_state(rules, variable, selector),
-            [] => self.gather_scalar(rules, variable),
+            [] => self.gather_scalar(variable),
             classes => self.gather_values(rules, classes, selector),
         }
     }
@@ -160,16 +160,15 @@ impl Transaction {
         }
     }
 
-    fn gather_scalar(&mut self, rules: &Rules, variable: Variable) {
-        if let Some(value) = self.scalar(rules, variable) {
+    fn gather_scalar(&mut self, variable: Variable) {
+        if let Some(value) = self.scalar(variable) {
             self.gathered.push(Entry { name: Span::default(), value });
         }
     }
 
     /// A variable without entries. `None`: there is no such thing in this exchange.
-    fn scalar(&mut self, rules: &Rules, variable: Variable) -> Option<Span> {
+    fn scalar(&mut self, variable: Variable) -> Option<Span> {
         use Variable as V;
-        let _ = rules;
         let flags = self.multipart.as_ref();
         let number = match variable {
             V::MatchedVar => return self.state.matched.last().map(|hit| hit.text),
@@ -229,7 +228,9 @@ impl Transaction {
             V::ServerAddr => self.connection.server.to_canonical().to_string(),
             V::UniqueId => format!("{:016x}", self.exchange),
             V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => self.body_problem.clone()?,
-            V::ReqbodyProcessor => processor_name(self.processor?).to_owned(),
+            V::ReqbodyProcessor => {
+                processor_name(self.state.processor.or(self.processor)?).to_owned()
+            }
             V::ServerName => return self.host(),
             V::ResponseProtocol => return self.response_protocol,
             V::ResponseContentType => return self.response_field(b"content-type"),

@@ -9,7 +9,7 @@ use super::{
     template::Key,
 };
 use crate::{
-    body::{self, Charset, Field, Intake, Kind, Sink, Text},
+    body::{self, Charset, Fault, Field, Intake, Kind, Problem, Sink, Text},
     policy::{Policy, Unreadable},
     rule::{Processor, Variable},
 };
@@ -110,8 +110,10 @@ impl Transaction {
             );
         }
         self.head_bytes = self.data.arena.received.len();
-        let cookies: Vec<Span> = self.fields_named(b"cookie");
-        for cookie in cookies {
+        self.processor =
+            self.content_type().and_then(|span| body::processor_for(self.data.arena.get(span)));
+        for at in 0..head.fields.len() {
+            let Some(cookie) = self.header(at, b"cookie") else { continue };
             self.parse(
                 rules,
                 policy,
@@ -184,16 +186,16 @@ impl Transaction {
         self.data.push(names, name_span, rules.key(names, name), name_span);
     }
 
-    fn fields_named(&self, name: &[u8]) -> Vec<Span> {
-        let fields = self
-            .data
-            .of_class(Variable::RequestHeaders)
-            .iter()
-            .map(|&at| self.data.values[at as usize]);
-        fields
-            .filter(|field| self.data.arena.get(field.name).eq_ignore_ascii_case(name))
-            .map(|field| field.value)
-            .collect()
+    /// The value of a header by its place among all, if it has this name.
+    fn header(&self, at: usize, name: &[u8]) -> Option<Span> {
+        let field = self.data.values[self.data.of_class(Variable::RequestHeaders)[at] as usize];
+        self.data.arena.get(field.name).eq_ignore_ascii_case(name).then_some(field.value)
+    }
+
+    /// The content type that the request says first.
+    fn content_type(&self) -> Option<Span> {
+        let len = self.data.of_class(Variable::RequestHeaders).len();
+        (0..len).find_map(|at| self.header(at, b"content-type"))
     }
 
     /// Runs a parser over received bytes and returns what it found wrong.
@@ -220,10 +222,39 @@ impl Transaction {
         outcome
     }
 
+    /// Adds what arguments and cookies are Base64 of, as further values of theirs. `from`: the first that is new.
+    pub(super) fn look_inside(&mut self, policy: &Policy, from: usize) {
+        if !policy.inside_base64 {
+            return;
+        }
+        let (end, mut decoded) = (self.data.values.len(), std::mem::take(&mut self.swap));
+        for at in from..end.min(from + policy.limits.arguments) {
+            let value = self.data.values[at];
+            let looks = [
+                Variable::ArgsGet,
+                Variable::ArgsPost,
+                Variable::RequestCookies,
+                Variable::UnreadBody,
+            ];
+            if !looks.contains(&value.class) {
+                continue;
+            }
+            let mut place = 0;
+            // Each run is decoded out of the value and then into the same buffers: one at a time.
+            while let Some(end) = next_run(&self.data, value.value, place, &mut decoded) {
+                place = end;
+                let inside = self.data.arena.derive(&decoded);
+                self.data.push(value.class, value.name, value.key, inside);
+            }
+        }
+        self.swap = decoded;
+    }
+
     /// Reads the request's body. `Some`: that alone decides.
     pub(super) fn take_request_body(&mut self, profile: &Profile) -> Option<Decision> {
         let policy = profile.policy();
         if self.request_body.len() == 0 {
+            self.processor = self.state.processor.or(self.processor);
             return None;
         }
         if self.oversize {
@@ -277,27 +308,64 @@ impl Transaction {
         self.conclude(profile, super::transaction::refusal(415, reason))
     }
 
+    /// Reads the body as what it says it is; in another charset, as it stands too: a server may not know that charset.
     fn read_body(&mut self, profile: &Profile) {
-        let (rules, policy) = (&**profile.rules(), profile.policy());
-        let content_type =
-            self.data.named(Variable::RequestHeaders, b"content-type").unwrap_or_default().to_vec();
-        self.processor = self.state.processor.or_else(|| body::processor_for(&content_type));
-        let post = (Variable::ArgsPost, Variable::ArgsPostNames);
-        let text = self.in_utf8(&content_type);
-        let problem = match self.processor {
-            Some(Processor::UrlEncoded) => {
-                self.parse(rules, policy, text, post, |input, intake| {
-                    body::urlencoded(input, separator(rules), intake).problem
-                })
+        self.processor = self.state.processor.or(self.processor);
+        let content_type = self.content_type().unwrap_or_default();
+        let body = self.request_body;
+        let problem = self.read_as(profile, content_type, body);
+        self.body_problem = problem.map(|problem| problem.to_string());
+        if self.processor == Some(Processor::Multipart) {
+            return;
+        }
+        match self.decode(content_type) {
+            Charset::Plain => {}
+            Charset::Unknown => {
+                self.body_problem = Some("its charset is not known here".to_owned())
             }
-            Some(Processor::Json) => self
-                .parse(rules, policy, text, post, |input, intake| body::json(input, intake).err()),
-            Some(Processor::Xml) => self
+            Charset::Decoded { .. } => {
+                let decoded = self.data.arena.received.len() - self.swap.len();
+                let problem =
+                    self.read_as(profile, content_type, arena::received(decoded, self.swap.len()));
+                self.body_problem = problem.map(|problem| problem.to_string());
+            }
+        }
+    }
+
+    /// Decodes the body's charset behind what was received.
+    fn decode(&mut self, content_type: Span) -> Charset {
+        let mut out = std::mem::take(&mut self.swap);
+        let declared = body::parameter(self.data.arena.get(content_type), "charset");
+        let charset =
+            body::decode_charset(self.data.arena.get(self.request_body), declared, &mut out);
+        if matches!(charset, Charset::Decoded { .. }) {
+            self.data.arena.receive(&out);
+        }
+        self.swap = out;
+        charset
+    }
+
+    fn read_as(&mut self, profile: &Profile, content_type: Span, text: Span) -> Option<Problem> {
+        let (rules, policy) = (&**profile.rules(), profile.policy());
+        let post = (Variable::ArgsPost, Variable::ArgsPostNames);
+        match self.processor? {
+            Processor::UrlEncoded => self.parse(rules, policy, text, post, |input, intake| {
+                body::urlencoded(input, separator(rules), intake).problem
+            }),
+            Processor::Json => {
+                let problem = self.parse(rules, policy, text, post, |input, intake| {
+                    body::json(input, intake).err()
+                });
+                self.read_query(rules, policy).or(problem)
+            }
+            Processor::Xml => self
                 .parse(rules, policy, text, post, |input, intake| body::xml(input, intake).problem),
-            Some(Processor::GraphQl) => self.parse(rules, policy, text, post, |input, intake| {
+            Processor::GraphQl => self.parse(rules, policy, text, post, |input, intake| {
                 body::graphql(input, intake).problem
             }),
-            Some(Processor::Multipart) => {
+            Processor::Multipart => {
+                // The parser borrows all that was received; this is a line.
+                let content_type = self.data.arena.get(content_type).to_vec();
                 let outcome = self.parse(rules, policy, text, post, |input, intake| {
                     body::multipart(input, &content_type, intake)
                 });
@@ -305,29 +373,28 @@ impl Transaction {
                 self.multipart = Some(outcome);
                 problem
             }
-            None => None,
-        };
-        if self.processor.is_none() || problem.is_some() {
-            self.plain(Variable::UnreadBody, text);
         }
-        self.body_problem = problem.map(|problem| problem.to_string());
     }
 
-    /// The body, decoded if its charset is another than what the parsers read.
-    fn in_utf8(&mut self, content_type: &[u8]) -> Span {
-        if self.processor == Some(Processor::Multipart) {
-            return self.request_body;
+    /// Reads the GraphQL document of a JSON body: its `query`, if that looks like one.
+    fn read_query(&mut self, rules: &Rules, policy: &Policy) -> Option<Problem> {
+        let query = self.data.find(Variable::ArgsPost, b"json.query")?;
+        let text = self.data.arena.get(query).trim_ascii_start();
+        let begins = [b"{".as_slice(), b"query", b"mutation", b"subscription", b"fragment"];
+        if !begins.iter().any(|begin| text.starts_with(begin)) {
+            return None;
         }
-        let mut out = std::mem::take(&mut self.swap);
-        let declared = body::parameter(content_type, "charset");
-        let charset =
-            body::decode_charset(self.data.arena.get(self.request_body), declared, &mut out);
-        let text = match charset {
-            Charset::Plain | Charset::Unknown => self.request_body,
-            Charset::Decoded { .. } => self.data.arena.receive(&out),
-        };
-        self.swap = out;
-        text
+        let mut document = std::mem::take(&mut self.swap);
+        document.clear();
+        document.extend_from_slice(self.data.arena.get(query));
+        let span = self.data.arena.receive(&document);
+        self.swap = document;
+        let post = (Variable::ArgsPost, Variable::ArgsPostNames);
+        // What is no GraphQL after all was read as JSON, and is no problem.
+        let problem = self.parse(rules, policy, span, post, |input, intake| {
+            body::graphql(input, intake).problem
+        })?;
+        matches!(problem.kind, Fault::TooDeep | Fault::TooMany).then_some(problem)
     }
 
     pub(super) fn take_response_head(&mut self, rules: &Rules, head: &ResponseHead<'_>) {
@@ -342,6 +409,12 @@ impl Transaction {
             );
         }
     }
+}
+
+/// Decodes the first run of Base64 in a value from a place on, and returns where it ends.
+fn next_run(data: &Data, value: Span, place: usize, decoded: &mut Vec<u8>) -> Option<usize> {
+    let rest = &data.arena.get(value)[place..];
+    body::Base64Runs::new(rest).next(decoded).map(|run| place + run.end)
 }
 
 fn separator(rules: &Rules) -> u8 {
@@ -375,5 +448,43 @@ fn percent_decode(bytes: &[u8], out: &mut Vec<u8>) {
                 rest = behind;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::Arc, time::SystemTime};
+
+    use super::*;
+    use crate::{
+        engine::{Connection, RequestHead},
+        native,
+    };
+
+    fn decision(target: &[u8], inside_base64: bool) -> Decision {
+        let policy = Policy { inside_base64, ..Policy::default() };
+        let profile = Arc::new(Profile::new(Arc::new(Rules::compile(&native::bundled())), policy));
+        let local = Ipv4Addr::LOCALHOST.into();
+        let connection =
+            Connection { client: local, client_port: 1, server: local, server_port: 80 };
+        let mut transaction = Transaction::new();
+        transaction.begin(&profile, &connection, SystemTime::UNIX_EPOCH);
+        let fields: &[(&[u8], &[u8])] =
+            &[(b"host", b"example.com"), (b"user-agent", b"Mozilla/5.0")];
+        transaction.request_head(&RequestHead {
+            method: b"GET",
+            target,
+            version: "HTTP/1.1",
+            fields,
+        });
+        transaction.request()
+    }
+
+    #[test]
+    fn what_hides_in_base64_is_found_where_the_policy_looks_inside() {
+        let hidden = b"/?q=PHNjcmlwdD5hbGVydChkb2N1bWVudC5jb29raWUpPC9zY3JpcHQ%2B";
+        assert_eq!(decision(hidden, false), Decision::Pass);
+        assert!(matches!(decision(hidden, true), Decision::Refuse(_)));
+        assert_eq!(decision(b"/?q=dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcw", true), Decision::Pass);
     }
 }

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-
-use super::{bits::Bits, gate::Gate};
+use super::{bits::Bits, gate::Gate, grams::Grams};
 
 /// So many clauses of a rule are looked for; its best ones.
 const LAYERS: usize = 3;
-/// Texts are looked for by their beginning up to this length: what follows is confirmed by the rule itself.
-const TEXT_BYTES_MAX: usize = 8;
 /// Lengths from this on are one.
 const LEN_MAX: usize = 64;
 
-/// The automaton and what its hits mean.
+/// The texts and what their hits mean.
 pub(super) struct Literals {
-    automaton: AhoCorasick,
+    texts: Grams,
     /// For each literal the rules it is for, and at which layer.
     meanings: Vec<Box<[(u8, u16)]>>,
     /// For each layer the rules that need nothing there.
@@ -30,8 +26,14 @@ pub(super) struct Literals {
 #[derive(Default)]
 pub(super) struct Hits([Bits; LAYERS]);
 
+impl Hits {
+    /// Hits of none of so many rules.
+    pub fn new(len: usize) -> Self {
+        Self(std::array::from_fn(|_| Bits::new(len)))
+    }
+}
+
 pub(super) struct Builder {
-    len: usize,
     texts: BTreeMap<Vec<u8>, Vec<(u8, u16)>>,
     needless: [Bits; LAYERS],
     by_len: Vec<Bits>,
@@ -42,7 +44,6 @@ impl Literals {
     /// A builder for so many rules.
     pub fn builder(len: usize) -> Builder {
         Builder {
-            len,
             texts: BTreeMap::new(),
             needless: std::array::from_fn(|_| Bits::full(len)),
             by_len: (0..=LEN_MAX).map(|_| Bits::new(len)).collect(),
@@ -50,21 +51,16 @@ impl Literals {
         }
     }
 
-    /// What holds the hits of one text at a time.
-    pub fn hits(&self) -> Hits {
-        Hits(self.needless.clone())
-    }
-
     /// Marks in `hits` what the text hits.
     pub fn scan(&self, text: &[u8], hits: &mut Hits) {
         for (hits, needless) in hits.0.iter_mut().zip(&self.needless) {
             hits.words_mut().copy_from_slice(needless.words());
         }
-        for found in self.automaton.find_overlapping_iter(text) {
-            for &(layer, probe) in &*self.meanings[found.pattern().as_usize()] {
+        self.texts.scan(text, |number| {
+            for &(layer, probe) in &*self.meanings[number] {
                 hits.0[usize::from(layer)].insert(usize::from(probe));
             }
-        }
+        });
     }
 
     /// Calls `candidate` for each rule of `interest` that a text of this length, which hit this, may match; also says whether
@@ -95,7 +91,7 @@ impl Literals {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.automaton.memory_usage()
+        self.texts.memory_bytes()
     }
 }
 
@@ -105,12 +101,7 @@ impl Builder {
         for (layer, clause) in gate.clauses.iter().take(LAYERS).enumerate() {
             self.needless[layer].remove(at);
             for text in clause {
-                let meanings =
-                    self.texts.entry(text[..text.len().min(TEXT_BYTES_MAX)].to_vec()).or_default();
-                // Two texts of a clause may begin alike.
-                if meanings.last() != Some(&(layer as u8, probe)) {
-                    meanings.push((layer as u8, probe));
-                }
+                self.texts.entry(text.clone()).or_default().push((layer as u8, probe));
             }
         }
         if gate.clauses.is_empty() {
@@ -120,16 +111,10 @@ impl Builder {
     }
 
     pub fn build(self) -> Literals {
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(self.texts.keys())
-            .expect("literals of rule files stay far below the limits of automata");
-        let _ = self.len;
+        let (texts, meanings): (Vec<_>, Vec<_>) = self.texts.into_iter().unzip();
         Literals {
-            automaton,
-            meanings: self.texts.into_values().map(Into::into).collect(),
+            texts: Grams::new(texts),
+            meanings: meanings.into_iter().map(Into::into).collect(),
             needless: self.needless,
             by_len: self.by_len,
             loose: self.loose,

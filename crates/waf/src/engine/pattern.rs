@@ -2,11 +2,20 @@
 
 use std::{fmt::Write as _, iter::Peekable, str::Chars};
 
-use regex_automata::meta::{Config, Regex};
-use regex_syntax::{ParserBuilder, hir::Hir};
+use regex_automata::meta::{BuildError, Config, Regex};
+use regex_syntax::{
+    ParserBuilder,
+    hir::{Hir, HirKind},
+};
 
-/// Memory that one expression's automaton may take before the search forgets and starts anew.
-const LAZY_STATES_BYTES: usize = 256 * 1024;
+use super::gate::restricted;
+use crate::transform::ByteSet;
+
+/// Memory that one expression's automaton may take before the search forgets and starts anew. Once it did so three times, the
+/// library goes over to a slower search for good where that happens often: with 256 KiB, shell rules did on ordinary traffic.
+const LAZY_STATES_BYTES: usize = 2 * 1024 * 1024;
+/// An expression of fewer parts than this is quick as it is.
+const SIZE_MIN: usize = 200;
 /// An expression larger than this is refused.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -19,15 +28,36 @@ pub(super) struct Pattern {
 /// Compiles an expression for bytes: `.` is any byte, `^` and `$` are at lines, as in ModSecurity 3.
 pub(super) fn compile(pcre: &str) -> Result<Pattern, String> {
     let hir = parse(pcre)?;
+    let regex = build(&hir).map_err(|error| format!("the expression is too large: {error}"))?;
+    Ok(Pattern { regex, hir })
+}
+
+/// The same expression for texts made of these bytes, where that makes it much smaller.
+pub(super) fn compile_plain(hir: &Hir, alphabet: &ByteSet) -> Option<Regex> {
+    let whole = size(hir);
+    if whole < SIZE_MIN {
+        return None;
+    }
+    let plain = restricted(hir, alphabet)?;
+    (size(&plain) * 4 < whole * 3).then(|| build(&plain).ok()).flatten()
+}
+
+/// How many parts an expression has.
+fn size(hir: &Hir) -> usize {
+    1 + match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 0,
+        HirKind::Repetition(repetition) => size(&repetition.sub),
+        HirKind::Capture(capture) => size(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(size).sum(),
+    }
+}
+
+fn build(hir: &Hir) -> Result<Regex, Box<BuildError>> {
     let config = Config::new()
         .utf8_empty(false)
         .hybrid_cache_capacity(LAZY_STATES_BYTES)
         .nfa_size_limit(Some(PROGRAM_BYTES_MAX));
-    let regex = Regex::builder()
-        .configure(config)
-        .build_from_hir(&hir)
-        .map_err(|error| format!("the expression is too large: {error}"))?;
-    Ok(Pattern { regex, hir })
+    Regex::builder().configure(config).build_from_hir(hir).map_err(Box::new)
 }
 
 /// The structure of an expression.

@@ -1,6 +1,9 @@
 //! Rules under a policy.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     Rules,
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     policy::{Exclusion, Policy},
-    rule::{Category, Mode, Selector, Target},
+    rule::{Category, Mode, Phase, Selector, Target},
 };
 
 /// Points of a refusal where neither the policy nor SecLang says otherwise.
@@ -25,6 +28,8 @@ const CONTENT_TYPE_RULE: u64 = 920_420;
 pub struct Profile {
     rules: Arc<Rules>,
     policy: Policy,
+    /// Unlike that of any other profile of this process.
+    pub(super) number: u64,
     pub(super) mode: Mode,
     pub(super) block_at: Option<u32>,
     pub(super) block_response_at: Option<u32>,
@@ -34,6 +39,10 @@ pub struct Profile {
     pub(super) live_probes: Bits,
     /// For each phase the steps of live rules about which nothing can be said beforehand.
     pub(super) always: [Bits; 5],
+    /// For each phase none: of a frame only what was found in it is asked.
+    pub(super) nothing: [Bits; 5],
+    /// Whether a rule looks at responses with their bodies.
+    pub(super) asks_response: bool,
     pub(super) shadow: Bits,
     pub(super) exclusions: Vec<CompiledExclusion>,
     /// What variables hold before the first rule is asked.
@@ -76,12 +85,18 @@ impl Profile {
         let mut live = Bits::full(rules.rules.len());
         leave_out(&rules, &policy, &exclusions, &mut live);
         let Folded { live, start } = fold::fold(&rules, live, unsure, &pinned(&rules, &policy));
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut profile = Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             mode: policy.mode.or(rules.settings.mode).unwrap_or_default(),
             block_at: policy.block_at.or(default),
             block_response_at: policy.block_response_at.or(default),
             live_probes: Bits::new(rules.probes.len()),
             always: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
+            nothing: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
+            asks_response: rules.phases[Phase::Response as usize]
+                .iter()
+                .any(|&rule| live.contains(usize::from(rule))),
             live_rules: live,
             shadow: shadow(&rules, &policy),
             exclusions,

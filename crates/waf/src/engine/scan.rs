@@ -1,9 +1,10 @@
 //! Which rules may match which values: bitmaps, and no expression yet.
 
 use super::{
-    Rules, arena::Span, bits::Bits, compile::Probe, data::Data, literals::Hits, trie::Node,
+    Rules, arena::Span, bits::Bits, compile::Probe, data::Data, gate::ALPHABETS, literals::Hits,
+    trie::Node,
 };
-use crate::transform::ByteSet;
+use crate::transform::{ByteSet, Transformation};
 
 /// The end of a list.
 const NONE: u32 = u32::MAX;
@@ -13,6 +14,8 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Candidate {
     pub value: u32,
     pub text: Span,
+    /// The alphabet of the text.
+    pub tier: usize,
     next: u32,
 }
 
@@ -39,7 +42,7 @@ impl Candidates {
         self.steps.iter_mut().for_each(Bits::clear);
     }
 
-    fn push(&mut self, at: usize, probe: &Probe, value: u32, text: Span) {
+    fn push(&mut self, at: usize, probe: &Probe, candidate: Candidate) {
         let number = self.list.len() as u32;
         if self.first[at] == NONE {
             self.first[at] = number;
@@ -48,7 +51,12 @@ impl Candidates {
             self.list[self.last[at] as usize].next = number;
         }
         self.last[at] = number;
-        self.list.push(Candidate { value, text, next: NONE });
+        self.list.push(candidate);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// The first candidate of a probe.
@@ -67,6 +75,8 @@ struct Seen {
     span: Span,
     bytes: ByteSet,
     interest: Bits,
+    /// The text that it is in lower case, or itself.
+    folded_from: u16,
 }
 
 /// What scanning needs beside the values; used again and again.
@@ -86,7 +96,7 @@ impl Scanner {
     pub fn new(rules: &Rules) -> Self {
         Self {
             texts: vec![None; rules.trie.len()],
-            hits: rules.literals.hits(),
+            hits: Hits::new(rules.probes.len()),
             probes: rules.probes.len(),
             ..Self::default()
         }
@@ -105,7 +115,7 @@ impl Scanner {
         let Some(interest) = rules.interests.of(value.class, value.key) else { return 0 };
         self.seen_len = 0;
         let bytes = ByteSet::from_bytes(data.arena.get(value.value));
-        self.see(value.value, bytes);
+        self.see(value.value, bytes, 0);
         if bytes.is_subset_of(&interest.plain) {
             self.seen[0].interest.union(&interest.together);
             self.texts.fill(None);
@@ -115,16 +125,16 @@ impl Scanner {
             self.nodes(rules, data, &interest.easy);
             self.nodes(rules, data, &interest.hard);
         }
-        (0..self.seen_len).map(|text| self.look(rules, live, data, at, text, candidates)).sum()
+        (0..self.seen_len).map(|text| self.look_at(rules, live, data, at, text, candidates)).sum()
     }
 
     /// A text of the value at hand; equal ones are one.
-    fn see(&mut self, span: Span, bytes: ByteSet) -> u16 {
+    fn see(&mut self, span: Span, bytes: ByteSet, folded_from: u16) -> u16 {
         if self.seen_len == self.seen.len() {
-            self.seen.push(Seen { span, bytes, interest: Bits::new(self.probes) });
+            self.seen.push(Seen { span, bytes, interest: Bits::new(self.probes), folded_from });
         }
         let seen = &mut self.seen[self.seen_len];
-        (seen.span, seen.bytes) = (span, bytes);
+        (seen.span, seen.bytes, seen.folded_from) = (span, bytes, folded_from);
         seen.interest.clear();
         self.seen_len += 1;
         (self.seen_len - 1) as u16
@@ -145,14 +155,16 @@ impl Scanner {
         }
         let before = self.text(rules, data, parent);
         let seen = &self.seen[usize::from(before)];
-        let mut text = before;
+        let (mut text, folded) = (before, seen.folded_from);
         if !step.is_identity_on(&seen.bytes) {
             self.swap.clear();
             if step.apply(data.arena.get(seen.span), &mut self.swap) {
                 text = self.find(data).unwrap_or_else(|| {
                     let span = data.arena.derive(&self.swap);
                     let bytes = ByteSet::from_bytes(&self.swap);
-                    self.see(span, bytes)
+                    let itself = self.seen_len as u16;
+                    let is_folded = step == Transformation::Lowercase;
+                    self.see(span, bytes, if is_folded { folded } else { itself })
                 });
             }
         }
@@ -166,8 +178,8 @@ impl Scanner {
         texts.iter().position(|seen| data.arena.get(seen.span) == self.swap).map(|at| at as u16)
     }
 
-    /// Enters the candidates of one text.
-    fn look(
+    /// Enters the candidates of a text, and of those that differ from it in case only: they have the same literals.
+    fn look_at(
         &mut self,
         rules: &Rules,
         live: &Bits,
@@ -177,15 +189,39 @@ impl Scanner {
         candidates: &mut Candidates,
     ) -> u64 {
         let seen = &self.seen[text];
+        if usize::from(seen.folded_from) != text {
+            return 0;
+        }
         let bytes = data.arena.get(seen.span);
-        rules.literals.scan(bytes, &mut self.hits);
-        rules.literals.candidates(&seen.interest, live, bytes.len(), &self.hits, |number| {
-            let probe = &rules.probes[number];
-            let accepts = probe.bytes.iter().all(|set| set.intersects(&seen.bytes));
-            if accepts && probe.special.is_none_or(|special| special.may_match(&seen.bytes)) {
-                candidates.push(number, probe, at, seen.span);
+        let tier = ALPHABETS.iter().position(|alphabet| seen.bytes.is_subset_of(alphabet));
+        let tier = tier.expect("the last alphabet has every byte");
+        let literals = &rules.literals[tier];
+        literals.scan(bytes, &mut self.hits);
+        for other in &self.seen[text..self.seen_len] {
+            if usize::from(other.folded_from) == text {
+                literals.candidates(
+                    &other.interest,
+                    live,
+                    other.span.len(),
+                    &self.hits,
+                    |number| {
+                        let probe = &rules.probes[number];
+                        let accepts =
+                            probe.bytes[tier].iter().all(|set| set.intersects(&other.bytes));
+                        if accepts
+                            && probe.special.is_none_or(|special| special.may_match(&other.bytes))
+                        {
+                            let (value, text) = (at, other.span);
+                            candidates.push(
+                                number,
+                                probe,
+                                Candidate { value, text, tier, next: NONE },
+                            );
+                        }
+                    },
+                );
             }
-        });
+        }
         bytes.len() as u64
     }
 }

@@ -14,6 +14,8 @@ pub(super) fn simple(test: &Test, value: &[u8]) -> Found {
         Test::Phrases(phrases) => phrases.find(value).map(|found| (found.start(), found.end())),
         Test::Sqli => detect::sqli(value).map(|_| (0, value.len())),
         Test::Xss => whole(detect::xss(value), value),
+        Test::SqliText => detect::sqli_text(value).map(|_| (0, value.len())),
+        Test::XssText => whole(detect::xss_text(value), value),
         Test::Outside(allowed) => outside(value, allowed),
         Test::UrlEncoding => bad_url_encoding(value),
         Test::Utf8 => bad_utf8(value),

@@ -10,6 +10,7 @@ use super::{
     Connection, Decision, Match, Profile, Refusal, RequestHead, ResponseHead, Rules, Score,
     arena::{self, Span},
     bits::Bits,
+    clean::{Clean, Fingerprint},
     collections::Opened,
     compile::CompiledTarget,
     data::Data,
@@ -41,6 +42,8 @@ pub struct Transaction {
     scanner: Scanner,
     /// So many of the values were scanned.
     scanned: usize,
+    clean: Clean,
+    suspects: Vec<Suspect>,
     pub(super) caches: Caches,
     pub(super) gathered: Vec<Entry>,
     pub(super) swap: Vec<u8>,
@@ -51,8 +54,6 @@ pub struct Transaction {
     pub(super) opened: Vec<Opened>,
     /// The rule at hand.
     pub(super) asked: Option<u16>,
-    /// How many hits there were when each link of it held.
-    pub(super) links: Vec<usize>,
     /// What it added to variables that are scores.
     pub(super) scored: u32,
     pub(super) matches: Vec<Match>,
@@ -70,7 +71,16 @@ pub struct Transaction {
     pub(super) response_status: Option<u16>,
     pub(super) response_protocol: Option<Span>,
     response_body: Span,
+    /// Whether it is a message of a WebSocket.
+    pub(super) framed: bool,
     pub(super) response_oversize: bool,
+}
+
+/// A value with candidates, of which so many were not asked yet.
+struct Suspect {
+    value: u32,
+    left: usize,
+    fingerprint: Fingerprint,
 }
 
 impl Default for Transaction {
@@ -98,6 +108,8 @@ impl Transaction {
             candidates: Candidates::default(),
             scanner: Scanner::default(),
             scanned: 0,
+            clean: Clean::new(),
+            suspects: Vec::new(),
             caches: Caches::default(),
             gathered: Vec::new(),
             swap: Vec::new(),
@@ -107,7 +119,6 @@ impl Transaction {
             removed_targets: Vec::new(),
             opened: Vec::new(),
             asked: None,
-            links: Vec::new(),
             scored: 0,
             matches: Vec::new(),
             points: Score::default(),
@@ -124,6 +135,7 @@ impl Transaction {
             response_status: None,
             response_protocol: None,
             response_body: Span::default(),
+            framed: false,
             response_oversize: false,
         }
     }
@@ -161,12 +173,13 @@ impl Transaction {
         self.removed_targets.clear();
         self.opened.clear();
         self.matches.clear();
+        self.suspects.clear();
         self.points = Score::default();
         (self.severity, self.refusal, self.refused) = (None, None, false);
         (self.work, self.scanned, self.head_bytes) = (0, 0, 0);
         (self.request_body, self.response_body) = (Span::default(), Span::default());
         (self.processor, self.body_problem, self.multipart) = (None, None, None);
-        (self.oversize, self.response_oversize) = (false, false);
+        (self.oversize, self.response_oversize, self.framed) = (false, false, false);
         (self.response_status, self.response_protocol) = (None, None);
     }
 
@@ -174,6 +187,7 @@ impl Transaction {
     pub fn request_head(&mut self, head: &RequestHead<'_>) -> Decision {
         let Some(profile) = self.asking() else { return Decision::Pass };
         self.take_request_head(profile.rules(), profile.policy(), head);
+        self.look_inside(profile.policy(), 0);
         self.except(&profile, head.method);
         self.phase(&profile, Phase::RequestHead)
     }
@@ -193,9 +207,11 @@ impl Transaction {
     /// Judges the request with what body it had: phase 2.
     pub fn request(&mut self) -> Decision {
         let Some(profile) = self.asking() else { return Decision::Pass };
+        let received = self.data.values.len();
         if let Some(decision) = self.take_request_body(&profile) {
             return decision;
         }
+        self.look_inside(profile.policy(), received);
         let decision = self.phase(&profile, Phase::Request);
         if self.state.allowed == Some(Allow::Request) {
             self.state.allowed = None;
@@ -214,14 +230,11 @@ impl Transaction {
     /// Returns whether rules want to see the body of the response whose head was judged.
     pub fn wants_response_body(&self) -> bool {
         let Some(profile) = &self.profile else { return false };
-        let rules = profile.rules();
-        let phase = Phase::Response as usize;
-        let asked =
-            rules.phases[phase].iter().any(|&rule| profile.live_rules.contains(usize::from(rule)));
-        asked
+        let types = &profile.rules().settings.response_types;
+        profile.asks_response
             && !self.refused
             && self.state.response_body
-            && self.is_wanted_type(&rules.settings.response_types)
+            && self.is_wanted_type(types)
     }
 
     fn is_wanted_type(&self, types: &Option<Vec<String>>) -> bool {
@@ -273,6 +286,7 @@ impl Transaction {
             return Decision::Pass;
         };
         self.forget();
+        self.framed = true;
         let len = payload.len().min(profile.policy().limits.request_body_bytes);
         let span = self.data.arena.receive(&payload[..len]);
         self.data.push(Variable::WebSocketFrame, Span::default(), super::template::Key::NONE, span);
@@ -288,6 +302,7 @@ impl Transaction {
         self.state.allowed = None;
         self.scan(&profile);
         self.walk(&profile, Phase::Log);
+        self.remember();
         self.keep();
     }
 
@@ -361,18 +376,40 @@ impl Transaction {
         decision
     }
 
+    /// Looks for candidates in what is new.
     fn scan(&mut self, profile: &Profile) {
         while self.scanned < self.data.values.len() && !self.exhausted(profile) {
             let at = self.scanned as u32;
-            self.work += self.scanner.scan(
-                profile.rules(),
-                &profile.live_probes,
-                &mut self.data,
-                at,
-                &mut self.candidates,
-            );
+            let value = self.data.values[self.scanned];
             self.scanned += 1;
+            let bytes = self.data.arena.get(value.value);
+            let fingerprint = self.clean.fingerprint(profile.number, value.class, value.key, bytes);
+            if fingerprint.is_some_and(|fingerprint| self.clean.contains(fingerprint)) {
+                continue;
+            }
+            let before = self.candidates.len();
+            let (rules, live) = (profile.rules(), &profile.live_probes);
+            self.work += self.scanner.scan(rules, live, &mut self.data, at, &mut self.candidates);
+            let left = self.candidates.len() - before;
+            match fingerprint {
+                Some(fingerprint) if left == 0 => self.clean.insert(fingerprint),
+                Some(fingerprint) => self.suspects.push(Suspect { value: at, left, fingerprint }),
+                None => {}
+            }
         }
+    }
+
+    /// Remembers that a candidate was none.
+    pub(super) fn acquit(&mut self, value: u32) {
+        if let Ok(at) = self.suspects.binary_search_by_key(&value, |suspect| suspect.value) {
+            self.suspects[at].left -= 1;
+        }
+    }
+
+    /// Remembers the values all of whose candidates were none.
+    fn remember(&mut self) {
+        let clean = self.suspects.iter().filter(|suspect| suspect.left == 0);
+        clean.for_each(|suspect| self.clean.insert(suspect.fingerprint));
     }
 
     /// Whether the work budget is spent.

@@ -80,10 +80,10 @@ impl Transaction {
     pub(super) fn walk(&mut self, profile: &Profile, phase: Phase) -> Decision {
         let rules = &**profile.rules();
         let number = phase as usize;
+        let always = if self.framed { &profile.nothing } else { &profile.always };
+        let always = &always[number];
         let mut step = 0;
-        while let Some(at) =
-            profile.always[number].next_in_either(&self.candidates.steps[number], step)
-        {
+        while let Some(at) = always.next_in_either(&self.candidates.steps[number], step) {
             step = at + 1;
             if self.exhausted(profile) {
                 break;
@@ -118,19 +118,17 @@ impl Transaction {
     fn ask(&mut self, profile: &Profile, compiled: &Compiled) -> bool {
         let rules = &**profile.rules();
         self.state.matched.clear();
-        self.links.clear();
         self.scored = 0;
         for (at, link) in compiled.links.iter().enumerate() {
             let before = self.state.matched.len();
             match compiled.probe {
-                Some(probe) if at == 0 => self.ask_candidates(profile, compiled, link, probe),
+                Some(probe) if at == 0 => self.ask_candidates(profile, link, probe),
                 _ if link.targets.is_empty() => self.hold(rules, link),
                 _ => self.ask_targets(profile, link),
             }
             if self.state.matched.len() == before && !link.targets.is_empty() {
                 return false;
             }
-            self.links.push(self.state.matched.len());
         }
         true
     }
@@ -141,15 +139,8 @@ impl Transaction {
     }
 
     /// Asks the texts that scanning found.
-    fn ask_candidates(
-        &mut self,
-        profile: &Profile,
-        compiled: &Compiled,
-        link: &CompiledLink,
-        probe: u16,
-    ) {
+    fn ask_candidates(&mut self, profile: &Profile, link: &CompiledLink, probe: u16) {
         let rules = &**profile.rules();
-        let _ = compiled;
         let mut next = self.candidates.first(probe);
         while let Some(candidate) = next {
             next = self.candidates.after(candidate);
@@ -157,18 +148,29 @@ impl Transaction {
             let Some(variable) = self.chosen(rules, link, value.class, value.name) else {
                 continue;
             };
-            if self.is_excluded(profile, link, value.class, value.name) {
-                continue;
-            }
             self.work += candidate.text.len() as u64;
-            if let Some((start, end)) = self.test(rules, link, candidate.text) {
-                self.hit(
-                    rules,
-                    link,
-                    Hit { variable, name: value.name, text: candidate.text, start, end },
-                );
+            let text = candidate.text;
+            let found = match self.may_match(rules, link, text, candidate.tier) {
+                true => self.test(rules, link, text),
+                false => None,
+            };
+            let Some((start, end)) = found else {
+                self.acquit(candidate.value);
+                continue;
+            };
+            // Asked last: exceptions with expressions cost more than most rules, and hardly any rule gets here.
+            if !self.is_excluded(profile, link, value.class, value.name) {
+                let name = value.name;
+                self.hit(rules, link, Hit { variable, name, text, start, end });
             }
         }
+    }
+
+    /// What the expression for texts of an alphabet says, if there is one.
+    fn may_match(&mut self, rules: &Rules, link: &CompiledLink, text: Span, tier: usize) -> bool {
+        let Test::Rx(regex) = link.test else { return true };
+        let plain = rules.plain[usize::from(regex.0)].get(tier).copied().flatten();
+        plain.is_none_or(|plain| self.caches.is_match(rules, plain, self.data.arena.get(text)))
     }
 
     /// The variable by which a link looks at a value, if it does.
@@ -433,12 +435,12 @@ impl Transaction {
     /// Enters a match and returns the decision, if the rule makes one.
     fn act(&mut self, profile: &Profile, rule: u16, compiled: &Compiled) -> Option<Decision> {
         let shadow = profile.shadow.contains(usize::from(rule));
-        self.enter(profile, rule, compiled, shadow);
+        self.enter(profile, compiled, shadow);
         if shadow {
             return None;
         }
         match &compiled.rule.disruptive {
-            Disruptive::Pass => self.early(profile, compiled),
+            Disruptive::Pass => self.early(profile),
             Disruptive::Allow(allow) => {
                 self.state.allowed = Some(*allow);
                 None

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod condition;
+mod expression;
 mod target;
 
 /// Most conditions behind `and`.
@@ -23,10 +24,22 @@ const POINTS_MAX: u64 = 100;
 /// Levels of paranoia.
 const PARANOIA_MAX: u64 = 4;
 
-/// Reads the rules of a text and their cases, in the text's order.
-pub(super) fn read(name: &str, text: &str) -> Result<(Vec<Rule>, Vec<Case>), Vec<NativeError>> {
-    let reading =
-        Reading { name: name.into(), lines: line_starts(text), faults: RefCell::default() };
+/// Rules and their cases, in the text's order.
+type Outcome = Result<(Vec<Rule>, Vec<Case>), Vec<NativeError>>;
+
+/// Reads the rules of a text.
+pub(super) fn read(name: &str, text: &str) -> Outcome {
+    read_as(name, text, false)
+}
+
+/// Reads the rules of a text whose expressions are known to be sound, in a tenth of the time.
+pub(super) fn read_known(name: &str, text: &str) -> Outcome {
+    read_as(name, text, true)
+}
+
+fn read_as(name: &str, text: &str, are_known: bool) -> Outcome {
+    let (lines, faults) = (line_starts(text), RefCell::default());
+    let reading = Reading { name: name.into(), lines, are_known, faults };
     let (nodes, faults) = syntax::read(text);
     reading.faults.borrow_mut().extend(faults);
     let parts = reading.rules(&nodes);
@@ -46,6 +59,8 @@ struct Reading {
     name: Arc<str>,
     /// Where each line begins.
     lines: Vec<usize>,
+    /// Whether expressions are known to be sound.
+    are_known: bool,
     faults: RefCell<Vec<Fault>>,
 }
 

@@ -2,6 +2,8 @@
 
 mod cases;
 mod catalogue;
+mod evasion;
 mod language;
+mod ordinary;
 mod page;
 mod syntax;

@@ -138,6 +138,20 @@ pub(super) const PARTS: Words<Part> = &[
 /// Parts that only make sense with the name of one entry behind a colon.
 pub(super) const NEEDS_NAME: &[&str] = &["header", "response-header"];
 
+/// What [`PARTS`] calls a variable, or one entry of it.
+pub(super) fn target(variable: Variable, key: Option<&str>) -> Option<String> {
+    let fits = |(word, part): &&(&str, Part)| {
+        part.variable == variable && (key.is_some() || !NEEDS_NAME.contains(word))
+    };
+    let named = |(word, _): &&(&str, Part)| NEEDS_NAME.contains(word);
+    let found = PARTS.iter().filter(fits);
+    let (word, _) = found.clone().find(named).or_else(|| found.clone().next())?;
+    Some(match key {
+        Some(key) => format!("{word}:{key}"),
+        None => (*word).to_owned(),
+    })
+}
+
 /// A condition's word and what may follow it.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Takes {

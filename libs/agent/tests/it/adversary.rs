@@ -2,7 +2,8 @@
 
 use proptest::{collection::vec, prelude::*};
 use selvedge_agent::{
-    AgentBounds, AgentSide, Ask, CancelCode, Event, FaultCode, StreamId, Subscriptions, Verdict,
+    AgentBounds, AgentSide, Ask, CancelCode, Event, FaultCode, FromAgent, Mode, Settings, StreamId,
+    Subscriptions, Verdict,
     frame::{FrameType, SETTINGS_FRAME_MAX, flag},
 };
 
@@ -150,6 +151,27 @@ fn agents_that_give_half_a_body_and_decide() {
     let verdict = frame(FrameType::Verdict, 0, 1, &allow(Event::RequestBody));
     let fault = both.edge.receive(&mut &verdict[..]).expect_err("the body has no end");
     assert_eq!(fault.code, FaultCode::OutOfOrder);
+}
+
+/// Whatever the agent wants by now, a stream's answers are of the kind that it wanted when the stream opened.
+#[test]
+fn a_stream_keeps_the_mode_that_it_opened_with() {
+    let mut both = asked();
+    both.edge.configure(2, Settings::new("{}")).expect("nothing is offered");
+    let accepted = [&2_u64.to_be_bytes()[..], &[1, 1, 2, 2, 0, 0, 0, 9, 0, 0]].concat();
+    let accepted = frame(FrameType::Configured, 0, 0, &accepted);
+    both.edge.receive(&mut &accepted[..]).expect("it wants a streamed body alone");
+    assert!(both.edge.adopt());
+    assert_eq!(both.edge.subscriptions().get(Event::RequestBody).unwrap().mode, Mode::Stream);
+    for (event, expected) in
+        [(Event::RequestBody, Mode::Inspect), (Event::ResponseBody, Mode::Stream)]
+    {
+        let replaced = frame(FrameType::Replace, 0, 1, &bytes_of(event, 0, b"x"));
+        match both.edge.receive(&mut &replaced[..]) {
+            Ok(Some(FromAgent::Replace { mode, .. })) => assert_eq!(mode, expected),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -320,7 +320,7 @@ fn answers_are_read_as_ever() {
     check_edge(
         &["replace_whole", "credit"],
         expect![[r#"
-        Replace { stream: StreamId(1), event: RequestBody, consumed: 0, bytes: [123, 34, 105, 116, 101, 109, 34, 58, 56, 125], last: true, done: false }
+        Replace { stream: StreamId(1), event: RequestBody, mode: Inspect, consumed: 0, bytes: [123, 34, 105, 116, 101, 109, 34, 58, 56, 125], last: true, done: false }
         Credit { stream: StreamId(1), event: RequestBody }
     "#]],
     );
@@ -328,7 +328,7 @@ fn answers_are_read_as_ever() {
         &["release", "replace_end"],
         expect![[r#"
         Release { stream: StreamId(1), event: ResponseBody, bytes: 7, last: false, done: false }
-        Replace { stream: StreamId(1), event: ResponseBody, consumed: 5, bytes: [97, 103, 101, 110, 116, 115], last: true, done: false }
+        Replace { stream: StreamId(1), event: ResponseBody, mode: Stream, consumed: 5, bytes: [97, 103, 101, 110, 116, 115], last: true, done: false }
     "#]],
     );
     check_edge(

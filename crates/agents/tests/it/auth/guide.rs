@@ -17,6 +17,7 @@ fn settings() -> Vec<Settings> {
     let files = ["internal-ca.pem", "keys/machines.json", "keys/api.txt"];
     let environment =
         files.iter().fold(MemoryEnvironment::default(), |it, name| it.with_file(name, ""));
+    let environment = environment.with_file("keys/internal.secret", &("s".repeat(32) + "\n"));
     let read = |block: &str| {
         let text = format!("listener \"http\" {{ address \"127.0.0.1:8080\" }}\n{block}");
         let config = parse_str("selvedge.kdl", &text, &environment);
@@ -32,8 +33,8 @@ fn settings() -> Vec<Settings> {
 #[test]
 fn its_settings_are_read() {
     let all = settings();
-    assert_eq!(all.len(), 5);
-    assert_eq!(all.iter().map(|it| it.issuers.len()).sum::<usize>(), 4);
+    assert_eq!(all.len(), 6);
+    assert_eq!(all.iter().map(|it| it.issuers.len()).sum::<usize>(), 5);
     assert_eq!(all.iter().filter(|it| it.api_keys.is_some()).count(), 1);
     assert_eq!(all.iter().filter(|it| it.client_certificate.is_some()).count(), 1);
 }
@@ -44,7 +45,7 @@ async fn its_table_has_every_code() {
     // Nobody listens there, which is a way to have no keys without leaving this machine.
     all[0].issuers[0].keys = Keys::Url("http://127.0.0.1:1/keys".to_owned());
     let tokens = start(&all[0]).await;
-    let certificates = start(&all[3]).await;
+    let certificates = start(&all[4]).await;
     for (agent, asked, expected) in [
         (&tokens, Asked::get("/"), (401, "auth/credentials")),
         (&tokens, bearer("a b"), (400, "auth/request")),

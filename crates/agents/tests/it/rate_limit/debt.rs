@@ -38,15 +38,15 @@ async fn a_response_takes_more_than_there_is() {
     check(
         &ask(&agent, &client).await,
         &expect![[r#"
-        block: 429
-        Content-Type: application/problem+json
-        Retry-After: 2d
-        RateLimit-Policy: "tokens";q=100;w=86400, "requests";q=10;w=86400
-        RateLimit: "tokens";r=0;t=2d
-        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"tokens\" allows 100 per 1d.","violated-policies":["tokens"]}
-        finding rate-limit/tokens ["refused", "address"]: policy "tokens" (100 per 1d by address): used up, enough in 2d
-        reason: policy "tokens" (100 per 1d by address): used up, enough in 2d
-    "#]],
+            block: 429
+            Content-Type: application/problem+json
+            Retry-After: 2d
+            RateLimit-Policy: "tokens";q=100;w=86400, "requests";q=10;w=86400
+            RateLimit: "tokens";r=0;t=2d
+            body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"tokens\" allows 100 per 1d.","code":"rate-limit/exceeded","violated-policies":["tokens"]}
+            finding rate-limit/tokens ["refused", "address"]: policy "tokens" (100 per 1d by address): used up, enough in 2d
+            reason: policy "tokens" (100 per 1d by address): used up, enough in 2d
+        "#]],
     );
 }
 

@@ -164,15 +164,15 @@ async fn debts_are_shared_too() {
     check(
         &ask(&agents[1], &client).await,
         &expect![[r#"
-        block: 429
-        Content-Type: application/problem+json
-        Retry-After: 2895m
-        RateLimit-Policy: "tokens";q=100;w=86400
-        RateLimit: "tokens";r=0;t=2895m
-        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"tokens\" allows 100 per 1d.","violated-policies":["tokens"]}
-        finding rate-limit/tokens ["refused", "address"]: policy "tokens" (100 per 1d by address): used up, enough in 2895m
-        reason: policy "tokens" (100 per 1d by address): used up, enough in 2895m
-    "#]],
+            block: 429
+            Content-Type: application/problem+json
+            Retry-After: 2895m
+            RateLimit-Policy: "tokens";q=100;w=86400
+            RateLimit: "tokens";r=0;t=2895m
+            body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"tokens\" allows 100 per 1d.","code":"rate-limit/exceeded","violated-policies":["tokens"]}
+            finding rate-limit/tokens ["refused", "address"]: policy "tokens" (100 per 1d by address): used up, enough in 2895m
+            reason: policy "tokens" (100 per 1d by address): used up, enough in 2895m
+        "#]],
     );
     // A debt beyond all time is a very long one.
     for _ in 0..3 {
@@ -252,13 +252,13 @@ async fn without_a_server_requests_pass_or_not_as_was_said() {
     check(
         &ask(&closed, &client).await,
         &expect![[r#"
-        block: 503
-        Content-Type: application/problem+json
-        Retry-After: 1m
-        body: {"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","title":"Request cannot be satisfied due to temporary server capacity constraints","status":503,"detail":"Limits cannot be counted at present."}
-        finding rate-limit/store ["unavailable"]:
-        reason: Redis does not answer, and `on-failure` is "closed"
-    "#]],
+            block: 503
+            Content-Type: application/problem+json
+            Retry-After: 1m
+            body: {"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","title":"Request cannot be satisfied due to temporary server capacity constraints","status":503,"detail":"Limits cannot be counted at present.","code":"rate-limit/unavailable"}
+            finding rate-limit/store ["unavailable"]:
+            reason: Redis does not answer, and `on-failure` is "closed"
+        "#]],
     );
     for _ in 0..5 {
         assert_eq!(status(&ask(&open, &client).await), 0);

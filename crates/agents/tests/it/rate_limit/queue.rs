@@ -62,15 +62,15 @@ async fn a_queue_has_so_many_places() {
     check(
         &ask(&agent, &client).await,
         &expect![[r#"
-        block: 429
-        Content-Type: application/problem+json
-        Retry-After: 3d
-        RateLimit-Policy: "paced";q=1;w=86400, "daily";q=100;w=86400
-        RateLimit: "paced";r=0;t=3d
-        body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"paced\" allows 1 per 1d.","violated-policies":["paced"]}
-        finding rate-limit/paced ["refused", "address"]: policy "paced" (1 per 1d by address): the queue is full
-        reason: policy "paced" (1 per 1d by address): the queue is full
-    "#]],
+            block: 429
+            Content-Type: application/problem+json
+            Retry-After: 3d
+            RateLimit-Policy: "paced";q=1;w=86400, "daily";q=100;w=86400
+            RateLimit: "paced";r=0;t=3d
+            body: {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"\"paced\" allows 1 per 1d.","code":"rate-limit/exceeded","violated-policies":["paced"]}
+            finding rate-limit/paced ["refused", "address"]: policy "paced" (1 per 1d by address): the queue is full
+            reason: policy "paced" (1 per 1d by address): the queue is full
+        "#]],
     );
     let elsewhere = from("192.0.2.2");
     assert_eq!(status(&ask(&agent, &elsewhere).await), 0, "who need not wait needs no place");

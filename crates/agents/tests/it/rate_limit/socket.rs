@@ -6,9 +6,7 @@ use std::{
     thread,
 };
 
-use selvedge_agent::{
-    Ask, CancelCode, FromAgent, Options, Settings as Offered, StreamId, TestEdge, serve_until,
-};
+use selvedge_agent::{Ask, CancelCode, Options, StreamId, TestEdge, serve_until};
 use tokio::sync::oneshot;
 
 use super::{server::Server, *};

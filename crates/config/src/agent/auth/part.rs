@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use selvedge_base::Secret;
+
 use super::{
     Algorithm, ApiKeys, CertificateIdentity, ClaimHeader, ClaimValue, ClientCertificate, Issuer,
     Keys, Place, Settings,
@@ -60,8 +62,9 @@ struct IssuerPart {
     issuer: Option<Spanned<String>>,
     /// Outer: written at all; inner: understood.
     keys: Option<Option<Keys>>,
+    secret: Option<Option<Spanned<Secret>>>,
     audiences: Option<Vec<String>>,
-    algorithms: Option<Vec<Algorithm>>,
+    algorithms: Option<Vec<Spanned<Algorithm>>>,
     token_type: Option<Spanned<String>>,
     leeway: Option<Spanned<Duration>>,
     refresh: Option<Spanned<Duration>>,
@@ -213,6 +216,8 @@ impl IssuerPart {
             span: cursor.span(),
             issuer: issuer.and_then(|value| value.parse(issuer_name)),
             keys: cursor.child("jwks", read_jwks),
+            secret: cursor
+                .setting("secret", |value| Some(value.secret(|text| Ok(Secret::new(text))))),
             audiences: cursor.child("audience", |c| read_texts(c, ("audiences", audience))),
             algorithms: cursor.child("algorithms", read_algorithms),
             token_type: cursor.setting("type", |value| value.parse(token_type)),
@@ -231,6 +236,7 @@ impl IssuerPart {
             span,
             issuer,
             keys,
+            secret,
             audiences,
             algorithms,
             token_type,
@@ -241,7 +247,16 @@ impl IssuerPart {
             ca,
         } = self;
         let issuer = issuer?;
-        let keys = sound(keys)?.unwrap_or(Keys::Discovery);
+        let algorithms = settle_algorithms(reading, algorithms, secret.is_some());
+        let (keys, secret) = (sound(keys), sound(secret));
+        if let Some(Some(secret)) = &secret {
+            check_secret(reading, secret, (&algorithms, keys != Some(None)));
+        }
+        let (keys, secret) = (keys?, secret?);
+        let keys = match secret {
+            Some(secret) => Keys::Secret(secret.value),
+            None => keys.unwrap_or(Keys::Discovery),
+        };
         check_discovery(reading, &issuer, &keys);
         warn_of_plain_keys(reading, (span, &issuer.value), &keys);
         if audiences.is_none() {
@@ -252,7 +267,7 @@ impl IssuerPart {
         Some(Issuer {
             keys,
             audiences: audiences.unwrap_or_default(),
-            algorithms: algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec()),
+            algorithms,
             token_type: token_type.map(|name| name.value),
             leeway: time("issuer leeway", leeway, 30),
             refresh: time("issuer refresh", refresh, 600),
@@ -262,6 +277,54 @@ impl IssuerPart {
             issuer: issuer.value,
         })
     }
+}
+
+/// That it is long enough for all that it verifies, and that nothing else says where keys are.
+fn check_secret(
+    reading: &Reading<'_>,
+    secret: &Spanned<Secret>,
+    (algorithms, has_jwks): (&[Algorithm], bool),
+) {
+    if has_jwks {
+        let problem = Problem::new(Code::Conflict, "keys come from one place");
+        reading.error(secret.span, problem.help("keep `jwks` or `secret`"));
+    }
+    let asked = Algorithm::SECRET.iter().filter(|(algorithm, _)| algorithms.contains(algorithm));
+    let Some((algorithm, bytes)) = asked.max_by_key(|(_, bytes)| bytes) else { return };
+    if secret.value.expose().len() < *bytes {
+        let name = algorithm.as_str();
+        let message = format!("this secret is shorter than the {bytes} bytes that {name} asks for");
+        let help = "such as `openssl rand -base64 64` makes; the issuer must have the same";
+        reading.error(secret.span, Problem::new(Code::OutOfRange, message).help(help));
+    }
+}
+
+/// A public key must never be taken for a secret, nor the other way round: an issuer has one or the other.
+fn settle_algorithms(
+    reading: &Reading<'_>,
+    written: Option<Vec<Spanned<Algorithm>>>,
+    has_secret: bool,
+) -> Vec<Algorithm> {
+    let algorithms: Vec<_> = match (&written, has_secret) {
+        (Some(written), _) => written.iter().map(|one| one.value).collect(),
+        (None, true) => vec![Algorithm::HS256],
+        (None, false) => Algorithm::PUBLIC.to_vec(),
+    };
+    for Spanned { value, span } in written.into_iter().flatten() {
+        if value.is_secret() && !has_secret {
+            let help = "have the issuer sign with a private key, such as \"ES256\" or \"RS256\", or \
+                        add the `secret` that you share with it";
+            let message =
+                format!("{:?} proves nothing: whoever can verify can sign", value.as_str());
+            reading.error(span, Problem::new(Code::Conflict, message).help(help));
+        } else if !value.is_secret() && has_secret {
+            let message =
+                format!("{:?} needs a public key, and this issuer has a secret", value.as_str());
+            let help = "write \"HS256\", \"HS384\" or \"HS512\", or `jwks` instead of `secret`";
+            reading.error(span, Problem::new(Code::Conflict, message).help(help));
+        }
+    }
+    algorithms
 }
 
 fn check_discovery(reading: &Reading<'_>, issuer: &Spanned<String>, keys: &Keys) {
@@ -276,7 +339,7 @@ fn warn_of_plain_keys(reading: &Reading<'_>, (span, issuer): (Span, &str), keys:
     let from = match keys {
         Keys::Discovery => issuer,
         Keys::Url(url) => url,
-        Keys::File(_) => return,
+        Keys::File(_) | Keys::Secret(_) => return,
     };
     if is_exposed(from) {
         let message = "whoever is on the way to these keys can replace them, and sign tokens";
@@ -310,13 +373,13 @@ fn read_jwks(cursor: &mut Cursor<'_>) -> Option<Keys> {
     }
 }
 
-fn read_algorithms(cursor: &mut Cursor<'_>) -> Vec<Algorithm> {
-    let mut algorithms = Vec::new();
+fn read_algorithms(cursor: &mut Cursor<'_>) -> Vec<Spanned<Algorithm>> {
+    let mut algorithms: Vec<Spanned<Algorithm>> = Vec::new();
     for value in cursor.arguments("algorithms such as \"RS256\" or \"ES256\"") {
-        let Some(Spanned { value: algorithm, span }) = value.literal(algorithm) else { continue };
-        if algorithms.contains(&algorithm) {
+        let Some(algorithm) = value.literal(algorithm) else { continue };
+        if algorithms.iter().any(|other| other.value == algorithm.value) {
             let problem = Problem::new(Code::Repeated, "this algorithm is there already");
-            cursor.reading().error(span, problem.help("remove it"));
+            cursor.reading().error(algorithm.span, problem.help("remove it"));
         }
         algorithms.push(algorithm);
     }
@@ -324,9 +387,11 @@ fn read_algorithms(cursor: &mut Cursor<'_>) -> Vec<Algorithm> {
 }
 
 fn algorithm(text: &str) -> Checked<Algorithm> {
-    let names = Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm));
-    if text.starts_with("HS") || text.eq_ignore_ascii_case("none") {
-        let message = format!("{text:?} proves nothing: whoever can verify can sign");
+    let secret = Algorithm::SECRET.map(|(algorithm, _)| algorithm);
+    let all = Algorithm::PUBLIC.into_iter().chain(secret);
+    let names: Vec<_> = all.map(|algorithm| (algorithm.as_str(), algorithm)).collect();
+    if text.eq_ignore_ascii_case("none") {
+        let message = format!("{text:?} proves nothing: whoever can write can sign");
         let help = "have the issuer sign with a private key, such as \"ES256\" or \"RS256\"";
         return Err(Problem::new(Code::UnknownWord, message).help(help));
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use selvedge_base::Secret;
 
-use super::{Cost, Delay, KeyPart, OnFailure, Policy, Redis, Settings, Store};
+use super::{Cost, Delay, FILL_MAX, KeyPart, OnFailure, Policy, Redis, Settings, Store};
 use crate::{
     Code, Id,
     address::id,
@@ -165,7 +165,7 @@ impl PolicyPart {
         let limit = limit??;
         let Limit { tokens, per } = limit.value;
         reading.settle(&scope, "policy limit", Some(limit), Limit { tokens, per });
-        let burst = reading.settle(&scope, "policy burst", burst, tokens);
+        let burst = settle_burst(reading, &scope, burst, Limit { tokens, per });
         let cost = settle_cost(reading, sound(cost)?, burst);
         let key = key.map(|parts| parts.into_iter().map(|part| part.value).collect());
         Some(Policy {
@@ -180,6 +180,25 @@ impl PolicyPart {
             id,
         })
     }
+}
+
+/// A bucket must be full again some day: what is left in it is counted as the time until then.
+fn settle_burst(
+    reading: &Reading<'_>,
+    scope: &str,
+    written: Option<Spanned<u32>>,
+    Limit { tokens, per }: Limit,
+) -> u32 {
+    let too_slow = written.as_ref().filter(|burst| {
+        let nanos = per.as_nanos() * u128::from(burst.value) / u128::from(tokens);
+        nanos > FILL_MAX.as_nanos()
+    });
+    if let Some(burst) = too_slow {
+        let message = "an empty bucket would not be full again within 50 years";
+        let problem = Problem::new(Code::OutOfRange, message);
+        reading.error(burst.span, problem.help("lower `burst`, or raise `limit`"));
+    }
+    reading.settle(scope, "policy burst", written, tokens)
 }
 
 fn read_key(cursor: &mut Cursor<'_>) -> Vec<Spanned<KeyPart>> {

@@ -59,6 +59,8 @@ struct Reader<'a> {
 /// What stands behind an equals sign.
 struct Value {
     at: Range<usize>,
+    /// It is within double quotes, where a single one means nothing.
+    is_quoted: bool,
     /// The quote around it, if backslashes are before quotes or backslashes.
     escaped: Option<u8>,
 }
@@ -141,7 +143,7 @@ impl Reader<'_> {
             self.note("a quote is not closed");
         }
         self.expect_semicolon();
-        Value { at, escaped: has_escapes.then_some(quote) }
+        Value { at, is_quoted: quote == b'"', escaped: has_escapes.then_some(quote) }
     }
 
     /// Passes over what is between a closing quote and the next semicolon; nothing should be.
@@ -161,12 +163,13 @@ impl Reader<'_> {
         if !text.iter().all(is_token_byte) {
             self.note("a value should be in quotes");
         }
-        Value { at, escaped: None }
+        Value { at, is_quoted: false, escaped: None }
     }
 
     /// Returns where a value is, without backslashes before quotes and backslashes.
     fn stored(&mut self, value: Value, buffer: &mut Vec<u8>) -> Stored {
-        self.outcome.invalid_quoting |= self.input[value.at.clone()].contains(&b'\'');
+        let has_quote = self.input[value.at.clone()].contains(&b'\'');
+        self.outcome.invalid_quoting |= has_quote && !value.is_quoted;
         let Some(quote) = value.escaped else { return Stored::At(value.at) };
         let start = buffer.len();
         let mut rest = &self.input[value.at];

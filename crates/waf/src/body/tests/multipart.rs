@@ -203,7 +203,7 @@ fn readers_disagree_about_the_content_type() {
 #[test]
 fn readers_disagree_about_lines() {
     const HEAD: &str = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n";
-    let cases: [(String, Flag, &str); 9] = [
+    let cases: [(String, Flag, &str); 10] = [
         (format!("hello\r\n{HEAD}\r\nx\r\n--B--\r\n"), |outcome| outcome.data_before, "a=x"),
         (format!("{HEAD}\r\nx\r\n--B--\r\n\r\n"), |outcome| outcome.data_after, "a=x"),
         (format!("{HEAD}X: y\r\n z\r\n\r\nx\r\n--B--"), |outcome| outcome.header_folding, "a=x"),
@@ -226,6 +226,11 @@ fn readers_disagree_about_lines() {
         ),
         (
             "--B\r\nContent-Disposition: form-data; name=\"O'Brien\"\r\n\r\nx\r\n--B--".to_owned(),
+            |outcome| !outcome.invalid_quoting,
+            r"O\'Brien=x",
+        ),
+        (
+            "--B\r\nContent-Disposition: form-data; name=O'Brien\r\n\r\nx\r\n--B--".to_owned(),
             |outcome| outcome.invalid_quoting,
             r"O\'Brien=x",
         ),

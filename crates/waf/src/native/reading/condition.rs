@@ -2,11 +2,6 @@
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
-use regex_syntax::{
-    ParserBuilder, ast,
-    hir::{Hir, HirKind},
-};
-
 use super::{Reading, property};
 use crate::{
     native::{
@@ -93,8 +88,8 @@ impl Reading {
             Takes::Nothing => {
                 self.complain_about_entries(node, 0, &["not"]);
                 Some(match word {
-                    "sqli" => Operator::DetectSqli,
-                    "xss" => Operator::DetectXss,
+                    "sqli" => Operator::DetectSqliText,
+                    "xss" => Operator::DetectXssText,
                     "bad-percent-encoding" => Operator::ValidateUrlEncoding,
                     "bad-utf8" => Operator::ValidateUtf8Encoding,
                     _ => Operator::UnconditionalMatch,
@@ -105,57 +100,8 @@ impl Reading {
 
     fn expression(&self, node: &Node, lower: bool) -> Option<Operator> {
         let pattern = self.one_text(node, &["not"])?;
-        let hir = self.hir(pattern.value, pattern.at)?;
-        let matches_all =
-            hir.properties().minimum_len() == Some(0) && hir.properties().look_set().is_empty();
-        if matches_all {
-            let help = "let something in it be required, or write `any`";
-            self.fault(pattern.at, "this expression matches every value", help);
-        }
-        if lower && let Some(letter) = upper_case(&hir) {
-            self.complain_about_case(letter, pattern.at);
-        }
-        Some(Operator::Rx(pattern.value.as_str().into()))
-    }
-
-    fn complain_about_case(&self, letter: char, at: usize) {
-        let message = format!("`{letter}` will not be found in a value in lower case");
-        self.fault(at, message, "write it in lower case, or look at `text \"raw\"`");
-    }
-
-    /// Parses an expression as the engine will.
-    pub(super) fn hir(&self, pattern: &str, at: usize) -> Option<Hir> {
-        let mut parser =
-            ParserBuilder::new().utf8(false).unicode(false).dot_matches_new_line(true).build();
-        let error = match parser.parse(pattern) {
-            Ok(hir) => {
-                self.complain_about_nested_classes(pattern, at);
-                return Some(hir);
-            }
-            Err(error) => error,
-        };
-        let (message, offset) = match error {
-            regex_syntax::Error::Parse(error) => {
-                (error.kind().to_string(), error.span().start.offset)
-            }
-            regex_syntax::Error::Translate(error) => {
-                (error.kind().to_string(), error.span().start.offset)
-            }
-            other => (other.to_string(), 0),
-        };
-        let message = format!("this is no regular expression: {message}, at its byte {offset}");
-        self.fault(at, message, "see https://docs.rs/regex-syntax for what can be written");
-        None
-    }
-
-    /// The engine reads expressions as SecLang has them, where a class within a class is none.
-    fn complain_about_nested_classes(&self, pattern: &str, at: usize) {
-        let ast = ast::parse::Parser::new().parse(pattern);
-        if ast.is_ok_and(|ast| ast::visit(&ast, NestedClass).is_err()) {
-            let help =
-                "write out which bytes are meant; `[`, `&&`, `--` and `~~` are written with a `\\`";
-            self.fault(at, "a class of this expression has classes in it", help);
-        }
+        self.check_expression(At { value: pattern.value, at: pattern.at }, lower)?;
+        Some(Operator::Rx(at_ends_of_value(pattern.value).into()))
     }
 
     fn of_texts(&self, node: &Node, lower: bool) -> Option<Operator> {
@@ -231,27 +177,10 @@ impl Reading {
     }
 }
 
-/// Ends a visit with an error where a class is made of classes.
-struct NestedClass;
-
-impl ast::Visitor for NestedClass {
-    type Output = ();
-    type Err = ();
-
-    fn finish(self) -> Result<(), ()> {
-        Ok(())
-    }
-
-    fn visit_class_set_binary_op_pre(&mut self, _: &ast::ClassSetBinaryOp) -> Result<(), ()> {
-        Err(())
-    }
-
-    fn visit_class_set_item_pre(&mut self, item: &ast::ClassSetItem) -> Result<(), ()> {
-        match item {
-            ast::ClassSetItem::Bracketed(_) => Err(()),
-            _ => Ok(()),
-        }
-    }
+/// The engine finds `^` and `$` at lines, as SecLang wants it; rules here mean the value's ends.
+fn at_ends_of_value(pattern: &str) -> String {
+    let flags = if pattern.contains(['^', '$']) { "(?-m)" } else { "" };
+    format!("{flags}{pattern}")
 }
 
 fn network(text: &str) -> Option<Network> {
@@ -263,17 +192,4 @@ fn network(text: &str) -> Option<Network> {
     let bits_max = if address.is_ipv4() { 32 } else { 128 };
     let bits: u8 = bits.unwrap_or(bits_max);
     (bits <= bits_max).then_some(Network { address, bits })
-}
-
-/// A capital letter that a match has to contain.
-fn upper_case(hir: &Hir) -> Option<char> {
-    match hir.kind() {
-        HirKind::Literal(literal) => {
-            literal.0.iter().find(|byte| byte.is_ascii_uppercase()).map(|byte| char::from(*byte))
-        }
-        HirKind::Repetition(repetition) => upper_case(&repetition.sub),
-        HirKind::Capture(capture) => upper_case(&capture.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().find_map(upper_case),
-        HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => None,
-    }
 }

@@ -119,7 +119,7 @@ impl Reading {
         let Some(pattern) = pattern.filter(|_| known.variable != Variable::Xml) else {
             return Some(Selector::Key(entry.into()));
         };
-        self.hir(pattern, part.at)?;
+        self.check_expression(At { value: pattern, at: part.at }, false)?;
         Some(Selector::Pattern(pattern.into()))
     }
 }

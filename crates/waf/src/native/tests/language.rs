@@ -145,7 +145,7 @@ fn conditions_become_operators() {
         r#"on "args"; sqli"#,
         expect![[r#"
         Request
-        ARGS All, [Decode] DetectSqli
+        ARGS All, [Decode] DetectSqliText
     "#]],
     );
 }
@@ -153,12 +153,12 @@ fn conditions_become_operators() {
 #[test]
 fn further_conditions_become_links() {
     check_links(
-        r#"on "args"; matches "a+"; and { on "matched"; matches "b" not=#true; }; and { on "response-body"; xss; }"#,
+        r#"on "args"; matches "^a+$"; and { on "matched"; matches "b" not=#true; }; and { on "response-body"; xss; }"#,
         expect![[r#"
             Response
-            ARGS All, [Decode] Rx("a+")
+            ARGS All, [Decode] Rx("(?-m)^a+$")
             MATCHED_VARS All, [] not Rx("b")
-            RESPONSE_BODY All, [Decode] DetectXss
+            RESPONSE_BODY All, [Decode] DetectXssText
         "#]],
     );
 }
@@ -354,4 +354,11 @@ fn rules_are_in_the_order_of_their_numbers() {
         Item::Marker(_) => panic!("no markers"),
     });
     assert_eq!(ids.collect::<Vec<_>>(), [3, 7]);
+}
+
+#[test]
+fn bundled_files_are_read_without_a_complaint() {
+    for (name, text) in native::bundled::FILES {
+        assert_eq!(native::parse(name, text).err(), None);
+    }
 }

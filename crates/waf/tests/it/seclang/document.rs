@@ -8,7 +8,7 @@ use super::{errors, read};
 
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/seclang.md");
-    fs::read_to_string(path).unwrap()
+    fs::read_to_string(path).expect("the page is in the repository")
 }
 
 /// The blocks of a language in a Markdown text, each with the line of its fence.

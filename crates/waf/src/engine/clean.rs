@@ -1,0 +1,68 @@
+//! Values in which no rule found anything, remembered from exchange to exchange.
+//!
+//! Most values come again and again: what browsers say of themselves, cookies, names of arguments.
+//! What a rule's head finds in a value depends on nothing but the value, so that a value in which
+//! nothing was found needs no second look. Only a keyed 128-bit hash is kept, whose key nobody
+//! outside knows: two values that share one cannot be made.
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    ops::RangeInclusive,
+};
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use super::template::Key;
+use crate::rule::Variable;
+
+/// So many are remembered; another that falls on the same place takes it.
+const LEN: usize = 1 << 14;
+/// Shorter values are looked at in less time than they are hashed, longer ones hardly come again.
+const BYTES: RangeInclusive<usize> = 6..=1024;
+
+/// The hashes.
+pub(super) struct Clean {
+    keys: (u64, u64),
+    hashes: Box<[u128]>,
+}
+
+/// The hash of a value under a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(u128);
+
+impl Clean {
+    pub fn new() -> Self {
+        let state = RandomState::new();
+        let keys = (state.hash_one(0), state.hash_one(1));
+        Self { keys, hashes: vec![0; LEN].into() }
+    }
+
+    /// The fingerprint of a value; `None`: it is not worth one.
+    pub fn fingerprint(
+        &self,
+        profile: u64,
+        class: Variable,
+        key: Key,
+        value: &[u8],
+    ) -> Option<Fingerprint> {
+        if !BYTES.contains(&value.len()) {
+            return None;
+        }
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write_u64(profile << 24 | u64::from(key.0) << 8 | class as u64);
+        hasher.write(value);
+        Some(Fingerprint(hasher.finish128().as_u128()))
+    }
+
+    pub fn contains(&self, fingerprint: Fingerprint) -> bool {
+        self.hashes[place(fingerprint)] == fingerprint.0
+    }
+
+    pub fn insert(&mut self, fingerprint: Fingerprint) {
+        self.hashes[place(fingerprint)] = fingerprint.0;
+    }
+}
+
+fn place(fingerprint: Fingerprint) -> usize {
+    fingerprint.0 as usize % LEN
+}

@@ -1,0 +1,4 @@
+//! The property `agent_settings`, fed by libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selvedge_fuzz::agent_settings(bytes));

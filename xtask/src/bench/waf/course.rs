@@ -15,6 +15,8 @@ use crate::{
 const SHAPE_SLICE: usize = 40;
 /// Requests that each engine replays before anything counts: what is compiled at first sight is then compiled.
 const WARM_UP: usize = 100;
+/// Requests that begin a slice and do not count: whose turn was before has emptied the caches of the core.
+const LEAD_IN: usize = 10;
 /// Rounds of hostile bodies.
 const HOSTILE_ROUNDS: usize = 3;
 
@@ -129,9 +131,10 @@ pub fn run(settings: &Settings, place: &Place) -> Result<Results> {
             engine.replay(file, 0, WARM_UP)?;
         }
         for round in 0..settings.rounds {
-            let from = WARM_UP + round * slice;
+            let from = WARM_UP + round * (LEAD_IN + slice) + LEAD_IN;
             for turn in 0..engines.len() {
                 let at = (turn + round) % engines.len();
+                engines[at].replay(file, from - LEAD_IN, from)?;
                 let replay = engines[at].replay(file, from, from + slice)?;
                 rows[at].memory_kib = replay.memory_kib;
                 rows[at].take(file, &replay.judged, &attacks[from.min(attacks.len())..]);
@@ -154,7 +157,7 @@ fn records(settings: &Settings, place: &Place) -> Result<(Vec<PathBuf>, Vec<bool
     let attacks = names.lines().map(|name| name.starts_with("attack/")).take(settings.requests);
     let folder = place.file("shapes");
     std::fs::create_dir_all(&folder)?;
-    let count = WARM_UP + settings.rounds * SHAPE_SLICE;
+    let count = WARM_UP + settings.rounds * (LEAD_IN + SHAPE_SLICE);
     let mut corpus = place.program("waf_corpus");
     process::run(corpus.arg("shapes").arg(&folder).arg(count.to_string()))?;
     let shapes = CORPORA[1..].iter().map(|corpus| folder.join(corpus.name));
@@ -163,7 +166,9 @@ fn records(settings: &Settings, place: &Place) -> Result<(Vec<PathBuf>, Vec<bool
 
 fn slice(settings: &Settings, corpus: &Corpus, traffic: usize) -> usize {
     match corpus.guard {
-        Guard::Traffic => traffic.saturating_sub(WARM_UP) / settings.rounds,
+        Guard::Traffic => {
+            (traffic.saturating_sub(WARM_UP) / settings.rounds).saturating_sub(LEAD_IN)
+        }
         Guard::Clean | Guard::Attacks => SHAPE_SLICE,
     }
 }

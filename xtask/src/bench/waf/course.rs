@@ -1,6 +1,6 @@
 //! The order of measurements, and what is checked about each.
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use super::{
     Settings,
@@ -111,43 +111,67 @@ pub struct Results {
 
 /// Measures everything.
 pub fn run(settings: &Settings, place: &Place) -> Result<Results> {
-    let (records, attacks) = records(settings, place)?;
-    let mut engines = Vec::new();
-    for contestant in &settings.contestants {
-        println!("bench: loading {}", contestant.label);
-        engines.push(contestant.start(place, &records)?);
-    }
-    let mut rows: Vec<Row> = settings
-        .contestants
-        .iter()
-        .zip(&engines)
-        .map(|(it, engine)| Row::new(it, engine))
-        .collect();
-    let mut failures = Vec::new();
+    let mut course = Course::prepare(settings, place)?;
     for (file, corpus) in CORPORA.iter().enumerate() {
-        let slice = slice(settings, corpus, attacks.len());
-        println!("bench: {}, {} rounds of {slice}", corpus.label, settings.rounds);
-        for engine in &mut engines {
-            engine.replay(file, 0, WARM_UP)?;
-        }
-        for round in 0..settings.rounds {
-            let from = WARM_UP + round * (LEAD_IN + slice) + LEAD_IN;
-            for turn in 0..engines.len() {
-                let at = (turn + round) % engines.len();
-                engines[at].replay(file, from - LEAD_IN, from)?;
-                let replay = engines[at].replay(file, from, from + slice)?;
-                rows[at].memory_kib = replay.memory_kib;
-                rows[at].take(file, &replay.judged, &attacks[from.min(attacks.len())..]);
-                failures.extend(corpus.fault(rows[at].contestant, &replay.judged));
-            }
-        }
+        course.replay(file, corpus)?;
     }
-    drop(engines);
+    let Course { mut rows, mut failures, .. } = course;
     failures.extend(rows.iter().filter_map(Row::fault));
     if settings.hostile {
         rows.iter_mut().try_for_each(|row| hostile(place, row))?;
     }
     Ok(Results { rows, failures })
+}
+
+/// Engines that run, and what they did so far.
+struct Course<'a> {
+    settings: &'a Settings,
+    /// Which of the recorded requests are attacks.
+    attacks: Vec<bool>,
+    engines: Vec<Engine>,
+    rows: Vec<Row>,
+    failures: Vec<String>,
+}
+
+impl<'a> Course<'a> {
+    fn prepare(settings: &'a Settings, place: &Place) -> Result<Self> {
+        let (records, attacks) = records(settings, place)?;
+        let (mut engines, mut rows) = (Vec::new(), Vec::new());
+        for contestant in &settings.contestants {
+            println!("bench: loading {}", contestant.label);
+            let engine = contestant.start(place, &records)?;
+            rows.push(Row::new(contestant, &engine));
+            engines.push(engine);
+        }
+        Ok(Self { settings, attacks, engines, rows, failures: Vec::new() })
+    }
+
+    /// All rounds of a file of requests.
+    fn replay(&mut self, file: usize, corpus: &Corpus) -> Result {
+        let slice = slice(self.settings, corpus, self.attacks.len());
+        println!("bench: {}, {} rounds of {slice}", corpus.label, self.settings.rounds);
+        for engine in &mut self.engines {
+            engine.replay(file, 0, WARM_UP)?;
+        }
+        for round in 0..self.settings.rounds {
+            let from = WARM_UP + round * (LEAD_IN + slice) + LEAD_IN;
+            for turn in 0..self.engines.len() {
+                let at = (turn + round) % self.engines.len();
+                self.take_turn(at, file, from..from + slice)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_turn(&mut self, at: usize, file: usize, slice: Range<usize>) -> Result {
+        let (engine, row) = (&mut self.engines[at], &mut self.rows[at]);
+        engine.replay(file, slice.start - LEAD_IN, slice.start)?;
+        let replay = engine.replay(file, slice.start, slice.end)?;
+        row.memory_kib = replay.memory_kib;
+        row.take(file, &replay.judged, self.attacks.get(slice).unwrap_or_default());
+        self.failures.extend(CORPORA[file].fault(row.contestant, &replay.judged));
+        Ok(())
+    }
 }
 
 /// The files of [`CORPORA`], and which of the recorded requests are attacks.

@@ -1,6 +1,10 @@
 //! The order of measurements, and what is checked about each.
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use super::{
     Settings,
@@ -8,7 +12,7 @@ use super::{
 };
 use crate::{
     Result, process,
-    waf::{Engine, Judged, Place},
+    waf::{Engine, Judged, Place, UNBOUNDED},
 };
 
 /// Requests of each shape that a round replays.
@@ -21,6 +25,8 @@ const LEAD_IN: usize = 10;
 const HOSTILE_ROUNDS: usize = 3;
 /// Longer than this a body is not replayed again.
 const HOSTILE_LONG_NS: u64 = 500_000_000;
+/// An engine is stopped that is not done with all sizes of a hostile body by then.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sizes of hostile bodies.
 pub const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, (128 << 10) - 64, 1 << 20];
@@ -96,7 +102,7 @@ pub struct Row {
     pub times: Vec<Vec<Vec<u64>>>,
     /// Ordinary requests among the recorded ones that it refused, and attacks, of how many.
     pub quality: [(usize, usize); 2],
-    /// For each kind of hostile body, for each size, nanoseconds; the median of rounds.
+    /// For each kind of hostile body, for each size that was done in time, nanoseconds; the median of rounds.
     pub hostile: Vec<Vec<u64>>,
     /// The same without bounds.
     pub unbounded: Vec<Vec<u64>>,
@@ -141,7 +147,7 @@ impl<'a> Course<'a> {
         let (mut engines, mut rows) = (Vec::new(), Vec::new());
         for contestant in &settings.contestants {
             println!("bench: loading {}", contestant.label);
-            let engine = contestant.start(place, &records)?;
+            let engine = contestant.start_with(place, &records, &[], None)?;
             rows.push(Row::new(contestant, &engine));
             engines.push(engine);
         }
@@ -206,24 +212,41 @@ fn hostile(place: &Place, row: &mut Row) -> Result {
     let mut corpus = place.program("waf_corpus");
     corpus.arg("hostile").arg(&folder).args(SIZES.map(|size| size.to_string()));
     process::run(&mut corpus)?;
-    let records: Vec<PathBuf> = HOSTILE.iter().map(|name| folder.join(name)).collect();
     let sizes = if row.contestant.is_peer { PEER_SIZES } else { SIZES.len() };
-    row.hostile = bodies(&mut row.contestant.start(place, &records)?, sizes)?;
-    if !row.contestant.is_peer {
-        row.unbounded = bodies(&mut row.contestant.start_unbounded(place, &records)?, sizes)?;
+    for name in HOSTILE {
+        let records = folder.join(name);
+        row.hostile.push(bodies(row.contestant, place, &records, &[], sizes)?);
+        if !row.contestant.is_peer {
+            row.unbounded.push(bodies(row.contestant, place, &records, &UNBOUNDED, sizes)?);
+        }
     }
     Ok(())
 }
 
-/// For each kind and size, how long a body takes.
-fn bodies(engine: &mut Engine, sizes: usize) -> Result<Vec<Vec<u64>>> {
-    let kind = |file| (0..sizes).map(|size| body(&mut *engine, file, size)).collect();
-    (0..HOSTILE.len()).map(kind).collect()
+/// For each size, how long a body takes; fewer where an engine was not done in time.
+fn bodies(
+    contestant: &Contestant,
+    place: &Place,
+    records: &Path,
+    options: &[&str],
+    sizes: usize,
+) -> Result<Vec<u64>> {
+    let start = Instant::now();
+    let mut engine = contestant.start_with(place, &[records.into()], options, Some(PATIENCE))?;
+    let mut times = Vec::new();
+    for size in 0..sizes {
+        match body(&mut engine, size) {
+            Ok(time) => times.push(time),
+            Err(_) if start.elapsed() >= PATIENCE => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(times)
 }
 
 /// The median of rounds, after one that does not count; where that one took long, it will do.
-fn body(engine: &mut Engine, file: usize, size: usize) -> Result<u64> {
-    let mut once = || Ok(engine.replay(file, size, size + 1)?.judged[0].ns);
+fn body(engine: &mut Engine, size: usize) -> Result<u64> {
+    let mut once = || Ok(engine.replay(0, size, size + 1)?.judged[0].ns);
     let first = once()?;
     if first > HOSTILE_LONG_NS {
         return Ok(first);

@@ -7,16 +7,23 @@ use selvedge_waf::policy::Policy;
 
 use crate::{cli::Outcome, terminal::Terminal};
 
+mod bench;
 mod check;
 mod judge;
+mod log;
+mod replay;
 mod request;
 mod rules;
 mod shown;
+mod suggest;
 mod test;
 mod traffic;
 
+use bench::BenchArgs;
 use check::CheckArgs;
+use replay::ReplayArgs;
 use rules::Ruleset;
+use suggest::SuggestArgs;
 use test::TestArgs;
 
 /// Options of `selvedge waf`.
@@ -32,6 +39,12 @@ enum WafCommand {
     Check(CheckArgs),
     /// Tell what the rules say to recorded requests, and on which bytes
     Test(TestArgs),
+    /// Tell which recorded requests other rules or another policy would judge otherwise
+    Replay(ReplayArgs),
+    /// Find the fewest and narrowest exclusions that let legitimate requests pass
+    Suggest(SuggestArgs),
+    /// Measure what the rules cost for each request
+    Bench(BenchArgs),
 }
 
 /// Does what was asked.
@@ -39,6 +52,9 @@ pub(crate) fn run(args: &WafArgs, terminal: &mut Terminal) -> Outcome {
     match &args.command {
         WafCommand::Check(args) => check::run(args, terminal),
         WafCommand::Test(args) => test::run(args, terminal),
+        WafCommand::Replay(args) => replay::run(args, terminal),
+        WafCommand::Suggest(args) => suggest::run(args, terminal),
+        WafCommand::Bench(args) => bench::run(args, terminal),
     }
 }
 

@@ -71,9 +71,31 @@ fn target(folder: &Path, rest: &str) -> Option<PathBuf> {
     (!outside).then(|| flatten(&folder.join(target)))
 }
 
-/// A text without its spans of code, which may look like links.
+/// A text without its code, which may look like links: what stands between two runs of equally many backticks (CommonMark 0.31,
+/// section 6.1); fences are such runs too.
 fn without_code(text: &str) -> String {
-    text.split("``").step_by(2).flat_map(|outside| outside.split('`').step_by(2)).collect()
+    let mut left = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('`') {
+        left.push_str(&rest[..start]);
+        let run = rest[start..].bytes().take_while(|&byte| byte == b'`').count();
+        rest = &rest[start + run..];
+        rest = closing(rest, run).map_or(rest, |end| &rest[end..]);
+    }
+    left + rest
+}
+
+/// Where the next run of exactly so many backticks ends.
+fn closing(text: &str, run: usize) -> Option<usize> {
+    let mut at = 0;
+    while let Some(start) = text[at..].find('`') {
+        let len = text[at + start..].bytes().take_while(|&byte| byte == b'`').count();
+        at += start + len;
+        if len == run {
+            return Some(at);
+        }
+    }
+    None
 }
 
 fn flatten(path: &Path) -> PathBuf {
@@ -121,7 +143,11 @@ mod tests {
 
     #[test]
     fn code_is_no_link() {
-        check(&[("README.md", "`a[0](b)` and `` c[`0`](d) `` and ```[e](f)```")], &[]);
+        check(&[("README.md", "`a[0](b)` and `` c[`0`](d) `` and\n```kdl\n[e](f)\n```\n")], &[]);
+        check(
+            &[("README.md", "```sh\n```\n[`a`](docs/gone.md)")],
+            &["README.md: links to docs/gone.md, which is not there"],
+        );
     }
 
     #[test]

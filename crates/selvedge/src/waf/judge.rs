@@ -47,6 +47,11 @@ impl Judge {
         Self { profile: Arc::new(Profile::new(rules, policy)), transaction: Transaction::new() }
     }
 
+    /// How many rules can match under the policy.
+    pub(super) fn live_len(&self) -> usize {
+        self.profile.live_len()
+    }
+
     /// Asks the rules about a request.
     pub(super) fn request(&mut self, request: &Request) -> Verdict<'_> {
         let fields: Vec<(&[u8], &[u8])> =

@@ -1,13 +1,20 @@
-//! Recorded requests: files, folders of them, standard input.
+//! Recorded requests: files, folders of them, standard input, access logs.
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-use super::request::{self, Request};
-use crate::exit::{Exit, Failure};
+use super::{
+    log,
+    request::{self, Request},
+};
+use crate::{
+    exit::{Exit, Failure},
+    findings::counted,
+    terminal::complain,
+};
 
 /// The largest file that one request may be.
 const REQUEST_BYTES_MAX: u64 = 64 << 20;
@@ -15,6 +22,10 @@ const REQUEST_BYTES_MAX: u64 = 64 << 20;
 const FILES_MAX: usize = 1_000_000;
 /// How deep folders may nest.
 const DEPTH_MAX: usize = 32;
+/// The longest line of a log.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+/// So many things that could not be read are told one by one.
+const COMPLAINTS_MAX: usize = 10;
 /// How a file in a folder says that it is a request.
 const EXTENSION: &str = "http";
 
@@ -76,5 +87,81 @@ fn bounded(input: &mut impl Read) -> io::Result<Vec<u8>> {
     match bytes.len() as u64 > REQUEST_BYTES_MAX {
         true => Err(io::Error::other(format!("more than {REQUEST_BYTES_MAX} bytes"))),
         false => Ok(bytes),
+    }
+}
+
+/// What stands before what was recorded.
+pub(super) struct Recorded {
+    /// The file, or a line of it.
+    pub(super) name: String,
+    pub(super) request: Request,
+}
+
+/// Visits every request of files, folders and access logs. What cannot be read is told; `true`: all could be.
+pub(super) fn each(
+    named: &[PathBuf],
+    mut visit: impl FnMut(Recorded) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let mut unread = Unread(0);
+    for path in files(named)? {
+        if is_request(&path) {
+            match request(&path) {
+                Ok(request) => visit(Recorded { name: path.display().to_string(), request })?,
+                Err(error) => unread.tell(&error),
+            }
+            continue;
+        }
+        each_line(&path, |name, line| {
+            match log::request(line) {
+                Some(Ok(request)) => visit(Recorded { name, request })?,
+                Some(Err(error)) => unread.tell(&format!("{name} {error}")),
+                None => {}
+            }
+            Ok(())
+        })?;
+    }
+    Ok(unread.finish())
+}
+
+/// Whether a file is one request, not a log.
+fn is_request(path: &Path) -> bool {
+    path == Path::new("-") || path.extension().is_some_and(|extension| extension == EXTENSION)
+}
+
+/// Visits the lines of a file, each with its place.
+pub(super) fn each_line(
+    path: &Path,
+    mut visit: impl FnMut(String, &[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let told = |error: io::Error| cannot_read(path, &error);
+    let mut file = BufReader::new(fs::File::open(path).map_err(told)?);
+    let mut line = Vec::new();
+    for number in 1u64.. {
+        line.clear();
+        if file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(told)? == 0 {
+            break;
+        }
+        visit(format!("{}:{number}", path.display()), &line)?;
+    }
+    Ok(())
+}
+
+/// What could not be read, told up to a bound.
+struct Unread(usize);
+
+impl Unread {
+    fn tell(&mut self, error: &str) {
+        self.0 += 1;
+        if self.0 <= COMPLAINTS_MAX {
+            complain(&format!("error: {error}\n"));
+        }
+    }
+
+    fn finish(self) -> bool {
+        if self.0 > COMPLAINTS_MAX {
+            let more = counted(self.0 - COMPLAINTS_MAX, "further request");
+            complain(&format!("error: {more} could not be read\n"));
+        }
+        self.0 == 0
     }
 }

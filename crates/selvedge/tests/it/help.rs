@@ -18,7 +18,7 @@ const COMMANDS: [&str; 11] = [
     "completions",
 ];
 /// Commands of commands whose help is looked at too.
-const INNER: [&str; 2] = ["waf check", "waf test"];
+const INNER: [&str; 5] = ["waf check", "waf test", "waf replay", "waf suggest", "waf bench"];
 
 /// What every `--help` says, one after the other.
 static HELP: LazyLock<String> = LazyLock::new(|| {

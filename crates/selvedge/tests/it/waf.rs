@@ -4,6 +4,9 @@ use expect_test::{Expect, expect};
 
 use crate::process::Place;
 
+mod replay;
+mod suggest;
+
 const NATIVE: &str = r##"
 category "sql"
 rule "sql/drop" id=1000001 {

@@ -1,6 +1,6 @@
 //! Who is measured.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::super::pinned::{self, Core};
 use crate::{
@@ -76,23 +76,27 @@ pub const ALL: &[Contestant] = &[
 ];
 
 impl Contestant {
-    /// Starts it with these files of records.
-    pub fn start(&self, place: &Place, records: &[PathBuf]) -> Result<Engine> {
-        self.start_with(place, records, &[])
-    }
-
-    /// Starts it without the bounds that it has by default; only ours can.
-    pub fn start_unbounded(&self, place: &Place, records: &[PathBuf]) -> Result<Engine> {
-        self.start_with(place, records, &waf::UNBOUNDED)
-    }
-
-    fn start_with(&self, place: &Place, records: &[PathBuf], options: &[&str]) -> Result<Engine> {
+    /// Starts it with these files of records, stopped after so long if it is given only so long.
+    pub fn start_with(
+        &self,
+        place: &Place,
+        records: &[PathBuf],
+        options: &[&str],
+        patience: Option<Duration>,
+    ) -> Result<Engine> {
         let program = match self.whose {
             Whose::ModSecurity => place.modsecurity()?,
             Whose::Zentinel => place.zentinel()?,
             Whose::Selvedge => place.path("waf_engine"),
         };
-        let mut command = pinned::command(Core::Proxy, program);
+        let mut command = match patience {
+            Some(patience) => {
+                let mut command = pinned::command(Core::Proxy, "timeout");
+                command.arg("--signal=KILL").arg(patience.as_secs().to_string()).arg(program);
+                command
+            }
+            None => pinned::command(Core::Proxy, program),
+        };
         command.args(options);
         let rules = match self.rules {
             Rules::Core => waf::core_rule_set(&[])?,

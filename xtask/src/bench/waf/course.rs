@@ -1,6 +1,10 @@
 //! The order of measurements, and what is checked about each.
 
-use std::path::PathBuf;
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use super::{
     Settings,
@@ -8,15 +12,21 @@ use super::{
 };
 use crate::{
     Result, process,
-    waf::{Engine, Judged, Place},
+    waf::{Engine, Judged, Place, UNBOUNDED},
 };
 
 /// Requests of each shape that a round replays.
 const SHAPE_SLICE: usize = 40;
 /// Requests that each engine replays before anything counts: what is compiled at first sight is then compiled.
 const WARM_UP: usize = 100;
+/// Requests that begin a slice and do not count: whose turn was before has emptied the caches of the core.
+const LEAD_IN: usize = 10;
 /// Rounds of hostile bodies.
 const HOSTILE_ROUNDS: usize = 3;
+/// Longer than this a body is not replayed again.
+const HOSTILE_LONG_NS: u64 = 500_000_000;
+/// An engine is stopped that is not done with all sizes of a hostile body by then.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sizes of hostile bodies.
 pub const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, (128 << 10) - 64, 1 << 20];
@@ -92,7 +102,7 @@ pub struct Row {
     pub times: Vec<Vec<Vec<u64>>>,
     /// Ordinary requests among the recorded ones that it refused, and attacks, of how many.
     pub quality: [(usize, usize); 2],
-    /// For each kind of hostile body, for each size, nanoseconds; the median of rounds.
+    /// For each kind of hostile body, for each size that was done in time, nanoseconds; the median of rounds.
     pub hostile: Vec<Vec<u64>>,
     /// The same without bounds.
     pub unbounded: Vec<Vec<u64>>,
@@ -109,42 +119,67 @@ pub struct Results {
 
 /// Measures everything.
 pub fn run(settings: &Settings, place: &Place) -> Result<Results> {
-    let (records, attacks) = records(settings, place)?;
-    let mut engines = Vec::new();
-    for contestant in &settings.contestants {
-        println!("bench: loading {}", contestant.label);
-        engines.push(contestant.start(place, &records)?);
-    }
-    let mut rows: Vec<Row> = settings
-        .contestants
-        .iter()
-        .zip(&engines)
-        .map(|(it, engine)| Row::new(it, engine))
-        .collect();
-    let mut failures = Vec::new();
+    let mut course = Course::prepare(settings, place)?;
     for (file, corpus) in CORPORA.iter().enumerate() {
-        let slice = slice(settings, corpus, attacks.len());
-        println!("bench: {}, {} rounds of {slice}", corpus.label, settings.rounds);
-        for engine in &mut engines {
-            engine.replay(file, 0, WARM_UP)?;
-        }
-        for round in 0..settings.rounds {
-            let from = WARM_UP + round * slice;
-            for turn in 0..engines.len() {
-                let at = (turn + round) % engines.len();
-                let replay = engines[at].replay(file, from, from + slice)?;
-                rows[at].memory_kib = replay.memory_kib;
-                rows[at].take(file, &replay.judged, &attacks[from.min(attacks.len())..]);
-                failures.extend(corpus.fault(rows[at].contestant, &replay.judged));
-            }
-        }
+        course.replay(file, corpus)?;
     }
-    drop(engines);
+    let Course { mut rows, mut failures, .. } = course;
     failures.extend(rows.iter().filter_map(Row::fault));
     if settings.hostile {
         rows.iter_mut().try_for_each(|row| hostile(place, row))?;
     }
     Ok(Results { rows, failures })
+}
+
+/// Engines that run, and what they did so far.
+struct Course<'a> {
+    settings: &'a Settings,
+    /// Which of the recorded requests are attacks.
+    attacks: Vec<bool>,
+    engines: Vec<Engine>,
+    rows: Vec<Row>,
+    failures: Vec<String>,
+}
+
+impl<'a> Course<'a> {
+    fn prepare(settings: &'a Settings, place: &Place) -> Result<Self> {
+        let (records, attacks) = records(settings, place)?;
+        let (mut engines, mut rows) = (Vec::new(), Vec::new());
+        for contestant in &settings.contestants {
+            println!("bench: loading {}", contestant.label);
+            let engine = contestant.start_with(place, &records, &[], None)?;
+            rows.push(Row::new(contestant, &engine));
+            engines.push(engine);
+        }
+        Ok(Self { settings, attacks, engines, rows, failures: Vec::new() })
+    }
+
+    /// All rounds of a file of requests.
+    fn replay(&mut self, file: usize, corpus: &Corpus) -> Result {
+        let slice = slice(self.settings, corpus, self.attacks.len());
+        println!("bench: {}, {} rounds of {slice}", corpus.label, self.settings.rounds);
+        for engine in &mut self.engines {
+            engine.replay(file, 0, WARM_UP)?;
+        }
+        for round in 0..self.settings.rounds {
+            let from = WARM_UP + round * (LEAD_IN + slice) + LEAD_IN;
+            for turn in 0..self.engines.len() {
+                let at = (turn + round) % self.engines.len();
+                self.take_turn(at, file, from..from + slice)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_turn(&mut self, at: usize, file: usize, slice: Range<usize>) -> Result {
+        let (engine, row) = (&mut self.engines[at], &mut self.rows[at]);
+        engine.replay(file, slice.start - LEAD_IN, slice.start)?;
+        let replay = engine.replay(file, slice.start, slice.end)?;
+        row.memory_kib = replay.memory_kib;
+        row.take(file, &replay.judged, self.attacks.get(slice).unwrap_or_default());
+        self.failures.extend(CORPORA[file].fault(row.contestant, &replay.judged));
+        Ok(())
+    }
 }
 
 /// The files of [`CORPORA`], and which of the recorded requests are attacks.
@@ -154,7 +189,7 @@ fn records(settings: &Settings, place: &Place) -> Result<(Vec<PathBuf>, Vec<bool
     let attacks = names.lines().map(|name| name.starts_with("attack/")).take(settings.requests);
     let folder = place.file("shapes");
     std::fs::create_dir_all(&folder)?;
-    let count = WARM_UP + settings.rounds * SHAPE_SLICE;
+    let count = WARM_UP + settings.rounds * (LEAD_IN + SHAPE_SLICE);
     let mut corpus = place.program("waf_corpus");
     process::run(corpus.arg("shapes").arg(&folder).arg(count.to_string()))?;
     let shapes = CORPORA[1..].iter().map(|corpus| folder.join(corpus.name));
@@ -163,7 +198,9 @@ fn records(settings: &Settings, place: &Place) -> Result<(Vec<PathBuf>, Vec<bool
 
 fn slice(settings: &Settings, corpus: &Corpus, traffic: usize) -> usize {
     match corpus.guard {
-        Guard::Traffic => traffic.saturating_sub(WARM_UP) / settings.rounds,
+        Guard::Traffic => {
+            (traffic.saturating_sub(WARM_UP) / settings.rounds).saturating_sub(LEAD_IN)
+        }
         Guard::Clean | Guard::Attacks => SHAPE_SLICE,
     }
 }
@@ -175,25 +212,48 @@ fn hostile(place: &Place, row: &mut Row) -> Result {
     let mut corpus = place.program("waf_corpus");
     corpus.arg("hostile").arg(&folder).args(SIZES.map(|size| size.to_string()));
     process::run(&mut corpus)?;
-    let records: Vec<PathBuf> = HOSTILE.iter().map(|name| folder.join(name)).collect();
     let sizes = if row.contestant.is_peer { PEER_SIZES } else { SIZES.len() };
-    row.hostile = bodies(&mut row.contestant.start(place, &records)?, sizes)?;
-    if !row.contestant.is_peer {
-        row.unbounded = bodies(&mut row.contestant.start_unbounded(place, &records)?, sizes)?;
+    for name in HOSTILE {
+        let records = folder.join(name);
+        row.hostile.push(bodies(row.contestant, place, &records, &[], sizes)?);
+        if !row.contestant.is_peer {
+            row.unbounded.push(bodies(row.contestant, place, &records, &UNBOUNDED, sizes)?);
+        }
     }
     Ok(())
 }
 
-/// For each kind and size, the median of rounds, after one that does not count.
-fn bodies(engine: &mut Engine, sizes: usize) -> Result<Vec<Vec<u64>>> {
-    let body = |engine: &mut Engine, file, size| {
-        let once = |_| Ok(engine.replay(file, size, size + 1)?.judged[0].ns);
-        let mut times = (0..=HOSTILE_ROUNDS).map(once).skip(1).collect::<Result<Vec<u64>>>()?;
-        times.sort_unstable();
-        Ok(times[times.len() / 2])
-    };
-    let kind = |file| (0..sizes).map(|size| body(&mut *engine, file, size)).collect();
-    (0..HOSTILE.len()).map(kind).collect()
+/// For each size, how long a body takes; fewer where an engine was not done in time.
+fn bodies(
+    contestant: &Contestant,
+    place: &Place,
+    records: &Path,
+    options: &[&str],
+    sizes: usize,
+) -> Result<Vec<u64>> {
+    let start = Instant::now();
+    let mut engine = contestant.start_with(place, &[records.into()], options, Some(PATIENCE))?;
+    let mut times = Vec::new();
+    for size in 0..sizes {
+        match body(&mut engine, size) {
+            Ok(time) => times.push(time),
+            Err(_) if start.elapsed() >= PATIENCE => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(times)
+}
+
+/// The median of rounds, after one that does not count; where that one took long, it will do.
+fn body(engine: &mut Engine, size: usize) -> Result<u64> {
+    let mut once = || Ok(engine.replay(0, size, size + 1)?.judged[0].ns);
+    let first = once()?;
+    if first > HOSTILE_LONG_NS {
+        return Ok(first);
+    }
+    let mut times = (0..HOSTILE_ROUNDS).map(|_| once()).collect::<Result<Vec<u64>>>()?;
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
 }
 
 impl Corpus {

@@ -12,7 +12,7 @@ use super::{
     },
     Settings,
     contestant::Whose,
-    course::{BOUNDED_SIZES, CORPORA, HOSTILE, PEER_SIZES, Results, Row, SIZES},
+    course::{BOUNDED_SIZES, CORPORA, HOSTILE, PATIENCE, PEER_SIZES, Results, Row, SIZES},
 };
 use crate::{Result, process, workspace};
 
@@ -89,6 +89,9 @@ impl Row {
 
     /// The longest that a hostile body within the default bounds takes, in ms.
     fn worst_ms(&self) -> Option<f64> {
+        if self.hostile.iter().any(|sizes| sizes.len() < BOUNDED_SIZES) {
+            return Some(PATIENCE.as_millis() as f64);
+        }
         let bounded = self.hostile.iter().flat_map(|sizes| sizes.iter().take(BOUNDED_SIZES));
         bounded.max().map(|ns| *ns as f64 / 1e6)
     }
@@ -303,19 +306,20 @@ fn hostile_markdown(kinds: &Value) -> String {
 }
 
 fn hostile_cells(row: &Value) -> String {
-    let ns = |name: &str, size: usize| row[name][size].as_f64().unwrap_or(f64::NAN);
-    let ms = |name: &str, size: usize| grouped(ns(name, size) / 1e6);
+    let ns = |name: &str, size: usize| row[name][size].as_f64();
+    let late = || format!("> {} s", PATIENCE.as_secs());
+    let ms = |name: &str, size: usize| ns(name, size).map_or_else(late, |ns| grouped(ns / 1e6));
     let cells = format!(" {} |", ms("ns", PEER_SIZES - 1));
     if row["unbounded_ns"].is_null() {
         return cells;
     }
     let last = SIZES.len() - 1;
-    let growth = ns("unbounded_ns", last) / ns("unbounded_ns", PEER_SIZES - 1);
-    format!(
-        "{cells} {} | {} | {growth:.1} |",
-        ms("ns", BOUNDED_SIZES - 1),
-        ms("unbounded_ns", last)
-    )
+    let ends = (ns("unbounded_ns", last), ns("unbounded_ns", PEER_SIZES - 1));
+    let growth = match ends {
+        (Some(last), Some(first)) => format!("{:.1}", last / first),
+        _ => "–".into(),
+    };
+    format!("{cells} {} | {} | {growth} |", ms("ns", BOUNDED_SIZES - 1), ms("unbounded_ns", last))
 }
 
 fn list(value: &Value) -> &[Value] {

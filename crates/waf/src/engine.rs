@@ -53,6 +53,8 @@ mod scan;
 mod state;
 mod template;
 mod test;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod trie;
 mod walk;
@@ -142,7 +144,7 @@ impl Rules {
     }
 }
 
-/// Names longer than this are none that a rule chooses a value by.
+/// A value with a longer name is looked at by all rules that may choose it, whatever name they choose by.
 const KEY_BYTES_MAX: usize = 64;
 
 /// How rules were compiled.

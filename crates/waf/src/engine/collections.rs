@@ -94,6 +94,7 @@ impl Transaction {
         let owner = self.expand(rules, key);
         let owner = self.data.arena.get(owner).to_vec();
         let Some(profile) = self.profile.clone() else { return };
+        let mut expiries = Vec::new();
         for variable in profile.collections.load(&(collection, owner.clone()), self.now) {
             let text = self.data.arena.derive(&variable.text);
             self.state.set(
@@ -103,8 +104,9 @@ impl Transaction {
                 &variable.name,
                 Held::Text(text),
             );
+            expiries.extend(variable.until.map(|until| (variable.name, until)));
         }
-        self.opened.push(Opened { collection, owner, expiries: Vec::new() });
+        self.opened.push(Opened { collection, owner, expiries });
     }
 
     /// `expirevar`.

@@ -57,6 +57,7 @@ pub(super) fn fold(rules: &Rules, live: Bits, unsure: Bits, pinned: &[(Slot, Sta
         pinned,
         known,
         start,
+        ended: Vec::new(),
         touched: vec![false; rules.slots.len()],
     };
     (0..5).for_each(|phase| folding.phase(phase));
@@ -71,6 +72,8 @@ struct Folding<'a> {
     known: Vec<Known>,
     /// What they hold before the first live rule.
     start: Vec<Known>,
+    /// What is known where a rule's `allow` may have ended things.
+    ended: Vec<Vec<Known>>,
     /// Whether a live rule reads or sets them.
     touched: Vec<bool>,
 }
@@ -95,7 +98,12 @@ impl Folding<'_> {
                 Outcome::Always if self.unsure.contains(at) => self.doubt(compiled, &before),
                 outcome => outcome,
             };
-            self.place(at, compiled, outcome, &before);
+            let by_all = jumps.is_empty() && self.ended.is_empty();
+            self.place(at, compiled, outcome, &before, by_all);
+            if outcome != Outcome::Never && matches!(compiled.rule.disruptive, Disruptive::Allow(_))
+            {
+                self.ended.push(self.known.clone());
+            }
             let Some(target) = compiled.skip_to.filter(|_| outcome != Outcome::Never) else {
                 continue;
             };
@@ -103,6 +111,7 @@ impl Folding<'_> {
             reachable = outcome == Outcome::Unknown;
         }
         self.arrive(&mut jumps, steps.len(), reachable);
+        self.ended.iter().for_each(|ended| join(&mut self.known, ended));
     }
 
     /// Joins what is known with what those know who jump here.
@@ -128,11 +137,18 @@ impl Folding<'_> {
             .or_insert_with(|| self.known.clone());
     }
 
-    /// Decides whether a rule stays, now that its outcome is known.
-    fn place(&mut self, at: usize, compiled: &Compiled, outcome: Outcome, before: &[Known]) {
+    /// Decides whether a rule stays, now that its outcome is known, and whether every exchange comes by it.
+    fn place(
+        &mut self,
+        at: usize,
+        compiled: &Compiled,
+        outcome: Outcome,
+        before: &[Known],
+        by_all: bool,
+    ) {
         match outcome {
-            Outcome::Never if !self.has_effects(before) => self.live.remove(at),
-            Outcome::Always if is_silent(compiled) && self.is_done_beforehand(compiled) => {
+            Outcome::Never if !self.has_effects(compiled, before) => self.live.remove(at),
+            Outcome::Always if is_silent(compiled) && self.is_done_beforehand(compiled, by_all) => {
                 self.live.remove(at);
                 for slot in written(self.rules, compiled) {
                     self.start[slot] = self.known[slot].clone();
@@ -143,17 +159,23 @@ impl Folding<'_> {
     }
 
     /// Whether following the rule changed anything: the first links of a chain may, though the chain does not match.
-    fn has_effects(&self, before: &[Known]) -> bool {
-        self.known != before
+    fn has_effects(&self, compiled: &Compiled, before: &[Known]) -> bool {
+        let sets = |effect: &CompiledEffect| {
+            matches!(effect, CompiledEffect::Set(VariableName::Slot(_), _))
+        };
+        let starts = compiled.links.iter().rev().skip(1);
+        self.known != before || !starts.flat_map(|link| &link.effects).all(sets)
     }
 
-    /// Whether what a rule sets can be set before all others.
-    fn is_done_beforehand(&self, compiled: &Compiled) -> bool {
+    /// Whether what a rule sets can be set before all others: a rule that some exchanges jump over may set nothing for those.
+    fn is_done_beforehand(&self, compiled: &Compiled, by_all: bool) -> bool {
         let effects = compiled.links.iter().flat_map(|link| &link.effects);
         let mut sets =
             effects.map(|effect| matches!(effect, CompiledEffect::Set(VariableName::Slot(_), _)));
         let known = |slot: usize| self.known[slot] != Known::Unknown && !self.touched[slot];
-        sets.all(|set| set) && written(self.rules, compiled).all(known)
+        sets.all(|set| set)
+            && (by_all || written(self.rules, compiled).next().is_none())
+            && written(self.rules, compiled).all(known)
     }
 
     /// Marks what a rule that stays reads and sets, and the rules that it may take out.

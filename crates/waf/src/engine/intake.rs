@@ -41,6 +41,7 @@ impl Sink for Entering<'_> {
             Kind::File => {
                 self.named((Variable::Files, Variable::FilesNames), &field, name_bytes);
                 self.one(Variable::MultipartFilename, &field, name_bytes);
+                self.name(Variable::MultipartName, &field, name_bytes);
             }
             Kind::FileContent => self.one(Variable::FilesTmpContent, &field, name_bytes),
             Kind::PartHeader => self.one(Variable::MultipartPartHeaders, &field, name_bytes),
@@ -67,6 +68,12 @@ impl Entering<'_> {
     fn one(&mut self, class: Variable, field: &Field<'_>, name_bytes: &[u8]) {
         let (name, value) = (self.span(&field.name), self.span(&field.value));
         self.data.push(class, name, self.rules.key(class, name_bytes), value);
+    }
+
+    /// The name itself, as a value.
+    fn name(&mut self, class: Variable, field: &Field<'_>, name_bytes: &[u8]) {
+        let name = self.span(&field.name);
+        self.data.push(class, name, self.rules.key(class, name_bytes), name);
     }
 
     fn xml(&mut self, path: &[u8], field: &Field<'_>) {

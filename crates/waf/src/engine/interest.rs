@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
+    KEY_BYTES_MAX,
     bits::Bits,
     compile::{Compiled, CompiledSelector},
     template::Key,
@@ -43,11 +44,10 @@ impl Interests {
     }
 
     pub fn new(rules: &[Compiled], nodes: &[Vec<Node>], trie: &Trie) -> Self {
-        let wide = rules_by(rules, |selector| {
-            (!matches!(selector, CompiledSelector::Key(..))).then_some(Key::NONE)
-        });
-        let named = rules_by(rules, |selector| {
-            if let CompiledSelector::Key(key, _) = selector { Some(*key) } else { None }
+        let wide = rules_by(rules, |selector| (!is_keyed(selector)).then_some(Key::NONE));
+        let named = rules_by(rules, |selector| match selector {
+            CompiledSelector::Key(key, _) if is_keyed(selector) => Some(*key),
+            _ => None,
         });
         let mut interests = Self {
             list: Vec::new(),
@@ -78,6 +78,11 @@ impl Interests {
         let named = if key == Key::NONE { None } else { self.by_key.get(&(class, key)).copied() };
         named.or(self.by_class[class as usize]).map(|at| &self.list[at])
     }
+}
+
+/// Whether values are found by the name that a selector says: a value with a longer one has no key.
+fn is_keyed(selector: &CompiledSelector) -> bool {
+    matches!(selector, CompiledSelector::Key(_, name) if name.len() <= KEY_BYTES_MAX)
 }
 
 /// Probes by class and whatever `key` makes of their targets' selectors.

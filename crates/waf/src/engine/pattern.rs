@@ -52,7 +52,7 @@ fn size(hir: &Hir) -> usize {
     }
 }
 
-fn build(hir: &Hir) -> Result<Regex, Box<BuildError>> {
+pub(super) fn build(hir: &Hir) -> Result<Regex, Box<BuildError>> {
     let config = Config::new()
         .utf8_empty(false)
         .hybrid_cache_capacity(LAZY_STATES_BYTES)

@@ -131,6 +131,17 @@ impl Profile {
         u32::try_from(u64::from(points) * u64::from(percent) / 100).unwrap_or(u32::MAX)
     }
 
+    /// The same rules under the same policy, with nothing decided beforehand.
+    #[cfg(test)]
+    pub(super) fn unfolded(rules: Arc<Rules>, policy: Policy) -> Self {
+        let mut profile = Self::new(rules, policy);
+        profile.live_rules = Bits::full(profile.rules.rules.len());
+        leave_out(&profile.rules, &profile.policy, &profile.exclusions, &mut profile.live_rules);
+        profile.start = pinned(&profile.rules, &profile.policy);
+        profile.divide();
+        profile
+    }
+
     /// Divides live rules into those that scanning finds candidates for, and the others.
     fn divide(&mut self) {
         for (phase, steps) in self.rules.phases.iter().enumerate() {

@@ -300,8 +300,10 @@ impl Transaction {
             return;
         };
         self.state.allowed = None;
-        self.scan(&profile);
-        self.walk(&profile, Phase::Log);
+        if self.state.mode != Mode::Off {
+            self.scan(&profile);
+            self.walk(&profile, Phase::Log);
+        }
         self.remember();
         self.keep();
     }

@@ -78,6 +78,9 @@ impl Caches {
 impl Transaction {
     /// Asks the rules of a phase and returns what they say.
     pub(super) fn walk(&mut self, profile: &Profile, phase: Phase) -> Decision {
+        if self.state.allowed.is_some() {
+            return Decision::Pass;
+        }
         let rules = &**profile.rules();
         let number = phase as usize;
         let always = if self.framed { &profile.nothing } else { &profile.always };
@@ -242,24 +245,27 @@ impl Transaction {
         value: Span,
     ) {
         let mut text = value;
-        let mut found = None;
-        if link.multi_match || link.transformations.is_empty() {
-            found = self.test(rules, link, text);
-        }
         for step in &link.transformations {
-            if found.is_some() {
-                break;
-            }
+            let before = text;
             text = self.transformed(text, *step);
-            if link.multi_match {
-                found = self.test(rules, link, text);
+            if link.multi_match && text != before {
+                self.ask_one(rules, link, variable, name, before);
             }
         }
-        if found.is_none() && !link.multi_match && !link.transformations.is_empty() {
-            found = self.test(rules, link, text);
-        }
+        self.ask_one(rules, link, variable, name, text);
+    }
+
+    /// Asks one text.
+    fn ask_one(
+        &mut self,
+        rules: &Rules,
+        link: &CompiledLink,
+        variable: Variable,
+        name: Span,
+        text: Span,
+    ) {
         self.work += text.len() as u64;
-        if let Some((start, end)) = found {
+        if let Some((start, end)) = self.test(rules, link, text) {
             self.hit(rules, link, Hit { variable, name, text, start, end });
         }
     }

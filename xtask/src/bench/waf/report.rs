@@ -262,8 +262,8 @@ fn corpus_markdown(corpus: &Value) -> String {
 
 fn engines_markdown(engines: &Value) -> String {
     let mut text = String::from(
-        "\n## Engines\n\nMemory is what the process holds after all of the above, the requests included, which are the same for \
-         all. Shares are of the recorded requests.\n\n\
+        "\n## Engines\n\nMemory is what the process holds after all of the above, beside the requests. \
+         Shares are of the recorded requests.\n\n\
          | | rules load in | memory | ordinary requests refused | attacks refused |\n|---|--:|--:|--:|--:|\n",
     );
     for engine in list(engines) {

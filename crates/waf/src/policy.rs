@@ -48,7 +48,7 @@ pub struct Exclusion {
     pub rules: Rules,
     /// Only these targets of them; `None`: the rules as a whole.
     pub target: Option<Target>,
-    /// Only for paths that begin with this.
+    /// Only for this path and those below it.
     pub path: Option<Arc<str>>,
     /// Only for these methods; empty: all.
     pub methods: Vec<Arc<str>>,

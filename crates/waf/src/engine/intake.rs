@@ -282,6 +282,11 @@ impl Transaction {
         self.plain(Variable::RequestBody, self.request_body);
         self.read_body(profile);
         let problem = self.body_problem.clone().filter(|_| !self.oversize)?;
+        if policy.undecodable == Unreadable::Pass {
+            self.body_problem = None;
+            self.pass_over();
+            return None;
+        }
         self.unreadable(
             profile,
             policy.undecodable,

@@ -174,8 +174,11 @@ impl CompiledExclusion {
     }
 
     pub fn applies(&self, method: &[u8], path: &[u8]) -> bool {
-        let of_path = self.path.as_ref().is_none_or(|prefix| path.starts_with(prefix.as_bytes()));
-        of_path
+        let of_path = |prefix: &Arc<str>| {
+            let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
+            path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        self.path.as_ref().is_none_or(of_path)
             && (self.methods.is_empty()
                 || self.methods.iter().any(|name| name.as_bytes() == method))
     }

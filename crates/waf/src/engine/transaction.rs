@@ -24,6 +24,7 @@ use crate::{
     body,
     policy::{Exhausted, Unreadable},
     rule::{Allow, Mode, Phase, Processor, Severity, Variable},
+    transform::Transformation,
 };
 
 /// What is looked at of an exchange, and what its rules said. It is used for one after another, and keeps its buffers.
@@ -43,7 +44,9 @@ pub struct Transaction {
     /// So many of the values were scanned.
     scanned: usize,
     clean: Clean,
-    suspects: Vec<Suspect>,
+    pub(super) suspects: Vec<Suspect>,
+    /// For each phase whether its rules were asked.
+    pub(super) walked: [bool; 5],
     pub(super) caches: Caches,
     pub(super) gathered: Vec<Entry>,
     pub(super) swap: Vec<u8>,
@@ -77,7 +80,7 @@ pub struct Transaction {
 }
 
 /// A value with candidates, of which so many were not asked yet.
-struct Suspect {
+pub(super) struct Suspect {
     value: u32,
     left: usize,
     fingerprint: Fingerprint,
@@ -110,6 +113,7 @@ impl Transaction {
             scanned: 0,
             clean: Clean::new(),
             suspects: Vec::new(),
+            walked: [false; 5],
             caches: Caches::default(),
             gathered: Vec::new(),
             swap: Vec::new(),
@@ -174,6 +178,7 @@ impl Transaction {
         self.opened.clear();
         self.matches.clear();
         self.suspects.clear();
+        self.walked = [false; 5];
         self.points = Score::default();
         (self.severity, self.refusal, self.refused) = (None, None, false);
         (self.work, self.scanned, self.head_bytes) = (0, 0, 0);
@@ -351,7 +356,8 @@ impl Transaction {
             .of_class(Variable::RequestFilename)
             .first()
             .map(|&at| self.data.values[at as usize].value);
-        let path = path.unwrap_or_default();
+        // As the upstream will read it: `/upload/../login` is no upload.
+        let path = self.transformed(path.unwrap_or_default(), Transformation::NormalizePath);
         for exclusion in &profile.exclusions {
             if !exclusion.applies(method, self.data.arena.get(path)) {
                 continue;
@@ -399,6 +405,11 @@ impl Transaction {
                 None => {}
             }
         }
+    }
+
+    /// Looks at none of what is new.
+    pub(super) fn pass_over(&mut self) {
+        self.scanned = self.data.values.len();
     }
 
     /// Remembers that a candidate was none.

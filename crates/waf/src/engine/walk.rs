@@ -85,6 +85,10 @@ impl Transaction {
         }
         let rules = &**profile.rules();
         let number = phase as usize;
+        if std::mem::replace(&mut self.walked[number], true) {
+            // Whoever asks twice counts twice: nothing of this exchange is known to be clean.
+            self.suspects.clear();
+        }
         let always = if self.framed { &profile.nothing } else { &profile.always };
         let always = &always[number];
         let mut step = 0;
@@ -272,7 +276,11 @@ impl Transaction {
         }
     }
 
-    fn transformed(&mut self, text: Span, step: crate::transform::Transformation) -> Span {
+    pub(super) fn transformed(
+        &mut self,
+        text: Span,
+        step: crate::transform::Transformation,
+    ) -> Span {
         let mut swap = std::mem::take(&mut self.swap);
         swap.clear();
         let changed = step.apply(self.data.arena.get(text), &mut swap);

@@ -173,8 +173,11 @@ impl Folding<'_> {
         let mut sets =
             effects.map(|effect| matches!(effect, CompiledEffect::Set(VariableName::Slot(_), _)));
         let known = |slot: usize| self.known[slot] != Known::Unknown && !self.touched[slot];
+        // Nor may a jump be left out over rules that others, who jump as well, come by.
+        let leaves_no_trace =
+            compiled.skip_to.is_none() && written(self.rules, compiled).next().is_none();
         sets.all(|set| set)
-            && (by_all || written(self.rules, compiled).next().is_none())
+            && (by_all || leaves_no_trace)
             && written(self.rules, compiled).all(known)
     }
 

@@ -325,17 +325,15 @@ impl Transaction {
         if self.processor == Some(Processor::Multipart) {
             return;
         }
-        match self.decode(content_type) {
-            Charset::Plain => {}
-            Charset::Unknown => {
-                self.body_problem = Some("its charset is not known here".to_owned())
-            }
-            Charset::Decoded { .. } => {
-                let decoded = self.data.arena.received.len() - self.swap.len();
-                let problem =
-                    self.read_as(profile, content_type, arena::received(decoded, self.swap.len()));
-                self.body_problem = problem.map(|problem| problem.to_string());
-            }
+        // A charset that nobody here knows is a matter of rules: what is judged is the body as it stands.
+        if !matches!(self.decode(content_type), Charset::Decoded { .. }) {
+            return;
+        }
+        let decoded = self.data.arena.received.len() - self.swap.len();
+        let decoded = arena::received(decoded, self.swap.len());
+        if self.data.arena.get(decoded) != self.data.arena.get(body) {
+            let problem = self.read_as(profile, content_type, decoded);
+            self.body_problem = problem.map(|problem| problem.to_string());
         }
     }
 

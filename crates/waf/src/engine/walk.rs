@@ -1,5 +1,7 @@
 //! Rules asked in their order.
 
+use std::sync::Arc;
+
 use regex_automata::{Input, meta::Cache, util::captures::Captures};
 
 use super::{
@@ -368,6 +370,9 @@ impl Transaction {
     }
 
     fn set(&mut self, rules: &Rules, name: &VariableName, change: &CompiledChange) {
+        if self.is_watched_score(rules, name) {
+            return;
+        }
         let (template, sign) = match change {
             CompiledChange::Set(template) => (Some(template), 0),
             CompiledChange::Add(template) => (Some(template), 1),
@@ -399,6 +404,15 @@ impl Transaction {
                 self.state.set(&mut self.data.arena, &rules.slots, collection, &key, held);
             }
         }
+    }
+
+    /// Whether it is a score, and the rule at hand one that is only watched.
+    fn is_watched_score(&self, rules: &Rules, name: &VariableName) -> bool {
+        let VariableName::Slot(slot) = name else { return false };
+        let watched = |profile: &Arc<Profile>| {
+            self.asked.is_some_and(|rule| profile.shadow.contains(usize::from(rule)))
+        };
+        rules.is_score(*slot) && self.profile.as_ref().is_some_and(watched)
     }
 
     fn lower(&mut self, text: Span) -> Span {

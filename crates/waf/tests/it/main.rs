@@ -1,3 +1,4 @@
 //! The engine as its callers meet it.
 
+mod engine;
 mod seclang;

@@ -61,6 +61,19 @@ fn a_jump_over_a_constant_leaves_it_unset() {
 }
 
 #[test]
+fn a_gate_stays_where_others_jump_behind_it() {
+    check_program(
+        r#"
+        SecRule ARGS:a "@eq 1" "id:1,phase:1,pass,nolog,skipAfter:INNER"
+        SecAction "id:2,phase:1,pass,nolog,skipAfter:OUTER"
+        SecMarker INNER
+        SecAction "id:3,phase:1,pass,nolog,setvar:tx.y=1"
+        SecMarker OUTER
+    "#,
+    );
+}
+
+#[test]
 fn what_allow_ends_sets_nothing() {
     for allow in ["allow", "allow:phase", "allow:request"] {
         check_program(&format!(

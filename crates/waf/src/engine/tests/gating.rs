@@ -66,6 +66,12 @@ fn native_rules_find_the_same_without_gates() {
 }
 
 #[test]
+fn native_rules_find_the_same_inside_base64() {
+    let policy = Policy { paranoia: Some(4), inside_base64: true, ..watching() };
+    check(&native::bundled(), &policy, &exchanges(19, 0), 20);
+}
+
+#[test]
 fn the_core_rule_set_finds_the_same_without_gates() {
     for paranoia in [1, 4] {
         let Some(set) = core_rule_set(paranoia) else { return };

@@ -24,6 +24,7 @@ impl Generation {
 
 struct Kept {
     generation: Generation,
+    #[expect(clippy::vec_box, reason = "a transaction is large, and moves with its box alone")]
     transactions: Vec<Box<Transaction>>,
 }
 

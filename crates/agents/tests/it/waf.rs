@@ -46,7 +46,9 @@ fn said(agent: &Waf, request: &Message, response: Option<&Message>) -> String {
 
 #[track_caller]
 fn check(nodes: &str, request: Message, expected: Expect) {
-    expected.assert_eq(&said(&start(nodes), &request, None));
+    let said = said(&start(nodes), &request, None);
+    let lines = said.lines().map(|line| format!("{}\n", line.trim_end()));
+    expected.assert_eq(&lines.collect::<String>());
 }
 
 /// A request as browsers send them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 
 /// The folder of the rules, where they are.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn folder() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let vectors = std::env::var_os("SELVEDGE_VECTORS");

@@ -17,8 +17,8 @@ fn an_attack_is_refused_and_explained() {
           content-type: application/problem+json
           {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
           finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:id, bytes 0 to 38 of the decoded text: »1' union select password from users-- «
-          finding sql/union-behind-value: Behind a value a second query is united with the page's own, whose rows the page then shows: any table can be read.: ARGS:id, bytes 1 to 30 of the decoded text: 1»' union select password from «users-- 
-          finding sql/union-select: Two queries united, as an attack appends them; a lesson in SQL has them too.: ARGS:id, bytes 3 to 30 of the decoded text: 1' »union select password from «users-- 
+          finding sql/union-behind-value: Behind a value a second query is united with the page's own, whose rows the page then shows: any table can be read.: ARGS:id, bytes 1 to 30 of the decoded text: 1»' union select password from «users--
+          finding sql/union-select: Two queries united, as an attack appends them; a lesson in SQL has them too.: ARGS:id, bytes 3 to 30 of the decoded text: 1' »union select password from «users--
     "#]],
     );
 }
@@ -65,7 +65,7 @@ fn bodies_are_read_as_what_they_are() {
           content-type: application/problem+json
           {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
           finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:json.user.name, bytes 0 to 17 of the decoded text: »x' or '1'='1' -- «
-          finding sql/tautology-strings: A literal is closed and compared with itself: the condition of the page's query always holds, or never.: ARGS:json.user.name, bytes 1 to 11 of the decoded text: x»' or '1'='«1' -- 
+          finding sql/tautology-strings: A literal is closed and compared with itself: the condition of the page's query always holds, or never.: ARGS:json.user.name, bytes 1 to 11 of the decoded text: x»' or '1'='«1' --
           finding sql/comment-behind-quote: Behind a quote begins a comment of SQL.: ARGS:json.user.name, bytes 12 to 17 of the decoded text: x' or '1'='1»' -- «
     "#]],
     );

@@ -207,7 +207,6 @@ impl Transaction {
             V::InboundDataError => i64::from(self.oversize),
             V::OutboundDataError => i64::from(self.response_oversize),
             V::HighestSeverity => self.severity.map_or(255, |severity| severity as i64),
-            V::Duration => 0,
             V::TimeEpoch => self.seconds(),
             V::TimeSec => self.seconds() % 60,
             V::TimeMin => self.seconds() / 60 % 60,
@@ -226,7 +225,7 @@ impl Transaction {
         let text = match variable {
             V::RemoteAddr | V::RemoteHost => self.connection.client.to_canonical().to_string(),
             V::ServerAddr => self.connection.server.to_canonical().to_string(),
-            V::UniqueId => format!("{:016x}", self.exchange),
+            V::UniqueId => self.unique(),
             V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => self.body_problem.clone()?,
             V::ReqbodyProcessor => {
                 processor_name(self.state.processor.or(self.processor)?).to_owned()
@@ -255,6 +254,12 @@ impl Transaction {
             .flat_map(of)
             .map(|value| value.value.len() + if names { value.name.len() } else { 0 });
         len.sum::<usize>() as i64
+    }
+
+    /// A name of the exchange that no other has, on this machine: when, by which transaction, and its how-manieth.
+    fn unique(&self) -> String {
+        let now = self.now.duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
+        format!("{now:x}-{:x}-{:x}", self.number, self.exchange)
     }
 
     fn seconds(&self) -> i64 {

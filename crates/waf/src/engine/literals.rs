@@ -63,8 +63,7 @@ impl Literals {
         });
     }
 
-    /// Calls `candidate` for each rule of `interest` that a text of this length, which hit this, may match; also says whether
-    /// literals spoke for it.
+    /// Calls `candidate` for each rule of `interest` that a text of this length, which hit this, may match.
     pub fn candidates(
         &self,
         interest: &Bits,

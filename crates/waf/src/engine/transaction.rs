@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -35,6 +38,8 @@ pub struct Transaction {
     pub(super) profile: Option<Arc<Profile>>,
     pub(super) connection: Connection,
     pub(super) now: SystemTime,
+    /// Unlike that of any other transaction of this process.
+    pub(super) number: u64,
     /// How many exchanges there were.
     pub(super) exchange: u64,
     pub(super) data: Data,
@@ -95,6 +100,7 @@ impl Default for Transaction {
 impl Transaction {
     /// Returns one that has judged nothing yet.
     pub fn new() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
             profile: None,
@@ -105,6 +111,7 @@ impl Transaction {
                 server_port: 0,
             },
             now: SystemTime::UNIX_EPOCH,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             exchange: 0,
             data: Data::default(),
             state: State::default(),

@@ -9,7 +9,13 @@ const TARGETS_MAX: usize = 1_024;
 /// Variables of ModSecurity and Coraza that nothing here fills.
 const UNSUPPORTED: &[&str] = &[
     "ARGS_PATH",
+    "AUTH_TYPE",
+    "DURATION",
+    "FILES_TMPNAMES",
     "FILES_TMP_CONTENT_NAMES",
+    "FULL_REQUEST",
+    "GEO",
+    "JSON",
     "MSC_PCRE_ERROR",
     "MSC_PCRE_LIMITS_EXCEEDED",
     "PERF_ALL",
@@ -24,6 +30,7 @@ const UNSUPPORTED: &[&str] = &[
     "PERF_RULES",
     "PERF_SREAD",
     "PERF_SWRITE",
+    "REMOTE_USER",
     "RESPONSE_ARGS",
     "RESPONSE_XML",
     "RES_BODY_ERROR",
@@ -39,11 +46,14 @@ const UNSUPPORTED: &[&str] = &[
     "SCRIPT_UID",
     "SCRIPT_USERNAME",
     "SDBM_DELETE_ERROR",
+    "SESSIONID",
     "STATUS",
     "STREAM_INPUT_BODY",
     "STREAM_OUTPUT_BODY",
     "URLENCODED_ERROR",
     "USERAGENT_IP",
+    "USERID",
+    "WEBAPPID",
     "WEBSERVER_ERROR_LOG",
 ];
 

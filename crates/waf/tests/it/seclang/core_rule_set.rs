@@ -100,6 +100,8 @@ fn version_3_of_debian() {
             1 × unsupported @geoLookup
             1 × unsupported @rbl
             1 × unsupported @rx
+            1 × unsupported DURATION
+            1 × unsupported GEO
         "#]],
     );
 }

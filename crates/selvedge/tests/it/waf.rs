@@ -108,13 +108,14 @@ fn what_has_no_effect_is_a_warning_with_its_place() {
             exit 0
             --- stdout
             warning: own.conf:3: unsupported @geoLookup in rule 11: there is no database of places; it never matches
+            warning: own.conf:4: unsupported GEO in rule 11: nothing fills this variable; it is left out
             note: own.conf:5: inert SecAuditEngine: the log is configured in selvedge.kdl
             rules        2 (1 file), 2 live
             chains       1
             expressions  1; scanned for in one pass: 1 rule, 1 of them without a literal
             cases        0 attacks, 0 clean
               attack-sqli    1
-            ok: 1 warning
+            ok: 2 warnings
         "#]],
     );
     assert!(place().run("waf check own.conf --deny-warnings").starts_with("exit 3\n"));

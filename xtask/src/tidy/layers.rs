@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-http1", 1),
     ("selvedge-telemetry", 1),
     ("selvedge-waf", 1),
+    ("selvedge-audit", 2),
     ("selvedge-routing", 2),
     ("selvedge-edge", 4),
     ("selvedge-agents", 4),
@@ -28,6 +29,7 @@ const TOOLS: &[&str] =
 /// What a crate promises not to know, directly or through others.
 const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-agent", &["hyper", "http", "rustls", "kdl", "selvedge-base"]),
+    ("selvedge-audit", &["hyper", "http", "rustls", "kdl", "socket2"]),
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),

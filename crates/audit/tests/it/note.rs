@@ -15,7 +15,7 @@ const VKEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANY
 const NOTE: &str = "This is an example message.\n\n\u{2014} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
 
 pub(crate) fn key(name: &str, scheme: Scheme, seed: u8) -> SigningKey {
-    SigningKey::new(name, scheme, [seed; 32]).unwrap()
+    SigningKey::new(name, scheme, [seed; 32]).expect("a good name")
 }
 
 #[test]

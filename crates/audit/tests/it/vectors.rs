@@ -9,13 +9,16 @@ use data_encoding::BASE64;
 use selvedge_audit::merkle::{self, Hash, Span};
 use serde_json::Value;
 
+/// Whether the proof of a case proves; `None` if a part of it cannot even be read.
+type Judge = fn(&Value) -> Option<bool>;
+
 #[test]
 fn every_vector_is_judged_as_it_asks() {
     let Some(folder) = folder() else {
         println!("skipped: no merkle vectors (SELVEDGE_VECTORS)");
         return;
     };
-    let judges: [(&str, fn(&Value) -> Option<bool>); 4] = [
+    let judges: [(&str, Judge); 4] = [
         ("inclusion", inclusion),
         ("consistency", consistency),
         ("subtreeinclusion", subtree_inclusion),
@@ -41,7 +44,8 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let entries =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
 }
 

@@ -1,0 +1,296 @@
+//! The one writer: judges batches, gathers them into a group, writes and syncs it, and publishes it.
+//!
+//! It owns no thread and no clock. What it decides is staged first and becomes visible only when the
+//! disk has it.
+
+mod judge;
+mod recover;
+mod stage;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    AppendError, Batch, Committed, OpenError, Settings, StreamId, StreamOptions,
+    disk::{Disk, File},
+    format::{SEGMENT_HEADER, SegmentHeader, segment_name},
+    producers::{Last, Producers},
+    read_locked,
+    shared::{Segment, Shared},
+    stream::{Extent, Stream},
+    ticket::Reply,
+    write_locked,
+};
+
+/// The writer of a log.
+pub(crate) struct Core {
+    pub(crate) shared: Arc<Shared>,
+    streams: HashMap<StreamId, Staged>,
+    names: HashMap<Arc<str>, StreamId>,
+    active: Active,
+    /// Header checksum of the last frame that is staged.
+    chain: u32,
+    time_ms: u64,
+    group: Group,
+}
+
+/// A stream as the next batch will find it.
+#[derive(Debug)]
+struct Staged {
+    stream: Arc<Stream>,
+    tail: u64,
+    start: u64,
+    closed: bool,
+    producers: Producers,
+}
+
+/// The segment that is written to.
+struct Active {
+    base: u64,
+    file: Arc<dyn File>,
+    /// Where the group begins.
+    written: u64,
+}
+
+/// Batches that are on their way to the disk together.
+#[derive(Default)]
+struct Group {
+    bytes: BytesMut,
+    effects: Vec<Effect>,
+    undo: Vec<Undo>,
+    answers: Vec<(Reply, Result<Committed, AppendError>)>,
+    chain_before: u32,
+}
+
+/// What readers will see of a staged step.
+enum Effect {
+    Append { stream: Arc<Stream>, extent: Extent, close: bool },
+    Create(Arc<Stream>),
+    Delete(Arc<Stream>),
+    Trim { stream: Arc<Stream>, start: u64 },
+    Configure { stream: Arc<Stream>, options: StreamOptions },
+}
+
+/// How to take a staged step back.
+enum Undo {
+    Append { stream: StreamId, tail: u64, closed: bool },
+    Produced { stream: StreamId, producer: Bytes, before: Option<Last> },
+    Create(StreamId),
+    Delete(Box<Staged>),
+    Trim { stream: StreamId, start: u64 },
+}
+
+impl Core {
+    /// Opens the log on a disk, or begins one on an empty disk.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        settings: Settings,
+        now_ms: u64,
+    ) -> Result<Self, OpenError> {
+        recover::open(disk, settings, now_ms)
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Takes a batch into the group, which is committed before where there is no room for it.
+    pub(crate) fn submit(&mut self, batch: Batch, reply: Reply, now_ms: u64) {
+        self.time_ms = self.time_ms.max(now_ms);
+        let outcome = self.accept(&batch);
+        self.group.answers.push((reply, outcome));
+    }
+
+    fn accept(&mut self, batch: &Batch) -> Result<Committed, AppendError> {
+        self.writable()?;
+        let length = self.measure(batch)?;
+        self.make_room(length)?;
+        let fresh = self.judge(batch)?;
+        Ok(self.stage(batch, &fresh))
+    }
+
+    fn writable(&self) -> Result<(), AppendError> {
+        match read_locked(&self.shared.fault).as_ref() {
+            Some(reason) => Err(AppendError::ReadOnly(Arc::clone(reason))),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits the group where `length` more bytes do not fit, and begins a segment where it is full.
+    fn make_room(&mut self, length: usize) -> Result<(), AppendError> {
+        let group = self.group.bytes.len() + length;
+        let fits = self.active.written + group as u64 <= self.settings().segment_bytes;
+        if fits && (group <= self.settings().group_bytes_max || self.group.bytes.is_empty()) {
+            return Ok(());
+        }
+        self.commit();
+        self.writable()?;
+        if self.active.written + length as u64 <= self.settings().segment_bytes {
+            return Ok(());
+        }
+        self.roll().map_err(|error| self.refused(&error, "a new segment"))
+    }
+
+    /// Writes the group, makes it durable, publishes it, and answers.
+    pub(crate) fn commit(&mut self) {
+        if let Err(error) = self.persist() {
+            self.take_back();
+            self.answer_failed(&error);
+            return;
+        }
+        self.publish();
+        for (reply, outcome) in self.group.answers.drain(..) {
+            reply.send(outcome);
+        }
+    }
+
+    fn persist(&mut self) -> Result<(), AppendError> {
+        if self.group.bytes.is_empty() {
+            return Ok(());
+        }
+        let Active { file, written, .. } = &self.active;
+        let wrote = file.write_at(*written, &self.group.bytes);
+        wrote.map_err(|error| self.refused(&error, "a write"))?;
+        // After a sync that failed, nobody knows what is on the disk, and asking again would not tell.
+        self.active.file.sync_data().map_err(|error| self.fatal(&error, "a sync"))
+    }
+
+    /// The answer to what the disk did not do: a full disk may have room again, all else is final.
+    fn refused(&self, error: &io::Error, step: &str) -> AppendError {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull,
+            _ => self.fatal(error, step),
+        }
+    }
+
+    fn fatal(&self, error: &io::Error, step: &str) -> AppendError {
+        let file = segment_name(self.active.base);
+        AppendError::ReadOnly(self.shared.fail(&format!("{step} at {file} failed: {error}")))
+    }
+
+    fn answer_failed(&mut self, error: &AppendError) {
+        for (reply, outcome) in self.group.answers.drain(..) {
+            reply.send(outcome.and_then(|_| Err(error.clone())));
+        }
+    }
+
+    fn publish(&mut self) {
+        let bytes = self.group.bytes.split().freeze();
+        let begin = self.active.base + self.active.written;
+        self.active.written += bytes.len() as u64;
+        self.group.undo.clear();
+        self.group.chain_before = self.chain;
+        if !bytes.is_empty() {
+            let max = self.settings().cache_bytes_max;
+            write_locked(&self.shared.cache).push(begin, bytes, max);
+        }
+        self.shared.durable.store(self.active.base + self.active.written, Ordering::Release);
+        let mut effects = std::mem::take(&mut self.group.effects);
+        effects.drain(..).for_each(|effect| effect.publish(&self.shared, begin));
+        self.group.effects = effects;
+    }
+
+    /// Undoes what is staged, newest first.
+    fn take_back(&mut self) {
+        self.group.bytes.clear();
+        self.group.effects.clear();
+        self.chain = self.group.chain_before;
+        while let Some(undo) = self.group.undo.pop() {
+            self.undo(undo);
+        }
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Append { stream, tail, closed } => {
+                if let Some(staged) = self.streams.get_mut(&stream) {
+                    (staged.tail, staged.closed) = (tail, closed);
+                }
+            }
+            Undo::Produced { stream, producer, before } => {
+                if let Some(staged) = self.streams.get_mut(&stream) {
+                    staged.producers.restore(&producer, before);
+                }
+            }
+            Undo::Create(stream) => {
+                if let Some(staged) = self.streams.remove(&stream) {
+                    self.names.remove(&staged.stream.name);
+                }
+            }
+            Undo::Delete(staged) => {
+                self.names.insert(Arc::clone(&staged.stream.name), staged.stream.id);
+                self.streams.insert(staged.stream.id, *staged);
+            }
+            Undo::Trim { stream, start } => {
+                if let Some(staged) = self.streams.get_mut(&stream) {
+                    staged.start = start;
+                }
+            }
+        }
+    }
+
+    /// Seals the active segment, all of which is durable, and begins the next behind it.
+    fn roll(&mut self) -> io::Result<()> {
+        let base = self.active.base + self.active.written;
+        let header =
+            SegmentHeader { id: self.shared.id, base, created_ms: self.time_ms, chain: self.chain };
+        let file = create_segment(self.shared.disk.as_ref(), &header, self.settings())?;
+        write_locked(&self.shared.segments).insert(base, Segment { file: Arc::clone(&file) });
+        self.active = Active { base, file, written: SEGMENT_HEADER };
+        Ok(())
+    }
+}
+
+impl Effect {
+    fn publish(self, shared: &Shared, group: u64) {
+        match self {
+            Self::Append { stream, extent, close } => stream.publish(|published| {
+                published.append(extent, group);
+                published.closed |= close;
+            }),
+            Self::Create(stream) => write_locked(&shared.directory).insert(stream),
+            Self::Delete(stream) => {
+                write_locked(&shared.directory).remove(stream.id);
+                stream.publish(|published| {
+                    published.deleted = true;
+                    published.extents = Vec::new();
+                });
+            }
+            Self::Trim { stream, start } => stream.publish(|published| published.trim(start)),
+            Self::Configure { stream, options } => {
+                stream.publish(|published| published.options = options);
+            }
+        }
+    }
+}
+
+/// Creates a segment of which the name, the space and the header are durable.
+fn create_segment(
+    disk: &dyn Disk,
+    header: &SegmentHeader,
+    settings: &Settings,
+) -> io::Result<Arc<dyn File>> {
+    let name = segment_name(header.base);
+    let file = disk.create(&name)?;
+    let made = file
+        .reserve(settings.segment_bytes)
+        .and_then(|()| file.write_at(0, &header.encode()))
+        .and_then(|()| file.sync_data())
+        .and_then(|()| disk.sync_dir());
+    match made {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // What is left of it is not part of the log: no frame is in it.
+            let _ = disk.remove(&name);
+            Err(error)
+        }
+    }
+}
+
+/// The segments of a log by where they begin.
+type Segments = BTreeMap<u64, Segment>;

@@ -1,0 +1,59 @@
+//! What the log asks of a disk, so that it also runs on one that fails on purpose.
+
+mod real;
+
+use std::{io, sync::Arc};
+
+pub use real::Folder;
+
+/// A folder of files. Nothing in it is durable before [`File::sync_data`], and no name before
+/// [`Disk::sync_dir`].
+pub trait Disk: Send + Sync + 'static {
+    /// Opens a file that exists, for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Creates an empty file, in the place of one that has this name.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Gives a file another name, in the place of one that has it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file; handles that are open go on reading it.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes creations, renames and removals durable.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait File: Send + Sync {
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all bytes at `offset`.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reserves space up to `length`; bytes not yet written read as zero.
+    fn reserve(&self, length: u64) -> io::Result<()>;
+
+    /// Cuts the file, or extends it by zeros.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+
+    /// Length in bytes.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Makes the content durable, and as much of the metadata as reading it back needs.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Reads exactly `length` bytes, or says that the file ends before.
+pub(crate) fn read_exact(file: &dyn File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    match file.read_at(offset, &mut bytes)? {
+        read if read == length => Ok(bytes),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}

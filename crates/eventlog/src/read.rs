@@ -1,0 +1,185 @@
+//! Reading a stream from a sequence on.
+
+use bytes::Bytes;
+
+use crate::{
+    Lsn, ReadError, StreamId,
+    format::{Appended, Bites, Entries, Frames, Kind, flag},
+    read_locked,
+    shared::Shared,
+    stream::Extent,
+};
+
+/// Extents with less than this between them are read in one go.
+const GAP_BYTES_MAX: u64 = 4 << 10;
+
+/// Records of one stream, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Chunk {
+    /// The batches they came in.
+    pub slices: Vec<Slice>,
+    /// Where to read on.
+    pub next: u64,
+    /// First sequence that is kept.
+    pub start: u64,
+    /// The stream's next sequence when it was read.
+    pub tail: u64,
+    /// Whether the stream is closed: nothing comes behind `tail`.
+    pub closed: bool,
+}
+
+impl Chunk {
+    /// Every record with its sequence.
+    pub fn records(&self) -> impl Iterator<Item = (u64, Bytes)> {
+        self.slices.iter().flat_map(Slice::records)
+    }
+
+    /// Whether nothing more comes: the stream is closed and this chunk reaches its end.
+    pub fn is_last(&self) -> bool {
+        self.closed && self.next >= self.tail
+    }
+}
+
+/// Records that were appended together. Its bytes are shared with everybody who reads them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Sequence of the first record.
+    pub first: u64,
+    /// How many there are.
+    pub count: u32,
+    /// When they were appended, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Where their frame begins. Compaction may move it later.
+    pub lsn: Lsn,
+    /// Metadata of the append.
+    pub metadata: Bytes,
+    records: Bytes,
+}
+
+impl Slice {
+    /// Every record with its sequence.
+    pub fn records(&self) -> impl Iterator<Item = (u64, Bytes)> {
+        let mut at = 0;
+        (0..u64::from(self.count)).map_while(move |index| {
+            let mut bites = Bites(self.records.get(at..)?);
+            let length = bites.counted()?.len();
+            let begin = at + 4;
+            at = begin + length;
+            Some((self.first + index, self.records.slice(begin..at)))
+        })
+    }
+
+    /// Leaves out records before `from`.
+    fn skip_to(&mut self, from: u64) {
+        while self.first < from && self.count > 0 {
+            let mut bites = Bites(&self.records);
+            let length = bites.counted().map_or(self.records.len(), |record| 4 + record.len());
+            self.records = self.records.slice(length..);
+            self.first += 1;
+            self.count -= 1;
+        }
+    }
+}
+
+impl Shared {
+    /// Reads from `from` on, up to about `bytes` of the log, and at least one batch if there is one.
+    pub(crate) fn read(&self, id: StreamId, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
+        let stream = self.stream(id)?;
+        let (mut chunk, plan) = {
+            let published = stream.lock();
+            if from < published.start {
+                return Err(ReadError::Trimmed { start: published.start });
+            }
+            if from > published.tail {
+                return Err(ReadError::BeyondTail { tail: published.tail });
+            }
+            let chunk = Chunk {
+                slices: Vec::new(),
+                next: from,
+                start: published.start,
+                tail: published.tail,
+                closed: published.closed,
+            };
+            (chunk, published.plan(from, bytes.max(1)))
+        };
+        let floor = read_locked(&self.cache).floor();
+        for range in plan.chunk_by(|one, next| self.adjoin(floor, one, next)) {
+            self.collect(id, range, &mut chunk)?;
+        }
+        Ok(chunk)
+    }
+
+    /// Whether one read of the disk fetches both. What is in memory needs none.
+    fn adjoin(&self, floor: u64, one: &Extent, next: &Extent) -> bool {
+        let end = one.lsn + u64::from(one.length);
+        let near = next.lsn >= end && next.lsn - end <= GAP_BYTES_MAX;
+        // Between segments lies at least a header.
+        near && next.lsn < floor && (next.lsn == end || self.base(end - 1) == self.base(next.lsn))
+    }
+
+    /// Adds what a range of the log holds of a stream.
+    fn collect(
+        &self,
+        id: StreamId,
+        extents: &[Extent],
+        chunk: &mut Chunk,
+    ) -> Result<(), ReadError> {
+        let (Some(first), Some(last)) = (extents.first(), extents.last()) else { return Ok(()) };
+        let length = last.lsn + u64::from(last.length) - first.lsn;
+        let length = usize::try_from(length).expect("a range is within a segment");
+        let (bytes, _) = self.bytes(first.lsn, length)?;
+        for extent in extents {
+            self.slices(id, extent, &bytes.slice(within(first.lsn, extent)), chunk)?;
+        }
+        Ok(())
+    }
+
+    fn slices(
+        &self,
+        id: StreamId,
+        extent: &Extent,
+        bytes: &Bytes,
+        chunk: &mut Chunk,
+    ) -> Result<(), ReadError> {
+        let mut frames = Frames { id: &self.id, bytes, lsn: extent.lsn, at: 0 };
+        for frame in frames.by_ref() {
+            for entry in Entries::new(frame.body) {
+                let entry = entry.ok_or_else(|| self.damaged(frame.header.lsn))?;
+                if entry.header.stream != id.get() || entry.header.kind != Kind::Append {
+                    continue;
+                }
+                let appended = Appended::decode(&entry);
+                let appended = appended.ok_or_else(|| self.damaged(frame.header.lsn))?;
+                let body = bytes.slice(frame.body_at..frame.body_at + frame.body.len());
+                let payload = body.slice(entry.payload_at..entry.payload_at + entry.payload.len());
+                let mut slice = Slice {
+                    first: entry.header.first,
+                    count: entry.header.count,
+                    time_ms: appended.moved_ms.unwrap_or(frame.header.time_ms),
+                    lsn: Lsn(frame.header.lsn),
+                    metadata: metadata(&entry.header.flags, &appended, &payload),
+                    records: payload.slice(appended.records_at..),
+                };
+                slice.skip_to(chunk.next);
+                if slice.count > 0 && slice.first == chunk.next {
+                    chunk.next = slice.first + u64::from(slice.count);
+                    chunk.slices.push(slice);
+                }
+            }
+        }
+        if frames.at == bytes.len() { Ok(()) } else { Err(self.damaged(frames.lsn)) }
+    }
+}
+
+fn metadata(flags: &u8, appended: &Appended, payload: &Bytes) -> Bytes {
+    if flags & flag::METADATA == 0 {
+        return Bytes::new();
+    }
+    payload.slice(appended.records_at - appended.metadata.len()..appended.records_at)
+}
+
+/// Where an extent lies in bytes that begin at `lsn`.
+fn within(lsn: u64, extent: &Extent) -> std::ops::Range<usize> {
+    let begin = usize::try_from(extent.lsn - lsn).expect("a range is within a segment");
+    begin..begin + extent.length as usize
+}

@@ -1,0 +1,3 @@
+//! The log at the boundary that programs use, on a real disk.
+
+mod basics;

@@ -260,6 +260,8 @@ pub struct Placed {
     pub tail: u64,
     /// The producer had sent this batch before: nothing was written, and `first` is the tail.
     pub duplicate: bool,
+    /// Highest sequence that was written in the epoch of the producer, if the step named one.
+    pub producer_sequence: Option<u64>,
 }
 
 /// A batch that is durable.

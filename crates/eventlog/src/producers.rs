@@ -50,6 +50,11 @@ impl Producers {
         }
     }
 
+    /// Returns the sequence of a producer's last batch.
+    pub(crate) fn last_sequence(&self, id: &Bytes) -> Option<u64> {
+        self.known.get(id).map(|last| last.sequence)
+    }
+
     /// Remembers a batch, and forgets who has been silent longest where there are more than `max`.
     /// Returns what was remembered of this producer before.
     pub(crate) fn remember(&mut self, id: &Bytes, last: Last, max: usize) -> Option<Last> {

@@ -66,9 +66,16 @@ impl Core {
     }
 
     fn repeated(&self, step: &Step) -> Placed {
-        let tail = self.streams.get(&step.stream()).map_or(0, |staged| staged.tail);
+        let staged = self.streams.get(&step.stream());
+        let tail = staged.map_or(0, |staged| staged.tail);
+        let producer_sequence = match step {
+            Step::Append(Append { producer: Some(producer), .. }) => {
+                staged.and_then(|staged| staged.producers.last_sequence(&producer.id))
+            }
+            _ => None,
+        };
         let duplicate = matches!(step, Step::Append(_));
-        Placed { stream: step.stream(), first: tail, tail, duplicate }
+        Placed { stream: step.stream(), first: tail, tail, duplicate, producer_sequence }
     }
 
     fn stage_step(&mut self, step: &Step) -> Placed {
@@ -98,7 +105,8 @@ impl Core {
         if let Some(producer) = &append.producer {
             self.remember(append.stream, producer);
         }
-        Placed { stream: append.stream, first, tail, duplicate: false }
+        let producer_sequence = append.producer.as_ref().map(|producer| producer.sequence);
+        Placed { stream: append.stream, first, tail, duplicate: false, producer_sequence }
     }
 
     fn remember(&mut self, stream: StreamId, producer: &Producer) {
@@ -119,7 +127,7 @@ impl Core {
         self.enter(Arc::clone(&stream));
         self.group.undo.push(Undo::Create(id));
         self.group.effects.push(Effect::Create(stream));
-        Placed { stream: id, first: 0, tail: 0, duplicate: false }
+        Placed { stream: id, first: 0, tail: 0, duplicate: false, producer_sequence: None }
     }
 
     /// Makes a stream known to what follows.
@@ -136,7 +144,7 @@ impl Core {
         let tail = staged.tail;
         self.group.effects.push(Effect::Delete(Arc::clone(&staged.stream)));
         self.group.undo.push(Undo::Delete(Box::new(staged)));
-        Placed { stream, first: tail, tail, duplicate: false }
+        Placed { stream, first: tail, tail, duplicate: false, producer_sequence: None }
     }
 
     fn stage_trim(&mut self, stream: StreamId, start: u64) -> Placed {
@@ -147,7 +155,7 @@ impl Core {
         staged.start = start;
         self.group.effects.push(Effect::Trim { stream: Arc::clone(&staged.stream), start });
         put_control(&mut self.group.bytes, Kind::Trim, stream, start, |_| ());
-        Placed { stream, first: start, tail, duplicate: false }
+        Placed { stream, first: start, tail, duplicate: false, producer_sequence: None }
     }
 
     fn stage_options(&mut self, id: StreamId, options: &StreamOptions) -> Placed {
@@ -156,7 +164,7 @@ impl Core {
         let effect = Effect::Configure { stream, options: options.clone() };
         self.group.effects.push(effect);
         put_control(&mut self.group.bytes, Kind::Configure, id, 0, |out| put_options(out, options));
-        Placed { stream: id, first: tail, tail, duplicate: false }
+        Placed { stream: id, first: tail, tail, duplicate: false, producer_sequence: None }
     }
 }
 

@@ -79,7 +79,7 @@ fn expectations_and_producers_survive() {
     let log = open(folder.path());
     let stream = log.stream("s").unwrap();
     let placed = append(&log, stream, 1, 0).unwrap().placed;
-    assert_eq!((placed.duplicate, placed.producer_sequence), (true, Some(1)));
+    assert_eq!((placed.duplicate, placed.producer_sequence), (true, Some(0)));
     assert!(!append(&log, stream, 2, 0).unwrap().placed.duplicate);
     assert_eq!(append(&log, stream, 1, 1), Err(AppendError::Fenced { epoch: 2 }));
     assert_eq!(log.info(stream).unwrap().tail, 3);

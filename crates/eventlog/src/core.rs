@@ -114,7 +114,7 @@ impl Core {
         Ok(self.stage(batch, &fresh))
     }
 
-    fn writable(&self) -> Result<(), AppendError> {
+    pub(crate) fn writable(&self) -> Result<(), AppendError> {
         match read_locked(&self.shared.fault).as_ref() {
             Some(reason) => Err(AppendError::ReadOnly(Arc::clone(reason))),
             None => Ok(()),
@@ -173,9 +173,10 @@ impl Core {
         AppendError::ReadOnly(self.shared.fail(&format!("{step} at {file} failed: {error}")))
     }
 
+    /// A refusal fails too: what it was judged by did not happen.
     fn answer_failed(&mut self, error: &AppendError) {
-        for (reply, outcome) in self.group.answers.drain(..) {
-            reply.send(outcome.and_then(|_| Err(error.clone())));
+        for (reply, _) in self.group.answers.drain(..) {
+            reply.send(Err(error.clone()));
         }
     }
 
@@ -285,8 +286,9 @@ fn create_segment(
     match made {
         Ok(()) => Ok(file),
         Err(error) => {
-            // What is left of it is not part of the log: no frame is in it.
-            let _ = disk.remove(&name);
+            // The log may go on in the segment before. What is left of this one must not come back
+            // after a crash and stand in its way.
+            disk.remove(&name).and_then(|()| disk.sync_dir()).map_err(io::Error::other)?;
             Err(error)
         }
     }

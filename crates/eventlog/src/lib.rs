@@ -34,6 +34,8 @@ mod producers;
 mod read;
 mod settings;
 mod shared;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod stream;
 mod ticket;
 

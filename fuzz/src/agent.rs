@@ -1,7 +1,7 @@
 use selvedge_agent::{
     AgentBounds, AgentSide, Ask, AttributesBuf, Bounds, CancelCode, EdgeBounds, EdgeSide, Event,
-    Fault, FromAgent, FromEdge, Greeting, RequestHeadBuf, RequestLine, ResponseHeadBuf, Settings,
-    Subscriptions, Verdict, frame,
+    FAMILIES_MAX, Family, Fault, FromAgent, FromEdge, Greeting, Metrics, Report, RequestHeadBuf,
+    RequestLine, ResponseHeadBuf, SERIES_MAX, Settings, Subscriptions, Verdict, frame,
 };
 
 const WINDOW: u32 = 1 << 10;
@@ -84,8 +84,8 @@ fn head() -> RequestHeadBuf {
     head
 }
 
-/// An edge with every kind of question open: on two streams that inspect or stream, and one offer of
-/// settings.
+/// An edge with every kind of question open: on two streams that inspect or stream, one offer of
+/// settings, one for measurements.
 fn asking(streams: bool) -> EdgeSide {
     let (mut edge, _) = ready(streams);
     let mut response = ResponseHeadBuf::default();
@@ -100,6 +100,7 @@ fn asking(streams: bool) -> EdgeSide {
     }
     edge.configure(2, Settings::new("{}")).expect("nothing is offered");
     edge.ping(7);
+    edge.measure();
     edge.advance_output(edge.output_len());
     edge
 }
@@ -131,6 +132,9 @@ fn hear_agent(
         if let Some(FromAgent::Replace { stream, event, bytes, .. }) = &said {
             edge.grant(*stream, *event, bytes.len() as u32);
         }
+        if let Some(FromAgent::Metrics(report)) = &said {
+            can_be_shown(report);
+        }
         let is_some = said.is_some();
         heard.extend(said.map(|said| format!("{said:?}")));
         Ok(is_some)
@@ -140,6 +144,39 @@ fn hear_agent(
     // What is read and says nothing belongs to streams that are over.
     assert!(read - heard.len() <= late_max, "{read} frames, {} heard", heard.len());
     (heard, fault)
+}
+
+/// Something of each kind.
+fn measured() -> Report {
+    let metrics = Metrics::default();
+    metrics.counters("a_total", "A.", ["x"]).with(["1"]).add(1);
+    metrics.gauge("b", "B.").set(0.5);
+    metrics.histogram("c", "C.", &[1.0]).record(2.0);
+    metrics.report()
+}
+
+/// A page that has this is one that Prometheus reads; and the report is heard as it is when an agent of ours
+/// tells it.
+fn can_be_shown(report: &Report) {
+    assert!(report.series_len() <= SERIES_MAX && report.families.len() <= FAMILIES_MAX);
+    for Family { name, labels, bounds, series, kind: _, help: _ } in &report.families {
+        let fits = |name: &str| {
+            !name.starts_with(|first: char| first.is_ascii_digit())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        assert!(fits(name) && labels.iter().all(|label| fits(label) && label != "agent"), "{name}");
+        assert!(bounds.is_sorted_by(|one, next| one < next), "{bounds:?}");
+        assert!(series.is_sorted_by(|one, next| one.values < next.values), "{series:?}");
+        assert!(series.iter().all(|one| one.values.len() == labels.len()), "{series:?}");
+    }
+    let (mut edge, mut agent) = ready(false);
+    assert!(edge.measure());
+    let asked = agent.receive(&mut edge.output()).expect("the protocol is kept");
+    assert!(matches!(asked, Some(FromEdge::Measure)));
+    agent.metrics(report).expect("it was asked");
+    let heard = edge.receive(&mut agent.output()).expect("the protocol is kept");
+    let Some(FromAgent::Metrics(heard)) = heard else { panic!("{heard:?}") };
+    assert_eq!(heard.families, report.families);
 }
 
 /// Frames in `bytes`, which hold nothing but whole ones.
@@ -163,6 +200,7 @@ fn hear_edge(bytes: &[u8], step: usize) -> (Vec<String>, Option<Fault>, Vec<u8>)
         let said = agent.receive(input)?;
         match &said {
             Some(FromEdge::Hello(_)) => agent.ready(&wants).expect("it was asked"),
+            Some(FromEdge::Measure) => agent.metrics(&measured()).expect("it was asked"),
             Some(FromEdge::Configure { .. }) => agent.configured(Ok(&wants)).expect("it was asked"),
             Some(FromEdge::Body { stream, event, bytes, .. }) => {
                 agent.grant(*stream, *event, bytes.len() as u32);

@@ -227,7 +227,7 @@ impl Desk {
         }
         match endpoint {
             Endpoint::Index => text(StatusCode::OK, INDEX),
-            Endpoint::Metrics => self.metrics(),
+            Endpoint::Metrics => self.metrics().await,
             Endpoint::Livez => text(StatusCode::OK, "alive\n"),
             Endpoint::Readyz => self.readiness(),
             Endpoint::Config => self.config(),
@@ -236,8 +236,14 @@ impl Desk {
         }
     }
 
-    fn metrics(&self) -> Answer {
+    async fn metrics(&self) -> Answer {
         let in_force = self.in_force.borrow().clone();
+        let mut looks = JoinSet::new();
+        for agent in &in_force.plan.agents {
+            let measures = agent.door.measures().clone();
+            looks.spawn_local(async move { measures.refresh().await });
+        }
+        looks.join_all().await;
         publish(&in_force.plan, std::time::Instant::now());
         let page = self.shared.hub.render_prometheus();
         typed(StatusCode::OK, "text/plain; version=0.0.4", page)

@@ -4,13 +4,14 @@
 //! `process` and `supervise` keep them running, `confine` is what they may not do, `state` is what
 //! all cores share of one, `link` is one core's connection to one, `call` one question with all that
 //! may go wrong, `session` one agent in one exchange, `advice` what the answers come to,
-//! `minutes` what is written down of it.
+//! `minutes` what is written down of it, `measures` what it counts itself.
 
 pub(crate) mod advice;
 pub(crate) mod call;
 pub(crate) mod confine;
 pub(crate) mod held;
 pub(crate) mod link;
+pub(crate) mod measures;
 pub(crate) mod minutes;
 pub(crate) mod process;
 pub(crate) mod session;

@@ -12,7 +12,7 @@ use crate::{
     event::{Events, Level},
     metrics::{
         CertificateExpiry, CoreCells, Counter, Label, Labels, Page, Registered, RouteLabel, render,
-        render_process,
+        render_process, render_reported,
     },
     otlp::{Endpoint, EndpointError, Exporter},
     settings::Settings,
@@ -183,6 +183,7 @@ impl Hub {
             unix_seconds(self.shared.started),
         );
         render_process(&mut page);
+        render_reported(&mut page, &registered.agents);
         page.finish()
     }
 

@@ -54,7 +54,8 @@ pub use crate::{
     metrics::{
         Agent, AgentFacts, AgentLabel, BreakerState, CallDurations, CertificateExpiry,
         ConnectError, Handshake, Health, Label, Labels, ListenerCells, ListenerLabel, Registered,
-        RouteCells, RouteLabel, TargetLabel, UpstreamCells, UpstreamLabel, UpstreamLabels,
+        Reported, RouteCells, RouteLabel, TargetLabel, UpstreamCells, UpstreamLabel,
+        UpstreamLabels,
     },
     otlp::EndpointError,
     settings::{LogTarget, Otlp, Settings},

@@ -8,9 +8,10 @@ mod cell;
 mod label;
 mod process;
 mod render;
+mod reported;
 mod tokens;
 
-pub use agent::{Agent, AgentFacts, AgentLabel, CallDurations};
+pub use agent::{Agent, AgentFacts, AgentLabel, CallDurations, Reported};
 pub use label::{
     CoreCells, Label, Labels, ListenerCells, ListenerLabel, Registered, RouteCells, RouteLabel,
     TargetLabel, UpstreamCells, UpstreamLabel, UpstreamLabels,
@@ -20,6 +21,7 @@ pub(crate) use {
     label::{ListenerGauge, UpstreamGauge},
     process::render as render_process,
     render::{Page, render},
+    reported::render as render_reported,
 };
 
 use crate::exchange::{Exchange, Proxied};

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Body, Chunk, Outcome, RequestHead, ResponseHead, Subscriptions, Verdict, WebsocketFrame,
+    Body, Chunk, Metrics, Outcome, RequestHead, ResponseHead, Subscriptions, Verdict,
+    WebsocketFrame,
 };
 
 /// An agent: what it wants to be asked about, and what it says.
@@ -140,6 +141,14 @@ pub trait Agent: Sized + Send + Sync + 'static {
         exchange: &mut Self::Exchange,
     ) -> impl Future<Output = Verdict> {
         async { Verdict::allow() }
+    }
+
+    /// Where the agent keeps what it measures; the edge asks for it whenever somebody asks the edge for its own.
+    ///
+    /// An agent that starts with settings anew goes on with the registry of the `previous` one, and so
+    /// with its counts.
+    fn metrics(&self) -> Option<&Metrics> {
+        None
     }
 
     /// How an exchange ended; it is an event of its own and shares nothing with the exchange's.

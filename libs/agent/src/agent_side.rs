@@ -3,12 +3,16 @@ use crate::{
     edge_side::read_fault,
     event::Event,
     fault::{Fault, FaultCode},
-    frame::{Frame, FrameType, Label, Output, SETTINGS_FRAME_MAX, flag},
+    frame::{Frame, FrameType, Label, METRICS_FRAME_MAX, Output, SETTINGS_FRAME_MAX, flag},
     head::{RequestHead, ResponseHead},
     ledger::{Ask, End, Ledger, Replaced, Scope, Side, Windows, fault},
     outcome::Outcome,
+    report::Report,
     send::SendError,
-    setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, WINDOW_MIN, read_event},
+    setup::{
+        Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, VERSION_OF_METRICS, WINDOW_MIN,
+        read_event,
+    },
     stream::{CancelCode, StreamId, StreamMap},
     subscriptions::{Mode, Subscriptions},
     verdict::Verdict,
@@ -33,6 +37,8 @@ pub struct AgentSide {
     accepted: Option<(u64, Scope)>,
     /// Settings that were offered and not answered yet.
     offered: Option<u64>,
+    /// The edge waits for a report of what was measured.
+    measuring: bool,
     streams: StreamMap<Ledger>,
     newest: u64,
     draining: bool,
@@ -64,6 +70,8 @@ enum State {
 /// What the edge said of itself.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edge {
+    /// Of the protocol.
+    version: u16,
     frame_max: u32,
     window: u32,
 }
@@ -139,6 +147,8 @@ pub enum FromEdge<'a> {
         /// Why.
         code: CancelCode,
     },
+    /// The edge asks what was measured; the answer is [`AgentSide::metrics`].
+    Measure,
     /// The edge opens no more streams; it closes the connection once those that are open are over.
     Draining,
 }
@@ -161,6 +171,7 @@ impl AgentSide {
             scope: Scope::default(),
             accepted: None,
             offered: None,
+            measuring: false,
             streams: StreamMap::default(),
             newest: 0,
             draining: false,
@@ -216,6 +227,7 @@ impl AgentSide {
             (State::Ready, FrameType::Configure) => self.configure(payload).map(Some),
             (State::Ready, FrameType::Adopt) => self.adopt(payload).map(Some),
             (State::Ready, FrameType::Ping) => self.ping(payload).map(|()| None),
+            (State::Ready, FrameType::Measure) => self.measure(payload).map(Some),
             (State::Ready, FrameType::Drain) => {
                 Reader::new(payload).end()?;
                 Ok(Some(FromEdge::Draining))
@@ -232,7 +244,8 @@ impl AgentSide {
 
     fn hello<'a>(&mut self, payload: &'a [u8]) -> Result<FromEdge<'a>, Fault> {
         let hello = Hello::read(payload)?;
-        self.edge = Edge { frame_max: hello.frame_max, window: hello.window };
+        let Hello { version, frame_max, window, .. } = hello;
+        self.edge = Edge { version, frame_max, window };
         self.state = State::Greeted;
         Ok(FromEdge::Hello(hello))
     }
@@ -267,6 +280,17 @@ impl AgentSide {
         reader.end()?;
         self.output.small(Label::of_connection(FrameType::Pong), &token.to_be_bytes());
         Ok(())
+    }
+
+    fn measure<'a>(&mut self, payload: &[u8]) -> Result<FromEdge<'a>, Fault> {
+        Reader::new(payload).end()?;
+        if self.edge.version < VERSION_OF_METRICS {
+            return Err(Fault::new(FaultCode::UnknownType, "MEASURE in version 1"));
+        }
+        if std::mem::replace(&mut self.measuring, true) {
+            return Err(Fault::new(FaultCode::OutOfOrder, "MEASURE before the answer to another"));
+        }
+        Ok(FromEdge::Measure)
     }
 
     fn request<'a>(&mut self, frame: Frame<'a>) -> Result<FromEdge<'a>, Fault> {
@@ -325,7 +349,8 @@ impl AgentSide {
         }
         let (name, version) = self.identity.clone();
         let subscriptions = subscriptions.clone();
-        let ready = Ready { bounds: self.bounds.bounds, name, version, subscriptions };
+        let (protocol, bounds) = (self.edge.version, self.bounds.bounds);
+        let ready = Ready { protocol, bounds, name, version, subscriptions };
         let label = Label::of_connection(FrameType::Ready);
         self.output.frame(label, self.edge.frame_max, |out| ready.write(out))?;
         self.scope = Scope::new(&ready.subscriptions, u32::MAX);
@@ -354,6 +379,20 @@ impl AgentSide {
         self.output.frame(label, self.edge.frame_max, |out| configured.write(out))?;
         self.offered = None;
         self.accepted = scope.map(|scope| (generation, scope));
+        Ok(())
+    }
+
+    /// Answers the edge, which asked what was measured. Series that do not fit a frame are left out.
+    pub fn metrics(&mut self, report: &Report) -> Result<(), SendError> {
+        if !self.measuring || self.fault.is_some() {
+            return Err(SendError::Refused("the edge did not ask"));
+        }
+        let label = Label::of_connection(FrameType::Metrics);
+        self.output.frame(label, METRICS_FRAME_MAX, |out| {
+            report.write(out, METRICS_FRAME_MAX as usize);
+            Ok(())
+        })?;
+        self.measuring = false;
         Ok(())
     }
 

@@ -5,12 +5,16 @@ use crate::{
     body::WebsocketFrame,
     event::Event,
     fault::{Fault, FaultCode},
-    frame::{Frame, FrameType, Label, Output, SETTINGS_FRAME_MAX, flag},
+    frame::{Frame, FrameType, Label, METRICS_FRAME_MAX, Output, SETTINGS_FRAME_MAX, flag},
     head::{RequestHeadBuf, ResponseHeadBuf},
     ledger::{Ask, End, Ledger, Replaced, Scope, Side, Windows, fault},
     outcome::OutcomeTotals,
+    report::Report,
     send::SendError,
-    setup::{Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, WINDOW_MIN, read_event},
+    setup::{
+        Bounds, Configured, FRAME_MAX_MIN, Hello, Ready, Settings, VERSION, VERSION_OF_METRICS,
+        WINDOW_MIN, read_event,
+    },
     stream::{CancelCode, StreamId, StreamMap},
     subscriptions::{Mode, Subscriptions},
     verdict::Verdict,
@@ -36,6 +40,8 @@ pub struct EdgeSide {
     newest: u64,
     draining: bool,
     ping: Option<u64>,
+    /// The agent owes a report of what it measured.
+    measuring: bool,
     /// The generation of settings that the agent has not answered yet.
     configuring: Option<u64>,
     /// Settings that the agent has accepted and that are not in force yet.
@@ -96,6 +102,8 @@ enum State {
 struct Agent {
     name: String,
     version: String,
+    /// Of the protocol.
+    protocol: u16,
     bounds: Bounds,
     subscriptions: Subscriptions,
     scope: Scope,
@@ -127,6 +135,8 @@ pub enum FromAgent<'a> {
     },
     /// The answer to a ping.
     Pong(u64),
+    /// What the agent measured; the answer to [`EdgeSide::measure`].
+    Metrics(Report),
     /// The agent is about to go: nothing can be opened, and once the open streams are over the edge closes the connection.
     Draining,
     /// What the agent says to an event. If it [is done](Verdict::is_done), the stream is over.
@@ -207,7 +217,8 @@ impl EdgeSide {
         };
         let EdgeBounds { frame_max, window, .. } = bounds;
         let Greeting { edge, agent, generation, settings } = greeting;
-        let hello = Hello { frame_max, window, edge, agent, generation, settings };
+        let version = VERSION;
+        let hello = Hello { version, frame_max, window, edge, agent, generation, settings };
         let mut output = Output::default();
         let label = Label::of_connection(FrameType::Hello);
         output.frame(label, SETTINGS_FRAME_MAX, |out| hello.write(out))?;
@@ -220,6 +231,7 @@ impl EdgeSide {
             newest: 0,
             draining: false,
             ping: None,
+            measuring: false,
             configuring: None,
             accepted: None,
             late_left: LATE_FRAMES,
@@ -248,7 +260,12 @@ impl EdgeSide {
     }
 
     fn take<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<FromAgent<'a>>, Fault> {
-        while let Some(frame) = Frame::take(input, |_| self.bounds.frame_max)? {
+        let frame_max = self.bounds.frame_max;
+        let max = |kind| match kind {
+            FrameType::Metrics => METRICS_FRAME_MAX,
+            _ => frame_max,
+        };
+        while let Some(frame) = Frame::take(input, max)? {
             if self.output.len() > self.bounds.output_max.saturating_mul(2) {
                 return Err(Fault::new(FaultCode::Backlog, "the agent does not read"));
             }
@@ -265,6 +282,7 @@ impl EdgeSide {
             (State::Greeted, FrameType::Ready) => self.ready(frame.payload).map(Some),
             (State::Ready, FrameType::Configured) => self.configured(frame.payload).map(Some),
             (State::Ready, FrameType::Pong) => self.pong(frame.payload).map(Some),
+            (State::Ready, FrameType::Metrics) => self.metrics(frame.payload).map(Some),
             (State::Ready, FrameType::Drain) => {
                 Reader::new(frame.payload).end()?;
                 self.draining = true;
@@ -282,9 +300,9 @@ impl EdgeSide {
     }
 
     fn ready<'a>(&mut self, payload: &[u8]) -> Result<FromAgent<'a>, Fault> {
-        let Ready { bounds, name, version, subscriptions } = Ready::read(payload)?;
+        let Ready { protocol, bounds, name, version, subscriptions } = Ready::read(payload)?;
         let scope = Scope::new(&subscriptions, self.bounds.body_max);
-        self.agent = Agent { name, version, bounds, subscriptions, scope };
+        self.agent = Agent { name, version, protocol, bounds, subscriptions, scope };
         self.state = State::Ready;
         Ok(FromAgent::Ready)
     }
@@ -312,6 +330,13 @@ impl EdgeSide {
         }
         self.ping = None;
         Ok(FromAgent::Pong(token))
+    }
+
+    fn metrics<'a>(&mut self, payload: &[u8]) -> Result<FromAgent<'a>, Fault> {
+        if !std::mem::take(&mut self.measuring) {
+            return Err(Fault::new(FaultCode::Unasked, "METRICS without MEASURE"));
+        }
+        Ok(FromAgent::Metrics(Report::read(payload)?))
     }
 
     /// Enters a frame of a stream.
@@ -579,6 +604,23 @@ impl EdgeSide {
             self.output.small(Label::of_connection(FrameType::Ping), &token.to_be_bytes());
         }
         can
+    }
+
+    /// Asks what the agent has measured; its answer is [`FromAgent::Metrics`]. `false` if one is due already,
+    /// or if the agent speaks a version that has no such question.
+    pub fn measure(&mut self) -> bool {
+        let can = self.can_measure() && !self.measuring && self.has_space().is_ok();
+        if can {
+            self.measuring = true;
+            self.output.small(Label::of_connection(FrameType::Measure), &[]);
+        }
+        can
+    }
+
+    /// Whether the agent can be asked what it has measured.
+    pub fn can_measure(&self) -> bool {
+        let is_ready = self.state == State::Ready && self.fault.is_none();
+        is_ready && self.agent.protocol >= VERSION_OF_METRICS
     }
 
     /// Opens no more streams, and tells the agent so.

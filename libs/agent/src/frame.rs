@@ -14,6 +14,9 @@ pub const HEADER_LENGTH: usize = 16;
 /// The longest payload of the frames that carry settings, whatever else was agreed.
 pub const SETTINGS_FRAME_MAX: u32 = 1 << 20;
 
+/// The longest payload of `METRICS`, whatever else was agreed.
+pub const METRICS_FRAME_MAX: u32 = 256 << 10;
+
 macro_rules! types {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $flags:expr;)*) => {
         /// What a frame is.
@@ -71,6 +74,10 @@ types! {
     Fault = 0x08, "FAULT", 0;
     /// Streams from here on belong to the settings that the agent accepted last.
     Adopt = 0x09, "ADOPT", 0;
+    /// What have you measured? From version 2 on.
+    Measure = 0x0a, "MEASURE", 0;
+    /// What the agent measured.
+    Metrics = 0x0b, "METRICS", 0;
     /// Opens a stream.
     RequestHeaders = 0x10, "REQUEST_HEADERS", flag::END | flag::NO_REPLY;
     /// A piece of a request's body.

@@ -63,7 +63,10 @@ mod fields;
 pub mod frame;
 mod head;
 mod ledger;
+#[cfg(feature = "serve")]
+mod metrics;
 mod outcome;
+mod report;
 mod send;
 #[cfg(feature = "serve")]
 mod serve;
@@ -89,11 +92,17 @@ pub use head::{
     HttpVersion, RequestHead, RequestHeadBuf, RequestLine, ResponseHead, ResponseHeadBuf,
 };
 pub use ledger::{Ask, End, WEBSOCKET_UNANSWERED_MAX};
+#[cfg(feature = "serve")]
+pub use metrics::{Counter, Gauge, Histogram, Labelled, Metrics};
 pub use outcome::{Outcome, OutcomeTotals};
+pub use report::{
+    BUCKETS_MAX, FAMILIES_MAX, Family, LABELS_MAX, Measured, MetricKind, NAME_BYTES_MAX, Report,
+    SERIES_MAX, Series, VALUE_BYTES_MAX,
+};
 pub use send::SendError;
 #[cfg(feature = "serve")]
 pub use serve::{Options, serve, serve_until};
-pub use setup::{Bounds, FRAME_MAX_MIN, Hello, Settings, VERSION, WINDOW_MIN};
+pub use setup::{Bounds, FRAME_MAX_MIN, Hello, Settings, VERSION, VERSION_MIN, WINDOW_MIN};
 pub use stream::{CancelCode, StreamHasher, StreamId, StreamMap};
 pub use subscriptions::{Mode, Subscription, Subscriptions};
 #[cfg(feature = "test-edge")]

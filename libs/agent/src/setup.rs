@@ -11,8 +11,14 @@ use crate::{
     wire::{Malformed, Reader, TooLong, put_bytes8, put_bytes16, put_bytes32},
 };
 
-/// The version that this crate speaks.
-pub const VERSION: u16 = 1;
+/// The newest version that this crate speaks.
+pub const VERSION: u16 = 2;
+
+/// The oldest version that this crate speaks.
+pub const VERSION_MIN: u16 = 1;
+
+/// The first version in which an edge may ask what an agent measured.
+pub(crate) const VERSION_OF_METRICS: u16 = 2;
 
 /// No side may allow less than this in a frame, in bytes.
 pub const FRAME_MAX_MIN: u32 = 16 << 10;
@@ -25,6 +31,8 @@ const MAGIC: [u8; 4] = *b"SLVA";
 /// How the edge begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello<'a> {
+    /// The newest version that both sides speak.
+    pub version: u16,
     /// The longest payload that the edge takes, in bytes.
     pub frame_max: u32,
     /// Bytes that an agent may send in place of a body before the edge gives more room.
@@ -64,8 +72,8 @@ impl fmt::Debug for Settings<'_> {
 impl<'a> Hello<'a> {
     pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
         out.put_slice(&MAGIC);
-        out.put_u16(VERSION);
-        out.put_u16(VERSION);
+        out.put_u16(VERSION_MIN);
+        out.put_u16(self.version);
         out.put_u32(self.frame_max);
         out.put_u32(self.window);
         put_bytes16(out, self.edge.as_bytes())?;
@@ -80,12 +88,15 @@ impl<'a> Hello<'a> {
             return Err(Fault::new(FaultCode::Malformed, "this is not the agent protocol"));
         }
         let (min, max) = (reader.u16()?, reader.u16()?);
-        if !(min..=max).contains(&VERSION) {
-            let text = format!("the edge speaks {min} to {max}, the agent {VERSION}");
+        let version = max.min(VERSION);
+        if version < min.max(VERSION_MIN) {
+            let text =
+                format!("the edge speaks {min} to {max}, the agent {VERSION_MIN} to {VERSION}");
             return Err(Fault::new(FaultCode::Version, text));
         }
         let (frame_max, window) = bounds(&mut reader)?;
         let hello = Self {
+            version,
             frame_max,
             window,
             edge: reader.text16()?,
@@ -101,6 +112,8 @@ impl<'a> Hello<'a> {
 /// How the agent answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ready {
+    /// The version of the protocol.
+    pub(crate) protocol: u16,
     pub(crate) bounds: Bounds,
     pub(crate) name: String,
     pub(crate) version: String,
@@ -126,7 +139,7 @@ impl Default for Bounds {
 
 impl Ready {
     pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), TooLong> {
-        out.put_u16(VERSION);
+        out.put_u16(self.protocol);
         out.put_u32(self.bounds.frame_max);
         out.put_u32(self.bounds.window);
         out.put_u32(self.bounds.streams_max);
@@ -137,9 +150,10 @@ impl Ready {
 
     pub(crate) fn read(payload: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::new(payload);
-        let version = reader.u16()?;
-        if version != VERSION {
-            let text = format!("the agent chose version {version}, the edge offered {VERSION}");
+        let protocol = reader.u16()?;
+        if !(VERSION_MIN..=VERSION).contains(&protocol) {
+            let offered = format!("{VERSION_MIN} to {VERSION}");
+            let text = format!("the agent chose version {protocol}, the edge offered {offered}");
             return Err(Fault::new(FaultCode::Version, text));
         }
         let (frame_max, window) = bounds(&mut reader)?;
@@ -148,6 +162,7 @@ impl Ready {
             return Err(Fault::new(FaultCode::Malformed, "an agent that serves no stream"));
         }
         let ready = Self {
+            protocol,
             bounds: Bounds { frame_max, window, streams_max },
             name: reader.text16()?.to_owned(),
             version: reader.text16()?.to_owned(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Ask, AttributesBuf, EdgeBounds, EdgeSide, Event, FromAgent, Greeting, RequestHeadBuf,
+    Ask, AttributesBuf, EdgeBounds, EdgeSide, Event, FromAgent, Greeting, Report, RequestHeadBuf,
     SendError, Settings, StreamId, Verdict,
 };
 
@@ -128,6 +128,17 @@ impl TestEdge {
         let ask = Ask { body: false, verdict: true };
         let stream = self.open(attributes, head, ask)?;
         self.verdict(stream, Event::RequestHeaders)
+    }
+
+    /// Asks what the agent has measured.
+    pub fn measure(&mut self) -> io::Result<Report> {
+        if !self.machine.measure() {
+            return Err(io::Error::other("an agent of version 1"));
+        }
+        self.wait(|_, said| match said {
+            FromAgent::Metrics(report) => Some(report),
+            _ => None,
+        })
     }
 
     /// Opens a stream.

@@ -59,6 +59,10 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    pub(crate) fn f64(&mut self) -> Result<f64, Malformed> {
+        self.array().map(f64::from_be_bytes)
+    }
+
     pub(crate) fn bytes8(&mut self) -> Result<&'a [u8], Malformed> {
         let length = self.u8()?;
         self.bytes(length.into())

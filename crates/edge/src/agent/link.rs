@@ -15,8 +15,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use selvedge_agent::{
     Ask, AttributesBuf, CancelCode, EdgeBounds, EdgeSide, Event, FromAgent, Greeting, Mode,
-    OutcomeTotals, RequestHeadBuf, ResponseHeadBuf, SendError, Settings, StreamId, StreamMap,
-    Subscriptions, Taken, Verdict, WebsocketFrame,
+    OutcomeTotals, Report, RequestHeadBuf, ResponseHeadBuf, SendError, Settings, StreamId,
+    StreamMap, Subscriptions, Taken, Verdict, WebsocketFrame,
 };
 use selvedge_telemetry::{Hub, Level};
 use tokio::{
@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use super::{
+    measures::Asked,
     process::{Connected, Introduction},
     state::AgentState,
 };
@@ -62,7 +63,13 @@ struct Inner {
     /// The generation that it began with, or answered last.
     answered: u64,
     driver: Option<Waker>,
+    /// The driver too, for whoever is not of this core.
+    task: Option<Waker>,
     pinged: Option<Instant>,
+    /// Where others leave word that the agent is to be asked what it measured.
+    asked: Option<Asked>,
+    /// What it measured could not all be shown; said once for each connection.
+    complained: bool,
     /// Counts this connection while the agent is ready on it.
     connected: Option<Connected>,
     /// The agent is about to go.
@@ -407,11 +414,14 @@ impl Link {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let began = Instant::now();
         let mut input = Inbox::new();
+        let driver = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        self.inner.borrow_mut().task = Some(driver);
         let why = poll_fn(|context| {
             self.inner.borrow_mut().driver = Some(context.waker().clone());
             if let Err(why) = self.poll_tick(&mut ticks, began, context) {
                 return Poll::Ready(why);
             }
+            self.ask_measures();
             if let Err(why) = self.poll_stream(&mut stream, &mut input, context) {
                 return Poll::Ready(why);
             }
@@ -530,6 +540,7 @@ impl Link {
                 self.enter_configured(inner, generation, result);
             }
             FromAgent::Pong(_) => self.enter_pong(inner),
+            FromAgent::Metrics(report) => self.enter_metrics(inner, report),
             // No stream can be opened; the connection ends with the last one.
             FromAgent::Draining => inner.draining = true,
             FromAgent::Verdict { stream, event, verdict } => inner.say(stream, |slot| {
@@ -564,6 +575,11 @@ impl Link {
         self.ready_since.set(Some(Instant::now()));
         self.news.notify_waiters();
         let state = self.state.borrow();
+        if inner.machine.as_ref().is_some_and(EdgeSide::can_measure)
+            && let Some(driver) = inner.task.clone()
+        {
+            inner.asked = Some(state.door.measures().open(driver));
+        }
         // Whoever answers now is not the one that failed.
         state.breaker.wake();
         if let Some(started) = state.door.started() {
@@ -572,6 +588,32 @@ impl Link {
         drop(state);
         inner.settings_due = true;
         inner.wake_driver();
+    }
+
+    /// Asks what the agent has measured, if somebody looks.
+    fn ask_measures(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { machine, asked, .. } = &mut *inner;
+        if let (Some(machine), Some(asked)) = (machine, asked)
+            && asked.take_wish()
+        {
+            // One that owes an answer is not asked again.
+            machine.measure();
+        }
+    }
+
+    fn enter_metrics(&self, inner: &mut Inner, report: Report) {
+        if let Some(why) = report.why.filter(|_| !inner.complained) {
+            inner.complained = true;
+            let message = "not all that an agent measures can be shown";
+            let state = self.state.borrow();
+            let fields: [(&str, &dyn std::fmt::Display); 3] =
+                [("agent", &state.config.id), ("series", &report.left_out), ("why", &why)];
+            self.hub.event(Level::Warn, message, &fields);
+        }
+        if let Some(asked) = &inner.asked {
+            asked.tell(report);
+        }
     }
 
     fn enter_configured(&self, inner: &mut Inner, generation: u64, result: Result<(), &str>) {
@@ -637,6 +679,8 @@ impl Link {
         let mut inner = self.inner.borrow_mut();
         self.connection.set(self.connection.get() + 1);
         inner.machine = None;
+        inner.asked = None;
+        inner.complained = false;
         inner.connected = None;
         inner.draining = false;
         for (_, slot) in inner.slots.drain() {

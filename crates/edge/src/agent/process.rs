@@ -13,7 +13,7 @@ use std::{
 
 use selvedge_agent::Subscriptions;
 
-use super::confine::Confinement;
+use super::{confine::Confinement, measures::Measures};
 
 /// How an agent's process is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub(crate) struct Door {
     /// Connections of cores on which it was ready and answers no more.
     silent: AtomicUsize,
     introduction: Mutex<Option<Introduction>>,
+    measures: Arc<Measures>,
 }
 
 /// What an agent said of itself when it was last ready.
@@ -159,7 +160,14 @@ impl Door {
 
     fn new(path: PathBuf, started: Option<Started>) -> Self {
         let (ready, silent) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { path, started, ready, silent, introduction: Mutex::default() }
+        Self {
+            path,
+            started,
+            ready,
+            silent,
+            introduction: Mutex::default(),
+            measures: Arc::default(),
+        }
     }
 
     /// Where to connect to.
@@ -191,6 +199,11 @@ impl Door {
     /// What it said last; `None` before it was ever ready.
     pub(crate) fn introduction(&self) -> Option<Introduction> {
         self.introduction.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the agent measures itself.
+    pub(crate) fn measures(&self) -> &Arc<Measures> {
+        &self.measures
     }
 
     /// What we know of the process; `None` where somebody else runs it.

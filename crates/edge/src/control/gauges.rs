@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use selvedge_telemetry::{AgentFacts, BreakerState, Health};
+use selvedge_telemetry::{AgentFacts, BreakerState, Health, Reported};
 
 use super::Watch;
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) fn publish(plan: &Plan, now: Instant) {
 }
 
 fn facts_of(agent: &AgentState) -> AgentFacts {
-    let AgentState { stats, door, breaker, .. } = agent;
+    let AgentState { config, stats, door, breaker, .. } = agent;
     AgentFacts {
         calls: Outcome::ALL.map(|outcome| (outcome.name(), stats.outcome(outcome))).to_vec(),
         durations: stats.durations(),
@@ -55,7 +55,17 @@ fn facts_of(agent: &AgentState) -> AgentFacts {
         restarts: door.started().map(Started::restarts),
         up: door.connections() > 0,
         log_missed: stats.unlogged(),
+        reported: door
+            .measures()
+            .report()
+            .map(|report| Reported { kind: name_part(&config.kind), report }),
     }
+}
+
+/// A word of the config as a part of a metric's name.
+fn name_part(word: &str) -> Box<str> {
+    let fits = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
+    word.chars().map(|letter| fits(letter).to_ascii_lowercase()).collect::<String>().into()
 }
 
 fn breaker_state(breaker: &Breaker) -> BreakerState {

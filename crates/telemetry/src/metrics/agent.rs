@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use selvedge_agent::Report;
+
 use super::BreakerState;
 
 /// One agent's label.
@@ -34,6 +36,17 @@ pub struct AgentFacts {
     pub up: bool,
     /// Ends of exchanges that it was not told of.
     pub log_missed: u64,
+    /// What it measured itself; `None`: it has not told, or is away.
+    pub reported: Option<Reported>,
+}
+
+/// What an agent measured itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reported {
+    /// What the agent is, as a part of names: letters, digits and `_`.
+    pub kind: Box<str>,
+    /// Its families.
+    pub report: Arc<Report>,
 }
 
 /// Durations of calls as a histogram.

@@ -1,7 +1,7 @@
 //! The Prometheus text format, version 0.0.4.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{Display, Write},
     sync::Arc,
 };
@@ -14,19 +14,36 @@ use super::{
 };
 
 /// Name and value of each label of a sample.
-type Pairs<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 /// A page of metrics as it is written.
 #[derive(Default)]
 pub(crate) struct Page {
     text: String,
+    /// Names of samples that the families so far may have.
+    names: BTreeSet<String>,
 }
 
 impl Page {
     /// Begins the family `name`; its samples follow.
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}"));
+        self.claim(name, kind);
+        self.text.push_str("# HELP ");
+        self.text.push_str(name);
+        self.text.push(' ');
+        self.escaped(help, false);
+        self.text.push('\n');
         self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    /// Keeps the names of a family's samples for it.
+    pub(super) fn claim(&mut self, name: &str, kind: &str) {
+        self.names.extend(sample_names(name, kind));
+    }
+
+    /// Whether no family before this one has samples of such names.
+    pub(super) fn has_room_for(&self, name: &str, kind: &str) -> bool {
+        sample_names(name, kind).iter().all(|name| !self.names.contains(name))
     }
 
     /// One sample of the family begun last.
@@ -59,11 +76,11 @@ impl Page {
         self.histogram_end(name, pairs, *calls, sum.as_secs_f64());
     }
 
-    fn bucket(&mut self, name: &str, pairs: Pairs<'_>, bound: &str, below: u64) {
+    pub(super) fn bucket(&mut self, name: &str, pairs: Pairs<'_>, bound: &str, below: u64) {
         self.sample(&format!("{name}_bucket"), &[pairs, &[("le", bound)]].concat(), below);
     }
 
-    fn histogram_end(&mut self, name: &str, pairs: Pairs<'_>, count: u64, sum_s: f64) {
+    pub(super) fn histogram_end(&mut self, name: &str, pairs: Pairs<'_>, count: u64, sum_s: f64) {
         self.bucket(name, pairs, "+Inf", count);
         self.sample(&format!("{name}_sum"), pairs, sum_s);
         self.sample(&format!("{name}_count"), pairs, count);
@@ -74,7 +91,7 @@ impl Page {
             self.text.push(if index == 0 { '{' } else { ',' });
             self.text.push_str(name);
             self.text.push_str("=\"");
-            self.escaped(value);
+            self.escaped(value, true);
             self.text.push('"');
         }
         if !pairs.is_empty() {
@@ -82,11 +99,11 @@ impl Page {
         }
     }
 
-    fn escaped(&mut self, value: &str) {
+    fn escaped(&mut self, value: &str, is_quoted: bool) {
         for character in value.chars() {
             match character {
                 '\\' => self.text.push_str("\\\\"),
-                '"' => self.text.push_str("\\\""),
+                '"' if is_quoted => self.text.push_str("\\\""),
                 '\n' => self.text.push_str("\\n"),
                 _ => self.text.push(character),
             }
@@ -101,6 +118,13 @@ impl Page {
     pub(crate) fn finish(self) -> String {
         self.text
     }
+}
+
+/// What the samples of a family are called.
+fn sample_names(name: &str, kind: &str) -> Vec<String> {
+    let parts: &[&str] =
+        if kind == "histogram" { &["", "_bucket", "_sum", "_count"] } else { &[""] };
+    parts.iter().map(|part| format!("{name}{part}")).collect()
 }
 
 /// Writes what the cores counted.

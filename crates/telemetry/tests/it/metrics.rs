@@ -32,6 +32,7 @@ fn facts() -> AgentFacts {
         restarts: Some(7),
         up: true,
         log_missed: 5,
+        reported: None,
     }
 }
 

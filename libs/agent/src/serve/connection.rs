@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{exchange::Exchange, link::Link, say, worker::Shared};
 use crate::{
-    Agent, AgentSide, Fault, FromEdge, Mode, Outcome, StreamId,
+    Agent, AgentSide, Fault, FromEdge, Metrics, Mode, Outcome, StreamId,
     head::{OwnedRequestHead, OwnedResponseHead},
     outcome::OwnedOutcome,
 };
@@ -226,8 +226,18 @@ impl<A: Agent> Driver<A> {
                 self.fresh.retain(|fresh| fresh.stream != Some(stream));
                 self.link.cancel(stream);
             }
+            FromEdge::Measure => self.report(),
             FromEdge::Draining => {}
         }
+    }
+
+    /// Tells what the agent has measured.
+    fn report(&self) {
+        let agent = self.agents.current.borrow().clone();
+        let report = agent.as_ref().and_then(|agent| agent.metrics()).map(Metrics::report);
+        let report = report.unwrap_or_default();
+        let told = self.link.machine().borrow_mut().metrics(&report);
+        told.expect("the edge has just asked, and what does not fit is left out");
     }
 
     /// Starts the agent for an edge that has just come.

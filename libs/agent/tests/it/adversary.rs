@@ -9,7 +9,7 @@ use selvedge_agent::{
 
 use crate::conversation::{BOUNDS, Conversation, attributes, request, response};
 
-fn frame(kind: FrameType, flags: u8, stream: u64, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: FrameType, flags: u8, stream: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_be_bytes().to_vec();
     bytes.extend([kind as u8, flags, 0, 0]);
     bytes.extend(stream.to_be_bytes());
@@ -78,6 +78,8 @@ fn agents_that_break_rules() {
     check_agent_fails(&frame(FrameType::Ping, 0, 0, &[0; 8]), FaultCode::OutOfOrder);
     check_agent_fails(&frame(FrameType::Pong, 0, 0, &[0; 8]), FaultCode::Unasked);
     check_agent_fails(&frame(FrameType::RequestBody, 0, 1, b"x"), FaultCode::OutOfOrder);
+    check_agent_fails(&frame(FrameType::Metrics, 0, 0, &[0; 6]), FaultCode::Unasked);
+    check_agent_fails(&frame(FrameType::Measure, 0, 0, b""), FaultCode::OutOfOrder);
     let configured = [&2_u64.to_be_bytes()[..], &[0, 0, 0]].concat();
     check_agent_fails(&frame(FrameType::Configured, 0, 0, &configured), FaultCode::Unasked);
     check_agent_fails(&[0xff; 16], FaultCode::UnknownType);
@@ -246,6 +248,10 @@ fn edges_that_break_rules() {
     check_edge_fails(&frame(FrameType::Log, 0, 2, &[0; 29]), FaultCode::OutOfOrder);
     check_edge_fails(&frame(FrameType::Adopt, 0, 0, &[0; 8]), FaultCode::OutOfOrder);
     check_edge_fails(&frame(FrameType::Cancel, 0, 1, &[9]), FaultCode::Malformed);
+    let measure = frame(FrameType::Measure, 0, 0, b"");
+    check_edge_fails(&measure.repeat(2), FaultCode::OutOfOrder);
+    check_edge_fails(&frame(FrameType::Measure, 0, 0, b"x"), FaultCode::Malformed);
+    check_edge_fails(&frame(FrameType::Metrics, 0, 0, &[0; 6]), FaultCode::OutOfOrder);
     check_edge_fails(&frame(FrameType::Hello, 0, 0, b""), FaultCode::OutOfOrder);
     check_edge_fails(&frame(FrameType::Verdict, 0, 1, b""), FaultCode::OutOfOrder);
     let configure = frame(FrameType::Configure, 0, 0, &[0; 12]);
@@ -263,7 +269,7 @@ fn strangers_are_told_what_they_lack() {
     check(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", FaultCode::UnknownType);
     check(&frame(FrameType::Ping, 0, 0, &[0; 8]), FaultCode::OutOfOrder);
     check(&frame(FrameType::Hello, 0, 0, b"SLVB"), FaultCode::Malformed);
-    check(&frame(FrameType::Hello, 0, 0, b"SLVA\x00\x02\x00\x07new fields"), FaultCode::Version);
+    check(&frame(FrameType::Hello, 0, 0, b"SLVA\x00\x03\x00\x07new fields"), FaultCode::Version);
     let long = [&(SETTINGS_FRAME_MAX + 1).to_be_bytes()[..], &[1], &[0; 11]].concat();
     check(&long, FaultCode::TooLarge);
 }

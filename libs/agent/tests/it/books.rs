@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use selvedge_agent::{
-    Ask, CancelCode, Event, FromAgent, FromEdge, Replacement, SendError, Settings, StreamId,
-    Subscriptions, Verdict, WebsocketFrame,
+    Ask, CancelCode, Event, FromAgent, FromEdge, Replacement, Report, SendError, Settings,
+    StreamId, Subscriptions, Verdict, WebsocketFrame,
 };
 
 use crate::conversation::{BOUNDS, Conversation, attributes, request, response, totals};
@@ -23,6 +23,8 @@ enum Act {
     Configure(u8),
     Adopt,
     Ping,
+    Measure,
+    Measured,
     Log,
     Verdict(Index, Event, Said),
     Release(Index, Event, u32, bool),
@@ -68,6 +70,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Configure),
         2 => Just(Act::Adopt),
         1 => Just(Act::Ping),
+        2 => Just(Act::Measure),
+        2 => Just(Act::Measured),
         1 => Just(Act::Log),
         6 => (one(), (1..=6_u8), said).prop_map(|(at, event, said)| {
             Act::Verdict(at, Event::from_number(event).expect("there are six"), said)
@@ -137,6 +141,16 @@ struct World {
     generation: u64,
     offered: Option<u8>,
     next_byte: u8,
+    measures: Measures,
+}
+
+/// Questions for measurements, and what came of them.
+#[derive(Default)]
+struct Measures {
+    asked: u32,
+    known: u32,
+    answered: u32,
+    heard: u32,
 }
 
 const BODIES: [Event; 3] = [Event::RequestBody, Event::ResponseBody, Event::WebsocketFrame];
@@ -154,6 +168,7 @@ impl World {
             generation: 1,
             offered: None,
             next_byte: 0,
+            measures: Measures::default(),
         }
     }
 
@@ -224,6 +239,11 @@ impl World {
             }
             Act::Adopt => drop(self.both.edge.adopt()),
             Act::Ping => drop(self.both.edge.ping(self.generation)),
+            Act::Measure => {
+                // One question at a time.
+                assert_eq!(self.both.edge.measure(), self.measures.asked == self.measures.heard);
+                self.measures.asked = self.measures.heard + 1;
+            }
             Act::Log => drop(self.both.edge.log(&attributes(), &totals())),
             Act::Forth(length) => self.forth(*length),
             Act::Back(length) => self.back(*length),
@@ -263,6 +283,11 @@ impl World {
             Act::AgentGrant(at, event, bytes) => {
                 self.both.agent.grant(self.known(at)?, *event, *bytes);
             }
+            Act::Measured => {
+                let told = self.both.agent.metrics(&Report::default()).is_ok();
+                assert_eq!(told, self.measures.known > self.measures.answered);
+                self.measures.answered = self.measures.known;
+            }
             Act::Abandon(at) => {
                 let stream = self.known(at)?;
                 self.both.agent.abandon(stream, "no idea");
@@ -282,6 +307,7 @@ impl World {
 
     fn forth(&mut self, length: usize) {
         let (heard, known, offered) = (&mut self.agent, &mut self.known, &mut self.offered);
+        let measures = &mut self.measures;
         let told = self.both.tell_agent(length, |agent, said| match said {
             FromEdge::Request { stream, head, .. } => {
                 assert_eq!((head.method(), head.path()), ("POST", "/orders"));
@@ -307,6 +333,7 @@ impl World {
                 let answer = if kind > 200 { Err("no") } else { Ok(&answer) };
                 agent.configured(answer).expect("the edge asks");
             }
+            FromEdge::Measure => measures.known += 1,
             FromEdge::Hello(_)
             | FromEdge::Adopted { .. }
             | FromEdge::Outcome(_)
@@ -316,7 +343,7 @@ impl World {
     }
 
     fn back(&mut self, length: usize) {
-        let heard = &mut self.edge;
+        let (heard, measures) = (&mut self.edge, &mut self.measures);
         let told = self.both.tell_edge(length, |edge, said| match said {
             FromAgent::Verdict { stream, event, verdict } => {
                 heard.answer(stream, event, verdict.is_done());
@@ -340,6 +367,10 @@ impl World {
                 heard.alive(stream);
                 heard.over.insert(stream);
             }
+            FromAgent::Metrics(report) => {
+                assert_eq!(report, Report::default());
+                measures.heard += 1;
+            }
             FromAgent::Ready
             | FromAgent::Configured { .. }
             | FromAgent::Pong(_)
@@ -354,6 +385,8 @@ impl World {
             self.forth(usize::MAX);
             self.back(usize::MAX);
         }
+        let Measures { asked, known, answered, heard } = self.measures;
+        assert_eq!((asked, answered), (known, heard));
         let open: BTreeSet<StreamId> = self.both.edge.streams().collect();
         assert_eq!(open, self.both.agent.streams().collect());
         for stream in open {

@@ -1,11 +1,12 @@
-//! The bytes of each type of frame, as they are for ever in version 1.
+//! The bytes of each type of frame, as they are for ever in version 1, and what version 2 adds.
 
 use std::{fmt::Write, fs, path::PathBuf};
 
 use expect_test::{Expect, expect, expect_file};
 use selvedge_agent::{
-    AgentBounds, AgentSide, Ask, CancelCode, Event, Finding, FromAgent, FromEdge, Replacement,
-    Settings, Subscriptions, Verdict, WebsocketFrame,
+    AgentBounds, AgentSide, Ask, CancelCode, Event, Family, FaultCode, Finding, FromAgent,
+    FromEdge, Measured, MetricKind, Replacement, Report, Series, Settings, Subscriptions, Verdict,
+    WebsocketFrame,
     frame::{Frame, FrameType, HEADER_LENGTH},
 };
 
@@ -38,11 +39,22 @@ fn bytes(text: &str) -> Vec<u8> {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Where the bytes of a name are: of version 1, unless it names another.
+fn path(name: &str) -> PathBuf {
+    let folder = if name.contains('/') { folder() } else { folder().join("v1") };
+    folder.join(name).with_extension("hex")
+}
+
+/// The type of the frame that a file holds, and maybe more.
+fn kind(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 fn read(name: &str) -> Vec<u8> {
-    let path = folder().join(name).with_extension("hex");
+    let path = path(name);
     bytes(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
@@ -54,10 +66,9 @@ fn check(said: &[u8], names: &[&str]) {
         let before = rest;
         let frame = Frame::take(&mut rest, |_| u32::MAX).expect("a frame");
         let frame = frame.unwrap_or_else(|| panic!("{name} is missing"));
-        let kind = frame.kind.name().to_lowercase();
-        assert!(name.starts_with(&kind), "{name} is a {kind}");
-        let path = folder().join(name).with_extension("hex");
-        expect_file![path].assert_eq(&text(&before[..before.len() - rest.len()]));
+        let own = frame.kind.name().to_lowercase();
+        assert!(kind(name).starts_with(&own), "{name} is a {own}");
+        expect_file![path(name)].assert_eq(&text(&before[..before.len() - rest.len()]));
     }
     assert_eq!(rest, b"", "more than {names:?}");
 }
@@ -80,10 +91,10 @@ const ASK: Ask = Ask { body: true, verdict: true };
 #[test]
 fn frames_are_written_as_ever() {
     let mut both = Conversation::new();
-    check(both.edge.output(), &["hello"]);
+    check(both.edge.output(), &["v2/hello"]);
     both.tell_agent(usize::MAX, |_, _| {}).expect("the protocol is kept");
     both.agent.ready(&wants()).expect("the edge asks");
-    check(both.agent.output(), &["ready"]);
+    check(both.agent.output(), &["v2/ready"]);
     both.tell_edge(usize::MAX, |_, _| {}).expect("the protocol is kept");
 
     setup(&mut both);
@@ -210,17 +221,21 @@ fn endings_are_written_as_ever() {
 
 #[test]
 fn every_type_has_golden_bytes_and_a_page_that_shows_them() {
-    let mut names: Vec<String> = fs::read_dir(folder())
-        .expect("the folder lies beside this file")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .map(|name| name.trim_end_matches(".hex").to_owned())
-        .collect();
+    let files = |version: &str| -> Vec<String> {
+        fs::read_dir(folder().join(version))
+            .expect("the folder lies beside this file")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|name| name.trim_end_matches(".hex").to_owned())
+            .collect()
+    };
+    let mut names = files("v1");
+    names.extend(files("v2").into_iter().map(|name| format!("v2/{name}")));
     names.sort();
     let mut seen = Vec::new();
     for name in &names {
         let bytes = read(name);
         let frame = Frame::take(&mut &bytes[..], |_| u32::MAX).expect("a frame").expect("whole");
-        assert!(name.starts_with(&frame.kind.name().to_lowercase()), "{name}");
+        assert!(kind(name).starts_with(&frame.kind.name().to_lowercase()), "{name}");
         seen.push(frame.kind);
     }
     for kind in FrameType::ALL {
@@ -391,12 +406,85 @@ fn questions_are_read_as_ever() {
     );
 }
 
+/// An agent that keeps what it measures, and the bytes of it.
+#[test]
+fn measurements_are_written_and_read_as_ever() {
+    let mut both = Conversation::ready(&wants());
+    assert!(both.edge.measure());
+    check(both.edge.output(), &["v2/measure"]);
+    both.tell_agent(usize::MAX, |agent, said| {
+        assert!(matches!(said, FromEdge::Measure), "{said:?}");
+        agent.metrics(&measured()).expect("the edge asks");
+    })
+    .expect("the protocol is kept");
+    check(both.agent.output(), &["v2/metrics"]);
+    let mut heard = None;
+    both.tell_edge(usize::MAX, |_, said| match said {
+        FromAgent::Metrics(report) => heard = Some(report),
+        said => panic!("{said:?}"),
+    })
+    .expect("the protocol is kept");
+    assert_eq!(heard, Some(measured()));
+}
+
+/// Something of each kind.
+fn measured() -> Report {
+    let family = |name: &str, kind, labels: &[&str], bounds: &[f64]| Family {
+        name: name.to_owned(),
+        kind,
+        help: format!("What {name} counts."),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        bounds: bounds.to_vec(),
+        series: Vec::new(),
+    };
+    let series = |values: &[&str], value| Series {
+        values: values.iter().map(|one| (*one).to_owned()).collect(),
+        value,
+    };
+    let mut refused = family("refused_total", MetricKind::Counter, &["prefix"], &[]);
+    refused.series = vec![
+        series(&["/admin"], Measured::Counter(7)),
+        series(&["/internal"], Measured::Counter(1)),
+    ];
+    let mut keys = family("keys", MetricKind::Gauge, &[], &[]);
+    keys.series = vec![series(&[], Measured::Gauge(2.5))];
+    let mut took = family("seconds", MetricKind::Histogram, &[], &[0.25, 1.0]);
+    let buckets = Measured::Histogram { buckets: vec![3, 2, 1], sum: 4.75 };
+    took.series = vec![series(&[], buckets)];
+    Report { families: vec![refused, keys, took], ..Report::default() }
+}
+
+/// An agent that meets an edge of version 1 is of version 1, and is asked for no measurements.
+#[test]
+fn an_old_edge_is_served_in_its_version() {
+    let mut agent =
+        AgentSide::new(AgentBounds { bounds: BOUNDS, ..AgentBounds::default() }, "deny", "1.2.3");
+    agent.receive(&mut &read("hello")[..]).expect("it is a greeting");
+    agent.ready(&wants()).expect("the edge asks");
+    check(agent.output(), &["ready"]);
+    agent.metrics(&measured()).expect_err("nobody asked");
+    let fault = agent.receive(&mut &read("v2/measure")[..]).expect_err("version 1 has none");
+    assert_eq!(fault.code, FaultCode::UnknownType);
+}
+
+/// An agent of version 1 takes the greeting, answers in its version, and is never asked what it does not know.
+#[test]
+fn an_old_agent_is_asked_in_its_version() {
+    let mut both = Conversation::new();
+    both.edge_says();
+    both.edge.receive(&mut &read("ready")[..]).expect("the protocol is kept");
+    assert!(both.edge.is_ready() && !both.edge.can_measure() && !both.edge.measure());
+    assert_eq!(both.edge.output_len(), 0);
+    let fault = both.edge.receive(&mut &read("v2/metrics")[..]).expect_err("nobody asked");
+    assert_eq!(fault.code, FaultCode::Unasked);
+}
+
 #[test]
 fn greetings_are_read_as_ever() {
     let mut agent = AgentSide::new(AgentBounds::default(), "deny", "1.2.3");
     let (hello, ready) = (read("hello"), read("ready"));
     let heard = agent.receive(&mut &hello[..]).expect("it is a greeting");
-    expect![[r#"Some(Hello(Hello { frame_max: 16384, window: 1024, edge: "selvedge 0.1.0", agent: "auth", generation: 1, settings: 31 bytes }))"#]].assert_eq(&format!("{heard:?}"));
+    expect![[r#"Some(Hello(Hello { version: 1, frame_max: 16384, window: 1024, edge: "selvedge 0.1.0", agent: "auth", generation: 1, settings: 31 bytes }))"#]].assert_eq(&format!("{heard:?}"));
     let mut both = Conversation::new();
     both.edge_says();
     let heard = both.edge.receive(&mut &ready[..]).expect("the protocol is kept");

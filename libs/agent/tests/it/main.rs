@@ -4,4 +4,5 @@ mod adversary;
 mod books;
 mod conversation;
 mod golden;
+mod metrics;
 mod serve;

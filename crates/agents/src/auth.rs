@@ -19,10 +19,11 @@ mod keys;
 mod refresh;
 mod refusal;
 mod rules;
+mod tally;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use selvedge_agent::{Agent, RequestHead, Subscriptions, Verdict, attributes::TRACE};
+use selvedge_agent::{Agent, Metrics, RequestHead, Subscriptions, Verdict, attributes::TRACE};
 use selvedge_config::auth::{Place as CredentialPlace, RouteOptions, Settings};
 
 pub use algorithm::{Algorithm, AlgorithmSet};
@@ -36,6 +37,7 @@ use self::{
     issuers::{Doubt, Issuer, Issuers, TokenRefused, Verified},
     key_file::KeyFile,
     refusal::{Answers, Means, Refusal},
+    tally::{Entry, Tally},
 };
 
 /// `selvedge agent auth`.
@@ -46,6 +48,7 @@ pub struct Auth {
     mapping: Mapping,
     answers: Answers,
     verified: TokenCache<Arc<Identity>>,
+    tally: Tally,
 }
 
 impl Agent for Auth {
@@ -66,6 +69,7 @@ impl Agent for Auth {
             mapping: Mapping::new(&settings),
             answers: Answers::new(&settings),
             verified: TokenCache::new(settings.cache),
+            tally: Tally::following(previous.map(|it| &it.tally)),
             settings,
         })
     }
@@ -74,9 +78,14 @@ impl Agent for Auth {
         Subscriptions::none().request_headers()
     }
 
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(&self.tally.metrics)
+    }
+
     async fn request_headers(&self, request: &RequestHead<'_>, _: &mut ()) -> Verdict {
         let decided = self.decide(request).await;
         decided.unwrap_or_else(|refusal| {
+            self.tally.refuse(self.answers.code(&refusal));
             let trace = request.attributes().get(TRACE).unwrap_or_default();
             self.answers.verdict(&refusal, trace)
         })
@@ -94,8 +103,15 @@ impl Auth {
         let attributes = request.attributes();
         let route = RouteOptions::read(|name| attributes.route_option(name));
         match self.identify(request).await? {
-            Some(known) => known.permit(&route),
-            None if self.lets_anybody_pass(&route) => Ok(self.mapping.nobody().clone()),
+            Some(known) => {
+                let verdict = known.permit(&route)?;
+                self.tally.allow(known.means.entry());
+                Ok(verdict)
+            }
+            None if self.lets_anybody_pass(&route) => {
+                self.tally.allow(Entry::Anonymous);
+                Ok(self.mapping.nobody().clone())
+            }
             None => Err(Refusal::Nobody),
         }
     }
@@ -165,6 +181,16 @@ impl Auth {
 
     fn key_places(&self) -> &[CredentialPlace] {
         self.settings.api_keys.as_ref().map_or(&[], |keys| &keys.places)
+    }
+}
+
+impl Means {
+    fn entry(self) -> Entry {
+        match self {
+            Self::Token => Entry::Token,
+            Self::Key => Entry::Key,
+            Self::Certificate => Entry::Certificate,
+        }
     }
 }
 

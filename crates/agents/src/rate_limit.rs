@@ -2,7 +2,7 @@
 //!
 //! [`gcra`] is the arithmetic of one bucket, [`table`] the buckets of one policy in fixed memory,
 //! [`local`] decides on all policies of a request by them, [`shared`] by those in a Redis server.
-//! [`limits`] asks one of the two, [`answer`] says what came of it; this file waits where a policy
+//! [`limits`] asks one of the two, [`answer`] says what came of it, [`tally`] counts; this file waits where a policy
 //! lets requests wait, and keeps what is charged when the response is there.
 //!
 //! A request is admitted if every policy of its route has enough tokens; then it takes them from
@@ -18,10 +18,11 @@ mod policy;
 mod ruling;
 mod shared;
 mod table;
+mod tally;
 
 use std::{mem, sync::Arc};
 
-use selvedge_agent::{Agent, RequestHead, ResponseHead, Subscriptions, Verdict};
+use selvedge_agent::{Agent, Metrics, RequestHead, ResponseHead, Subscriptions, Verdict};
 use selvedge_config::rate_limit::Settings;
 use tokio::time::sleep;
 
@@ -29,11 +30,15 @@ use self::{
     limits::{Account, Counted, Limits},
     policy::Policy,
     ruling::{Asked, Ruling},
+    tally::Tally,
 };
 
 /// The agent that counts requests.
 #[derive(Debug)]
-pub struct RateLimit(Arc<Limits>);
+pub struct RateLimit {
+    limits: Arc<Limits>,
+    tally: Tally,
+}
 
 /// What is kept of a request until its response tells the cost.
 #[derive(Debug, Default)]
@@ -50,25 +55,37 @@ impl Agent for RateLimit {
     type Exchange = Exchange;
 
     async fn start(settings: Settings, previous: Option<&Self>) -> Result<Self, String> {
-        let previous = previous.map(|agent| &*agent.0);
-        Ok(Self(Arc::new(Limits::start(settings, previous).await?)))
+        let limits = Limits::start(settings, previous.map(|agent| &*agent.limits)).await?;
+        let ids = limits.policies().iter().map(|policy| policy.id.as_str());
+        let tally = Tally::following(previous.map(|agent| &agent.tally), ids);
+        Ok(Self { limits: Arc::new(limits), tally })
     }
 
     fn wants(&self) -> Subscriptions {
         let wants = Subscriptions::none().request_headers();
-        if self.0.policies().iter().any(Policy::is_charged_later) {
+        if self.limits.policies().iter().any(Policy::is_charged_later) {
             return wants.response_headers();
         }
         wants
     }
 
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(&self.tally.metrics)
+    }
+
     async fn request_headers(&self, request: &RequestHead<'_>, exchange: &mut Exchange) -> Verdict {
-        let limits = &self.0;
+        let limits = &self.limits;
         let mut asked = match limits.asked(request) {
             Ok(asked) => asked,
             Err(flaw) => return answer::undecidable(&flaw),
         };
-        let ruling = match limits.decide(&mut asked).await {
+        let counted = limits.decide(&mut asked).await;
+        match &counted {
+            Counted::Ruling(ruling) => self.tally.count(&asked, ruling),
+            Counted::Uncounted => self.tally.count_uncounted(true),
+            Counted::Unavailable => self.tally.count_uncounted(false),
+        }
+        let ruling = match counted {
             Counted::Ruling(ruling) if ruling.admitted => Some(ruling),
             Counted::Ruling(ruling) => return answer::refusal(&asked, &ruling, limits.headers()),
             Counted::Uncounted => None,

@@ -27,7 +27,8 @@ mod violation;
 use std::{fmt, sync::Arc};
 
 use selvedge_agent::{
-    Agent, Body, Finding, RequestHead, ResponseHead, Subscriptions, Verdict, attributes,
+    Agent, Body, Counter, Finding, Labelled, Metrics, RequestHead, ResponseHead, Subscriptions,
+    Verdict, attributes,
 };
 use selvedge_config::schema::{RouteOptions, Settings};
 
@@ -51,7 +52,11 @@ pub fn read_description(name: &str, text: &str) -> Result<Vec<String>, Vec<Strin
 }
 
 /// The agent that checks messages.
-pub struct Schema(Arc<Rules>);
+pub struct Schema {
+    rules: Arc<Rules>,
+    metrics: Metrics,
+    refusals: Labelled<Counter, 3>,
+}
 
 /// What is kept of an exchange.
 #[derive(Default)]
@@ -78,31 +83,41 @@ impl Agent for Schema {
     type Settings = Settings;
     type Exchange = Exchange;
 
-    async fn start(settings: Settings, _previous: Option<&Self>) -> Result<Self, String> {
+    async fn start(settings: Settings, previous: Option<&Self>) -> Result<Self, String> {
         let read = tokio::task::spawn_blocking(move || Rules::read(&settings)).await;
         let (rules, notes) = read.map_err(|error| error.to_string())??;
         notes.iter().for_each(|note| notice(format_args!("{note}")));
-        Ok(Self(Arc::new(rules)))
+        let metrics = previous.map(|previous| previous.metrics.clone()).unwrap_or_default();
+        let refusals = metrics.counters(
+            "refusals_total",
+            "Messages that are not as described, by what was done: refused, or only reported.",
+            ["message", "code", "outcome"],
+        );
+        Ok(Self { rules: Arc::new(rules), metrics, refusals })
     }
 
     fn wants(&self) -> Subscriptions {
-        let size = self.0.body_max();
+        let size = self.rules.body_max();
         let mut wants = Subscriptions::none().request_headers();
-        if self.0.looks_at_requests() {
+        if self.rules.looks_at_requests() {
             wants = wants.inspect_request_body(size);
         }
-        if self.0.looks_at_responses() {
+        if self.rules.looks_at_responses() {
             wants = wants.response_headers().inspect_response_body(size);
         }
         wants
     }
 
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(&self.metrics)
+    }
+
     async fn request_headers(&self, request: &RequestHead<'_>, exchange: &mut Exchange) -> Verdict {
         let options = RouteOptions::read(|name| request.attributes().route_option(name));
-        let Some(chosen) = self.0.choose(&options) else {
+        let Some(chosen) = self.rules.choose(&options) else {
             return Verdict::abandon("the route names what this agent does not have");
         };
-        exchange.report_only = options.report_only.unwrap_or(self.0.report_only());
+        exchange.report_only = options.report_only.unwrap_or(self.rules.report_only());
         let message = Message {
             method: request.method(),
             path: request.path(),
@@ -110,10 +125,10 @@ impl Agent for Schema {
             fields: &Lines(request.fields()),
             has_body: request.has_body(),
         };
-        let Ruling { refusal, due, awaited } = self.0.request_head(&message, &chosen);
-        exchange.rules = Some(Arc::clone(&self.0));
+        let Ruling { refusal, due, awaited } = self.rules.request_head(&message, &chosen);
+        exchange.rules = Some(Arc::clone(&self.rules));
         (exchange.due, exchange.awaited) = (due, awaited);
-        let verdict = exchange.verdict(refusal, Sender::Client, request);
+        let verdict = self.verdict(exchange, refusal, (Sender::Client, request));
         match verdict.is_allow() && exchange.awaited.is_some() {
             true => comes_plain(verdict),
             false => verdict,
@@ -127,7 +142,7 @@ impl Agent for Schema {
         exchange: &mut Exchange,
     ) -> Verdict {
         let refusal = exchange.look(body).await;
-        exchange.verdict(refusal, Sender::Client, request)
+        self.verdict(exchange, refusal, (Sender::Client, request))
     }
 
     async fn response_headers(
@@ -150,7 +165,7 @@ impl Agent for Schema {
         let Ruling { refusal, due, .. } =
             rules.response_head(&message, response.status(), &awaited);
         exchange.due = due;
-        exchange.verdict(refusal, Sender::Upstream, request)
+        self.verdict(exchange, refusal, (Sender::Upstream, request))
     }
 
     async fn response_body(
@@ -161,7 +176,24 @@ impl Agent for Schema {
         exchange: &mut Exchange,
     ) -> Verdict {
         let refusal = exchange.look(body).await;
-        exchange.verdict(refusal, Sender::Upstream, request)
+        self.verdict(exchange, refusal, (Sender::Upstream, request))
+    }
+}
+
+impl Schema {
+    /// What is said to the edge; a refusal is counted.
+    fn verdict(
+        &self,
+        exchange: &Exchange,
+        refusal: Option<Refusal>,
+        (sender, request): (Sender, &RequestHead<'_>),
+    ) -> Verdict {
+        if let Some(refusal) = &refusal {
+            let message = if sender == Sender::Client { "request" } else { "response" };
+            let outcome = if exchange.report_only { "reported" } else { "refused" };
+            self.refusals.with([message, refusal.code(), outcome]).add(1);
+        }
+        exchange.verdict(refusal, sender, request)
     }
 }
 

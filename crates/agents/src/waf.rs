@@ -3,8 +3,8 @@
 //! The engine is `selvedge-waf`. [`load`] reads rules from the disk and [`policy`] puts them under what the
 //! operator wants; both happen when the agent starts and at each reload, and what cannot be done as it is
 //! written keeps it from starting. [`desk`] is one exchange at work, with buffers from [`pool`]; [`answer`] is
-//! what is told of it, to the client and to the log; [`mask`] hides what a response would give away. This
-//! file speaks the agent protocol.
+//! what is told of it, to the client and to the log; [`mask`] hides what a response would give away,
+//! [`tally`] counts. This file speaks the agent protocol.
 
 mod answer;
 mod desk;
@@ -12,11 +12,12 @@ mod load;
 mod mask;
 mod policy;
 mod pool;
+mod tally;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use selvedge_agent::{
-    Agent, Body, RequestHead, ResponseHead, Subscriptions, Verdict, WebsocketFrame,
+    Agent, Body, Metrics, RequestHead, ResponseHead, Subscriptions, Verdict, WebsocketFrame,
 };
 use selvedge_config::waf::{RouteOptions, Settings};
 use selvedge_waf::{
@@ -25,7 +26,7 @@ use selvedge_waf::{
     rule::Mode,
 };
 
-use self::desk::Desk;
+use self::{desk::Desk, tally::Tally};
 
 /// The agent that finds attacks.
 pub struct Waf(Arc<Firewall>);
@@ -36,6 +37,7 @@ pub struct Exchange(Option<Desk>);
 
 /// Everything that an agent goes by.
 struct Firewall {
+    metrics: Metrics,
     policy: Arc<Ready>,
     profiles: BTreeMap<String, Arc<Ready>>,
     /// Which set of buffers fits its rules.
@@ -45,6 +47,7 @@ struct Firewall {
 /// A policy, ready to be asked.
 struct Ready {
     profile: Arc<Profile>,
+    tally: Tally,
     /// No rule is asked.
     is_off: bool,
     /// Refusals are carried out.
@@ -78,8 +81,9 @@ impl Agent for Waf {
     type Settings = Settings;
     type Exchange = Exchange;
 
-    async fn start(settings: Settings, _previous: Option<&Self>) -> Result<Self, String> {
-        let read = tokio::task::spawn_blocking(move || Firewall::read(&settings)).await;
+    async fn start(settings: Settings, previous: Option<&Self>) -> Result<Self, String> {
+        let metrics = previous.map(|previous| previous.0.metrics.clone()).unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || Firewall::read(&settings, metrics)).await;
         let (firewall, notes) = read.map_err(|error| error.to_string())??;
         notes.iter().for_each(|note| notice(format_args!("{note}")));
         Ok(Self(Arc::new(firewall)))
@@ -99,6 +103,10 @@ impl Agent for Waf {
             wants = wants.websocket_frames(most(|ready| ready.body_max));
         }
         wants
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(&self.0.metrics)
     }
 
     async fn request_headers(&self, request: &RequestHead<'_>, exchange: &mut Exchange) -> Verdict {
@@ -171,7 +179,7 @@ const NO_HEAD: &str = "the event belongs to a request whose head was not seen";
 
 impl Firewall {
     /// Reads and compiles; beside it come notes for the operator.
-    fn read(settings: &Settings) -> Result<(Self, Vec<String>), String> {
+    fn read(settings: &Settings, metrics: Metrics) -> Result<(Self, Vec<String>), String> {
         let told = |faults: Vec<Fault>| {
             faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("\n")
         };
@@ -184,17 +192,22 @@ impl Firewall {
         let mut policies = policies.into_iter();
         let policy = policies.next().ok_or("there is no policy")?;
         let mode = set.settings.mode.unwrap_or_default();
-        let ready = |written, policy: Policy| {
+        let ready = |name: Option<&str>, (written, policy): (_, Policy)| {
             let policy = Policy { mode: policy.mode.or(Some(mode)), ..policy };
-            Arc::new(Ready::new(settings, (written, policy), &rules))
+            let tally = Tally::new(&metrics, name);
+            Arc::new(Ready::new(settings, (written, policy, tally), &rules))
         };
         let names = settings.profiles.iter().zip(policies);
         let firewall = Self {
-            policy: ready(&settings.policy, policy),
+            policy: ready(None, (&settings.policy, policy)),
             profiles: names
-                .map(|(profile, policy)| (profile.id.clone(), ready(&profile.policy, policy)))
+                .map(|(profile, policy)| {
+                    let ready = ready(Some(&profile.id), (&profile.policy, policy));
+                    (profile.id.clone(), ready)
+                })
                 .collect(),
             generation: pool::Generation::next(),
+            metrics: metrics.clone(),
         };
         notes.push(format!(
             "{} rules, of which {} are asked where a route names no profile",
@@ -220,7 +233,7 @@ impl Firewall {
 impl Ready {
     fn new(
         settings: &Settings,
-        (written, policy): (&selvedge_config::waf::Policy, Policy),
+        (written, policy, tally): (&selvedge_config::waf::Policy, Policy, Tally),
         rules: &Arc<Rules>,
     ) -> Self {
         let bytes = |size: selvedge_base::ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
@@ -235,6 +248,7 @@ impl Ready {
             body_max: bytes(written.bounds.body),
             response_body_max: bytes(written.bounds.response_body),
             profile: Arc::new(Profile::new(Arc::clone(rules), policy)),
+            tally,
         }
     }
 }

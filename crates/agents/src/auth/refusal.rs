@@ -71,6 +71,11 @@ impl Answers {
         challenges.fold(verdict, |verdict, challenge| verdict.header("www-authenticate", challenge))
     }
 
+    /// The short name of what keeps somebody out.
+    pub(super) fn code(&self, refusal: &Refusal) -> &'static str {
+        self.problem(refusal).code
+    }
+
     fn problem(&self, refusal: &Refusal) -> Problem {
         match refusal {
             // A challenge that names no scheme is none (RFC 9110, section 11.6.1).

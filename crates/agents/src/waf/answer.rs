@@ -6,7 +6,10 @@ use selvedge_agent::{Finding, RequestHead, Verdict, attributes};
 use selvedge_waf::engine::{Evidence, Match, Refusal};
 use serde::Serialize;
 
-use super::Ready;
+use super::{
+    Ready,
+    tally::{Outcome, Sender},
+};
 use crate::problem::{CONTENT_TYPE, Details, Problem};
 
 /// Findings that one verdict carries.
@@ -17,13 +20,6 @@ const DETAIL: usize = 1000;
 const KEY: usize = 100;
 /// Tags of one finding.
 const TAGS: usize = 16;
-
-/// Whose message it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
-    Client,
-    Upstream,
-}
 
 /// What was found in an exchange.
 pub(super) struct Report<'r> {
@@ -36,10 +32,26 @@ pub(super) struct Report<'r> {
 }
 
 impl Report<'_> {
+    /// What it comes to with such a verdict.
+    pub(super) fn outcome(&self, verdict: &Verdict) -> Outcome {
+        match self.refusal {
+            Some(_) if !verdict.is_allow() => Outcome::Blocked,
+            Some(_) => Outcome::Detected,
+            None if self.is_told() && !self.matches.is_empty() => Outcome::Logged,
+            None if self.matches.iter().any(|one| one.shadow) => Outcome::Shadow,
+            None => Outcome::Passed,
+        }
+    }
+
+    /// Whether all that was found is told.
+    fn is_told(&self) -> bool {
+        self.refusal.is_some() || self.score >= self.ready.log_at
+    }
+
     /// Adds findings and a reason to a verdict: all of them where points suffice, otherwise those of rules that
     /// are only watched.
     pub(super) fn on(&self, verdict: Verdict) -> Verdict {
-        let is_told = self.refusal.is_some() || self.score >= self.ready.log_at;
+        let is_told = self.is_told();
         let told = self.matches.iter().filter(|one| is_told || one.shadow);
         let verdict = told
             .take(FINDINGS)
@@ -139,7 +151,7 @@ pub(super) fn refuse(refusal: &Refusal, sender: Sender, request: &RequestHead<'_
         return Verdict::redirect(status, location.clone());
     }
     let (problem, detail) = match sender {
-        Sender::Client => to_client(*status),
+        Sender::Client | Sender::Tunnel => to_client(*status),
         Sender::Upstream => {
             (Problem::WAF_RESPONSE, "The server behind this one gave an answer that is kept back.")
         }

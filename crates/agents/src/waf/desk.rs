@@ -1,6 +1,11 @@
 //! One exchange at work.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use selvedge_agent::{
     Body, HttpVersion, RequestHead, ResponseHead, Verdict, WebsocketFrame, attributes,
@@ -12,9 +17,10 @@ use selvedge_waf::{
 
 use super::{
     Ready, answer,
-    answer::{Report, Sender},
+    answer::Report,
     mask,
     pool::{Generation, Lease},
+    tally::{Judged, Outcome, Sender, Unread},
 };
 use crate::coding::{CodingFault, Codings};
 
@@ -38,6 +44,16 @@ pub(super) struct Desk {
     is_websocket: bool,
     /// The frames of a message that goes on.
     message: Vec<u8>,
+    /// What the message cost that is judged.
+    cost: Cost,
+}
+
+/// What it cost to judge a message.
+#[derive(Default)]
+struct Cost {
+    took: Duration,
+    bytes: u64,
+    unread: Option<Unread>,
 }
 
 /// A response's body, and whose it is.
@@ -58,20 +74,21 @@ impl Desk {
             codings: Codings::default(),
             is_websocket: false,
             message: Vec::new(),
+            cost: Cost::default(),
         }
     }
 
     /// Judges a head, and the whole request if there is no more of it.
     pub(super) fn request_head(&mut self, request: &RequestHead<'_>) -> Verdict {
         self.is_websocket = self.ready.websocket && is_websocket(request);
-        self.decision = begin(&mut self.transaction, &self.ready, request);
+        self.decision = self.timed(|desk| begin(&mut desk.transaction, &desk.ready, request));
         if self.decision != Decision::Pass {
             return self.request(request);
         }
         if request.has_body() {
             return self.changed(Verdict::allow());
         }
-        self.decision = self.transaction.request();
+        self.decision = self.timed(|desk| desk.transaction.request());
         let verdict = self.request(request);
         if verdict.is_allow() { self.changed(verdict) } else { verdict }
     }
@@ -95,6 +112,7 @@ impl Desk {
         let (bytes, is_more) = match decoded {
             Ok(bytes) => (bytes, body.is_truncated()),
             Err(fault) => {
+                self.cost.unread = Some(unread(fault));
                 let (status, unreadable, reason) = match fault {
                     CodingFault::Large => (413, policy.oversize, TOO_LARGE),
                     CodingFault::Broken => (400, policy.undecodable, BROKEN),
@@ -111,6 +129,7 @@ impl Desk {
                 return self;
             }
         };
+        self.cost.unread = is_more.then_some(Unread::Large);
         self.off_thread(bytes, move |desk, bytes| {
             desk.transaction.request_body(bytes);
             if is_more {
@@ -144,14 +163,14 @@ impl Desk {
         if !self.ready.responses {
             return self.end(Verdict::allow());
         }
-        let decision = response_head(&mut self.transaction, request, response);
+        let decision = self.timed(|desk| response_head(&mut desk.transaction, request, response));
         if decision == Decision::Pass && self.wants_body(request, response) {
             let lines: Vec<&[u8]> = response.fields().all("content-encoding").collect();
             self.codings = Codings::read(&lines);
             return Verdict::allow();
         }
         let decision = match decision {
-            Decision::Pass => self.transaction.response(),
+            Decision::Pass => self.timed(|desk| desk.transaction.response()),
             refused => refused,
         };
         let verdict = self.response(request, decision);
@@ -175,7 +194,8 @@ impl Desk {
         let size = self.ready.profile.policy().limits.response_body_bytes;
         let bytes = match decode(&self.codings, body, size) {
             Ok(bytes) => bytes,
-            Err(_) => {
+            Err(fault) => {
+                self.cost.unread = Some(unread(fault));
                 let is_refused = self.ready.profile.policy().undecodable == Unreadable::Reject;
                 let decision = if is_refused { refusal(502, CODED) } else { Decision::Pass };
                 let verdict = self.response(request, decision);
@@ -183,6 +203,7 @@ impl Desk {
             }
         };
         let before = self.transaction.matches().len();
+        self.cost.unread = body.is_truncated().then_some(Unread::Large);
         let mut desk = self
             // The body may be needed once more.
             .off_thread(Cow::Borrowed(&*bytes), |desk, bytes| {
@@ -240,6 +261,7 @@ impl Desk {
             ready: &self.ready,
         };
         let verdict = report.on(Verdict::allow().replace_body(body));
+        self.count((Sender::Upstream, Outcome::Masked), self.transaction.score().outbound);
         self.told = self.transaction.matches().len();
         verdict
     }
@@ -267,7 +289,8 @@ impl Desk {
         let size = payload.len() + if is_part { self.message.len() } else { 0 };
         let is_large = truncated || size > policy.limits.request_body_bytes;
         if is_large && policy.oversize == Unreadable::Reject {
-            return self.verdict(request, (refusal(413, TOO_LARGE), 0, Sender::Client));
+            self.cost.unread = Some(Unread::Large);
+            return self.verdict(request, (refusal(413, TOO_LARGE), 0, Sender::Tunnel));
         }
         if is_large && policy.oversize == Unreadable::Pass {
             return Verdict::allow();
@@ -287,10 +310,11 @@ impl Desk {
     }
 
     fn judge_frame(&mut self, request: &RequestHead<'_>, payload: &[u8]) -> Verdict {
-        let decision = self.transaction.frame(payload);
+        let decision = self.timed(|desk| desk.transaction.frame(payload));
+        self.cost.bytes = payload.len() as u64;
         self.told = 0;
         let score = self.transaction.score().inbound;
-        self.verdict(request, (decision, score, Sender::Client))
+        self.verdict(request, (decision, score, Sender::Tunnel))
     }
 
     /// What is said to the edge, with what was found since it was last told.
@@ -312,9 +336,36 @@ impl Desk {
             refusal: refused.as_ref(),
             ready: &self.ready,
         };
+        let outcome = report.outcome(&verdict);
         let verdict = report.on(verdict);
+        self.count((sender, outcome), score);
         self.told = self.transaction.matches().len();
         verdict
+    }
+
+    /// Counts a message that was judged, with what was found in it and not told before.
+    fn count(&mut self, (sender, outcome): (Sender, Outcome), score: u32) {
+        let Cost { took, bytes, unread } = std::mem::take(&mut self.cost);
+        let has_form = sender != Sender::Client || self.transaction.body_problem().is_none();
+        let work_max = self.ready.profile.policy().limits.work;
+        self.ready.tally.count(&Judged {
+            sender,
+            outcome,
+            matches: &self.transaction.matches()[self.told..],
+            score,
+            took,
+            bytes,
+            unread: unread.or_else(|| (!has_form).then_some(Unread::Form)),
+            is_exhausted: self.transaction.work() > work_max,
+        });
+    }
+
+    /// Judges, and notes how long it takes.
+    fn timed<T>(&mut self, judge: impl FnOnce(&mut Self) -> T) -> T {
+        let since = Instant::now();
+        let judged = judge(self);
+        self.cost.took += since.elapsed();
+        judged
     }
 
     /// Nothing more of this exchange is of interest, unless its frames are.
@@ -328,13 +379,14 @@ impl Desk {
         bytes: Cow<'_, [u8]>,
         judge: impl FnOnce(&mut Self, &[u8]) + Send + 'static,
     ) -> Self {
+        self.cost.bytes = bytes.len() as u64;
         if bytes.len() <= LARGE {
-            judge(&mut self, &bytes);
+            self.timed(|desk| judge(desk, &bytes));
             return self;
         }
         let bytes = bytes.into_owned();
         let task = tokio::task::spawn_blocking(move || {
-            judge(&mut self, &bytes);
+            self.timed(|desk| judge(desk, &bytes));
             self
         });
         match task.await {
@@ -356,6 +408,14 @@ const CODED: &str = "the response has a coding that cannot be decoded here";
 fn refusal(status: u16, reason: &str) -> Decision {
     let reason = reason.to_owned();
     Decision::Refuse(Refusal { status, location: None, rule: None, reason })
+}
+
+fn unread(fault: CodingFault) -> Unread {
+    match fault {
+        CodingFault::Large => Unread::Large,
+        CodingFault::Broken => Unread::Broken,
+        CodingFault::Unknown => Unread::Coding,
+    }
 }
 
 /// Takes a body out of its codings.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use selvedge_agent::{AttributesBuf, RequestHeadBuf, RequestLine, TestEdge};
+use selvedge_agent::{AttributesBuf, Measured, RequestHeadBuf, RequestLine, TestEdge};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_deny-agent");
 const SETTINGS: &str = r#"{"prefixes":["/admin"]}"#;
@@ -61,6 +61,9 @@ fn listens_where_it_is_told() {
     let process = Process::start(Command::new(PROGRAM).arg("--listen").arg(&path));
     let mut edge = TestEdge::connect(&path, SETTINGS).expect("an agent");
     check(&mut edge);
+    let counted = &edge.measure().expect("what it counts").families[0];
+    assert_eq!((&*counted.name, &*counted.series[0].values[0]), ("refused_total", "/admin"));
+    assert_eq!(counted.series[0].value, Measured::Counter(1));
     drop(edge);
     assert_eq!(process.end(), "");
     assert!(!path.exists());

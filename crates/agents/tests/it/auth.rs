@@ -1,5 +1,6 @@
 //! The auth agent: requests in, verdicts out.
 
+mod counted;
 mod decisions;
 mod guide;
 mod issuers;

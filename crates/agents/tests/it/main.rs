@@ -5,6 +5,7 @@
 mod asked;
 mod auth;
 mod bridge;
+mod measured;
 mod rate_limit;
 mod schema;
 mod waf;

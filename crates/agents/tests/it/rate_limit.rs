@@ -1,6 +1,7 @@
 //! The rate-limit agent as an edge asks it.
 
 mod asked;
+mod counted;
 mod debt;
 mod exact;
 mod guide;

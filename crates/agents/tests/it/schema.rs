@@ -1,5 +1,6 @@
 //! `selvedge agent schema` by what it says.
 
+mod counted;
 mod guide;
 pub mod message;
 mod requests;

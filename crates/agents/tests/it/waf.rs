@@ -1,5 +1,6 @@
 //! `selvedge agent waf` by what it says.
 
+mod counted;
 mod crs;
 mod guide;
 mod requests;

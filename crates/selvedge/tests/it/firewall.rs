@@ -8,7 +8,7 @@ use std::{
 use crate::process::{Place, eventually, field};
 
 /// One rule, so that a build without optimisation is ready at once.
-const RULES: &str = r##"category "sql"
+pub const RULES: &str = r##"category "sql"
 rule "sql/union-of-tests" id=9000001 {
     about "Rows of another query are appended."
     points 25
@@ -19,10 +19,10 @@ rule "sql/union-of-tests" id=9000001 {
 }
 "##;
 
-const AGENT: &str = "agent \"waf\" { type \"waf\"; rules \"own.kdl\"; timeout-ms 10000 }\n";
+pub const AGENT: &str = "agent \"waf\" { type \"waf\"; rules \"own.kdl\"; timeout-ms 10000 }\n";
 
 /// The status line of an answer, and all of the rest.
-fn ask(address: &str, target: &str) -> (String, String) {
+pub fn ask(address: &str, target: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();

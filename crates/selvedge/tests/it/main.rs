@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod agent_metrics;
 mod agents_table;
 mod bounds;
 mod chaos;

@@ -7,4 +7,5 @@ mod collector;
 mod exchanges;
 mod metrics;
 mod otlp;
+mod reported;
 mod settings;

@@ -66,12 +66,20 @@ fn decisions_and_the_rules_behind_them() {
         "shadow rule=9000001",
         &[get(ATTACK)],
         expect![[r#"
+            decisions_total [(none) request shadow] 1
+            inspection_seconds [request] 1
+            points [request] 1
+            rule_matches_total [sql/union-of-tests sql shadow] 1
         "#]],
     );
     check_counts(
         "profile \"quiet\" { mode \"off\" }\nprofile \"strict\" { log-at 1 }",
         &[get("/").option("profile", "quiet"), get(ATTACK).option("profile", "strict")],
         expect![[r#"
+            decisions_total [strict request blocked] 1
+            inspection_seconds [request] 1
+            points [request] 1
+            rule_matches_total [sql/union-of-tests sql blocked] 1
         "#]],
     );
 }

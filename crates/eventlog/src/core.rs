@@ -6,14 +6,17 @@
 mod judge;
 mod recover;
 mod stage;
+mod upkeep;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
     sync::{Arc, atomic::Ordering},
 };
 
 use bytes::{Bytes, BytesMut};
+
+pub(crate) use upkeep::Space;
 
 use crate::{
     AppendError, Batch, Committed, OpenError, Settings, StreamId, StreamOptions,
@@ -21,8 +24,8 @@ use crate::{
     format::{SEGMENT_HEADER, SegmentHeader, segment_name},
     producers::{Last, Producers},
     read_locked,
-    shared::{Segment, Shared},
-    stream::{Extent, Stream},
+    shared::Shared,
+    stream::{Extent, Published, Stream},
     ticket::Reply,
     write_locked,
 };
@@ -37,6 +40,7 @@ pub(crate) struct Core {
     chain: u32,
     time_ms: u64,
     group: Group,
+    space: Space,
 }
 
 /// A stream as the next batch will find it.
@@ -74,6 +78,7 @@ enum Effect {
     Delete(Arc<Stream>),
     Trim { stream: Arc<Stream>, start: u64 },
     Configure { stream: Arc<Stream>, options: StreamOptions },
+    Move { stream: Arc<Stream>, extent: Extent },
 }
 
 /// How to take a staged step back.
@@ -192,8 +197,48 @@ impl Core {
         }
         self.shared.durable.store(self.active.base + self.active.written, Ordering::Release);
         let mut effects = std::mem::take(&mut self.group.effects);
-        effects.drain(..).for_each(|effect| effect.publish(&self.shared, begin));
+        effects.drain(..).for_each(|effect| self.publish_effect(effect, begin));
         self.group.effects = effects;
+    }
+
+    fn publish_effect(&mut self, effect: Effect, group: u64) {
+        let base = self.active.base;
+        match effect {
+            Effect::Append { stream, extent, close } => {
+                let first = stream.publish(|published| {
+                    published.append(extent, group);
+                    published.closed |= close;
+                    published.touched.replace(base) != Some(base)
+                });
+                self.space.touch(first, stream);
+            }
+            Effect::Move { stream, extent } => {
+                let (first, gone) = stream.publish(|published| {
+                    let gone = published.place(extent);
+                    (published.touched.replace(base) != Some(base), gone)
+                });
+                self.space.give_up(&gone);
+                self.space.touch(first, stream);
+            }
+            Effect::Create(stream) => {
+                self.space.retain(stream.id, &stream.lock().options);
+                write_locked(&self.shared.directory).insert(stream);
+            }
+            Effect::Delete(stream) => {
+                write_locked(&self.shared.directory).remove(stream.id);
+                let gone = stream.publish(Published::delete);
+                self.space.give_up(&gone);
+                self.space.retained.remove(&stream.id);
+            }
+            Effect::Trim { stream, start } => {
+                let gone = stream.publish(|published| published.trim(start));
+                self.space.give_up(&gone);
+            }
+            Effect::Configure { stream, options } => {
+                self.space.retain(stream.id, &options);
+                stream.publish(|published| published.options = options);
+            }
+        }
     }
 
     /// Undoes what is staged, newest first.
@@ -241,32 +286,10 @@ impl Core {
         let header =
             SegmentHeader { id: self.shared.id, base, created_ms: self.time_ms, chain: self.chain };
         let file = create_segment(self.shared.disk.as_ref(), &header, self.settings())?;
-        write_locked(&self.shared.segments).insert(base, Segment { file: Arc::clone(&file) });
+        self.shared.enter(base, &file, Some(self.active.base));
+        self.space.seal(self.active.base, base);
         self.active = Active { base, file, written: SEGMENT_HEADER };
         Ok(())
-    }
-}
-
-impl Effect {
-    fn publish(self, shared: &Shared, group: u64) {
-        match self {
-            Self::Append { stream, extent, close } => stream.publish(|published| {
-                published.append(extent, group);
-                published.closed |= close;
-            }),
-            Self::Create(stream) => write_locked(&shared.directory).insert(stream),
-            Self::Delete(stream) => {
-                write_locked(&shared.directory).remove(stream.id);
-                stream.publish(|published| {
-                    published.deleted = true;
-                    published.extents = Vec::new();
-                });
-            }
-            Self::Trim { stream, start } => stream.publish(|published| published.trim(start)),
-            Self::Configure { stream, options } => {
-                stream.publish(|published| published.options = options);
-            }
-        }
     }
 }
 
@@ -293,6 +316,3 @@ fn create_segment(
         }
     }
 }
-
-/// The segments of a log by where they begin.
-type Segments = BTreeMap<u64, Segment>;

@@ -57,3 +57,34 @@ pub(crate) fn read_exact(file: &dyn File, offset: u64, length: usize) -> io::Res
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
+
+/// Writes a whole file under another name and puts it in its place. Nothing of it is durable.
+pub(crate) fn put_file(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    write_draft(disk, name, bytes)?;
+    disk.rename(&draft(name), name)
+}
+
+/// Does the same durably.
+pub(crate) fn put_file_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    write_draft(disk, name, bytes)?.sync_data()?;
+    disk.rename(&draft(name), name)?;
+    disk.sync_dir()
+}
+
+/// Ending of a file that is not finished; opening removes it.
+pub(crate) const DRAFT: &str = ".draft";
+
+fn draft(name: &str) -> String {
+    format!("{name}{DRAFT}")
+}
+
+fn write_draft(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn File>> {
+    let file = disk.create(&draft(name))?;
+    let written = file.write_at(0, bytes);
+    if let Err(error) = written {
+        // A draft that stays takes room until the log is opened again, and means nothing.
+        let _ = disk.remove(&draft(name));
+        return Err(error);
+    }
+    Ok(file)
+}

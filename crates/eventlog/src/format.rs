@@ -12,7 +12,9 @@ pub(crate) use entry::{
 };
 pub(crate) use frame::{FRAME_HEADER, Frame, FrameHeader, Frames, MAGIC as FRAME_MAGIC, padded};
 pub(crate) use options::{put_options, take_options};
-pub(crate) use segment::{NoSegment, SEGMENT_HEADER, SegmentHeader, base_of, segment_name};
+pub(crate) use segment::{
+    NoSegment, SEGMENT_HEADER, SEGMENT_SUFFIX, SegmentHeader, base_of, segment_name,
+};
 
 /// Random name of a log; it seeds every checksum, so that bytes of another log never look valid.
 pub(crate) type LogId = [u8; 16];
@@ -60,8 +62,31 @@ pub(crate) fn put_counted(out: &mut BytesMut, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// The checksum of a header, in which its own place counts as zero.
-fn seal(id: &LogId, header: &[u8], place: usize) -> u32 {
-    let before = crc32c::crc32c_append(crc32c::crc32c(id), &header[..place]);
-    crc32c::crc32c_append(crc32c::crc32c_append(before, &[0; 4]), &header[place + 4..])
+/// The checksum of bytes, in which its own place counts as zero.
+fn checksum(id: &LogId, bytes: &[u8], place: usize) -> u32 {
+    let before = crc32c::crc32c_append(crc32c::crc32c(id), &bytes[..place]);
+    crc32c::crc32c_append(crc32c::crc32c_append(before, &[0; 4]), &bytes[place + 4..])
+}
+
+/// Where files that are checked as a whole have their checksum: behind magic and version.
+const PLACE: usize = 12;
+
+/// Puts the checksum into a file that begins with magic, version, checksum and the log's id.
+pub(crate) fn seal(id: &LogId, bytes: &mut [u8]) {
+    let sum = checksum(id, bytes, PLACE);
+    bytes[PLACE..PLACE + 4].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// What follows the id in such a file, if it is whole, of this log and of this version.
+pub(crate) fn unsealed<'a>(
+    id: &LogId,
+    magic: &[u8; 8],
+    version: u32,
+    bytes: &'a [u8],
+) -> Option<&'a [u8]> {
+    let mut bites = Bites(bytes);
+    let known = bites.take(8)? == magic && bites.u32()? == version;
+    let sum = bites.u32()?;
+    let ours = bites.array::<16>()? == *id;
+    (known && ours && checksum(id, bytes, PLACE) == sum).then_some(bites.0)
 }

@@ -24,14 +24,17 @@
 //! ```
 
 mod batch;
+mod catalogue;
 mod core;
 mod disk;
 mod error;
 mod follow;
 mod format;
+mod index;
 mod log;
 mod producers;
 mod read;
+mod recent;
 mod settings;
 mod shared;
 #[cfg(any(test, feature = "sim"))]

@@ -203,6 +203,7 @@ impl Drop for Driver {
 /// Commits what comes in, until the log is closed and nothing waits.
 fn commit(mut core: Core, intake: &Intake) {
     let mut batches = Vec::new();
+    let mut upkeep_ms = 0;
     while intake.take(&mut batches, Duration::from_millis(core.shared.settings.upkeep_ms)) {
         let now_ms = now_ms();
         let mut weight = 0;
@@ -212,6 +213,10 @@ fn commit(mut core: Core, intake: &Intake) {
         }
         core.commit();
         locked(&intake.waiting).bytes -= weight;
+        if now_ms >= upkeep_ms {
+            core.upkeep(now_ms);
+            upkeep_ms = now_ms + core.shared.settings.upkeep_ms;
+        }
     }
 }
 

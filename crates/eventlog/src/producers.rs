@@ -73,6 +73,15 @@ impl Producers {
         };
     }
 
+    /// Forgets who has been silent since before `oldest_ms`.
+    pub(crate) fn expire(&mut self, oldest_ms: u64) {
+        self.known.retain(|_, last| last.time_ms >= oldest_ms);
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&Bytes, &Last)> {
+        self.known.iter()
+    }
+
     fn forget_oldest(&mut self) {
         let oldest = self.known.iter().min_by_key(|(_, last)| last.time_ms);
         if let Some(id) = oldest.map(|(id, _)| id.clone()) {

@@ -4,11 +4,14 @@ use bytes::Bytes;
 
 use crate::{
     Lsn, ReadError, StreamId,
-    format::{Appended, Bites, Entries, Frames, Kind, flag},
+    format::{Appended, Bites, Entries, Frames, Kind, SEGMENT_SUFFIX, base_of, flag},
     read_locked,
     shared::Shared,
-    stream::Extent,
+    stream::{Extent, Piece, Published, Stream},
 };
+
+/// How often a read begins again because what it wanted was moved meanwhile.
+const MOVES_MAX: usize = 3;
 
 /// Extents with less than this between them are read in one go.
 const GAP_BYTES_MAX: u64 = 4 << 10;
@@ -53,7 +56,7 @@ pub struct Slice {
     pub lsn: Lsn,
     /// Metadata of the append.
     pub metadata: Bytes,
-    records: Bytes,
+    pub(crate) records: Bytes,
 }
 
 impl Slice {
@@ -85,28 +88,69 @@ impl Shared {
     /// Reads from `from` on, up to about `bytes` of the log, and at least one batch if there is one.
     pub(crate) fn read(&self, id: StreamId, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
         let stream = self.stream(id)?;
-        let (mut chunk, plan) = {
-            let published = stream.lock();
-            if from < published.start {
-                return Err(ReadError::Trimmed { start: published.start });
+        for _ in 0..MOVES_MAX {
+            match self.try_read(&stream, from, bytes) {
+                Err(error) if self.moved(&error) => {}
+                result => return result,
             }
-            if from > published.tail {
-                return Err(ReadError::BeyondTail { tail: published.tail });
-            }
-            let chunk = Chunk {
-                slices: Vec::new(),
-                next: from,
-                start: published.start,
-                tail: published.tail,
-                closed: published.closed,
-            };
-            (chunk, published.plan(from, bytes.max(1)))
-        };
-        let floor = read_locked(&self.cache).floor();
-        for range in plan.chunk_by(|one, next| self.adjoin(floor, one, next)) {
-            self.collect(id, range, &mut chunk)?;
         }
-        Ok(chunk)
+        self.try_read(&stream, from, bytes)
+    }
+
+    /// Whether a segment was deleted between finding out and reading: compaction moved what was in it.
+    fn moved(&self, error: &ReadError) -> bool {
+        let file = match error {
+            ReadError::Disk { file, .. } | ReadError::Damaged { file, .. } => file,
+            _ => return false,
+        };
+        let base = base_of(file, SEGMENT_SUFFIX);
+        base.is_some_and(|base| !read_locked(&self.segments).contains_key(&base))
+    }
+
+    fn try_read(&self, stream: &Stream, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
+        let (mut chunk, plan) = plan(stream, from, bytes.max(1))?;
+        let extents = self.resolve(stream.id, plan, bytes.max(1))?;
+        let floor = read_locked(&self.cache).floor();
+        for range in extents.chunk_by(|one, next| self.adjoin(floor, one, next)) {
+            self.collect(stream.id, range, &mut chunk)?;
+        }
+        match extents.first() {
+            Some(extent) if chunk.next == from => Err(self.damaged(extent.lsn)),
+            None if from < chunk.tail => Err(self.damaged(self.durable())),
+            _ => Ok(chunk),
+        }
+    }
+
+    /// Looks up in indexes where the records of runs lie.
+    fn resolve(
+        &self,
+        id: StreamId,
+        plan: Vec<(u64, Piece)>,
+        bytes: usize,
+    ) -> Result<Vec<Extent>, ReadError> {
+        let mut room = bytes as u64;
+        let mut extents = Vec::with_capacity(plan.len());
+        for (from, piece) in plan {
+            let run = match piece {
+                Piece::Extent(extent) => {
+                    extents.push(extent);
+                    continue;
+                }
+                Piece::Run(run) => run,
+            };
+            let index = self.index(run.base)?;
+            for extent in index.extents(id.get(), from) {
+                if extent.first >= run.end || room == 0 {
+                    break;
+                }
+                room = room.saturating_sub(u64::from(extent.length));
+                extents.push(extent);
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        Ok(extents)
     }
 
     /// Whether one read of the disk fetches both. What is in memory needs none.
@@ -169,6 +213,23 @@ impl Shared {
         }
         if frames.at == bytes.len() { Ok(()) } else { Err(self.damaged(frames.lsn)) }
     }
+}
+
+/// What is to be read, by what the stream says at this moment.
+fn plan(stream: &Stream, from: u64, bytes: usize) -> Result<(Chunk, Vec<(u64, Piece)>), ReadError> {
+    let published = stream.lock();
+    let Published { start, tail, closed, deleted, .. } = *published;
+    if deleted {
+        return Err(ReadError::NoStream(stream.id));
+    }
+    if from < start {
+        return Err(ReadError::Trimmed { start });
+    }
+    if from > tail {
+        return Err(ReadError::BeyondTail { tail });
+    }
+    let chunk = Chunk { slices: Vec::new(), next: from, start, tail, closed };
+    Ok((chunk, published.plan(from, bytes)))
 }
 
 fn metadata(flags: &u8, appended: &Appended, payload: &Bytes) -> Bytes {

@@ -2,8 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    io,
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,9 +13,11 @@ use bytes::Bytes;
 
 use crate::{
     ReadError, Settings, StreamId,
-    disk::{Disk, File},
-    format::{LogId, segment_name},
-    read_locked,
+    disk::{Disk, File, put_file, read_exact},
+    format::{LogId, SEGMENT_HEADER, segment_name},
+    index::{Index, index_name, scan},
+    locked, read_locked,
+    recent::Recent,
     stream::Stream,
     write_locked,
 };
@@ -25,7 +28,10 @@ pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub id: LogId,
     pub directory: RwLock<Directory>,
-    pub segments: RwLock<BTreeMap<u64, Segment>>,
+    /// Where each segment begins and ends; the active one has no end.
+    pub segments: RwLock<BTreeMap<u64, u64>>,
+    pub files: Mutex<Recent<Arc<dyn File>>>,
+    pub indexes: Mutex<Recent<Arc<Index>>>,
     pub cache: RwLock<TailCache>,
     /// Where the durable part of the log ends.
     pub durable: AtomicU64,
@@ -54,12 +60,6 @@ impl Directory {
     }
 }
 
-/// A segment file.
-#[derive(Clone)]
-pub(crate) struct Segment {
-    pub file: Arc<dyn File>,
-}
-
 impl Shared {
     pub(crate) fn stream(&self, id: StreamId) -> Result<Arc<Stream>, ReadError> {
         let directory = read_locked(&self.directory);
@@ -75,25 +75,73 @@ impl Shared {
         if let Some(bytes) = read_locked(&self.cache).get(lsn, length) {
             return Ok((bytes, true));
         }
-        let damaged = |base: u64| ReadError::Damaged {
-            file: segment_name(base),
-            offset: lsn.saturating_sub(base),
-        };
-        let (base, segment) = self.segment(lsn).ok_or_else(|| damaged(0))?;
-        match crate::disk::read_exact(segment.file.as_ref(), lsn - base, length) {
-            Ok(bytes) => Ok((bytes.into(), false)),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(damaged(base)),
-            Err(error) => {
-                Err(ReadError::Disk { file: segment_name(base), source: Arc::new(error) })
-            }
-        }
+        let (base, _) = self.segment(lsn).ok_or_else(|| self.damaged(lsn))?;
+        self.read_file(base, lsn - base, length).map(|bytes| (bytes.into(), false))
     }
 
-    /// The segment that holds a position, and where it begins.
-    fn segment(&self, lsn: u64) -> Option<(u64, Segment)> {
+    /// Reads a part of a segment file.
+    fn read_file(&self, base: u64, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
+        let file = segment_name(base);
+        let read = self.file(base).and_then(|file| read_exact(file.as_ref(), offset, length));
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => ReadError::Damaged { file, offset },
+            _ => ReadError::Disk { file, source: Arc::new(error) },
+        })
+    }
+
+    fn file(&self, base: u64) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = locked(&self.files).get(base) {
+            return Ok(file);
+        }
+        let file = self.disk.open(&segment_name(base))?;
+        locked(&self.files).put(base, Arc::clone(&file), 1);
+        Ok(file)
+    }
+
+    /// The index of a sealed segment, made again where it cannot be read.
+    pub(crate) fn index(&self, base: u64) -> Result<Arc<Index>, ReadError> {
+        if let Some(index) = locked(&self.indexes).get(base) {
+            return Ok(index);
+        }
+        let end = read_locked(&self.segments).get(&base).copied();
+        let end = end.filter(|end| *end != u64::MAX).ok_or_else(|| self.damaged(base))?;
+        let index = match self.stored_index(base, end) {
+            Some(index) => Arc::new(index),
+            None => Arc::new(self.made_index(base, end)?),
+        };
+        self.keep_index(base, &index);
+        Ok(index)
+    }
+
+    pub(crate) fn keep_index(&self, base: u64, index: &Arc<Index>) {
+        locked(&self.indexes).put(base, Arc::clone(index), index.bytes().len());
+    }
+
+    fn stored_index(&self, base: u64, end: u64) -> Option<Index> {
+        let file = self.disk.open(&index_name(base)).ok()?;
+        let length = usize::try_from(file.length().ok()?).ok()?;
+        let bytes = read_exact(file.as_ref(), 0, length).ok()?;
+        Index::decode(&self.id, base, end, bytes)
+    }
+
+    fn made_index(&self, base: u64, end: u64) -> Result<Index, ReadError> {
+        let length = usize::try_from(end - base).expect("a segment is at most 2 GiB");
+        let bytes = self.read_file(base, 0, length)?;
+        let extents = scan(&self.id, base, &bytes);
+        let extents = extents.ok_or_else(|| ReadError::Damaged {
+            file: segment_name(base),
+            offset: SEGMENT_HEADER,
+        })?;
+        let index = Index::encode(&self.id, base, end, &extents);
+        // Without the file, the index is made again the next time.
+        let _ = put_file(self.disk.as_ref(), &index_name(base), index.bytes());
+        Ok(index)
+    }
+
+    /// Where the segment begins and ends that holds a position.
+    fn segment(&self, lsn: u64) -> Option<(u64, u64)> {
         let segments = read_locked(&self.segments);
-        let (base, segment) = segments.range(..=lsn).next_back()?;
-        Some((*base, segment.clone()))
+        segments.range(..=lsn).next_back().map(|(base, end)| (*base, *end))
     }
 
     /// Where the segment begins that holds a position.
@@ -104,6 +152,21 @@ impl Shared {
     pub(crate) fn damaged(&self, lsn: u64) -> ReadError {
         let base = self.base(lsn);
         ReadError::Damaged { file: segment_name(base), offset: lsn - base }
+    }
+
+    /// Takes in the segment that is written to from now on, behind the one that ends where it begins.
+    pub(crate) fn enter(&self, base: u64, file: &Arc<dyn File>, before: Option<u64>) {
+        let mut segments = write_locked(&self.segments);
+        segments.extend(before.map(|before| (before, base)));
+        segments.insert(base, u64::MAX);
+        locked(&self.files).put(base, Arc::clone(file), 1);
+    }
+
+    /// Forgets a segment that nobody needs.
+    pub(crate) fn forget(&self, base: u64) {
+        write_locked(&self.segments).remove(&base);
+        locked(&self.files).remove(base);
+        locked(&self.indexes).remove(base);
     }
 
     /// Stops appends for good. The first reason stays.

@@ -3,22 +3,28 @@
 use std::{
     io,
     ops::Range,
-    sync::{Arc, RwLock, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::{Active, Core, Group, Segments, Staged, create_segment};
+use super::{Active, Core, Group, Space, Staged, create_segment};
 use crate::{
     OpenError, Settings, StreamId,
+    catalogue::{self, Catalogue, Listed, catalogue_name},
     core::stage::owned,
-    disk::{Disk, File, read_exact},
+    disk::{DRAFT, Disk, File, read_exact},
     error::opening,
     format::{
         Appended, Bites, Entries, Entry, FRAME_HEADER, FRAME_MAGIC, Frame, FrameHeader, Frames,
-        Kind, LogId, NoSegment, SEGMENT_HEADER, SegmentHeader, base_of, flag, segment_name,
-        take_options,
+        Kind, LogId, NoSegment, Placement, SEGMENT_HEADER, SEGMENT_SUFFIX, SegmentHeader, base_of,
+        flag, segment_name, take_options,
     },
     producers::Last,
-    shared::{Segment, Shared},
+    read_locked,
+    recent::Recent,
+    shared::Shared,
     stream::{Extent, Stream},
     write_locked,
 };
@@ -30,16 +36,21 @@ pub(super) fn open(
     now_ms: u64,
 ) -> Result<Core, OpenError> {
     check(&settings)?;
-    let bases = bases(disk.as_ref())?;
-    let mut found = Vec::new();
-    for (at, base) in bases.iter().enumerate() {
-        found.extend(find(disk.as_ref(), *base, at + 1 == bases.len())?);
-    }
-    let mut core = match found.first() {
-        Some(first) => Core::bare(disk, settings, first),
-        None => return begin(disk, settings, now_ms),
+    let mut names = disk.list().map_err(opening("listing the log's folder"))?;
+    names.retain(|name| !name.ends_with(DRAFT) || disk.remove(name).is_err());
+    let mut bases = stems(&names, SEGMENT_SUFFIX);
+    let known = stems(&names, catalogue::SUFFIX);
+    drop_unborn(disk.as_ref(), &mut bases)?;
+    let Some(first) = bases.first() else {
+        return match known.last() {
+            Some(lsn) => Err(missing(*lsn)),
+            None => begin(disk, settings, now_ms),
+        };
     };
-    core.replay(found)?;
+    let Found { header, file, .. } = find(disk.as_ref(), *first)?;
+    let mut core = Core::bare(disk, settings, header.id, file);
+    let from = core.load_catalogue(&known, &mut bases)?;
+    core.replay(from, &bases)?;
     core.time_ms = core.time_ms.max(now_ms);
     core.group.chain_before = core.chain;
     Ok(core)
@@ -52,12 +63,11 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Where segments begin, in order.
-fn bases(disk: &dyn Disk) -> Result<Vec<u64>, OpenError> {
-    let names = disk.list().map_err(opening("listing the log's folder"))?;
-    let mut bases: Vec<u64> = names.iter().filter_map(|name| base_of(name, ".segment")).collect();
-    bases.sort_unstable();
-    Ok(bases)
+/// Positions that files of a kind are named by, in order.
+fn stems(names: &[String], suffix: &str) -> Vec<u64> {
+    let mut stems: Vec<u64> = names.iter().filter_map(|name| base_of(name, suffix)).collect();
+    stems.sort_unstable();
+    stems
 }
 
 /// A segment on the disk.
@@ -67,19 +77,29 @@ struct Found {
     bytes: Vec<u8>,
 }
 
-/// Reads a segment. The last one may be the beginning of one that never held anything.
-fn find(disk: &dyn Disk, base: u64, last: bool) -> Result<Option<Found>, OpenError> {
+/// Removes a last segment that never held anything: its header is not whole, and no frame follows.
+fn drop_unborn(disk: &dyn Disk, bases: &mut Vec<u64>) -> Result<(), OpenError> {
+    let step = opening("removing a segment that never began");
+    let Some(base) = bases.last() else { return Ok(()) };
+    let name = segment_name(*base);
+    let bytes = disk.open(&name).and_then(|file| read_all(file.as_ref())).map_err(&step)?;
+    let unborn = SegmentHeader::decode(&bytes) == Err(NoSegment::Damaged)
+        && !bytes.windows(4).any(|four| four == FRAME_MAGIC);
+    if unborn {
+        disk.remove(&name).and_then(|()| disk.sync_dir()).map_err(&step)?;
+        bases.pop();
+    }
+    Ok(())
+}
+
+/// Reads a segment.
+fn find(disk: &dyn Disk, base: u64) -> Result<Found, OpenError> {
     let name = segment_name(base);
     let file = disk.open(&name).map_err(opening("opening a segment"))?;
     let bytes = read_all(file.as_ref()).map_err(opening("reading a segment"))?;
     match SegmentHeader::decode(&bytes) {
-        Ok(header) if header.base == base => Ok(Some(Found { header, file, bytes })),
+        Ok(header) if header.base == base => Ok(Found { header, file, bytes }),
         Err(NoSegment::Version(version)) => Err(OpenError::Version { file: name, version }),
-        Err(NoSegment::Damaged) if last && !bytes.windows(4).any(|four| four == FRAME_MAGIC) => {
-            disk.remove(&name).map_err(opening("removing a segment that never began"))?;
-            disk.sync_dir().map_err(opening("removing a segment that never began"))?;
-            Ok(None)
-        }
         _ => Err(damaged(base, 0, "this is not the header of the segment")),
     }
 }
@@ -89,6 +109,10 @@ fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
     read_exact(file, 0, length)
 }
 
+fn missing(lsn: u64) -> OpenError {
+    damaged(lsn, 0, "the segment is missing, and a catalogue says that it was there")
+}
+
 /// Begins a log.
 fn begin(disk: Arc<dyn Disk>, settings: Settings, now_ms: u64) -> Result<Core, OpenError> {
     let mut id: LogId = [0; 16];
@@ -96,80 +120,194 @@ fn begin(disk: Arc<dyn Disk>, settings: Settings, now_ms: u64) -> Result<Core, O
     let header = SegmentHeader { id, base: 0, created_ms: now_ms, chain: 0 };
     let file = create_segment(disk.as_ref(), &header, &settings);
     let file = file.map_err(opening("creating the first segment"))?;
-    let mut core = Core::bare(disk, settings, &Found { header, file, bytes: Vec::new() });
-    core.activate(0, SEGMENT_HEADER);
+    let mut core = Core::bare(disk, settings, id, Arc::clone(&file));
+    core.activate(0, file, SEGMENT_HEADER);
     core.time_ms = now_ms;
     Ok(core)
 }
 
 impl Core {
-    /// A log that knows no more than its first segment's header.
-    fn bare(disk: Arc<dyn Disk>, settings: Settings, first: &Found) -> Self {
-        let SegmentHeader { id, base, chain, .. } = first.header;
-        let segment = Segment { file: Arc::clone(&first.file) };
+    /// A log that knows no more than its id and some segment.
+    fn bare(disk: Arc<dyn Disk>, settings: Settings, id: LogId, file: Arc<dyn File>) -> Self {
         let shared = Shared {
-            settings,
             disk,
             id,
             directory: RwLock::default(),
-            segments: RwLock::new(Segments::from([(base, segment)])),
+            segments: RwLock::default(),
+            files: Mutex::new(Recent::new(settings.open_segments_max)),
+            indexes: Mutex::new(Recent::new(settings.index_cache_bytes_max)),
             cache: RwLock::default(),
-            durable: AtomicU64::new(base),
+            durable: AtomicU64::new(0),
             next_stream: AtomicU64::new(1),
             fault: RwLock::default(),
+            settings,
         };
         Self {
             shared: Arc::new(shared),
             streams: Default::default(),
             names: Default::default(),
-            active: Active { base, file: Arc::clone(&first.file), written: SEGMENT_HEADER },
-            chain,
+            active: Active { base: 0, file, written: 0 },
+            chain: 0,
             time_ms: 0,
-            group: Group { chain_before: chain, ..Group::default() },
+            group: Group::default(),
+            space: Space::default(),
         }
     }
 
-    fn activate(&mut self, base: u64, written: u64) {
-        self.active.base = base;
-        self.active.written = written;
-        self.shared.durable.store(base + written, std::sync::atomic::Ordering::Release);
+    fn activate(&mut self, base: u64, file: Arc<dyn File>, written: u64) {
+        self.shared.enter(base, &file, None);
+        self.active = Active { base, file, written };
+        self.shared.durable.store(base + written, Ordering::Release);
     }
 
-    fn replay(&mut self, found: Vec<Found>) -> Result<(), OpenError> {
-        let count = found.len();
-        let next: Vec<u64> = found.iter().skip(1).map(|found| found.header.base).collect();
-        for (at, found) in found.into_iter().enumerate() {
-            let base = found.header.base;
-            if found.header.id != self.shared.id {
-                return Err(damaged(base, 16, "the segment is of another log"));
+    /// Takes over the newest catalogue that is whole, and returns where to replay from. Segments that
+    /// were deleted before it was written are removed once more: their names came back.
+    fn load_catalogue(
+        &mut self,
+        known: &[u64],
+        bases: &mut Vec<u64>,
+    ) -> Result<Position, OpenError> {
+        let mut whole = Vec::new();
+        for lsn in known {
+            let found = self.read_catalogue(*lsn)?;
+            if let Some((catalogue, bytes)) = found {
+                self.space.keep(*lsn, catalogue.indexed, bytes);
+                whole.push(catalogue);
             }
-            if found.header.chain != self.chain {
-                return Err(damaged(base, 48, "the segment does not follow the one before"));
-            }
-            let end = self.replay_segment(&found)?;
-            match next.get(at) {
-                Some(next) if base + end as u64 != *next => {
-                    return Err(damaged(
-                        base,
-                        end as u64,
-                        "a frame of a sealed segment is damaged",
-                    ));
+        }
+        let Some(catalogue) = whole.pop() else {
+            return match bases.first() {
+                Some(0) => Ok(Position { base: 0, lsn: 0 }),
+                Some(base) => {
+                    Err(damaged(*base, 0, "the log begins here, and no catalogue is whole"))
                 }
-                Some(_) => {}
-                None => self.settle(&found, end)?,
+                None => Ok(Position { base: 0, lsn: 0 }),
+            };
+        };
+        for base in
+            bases.extract_if(.., |base| *base < catalogue.lsn && !catalogue.segments.contains(base))
+        {
+            let removed = self.shared.disk.remove(&segment_name(base));
+            removed.map_err(opening("removing a segment that was deleted before"))?;
+        }
+        let position = Position { base: catalogue.indexed, lsn: catalogue.lsn };
+        for pair in bases.windows(2).filter(|pair| pair[0] < position.base) {
+            write_locked(&self.shared.segments).insert(pair[0], pair[1]);
+            self.space.know(pair[0]);
+        }
+        self.adopt(catalogue);
+        Ok(position)
+    }
+
+    fn read_catalogue(&self, lsn: u64) -> Result<Option<(Catalogue, u64)>, OpenError> {
+        let file = self.shared.disk.open(&catalogue_name(lsn));
+        let bytes = file.and_then(|file| read_all(file.as_ref()));
+        let bytes = bytes.map_err(opening("reading a catalogue"))?;
+        let catalogue = Catalogue::decode(&self.shared.id, &bytes);
+        Ok(catalogue.filter(|found| found.lsn == lsn).map(|found| (found, bytes.len() as u64)))
+    }
+
+    fn adopt(&mut self, catalogue: Catalogue) {
+        let Catalogue { lsn: _, indexed: _, time_ms, next_stream, segments: _, streams } =
+            catalogue;
+        self.time_ms = time_ms;
+        self.shared.next_stream.store(next_stream, Ordering::Relaxed);
+        for listed in streams {
+            self.adopt_stream(listed);
+        }
+    }
+
+    fn adopt_stream(&mut self, listed: Listed) {
+        let Listed { id, name, options, start, tail, time_ms, closed, runs, producers } = listed;
+        let id = StreamId(id);
+        self.space.retain(id, &options);
+        self.space.want(&runs);
+        let stream = Arc::new(Stream::new(id, name.into(), options));
+        {
+            let mut published = stream.lock();
+            (published.start, published.tail, published.closed) = (start, tail, closed);
+            (published.time_ms, published.runs) = (time_ms, runs);
+        }
+        write_locked(&self.shared.directory).insert(Arc::clone(&stream));
+        self.enter(stream);
+        let staged = self.streams.get_mut(&id).expect("it was entered");
+        (staged.tail, staged.start, staged.closed) = (tail, start, closed);
+        for (id, last) in producers {
+            staged.producers.remember(&id, last, usize::MAX);
+        }
+    }
+
+    /// Replays segments from a position on.
+    fn replay(&mut self, from: Position, bases: &[u64]) -> Result<(), OpenError> {
+        let replayed: Vec<u64> = bases.iter().copied().filter(|base| *base >= from.base).collect();
+        if replayed.first() != Some(&from.base) {
+            return Err(missing(from.base));
+        }
+        for (at, base) in replayed.iter().enumerate() {
+            let found = find(self.shared.disk.as_ref(), *base)?;
+            if at == 0 {
+                self.chain = found.header.chain;
             }
-            let segment = Segment { file: Arc::clone(&found.file) };
-            write_locked(&self.shared.segments).insert(base, segment);
-            if at + 1 == count {
-                self.active.file = found.file;
-                self.activate(base, end as u64);
+            self.follows(&found)?;
+            let end = self.replay_segment(&found, from.lsn)?;
+            match replayed.get(at + 1) {
+                Some(next) => self.seal_replayed(*base, end, *next)?,
+                None => self.end_replay(found, end)?,
+            }
+        }
+        if self.active.base + self.active.written < from.lsn {
+            return Err(missing(from.lsn));
+        }
+        self.check_streams()
+    }
+
+    fn follows(&self, found: &Found) -> Result<(), OpenError> {
+        let base = found.header.base;
+        if found.header.id != self.shared.id {
+            return Err(damaged(base, 16, "the segment is of another log"));
+        }
+        if found.header.chain != self.chain {
+            return Err(damaged(base, 48, "the segment does not follow the one before"));
+        }
+        Ok(())
+    }
+
+    fn seal_replayed(&mut self, base: u64, end: usize, next: u64) -> Result<(), OpenError> {
+        if base + end as u64 != next {
+            return Err(damaged(base, end as u64, "a frame of a sealed segment is damaged"));
+        }
+        write_locked(&self.shared.segments).insert(base, next);
+        self.space.seal(base, next);
+        Ok(())
+    }
+
+    fn end_replay(&mut self, found: Found, end: usize) -> Result<(), OpenError> {
+        self.settle(&found, end)?;
+        self.activate(found.header.base, found.file, end as u64);
+        Ok(())
+    }
+
+    /// Demands that every record that is kept is somewhere.
+    fn check_streams(&self) -> Result<(), OpenError> {
+        let segments = read_locked(&self.shared.segments);
+        for staged in self.streams.values() {
+            let published = staged.stream.lock();
+            let lost = published.runs.iter().find(|run| !segments.contains_key(&run.base));
+            if let Some(run) = lost {
+                return Err(damaged(run.base, 0, "the segment is missing, and records lie in it"));
+            }
+            let end = published.pieces(published.start).last().map(|(_, piece)| piece.end());
+            if end.unwrap_or(published.start) != published.tail {
+                let base = self.active.base;
+                return Err(damaged(base, 0, "records are missing that the catalogue names"));
             }
         }
         Ok(())
     }
 
-    /// Replays every whole frame that follows the one before, and returns where they end.
-    fn replay_segment(&mut self, found: &Found) -> Result<usize, OpenError> {
+    /// Replays every whole frame that follows the one before, and returns where they end. Of frames
+    /// before `lsn`, everything is known but where records lie.
+    fn replay_segment(&mut self, found: &Found, lsn: u64) -> Result<usize, OpenError> {
         let base = found.header.base;
         let begin = SEGMENT_HEADER as usize;
         let id = self.shared.id;
@@ -181,18 +319,46 @@ impl Core {
             }
             self.chain = frame.checksum;
             self.time_ms = self.time_ms.max(frame.header.time_ms);
-            let replayed = self.replay_frame(&frame);
+            let replayed = if frame.header.lsn < lsn {
+                self.locate_frame(base, &frame)
+            } else {
+                self.replay_frame(base, &frame)
+            };
             replayed.ok_or_else(|| damaged(base, end as u64, "a frame contradicts the log"))?;
             end += frame.header.extent();
         }
         Ok(end)
     }
 
-    fn replay_frame(&mut self, frame: &Frame) -> Option<()> {
+    fn locate_frame(&mut self, base: u64, frame: &Frame) -> Option<()> {
+        for entry in Entries::new(frame.body) {
+            let entry = entry?;
+            if entry.header.kind == Kind::Append && entry.header.count > 0 {
+                let extent = Extent::of(frame, &entry)?;
+                self.locate(base, entry.header.stream, extent);
+            }
+        }
+        Some(())
+    }
+
+    /// Remembers where records lie, if their stream is still there.
+    fn locate(&mut self, base: u64, stream: u64, extent: Extent) {
+        let Some(staged) = self.streams.get(&StreamId(stream)) else { return };
+        let stream = Arc::clone(&staged.stream);
+        let (first, gone) = {
+            let mut published = stream.lock();
+            let gone = published.place(extent);
+            (published.touched.replace(base) != Some(base), gone)
+        };
+        self.space.give_up(&gone);
+        self.space.touch(first, stream);
+    }
+
+    fn replay_frame(&mut self, base: u64, frame: &Frame) -> Option<()> {
         for entry in Entries::new(frame.body) {
             let entry = entry?;
             match entry.header.kind {
-                Kind::Append => self.replay_append(frame, &entry)?,
+                Kind::Append => self.replay_append(base, frame, &entry)?,
                 Kind::Create => self.replay_creation(&entry)?,
                 Kind::Delete => self.replay_deletion(&entry)?,
                 Kind::Trim => self.replay_trim(&entry)?,
@@ -202,27 +368,28 @@ impl Core {
         Some(())
     }
 
-    fn replay_append(&mut self, frame: &Frame, entry: &Entry) -> Option<()> {
+    fn replay_append(&mut self, base: u64, frame: &Frame, entry: &Entry) -> Option<()> {
         let max = self.shared.settings.producers_max;
         let appended = Appended::decode(entry)?;
+        let extent = Extent::of(frame, entry)?;
         let staged = self.streams.get_mut(&StreamId(entry.header.stream))?;
-        let FrameHeader { lsn, time_ms, .. } = frame.header;
-        let first = entry.header.first;
-        if first != staged.tail {
-            return None;
+        if appended.moved_ms.is_none() {
+            if extent.first != staged.tail {
+                return None;
+            }
+            staged.tail = extent.end;
+            staged.closed |= entry.header.flags & flag::CLOSE != 0;
+            if let Some(Placement { epoch, sequence, id }) = appended.producer {
+                let last = Last { epoch, sequence, time_ms: frame.header.time_ms };
+                staged.producers.remember(&owned(id), last, max);
+            }
+            let mut published = staged.stream.lock();
+            (published.tail, published.closed) = (staged.tail, staged.closed);
+            published.time_ms = published.time_ms.max(extent.time_ms);
         }
-        staged.tail = first.checked_add(u64::from(entry.header.count))?;
-        staged.closed |= entry.header.flags & flag::CLOSE != 0;
-        if let Some(producer) = appended.producer {
-            let last = Last { epoch: producer.epoch, sequence: producer.sequence, time_ms };
-            staged.producers.remember(&owned(producer.id), last, max);
+        if extent.first < extent.end {
+            self.locate(base, entry.header.stream, extent);
         }
-        let length = u32::try_from(frame.header.extent()).ok()?;
-        let extent = Extent { first, end: staged.tail, lsn, length, time_ms };
-        let closed = staged.closed;
-        let mut published = staged.stream.lock();
-        published.append(extent, 0);
-        published.closed = closed;
         Some(())
     }
 
@@ -231,9 +398,10 @@ impl Core {
         let mut bites = Bites(entry.payload);
         let name = std::str::from_utf8(bites.counted()?).ok()?;
         let stream = Arc::new(Stream::new(id, name.into(), take_options(&mut bites)?));
+        self.space.retain(id, &stream.lock().options);
         write_locked(&self.shared.directory).insert(Arc::clone(&stream));
         self.enter(stream);
-        self.shared.next_stream.fetch_max(id.get() + 1, std::sync::atomic::Ordering::Relaxed);
+        self.shared.next_stream.fetch_max(id.get() + 1, Ordering::Relaxed);
         Some(())
     }
 
@@ -241,19 +409,24 @@ impl Core {
         let Staged { stream, .. } = self.streams.remove(&StreamId(entry.header.stream))?;
         self.names.remove(&stream.name);
         write_locked(&self.shared.directory).remove(stream.id);
+        self.space.retained.remove(&stream.id);
+        self.space.give_up(&stream.lock().delete());
         Some(())
     }
 
     fn replay_trim(&mut self, entry: &Entry) -> Option<()> {
         let staged = self.streams.get_mut(&StreamId(entry.header.stream))?;
         staged.start = staged.start.max(entry.header.first);
-        staged.stream.lock().trim(entry.header.first);
+        let gone = staged.stream.lock().trim(entry.header.first);
+        self.space.give_up(&gone);
         Some(())
     }
 
     fn replay_options(&mut self, entry: &Entry) -> Option<()> {
         let staged = self.streams.get(&StreamId(entry.header.stream))?;
-        staged.stream.lock().options = take_options(&mut Bites(entry.payload))?;
+        let options = take_options(&mut Bites(entry.payload))?;
+        self.space.retain(staged.stream.id, &options);
+        staged.stream.lock().options = options;
         Some(())
     }
 
@@ -278,6 +451,13 @@ impl Core {
         file.sync_data().map_err(&step)?;
         self.shared.disk.sync_dir().map_err(&step)
     }
+}
+
+/// Where a replay begins: from `base` on, of which only what lies from `lsn` on changes anything.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    base: u64,
+    lsn: u64,
 }
 
 /// Why what is damaged at `end` was acknowledged: a later frame was written when it was durable.

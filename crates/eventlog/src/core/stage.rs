@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Core, Effect, Staged, Undo};
 use crate::{
-    Append, Batch, Committed, Lsn, Placed, Producer, StreamId, StreamOptions,
+    Append, Batch, Committed, Lsn, Placed, Producer, Slice, StreamId, StreamOptions,
     batch::Step,
     format::{
         EntryHeader, FRAME_HEADER, FrameHeader, Kind, Placement, flag, padded, put_counted,
@@ -39,6 +39,21 @@ impl Core {
         Committed { lsn: Lsn(lsn), time_ms: self.time_ms, placed: first, others }
     }
 
+    /// Writes records once more, at the end of the log, which are about to go elsewhere.
+    pub(super) fn stage_move(&mut self, stream: Arc<Stream>, slice: &Slice) {
+        let at = self.group.bytes.len();
+        let lsn = self.active.base + self.active.written + at as u64;
+        let effects = self.group.effects.len();
+        self.group.bytes.extend_from_slice(&[0; FRAME_HEADER]);
+        put_move(&mut self.group.bytes, stream.id, slice);
+        let Slice { first, count, time_ms, .. } = *slice;
+        let end = first + u64::from(count);
+        let extent = Extent { first, end, lsn: 0, length: 0, time_ms };
+        self.group.effects.push(Effect::Move { stream, extent });
+        self.close_frame(at, lsn, 1);
+        self.place_extents(effects, lsn, self.group.bytes.len() - at);
+    }
+
     fn close_frame(&mut self, at: usize, lsn: u64, entries: u16) {
         let end = self.group.bytes.len();
         let (header, body) = self.group.bytes[at..end].split_at_mut(FRAME_HEADER);
@@ -58,7 +73,7 @@ impl Core {
     /// Tells the appends of a frame where it lies, which is known only when it is whole.
     fn place_extents(&mut self, effects: usize, at: u64, length: usize) {
         for effect in &mut self.group.effects[effects..] {
-            if let Effect::Append { extent, .. } = effect {
+            if let Effect::Append { extent, .. } | Effect::Move { extent, .. } = effect {
                 extent.lsn = at;
                 extent.length = u32::try_from(length).expect("a batch is below 4 GiB");
             }
@@ -181,6 +196,20 @@ fn put_append(out: &mut BytesMut, append: &Append, first: u64) {
         if let Some(Producer { id, epoch, sequence }) = producer {
             Placement { epoch: *epoch, sequence: *sequence, id }.encode(out);
         }
+        if !metadata.is_empty() {
+            put_counted(out, metadata);
+        }
+        out.extend_from_slice(records);
+    });
+}
+
+fn put_move(out: &mut BytesMut, stream: StreamId, slice: &Slice) {
+    let Slice { first, count, time_ms, metadata, records, .. } = slice;
+    let flags = flag::MOVED | if metadata.is_empty() { 0 } else { flag::METADATA };
+    let (kind, stream) = (Kind::Append, stream.get());
+    let header = EntryHeader { kind, flags, stream, first: *first, count: *count };
+    header.encode(out, |out| {
+        out.extend_from_slice(&time_ms.to_le_bytes());
         if !metadata.is_empty() {
             put_counted(out, metadata);
         }

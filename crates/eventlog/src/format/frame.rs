@@ -1,6 +1,6 @@
 //! A frame: one batch that is in the log as a whole or not at all.
 
-use super::{Bites, LogId, seal};
+use super::{Bites, LogId, checksum as sum};
 
 /// Length of a frame's header; its entries follow.
 pub(crate) const FRAME_HEADER: usize = 48;
@@ -39,7 +39,7 @@ impl FrameHeader {
         out[40..44].copy_from_slice(&self.chain.to_le_bytes());
         out[44..46].copy_from_slice(&self.entries.to_le_bytes());
         out[46..48].fill(0);
-        let checksum = seal(id, &out[..FRAME_HEADER], CHECKSUM);
+        let checksum = sum(id, &out[..FRAME_HEADER], CHECKSUM);
         out[CHECKSUM..8].copy_from_slice(&checksum.to_le_bytes());
         checksum
     }
@@ -59,7 +59,7 @@ impl FrameHeader {
             chain: bites.u32()?,
             entries: bites.u16()?,
         };
-        (magic == MAGIC && seal(id, header, CHECKSUM) == checksum).then_some((frame, checksum))
+        (magic == MAGIC && sum(id, header, CHECKSUM) == checksum).then_some((frame, checksum))
     }
 
     /// Length on disk: header, entries, padding.

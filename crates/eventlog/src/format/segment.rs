@@ -1,6 +1,6 @@
 //! The start of a segment file.
 
-use super::{Bites, LogId, seal};
+use super::{Bites, LogId, checksum as sum};
 
 /// Length of a segment's header; the first frame follows.
 pub(crate) const SEGMENT_HEADER: u64 = 64;
@@ -36,7 +36,7 @@ impl SegmentHeader {
         bytes[32..40].copy_from_slice(&self.base.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.created_ms.to_le_bytes());
         bytes[48..52].copy_from_slice(&self.chain.to_le_bytes());
-        let checksum = seal(&self.id, &bytes, CHECKSUM);
+        let checksum = sum(&self.id, &bytes, CHECKSUM);
         bytes[CHECKSUM..16].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
@@ -57,7 +57,7 @@ impl SegmentHeader {
             created_ms: bites.u64()?,
             chain: bites.u32()?,
         };
-        let whole = seal(&header.id, &bytes[..SEGMENT_HEADER as usize], CHECKSUM) == checksum;
+        let whole = sum(&header.id, &bytes[..SEGMENT_HEADER as usize], CHECKSUM) == checksum;
         if magic != MAGIC || !whole {
             return None;
         }
@@ -65,9 +65,12 @@ impl SegmentHeader {
     }
 }
 
+/// Ending of a segment's name.
+pub(crate) const SEGMENT_SUFFIX: &str = ".segment";
+
 /// The name of the segment that begins at `base`.
 pub(crate) fn segment_name(base: u64) -> String {
-    format!("{base:016x}.segment")
+    format!("{base:016x}{SEGMENT_SUFFIX}")
 }
 
 /// The position that is the stem of a file's name.

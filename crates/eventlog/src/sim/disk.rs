@@ -47,6 +47,8 @@ struct State {
     /// Syncs until one fails.
     sync_fuse: Option<u64>,
     changes: u64,
+    failed_syncs: u64,
+    removed: Vec<String>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -82,6 +84,8 @@ impl SimDisk {
             dead: false,
             sync_fuse: None,
             changes: 0,
+            failed_syncs: 0,
+            removed: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -115,6 +119,16 @@ impl SimDisk {
     /// Changes so far.
     pub fn changes(&self) -> u64 {
         self.lock().changes
+    }
+
+    /// Syncs that failed so far.
+    pub fn failed_syncs(&self) -> u64 {
+        self.lock().failed_syncs
+    }
+
+    /// How many files with such an ending were removed so far.
+    pub fn removed(&self, suffix: &str) -> u64 {
+        self.lock().removed.iter().filter(|name| name.ends_with(suffix)).count() as u64
     }
 
     /// Flips a bit of a file, on the disk and in memory.
@@ -295,6 +309,7 @@ impl Disk for SimDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.operate()?;
         state.inode(name)?;
+        state.removed.push(name.to_owned());
         state.name(vec![(name.to_owned(), None)]);
         Ok(())
     }
@@ -349,6 +364,7 @@ impl File for SimFile {
         let mut state = self.disk.operate()?;
         let fails = state.sync_fuse == Some(0);
         state.sync_fuse = state.sync_fuse.and_then(|left| left.checked_sub(1));
+        state.failed_syncs += u64::from(fails);
         let State { inodes, rng, .. } = &mut *state;
         let inode = &mut inodes[self.inode];
         if fails {

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::{AppendError, Batch, Producer, StreamId, batch::Step, read_locked, shared::Shared};
+use crate::{
+    AppendError, Batch, Producer, Retention, StreamId, batch::Step, read_locked, shared::Shared,
+};
 
 /// All streams by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Model {
+    /// Whether the log as a whole has a bound, so that any stream may lose its beginning.
+    pub bounded: bool,
     pub streams: BTreeMap<u64, Contents>,
 }
 
@@ -18,6 +22,8 @@ pub(super) struct Contents {
     /// All records that ever were, also those given up.
     pub records: Vec<Vec<u8>>,
     pub closed: bool,
+    /// Whether the log may give up records by itself.
+    pub retained: bool,
     /// Last batch of each producer; only the model of a running log has them.
     pub producers: BTreeMap<Vec<u8>, (u64, u64)>,
 }
@@ -40,11 +46,12 @@ impl Model {
 
     fn step(&mut self, step: &Step) -> Result<u64, AppendError> {
         let id = step.stream();
-        if let Step::Create { name, .. } = step {
+        if let Step::Create { name, options, .. } = step {
             if let Some((other, _)) = self.streams.iter().find(|(_, known)| known.name == *name) {
                 return Err(AppendError::Exists(StreamId(*other)));
             }
-            let contents = Contents { name: name.clone(), ..Contents::default() };
+            let retained = self.bounded || options.retention != Retention::default();
+            let contents = Contents { name: name.clone(), retained, ..Contents::default() };
             self.streams.insert(id.get(), contents);
             return Ok(0);
         }
@@ -85,6 +92,7 @@ impl Model {
                 start: info.start,
                 records: vec![Vec::new(); usize::try_from(info.start).expect("few records")],
                 closed: info.closed,
+                retained: false,
                 producers: BTreeMap::new(),
             };
             let mut next = info.start;
@@ -99,14 +107,25 @@ impl Model {
             }
             (info.id.get(), contents)
         });
-        Self { streams: streams.collect() }
+        Self { bounded: false, streams: streams.collect() }
+    }
+
+    /// Takes over what the log gave up by itself, where it may.
+    pub(super) fn accept_retention(&mut self, observed: &Self) {
+        for (id, contents) in &mut self.streams {
+            let Some(seen) = observed.streams.get(id) else { continue };
+            if contents.retained && seen.start <= contents.records.len() as u64 {
+                contents.start = contents.start.max(seen.start);
+            }
+        }
     }
 
     /// What readers would see of this.
     pub(super) fn visible(&self) -> Self {
-        let mut seen = self.clone();
+        let mut seen = Self { bounded: false, ..self.clone() };
         for contents in seen.streams.values_mut() {
             contents.producers.clear();
+            contents.retained = false;
             let start = usize::try_from(contents.start).expect("few records");
             contents.records[..start].iter_mut().for_each(Vec::clear);
         }

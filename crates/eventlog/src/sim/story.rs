@@ -6,8 +6,8 @@ use fastrand::Rng;
 
 use super::{Death, SimDisk, model::Model};
 use crate::{
-    Append, AppendError, Batch, OpenError, Producer, Settings, StreamId, StreamOptions, Ticket,
-    core::Core, ticket::Reply,
+    Append, AppendError, Batch, OpenError, Producer, Retention, Settings, StreamId, StreamOptions,
+    Ticket, core::Core, ticket::Reply,
 };
 
 /// What happened in a story, so that a run of many can show that it went where it should.
@@ -27,12 +27,23 @@ pub struct Report {
     pub failed_syncs: u64,
     /// Appends refused because the disk was full.
     pub full: u64,
+    /// Segments that were given back.
+    pub segments_deleted: u64,
 }
 
 impl std::ops::AddAssign for Report {
     fn add_assign(&mut self, other: Self) {
-        let Self { crashes, crashes_opening, acknowledged, survived, lost, failed_syncs, full } =
-            other;
+        let Self {
+            crashes,
+            crashes_opening,
+            acknowledged,
+            survived,
+            lost,
+            failed_syncs,
+            full,
+            segments_deleted,
+        } = other;
+        self.segments_deleted += segments_deleted;
         self.crashes += crashes;
         self.crashes_opening += crashes_opening;
         self.acknowledged += acknowledged;
@@ -48,7 +59,7 @@ pub fn run(seed: u64) -> Report {
     let mut story = Story {
         rng: Rng::with_seed(seed),
         disk: SimDisk::new(seed ^ 0x5eed),
-        model: Model::default(),
+        model: Model { bounded: seed.is_multiple_of(3), ..Model::default() },
         under_way: VecDeque::new(),
         now_ms: 1_000_000,
         settings: settings(seed),
@@ -70,6 +81,8 @@ fn settings(seed: u64) -> Settings {
         producers_max: 64,
         // Without memory, all reads come from the disk.
         cache_bytes_max: if seed.is_multiple_of(2) { 0 } else { 16 << 10 },
+        log_bytes_max: if seed.is_multiple_of(3) { 5 * (64 << 10) } else { 0 },
+        upkeep_ms: 10,
         ..Settings::default()
     }
 }
@@ -126,6 +139,7 @@ impl Story {
     fn compare(&mut self, core: &Core) {
         let observed = Model::observe(&core.shared);
         let mut survived = 0;
+        self.model.accept_retention(&observed);
         while self.model.visible() != observed {
             let Some(batch) = self.under_way.pop_front() else {
                 panic!(
@@ -135,6 +149,7 @@ impl Story {
                 );
             };
             survived += u64::from(self.model.apply(&batch).is_ok());
+            self.model.accept_retention(&observed);
         }
         self.report.survived += survived;
         self.report.lost += self.under_way.len() as u64;
@@ -161,8 +176,13 @@ impl Story {
         }
         core.commit();
         self.hear(core, submitted);
+        if self.rng.bool() {
+            core.upkeep(self.now_ms);
+        }
         if self.rng.u8(..) < 16 && !self.disk.is_dead() {
-            assert_eq!(Model::observe(&core.shared), self.model.visible(), "readers see the model");
+            let observed = Model::observe(&core.shared);
+            self.model.accept_retention(&observed);
+            assert_eq!(observed, self.model.visible(), "readers see the model");
         }
     }
 
@@ -186,6 +206,8 @@ impl Story {
     }
 
     fn die(&mut self) {
+        self.report.segments_deleted = self.disk.removed(".segment");
+        self.report.failed_syncs = self.disk.failed_syncs();
         let death = if self.rng.u8(..) < 64 { Death::Kill } else { Death::PowerCut };
         self.disk.restart(death);
         self.disk.set_capacity(u64::MAX);
@@ -214,8 +236,17 @@ impl Story {
         let next = &core.shared.next_stream;
         let stream = StreamId(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         let name = format!("stream {}", self.rng.u8(0..16));
-        let creation = Batch::create(stream, name, StreamOptions::default());
+        let creation = Batch::create(stream, name, self.options());
         if self.rng.bool() { creation } else { creation.and(self.append(stream)) }
+    }
+
+    fn options(&mut self) -> StreamOptions {
+        let retention = match self.rng.u8(0..4) {
+            0 => Retention { age_ms_max: Some(1000), bytes_max: None },
+            1 => Retention { age_ms_max: None, bytes_max: Some(20_000) },
+            _ => Retention::default(),
+        };
+        StreamOptions { retention, ..StreamOptions::default() }
     }
 
     /// A stream that exists, most of the time.

@@ -223,7 +223,9 @@ impl Entry {
             resource: optional(&mut fields, "resource", Resource::from_json)?
                 .ok_or(field("resource"))?,
             from: optional(&mut fields, "from", Origin::from_json)?.unwrap_or_default(),
-            outcome: fields.text("outcome").and_then(|name| Outcome::from_name(&name))
+            outcome: fields
+                .text("outcome")
+                .and_then(|name| Outcome::from_name(&name))
                 .ok_or(field("outcome"))?,
             reason: fields.optional_text("reason").ok_or(field("reason"))?,
             trace: fields.optional_text("trace").ok_or(field("trace"))?,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use selvedge_base::{ByteSize, Secret};
+use serde::{Deserialize, Serialize};
 
 use crate::Origins;
 
@@ -171,7 +172,7 @@ pub enum ClientAuth {
 }
 
 /// An address block, such as `10.0.0.0/8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cidr {
     /// Network address, host bits zero.
     pub network: std::net::IpAddr,

@@ -90,6 +90,16 @@ mod tests {
             Title: Not permitted
             What to do as the operator: Give the user the route's roles and scopes, or look at which claims they are read from."#]],
         );
+        check(
+            "waf/password-guessing",
+            expect![[r#"
+            # waf/password-guessing
+
+            Status: 429
+            Code: `waf/password-guessing`
+            Setting: `address-failures`
+            What it says: One address failed often."#]],
+        );
         check("head-gate", expect![[r#""#]]);
         check("", expect![[r#""#]]);
         assert!(RULES.iter().all(|rule| page(rule.code).is_some()));

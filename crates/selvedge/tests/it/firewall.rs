@@ -1,5 +1,7 @@
 //! A firewall as its operators have it: beside a running edge.
 
+mod logins;
+
 use std::{
     io::{Read, Write},
     net::TcpStream,

@@ -204,6 +204,12 @@ impl Transaction {
         self.phase(&profile, Phase::RequestHead)
     }
 
+    /// Adds points that the caller found in the request by itself; they count as those of rules do. To be
+    /// called before [`request`](Self::request).
+    pub fn add_points(&mut self, points: u32) {
+        self.points.inbound = self.points.inbound.saturating_add(points);
+    }
+
     /// Takes a piece of the request's body. Bytes beyond the bound are dropped.
     pub fn request_body(&mut self, bytes: &[u8]) {
         let Some(profile) = self.asking() else { return };

@@ -119,10 +119,11 @@ fn a_page_that_comes_back_is_a_failure_where_it_is_said() {
     let nodes = "login \"/login\" { address-failures 1; failed-location \"/login?error\" }";
     let agent = watcher(nodes);
     let answer = |location| Message::response(302).field("location", location);
-    let ask = |location| said(&agent, &login("192.0.2.1", "ada"), Some(&answer(location)));
-    ask("/home");
-    ask("https://example.com/login?error&lang=de");
-    assert!(ask("/home").contains("block 429"));
+    let ask = |client, location| said(&agent, &login(client, "ada"), Some(&answer(location)));
+    ask("192.0.2.1", "https://example.com/login?error&lang=de");
+    assert!(ask("192.0.2.1", "/home").contains("block 429"));
+    ask("192.0.2.2", "/home");
+    assert!(!ask("192.0.2.2", "/home").contains("block"));
 }
 
 #[test]

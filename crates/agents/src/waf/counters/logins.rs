@@ -17,8 +17,6 @@ use super::{
 
 /// Who succeeded is known for so long, in milliseconds: seven to eight days.
 const DAY_MS: u64 = 86_400_000;
-/// Memory for endpoints, of which there are few.
-const WAVES_BYTES: usize = 32 << 10;
 /// How soon a client may come again that is refused for what is on its way.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -114,13 +112,13 @@ struct Wave {
 impl Logins {
     /// Counters that take about so many bytes.
     pub(in crate::waf) fn new(bytes: usize, secret: &Secret) -> Result<Self, TryReserveError> {
-        let share = |sevenths: usize| bytes / 7 * sevenths;
+        let part = |of_56: usize| bytes / 56 * of_56;
         Ok(Self {
-            addresses: Table::new(share(3), secret)?,
-            users: Table::new(share(2), secret)?,
-            pairs: Table::new(share(1), secret)?,
-            known: Table::new(share(1).saturating_sub(WAVES_BYTES), secret)?,
-            waves: Table::new(WAVES_BYTES, secret)?,
+            addresses: Table::new(part(24), secret)?,
+            users: Table::new(part(16), secret)?,
+            pairs: Table::new(part(8), secret)?,
+            known: Table::new(part(7), secret)?,
+            waves: Table::new(part(1), secret)?,
         })
     }
 
@@ -155,7 +153,7 @@ impl Logins {
                 entry.pending = entry.pending.saturating_add(1);
                 excess
             });
-            let succeeded = self.is_known(now, tried.pair);
+            let succeeded = attempt.address.is_some() && self.is_known(now, tried.pair);
             is_known |= succeeded;
             if !succeeded {
                 excess.extend(judged.unwrap_or_default());
@@ -271,8 +269,10 @@ impl Logins {
         let percent = |wave: &Wave, steps| {
             let attempts = wave.attempts.sum_after(steps);
             let failures = u64::from(wave.failures.sum_after(steps)) * 100;
-            let is_enough = attempts >= limits.ratio_attempts;
-            is_enough.then(|| (failures / u64::from(attempts.max(1))) as u32).unwrap_or_default()
+            match attempts >= limits.ratio_attempts {
+                true => (failures / u64::from(attempts.max(1))) as u32,
+                false => 0,
+            }
         };
         let judge = |wave: &mut Wave| {
             let limit = limits.failure_ratio.at;

@@ -38,7 +38,7 @@ impl Site {
         place.write("own.kdl", RULES).write(
             "a.kdl",
             &format!(
-                "workers 2\n\
+                "workers 2\nadmin #false\n\
                  listener \"web\" {{ address \"127.0.0.1:0\"; trusted-proxies \"127.0.0.0/8\" }}\n\
                  upstream \"app\" {{ target \"{application}\" }}\n{AGENT}\
                  route \"all\" {{ agents \"waf\"; upstream \"app\" }}\n"

@@ -1,6 +1,7 @@
 //! A firewall as its operators have it: beside a running edge.
 
 mod logins;
+mod websocket;
 
 use std::{
     io::{Read, Write},

@@ -494,6 +494,8 @@ fn begin(
 ) -> Decision {
     let own = request.fields();
     let host = own.get("host").is_none().then(|| ("host", request.authority().as_bytes()));
+    // What was not sent is not an empty field.
+    let host = host.filter(|(_, host)| !host.is_empty());
     let fields: Vec<(&[u8], &[u8])> =
         host.into_iter().chain(own.iter()).map(|(name, value)| (name.as_bytes(), value)).collect();
     transaction.begin(&ready.profile, &connection(request), SystemTime::now());

@@ -240,16 +240,21 @@ fn findings(line: &Value) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     Ok(findings.map(|finding| (text(&finding["rule"]), text(&finding["detail"]))).collect())
 }
 
-/// Where a message ends and the places of its bytes begin.
+/// Where a message ends and the place of some bytes begins: the variable, and the text around them.
 static PLACE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(": [A-Z_]+(?::[^ ]*)?, bytes [0-9]+ to [0-9]+").expect("it is an expression")
+    let place = "[:;] ([A-Z_]+(?::[^ ]*)?), bytes [0-9]+ to [0-9]+(?: of the decoded text)?: ([^»]*)»([^«]*)«([^;]*)";
+    Regex::new(place).expect("it is an expression")
 });
 
-/// A finding as ModSecurity writes it, as far as the log has what it would write.
+/// A finding in the words of ModSecurity: what was found, within what.
 fn told(rule: &str, detail: &str) -> String {
     let end = PLACE.find(detail).map_or(detail.len(), |place| place.start());
-    let (message, data) = (&detail[..end], detail[end..].trim_start_matches(": "));
-    format!("[id \"{rule}\"] [msg \"{message}\"] [data \"{data}\"]")
+    let data = PLACE.captures_iter(detail).map(|place| {
+        let [variable, before, found, after] = [1, 2, 3, 4].map(|part| &place[part]);
+        format!("Matched Data: {found} found within {variable}: {before}{found}{after}")
+    });
+    let data = data.collect::<Vec<_>>().join("; ");
+    format!("[id \"{rule}\"] [msg \"{}\"] [data \"{data}\"]", &detail[..end])
 }
 
 #[cfg(test)]
@@ -269,7 +274,9 @@ mod tests {
         assert_eq!(one.refused_by.as_deref(), Some("agent/blocked"));
         assert!(lines[&client(0)].is_over && lines[&client(0)].refused_by.is_none());
         let (rule, detail) = &one.findings[0];
-        assert_eq!(told(rule, detail), r#"[id "1"] [msg "m"] [data "ARGS:a, bytes 1 to 2: »x«"]"#);
+        let data = "Matched Data: x found within ARGS:a: x";
+        assert_eq!(told(rule, detail), format!(r#"[id "1"] [msg "m"] [data "{data}"]"#));
+        assert_eq!(told("2", "a: message"), r#"[id "2"] [msg "a: message"] [data ""]"#);
     }
 
     #[test]

@@ -231,6 +231,7 @@ impl Transaction {
         }
         self.look_inside(profile.policy(), received);
         let decision = self.phase(&profile, Phase::Request);
+        self.remember();
         if self.state.allowed == Some(Allow::Request) {
             self.state.allowed = None;
             return decision;
@@ -432,10 +433,16 @@ impl Transaction {
         }
     }
 
-    /// Remembers the values all of whose candidates were none.
+    /// Remembers the values all of whose candidates were none; others may still be found to be.
     fn remember(&mut self) {
-        let clean = self.suspects.iter().filter(|suspect| suspect.left == 0);
-        clean.for_each(|suspect| self.clean.insert(suspect.fingerprint));
+        let Self { suspects, clean, .. } = self;
+        suspects.retain(|suspect| {
+            let innocent = suspect.left == 0;
+            if innocent {
+                clean.insert(suspect.fingerprint);
+            }
+            !innocent
+        });
     }
 
     /// Whether the work budget is spent.

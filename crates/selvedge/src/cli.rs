@@ -11,6 +11,7 @@ use crate::{
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
     confine::{self, ConfineArgs},
+    core::{self, CoreArgs},
     diff::{self, DiffArgs},
     edge::{self, EdgeArgs},
     exit::{Exit, Failure},
@@ -52,6 +53,8 @@ enum Command {
     Up(UpArgs),
     /// Run the edge alone, in the foreground
     Edge(EdgeArgs),
+    /// Run the core alone, in the foreground
+    Core(CoreArgs),
     /// Run one of Selvedge's own agents; the edge starts those that its config names by itself
     Agent(AgentArgs),
     /// Say everything that is wrong with a config
@@ -121,6 +124,7 @@ fn obey(command: &Command) -> Exit {
     let outcome = match command {
         Command::Up(args) => up::run(args, &mut terminal),
         Command::Edge(args) => edge::run(args),
+        Command::Core(args) => core::run(args),
         Command::Agent(args) => agent::run(args),
         Command::Check(args) => check::run(args, &mut terminal),
         Command::Explain(args) => explain::run(args, &mut terminal),

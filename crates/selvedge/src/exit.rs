@@ -62,6 +62,12 @@ impl Failure {
         Self { exit, text: format!("error: {text}\n") }
     }
 
+    /// `error: PREFIX: …`.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        let text = self.text.trim_start_matches("error: ").trim_end();
+        Self::new(self.exit, format!("{prefix}: {text}"))
+    }
+
     /// An error and what lies behind it.
     pub(crate) fn chain(exit: Exit, error: &dyn Error) -> Self {
         Self::new(exit, chain(error))

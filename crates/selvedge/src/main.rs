@@ -7,6 +7,7 @@ mod bounds;
 mod check;
 mod cli;
 mod confine;
+mod core;
 mod diff;
 mod edge;
 mod exit;

@@ -1,10 +1,12 @@
-//! What stands about the codes of answers that the edge, and agents of its own, give by themselves.
+//! What stands about the codes of answers that the edge, and agents of its own, give by
+//! themselves, and the core with them.
 
 use std::fmt::Write;
 
-const PAGES: [&str; 2] = [
+const PAGES: [&str; 3] = [
     include_str!("../../../../docs/errors/http.md"),
     include_str!("../../../../docs/errors/agents.md"),
+    include_str!("../../../../docs/errors/core.md"),
 ];
 
 /// The rows about `code`, each with the headings of its table: a code of the head gate may stand in

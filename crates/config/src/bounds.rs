@@ -10,8 +10,8 @@ use std::{
 use selvedge_base::format_duration;
 
 use crate::{
-    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreLimits, Ejection, HealthCheck, Id, Limits,
-    Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema, waf,
+    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreLimits, Ejection, HealthCheck,
+    Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema, waf,
 };
 
 /// Scope of what concerns the whole process.

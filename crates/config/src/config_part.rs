@@ -187,9 +187,9 @@ impl ConfigPart {
 /// operator says of a part of the core goes before what holds for all of it.
 fn lift(route: &mut Arc<Route>, mount: &str) {
     let is_within = |path: &PathPattern| match path {
-        PathPattern::Exact(path) | PathPattern::Prefix(path) => path
-            .strip_prefix(mount)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        PathPattern::Exact(path) | PathPattern::Prefix(path) => {
+            path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }
         PathPattern::Regex(_) => false,
     };
     let is_core = matches!(&route.action, Action::Upstream(id) if **id == *CORE);

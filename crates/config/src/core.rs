@@ -81,9 +81,8 @@ impl CorePart {
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
-            path: cursor.child("path", |c| {
-                c.argument("a path").and_then(|value| value.parse(mount_path))
-            }),
+            path: cursor
+                .child("path", |c| c.argument("a path").and_then(|value| value.parse(mount_path))),
             hosts: cursor.child("host", read_hosts).unwrap_or_default(),
             data_dir: cursor.child("data-dir", |c| c.argument("a folder").and_then(|v| v.path())),
             socket: cursor.child("socket", |c| c.argument("a path").and_then(|v| v.path())),
@@ -188,12 +187,7 @@ fn upstream(
     }
 }
 
-fn refuse_local(
-    reading: &Reading<'_>,
-    remote: Span,
-    local: &[(&str, Span)],
-    limits: &LimitsPart,
-) {
+fn refuse_local(reading: &Reading<'_>, remote: Span, local: &[(&str, Span)], limits: &LimitsPart) {
     let in_flight = limits.in_flight.as_ref().map(|bound| ("limits in-flight", bound.span));
     for (name, span) in local.iter().copied().chain(in_flight) {
         let message = format!("`{name}` belongs to the machine that the core runs on");

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 use selvedge_base::{ByteSize, Secret};
 
 use crate::{
-    AGENTS_FIELD, Action, Agent, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route, RouteAgent, RouteLimits,
+    AGENTS_FIELD, Action, Agent, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route,
+    RouteAgent, RouteLimits,
     action::{ActionPart, read_actions},
     address::id,
     agent::{Order, RouteAgentPart, read_route_agents, settle_route_agents},
@@ -166,13 +167,15 @@ impl RoutePart {
 
 fn refuse_idle(reading: &Reading<'_>, span: Span) {
     let problem = Problem::new(Code::Action, "this route does nothing with its requests");
-    let help = "add one of `upstream \"…\"`, `core`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
+    let help =
+        "add one of `upstream \"…\"`, `core`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
     reading.error(span, problem.help(help));
 }
 
 /// What goes to the core is sealed for it, and must not reach another.
 fn refuse_choice(reading: &Reading<'_>, span: Span) {
-    let problem = Problem::new(Code::Conflict, "`upstream-by` cannot choose for a route of the core");
+    let problem =
+        Problem::new(Code::Conflict, "`upstream-by` cannot choose for a route of the core");
     reading.error(span, problem.help("remove it, or write a route of its own"));
 }
 

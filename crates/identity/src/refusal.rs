@@ -94,7 +94,9 @@ impl Refusal {
                 "Bearer realm=\"selvedge\", error=\"invalid_token\"".to_owned()
             }
             Self::Scope(scope) => {
-                format!("Bearer realm=\"selvedge\", error=\"insufficient_scope\", scope=\"{scope}\"")
+                format!(
+                    "Bearer realm=\"selvedge\", error=\"insufficient_scope\", scope=\"{scope}\""
+                )
             }
             Self::Identity => return None,
         };

@@ -20,7 +20,8 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, ScopeError> {
         let is_word = |word: &str| {
-            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+            let allowed =
+                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
             !word.is_empty() && word.bytes().all(allowed)
         };
         let words = text.strip_suffix(":*").unwrap_or(text);
@@ -120,7 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_no_scope_is_refused() {
-        for text in ["", "Streams:read", "a b", "a:", ":a", "a*", "*:read", "a:*:b", &"x".repeat(129)] {
+        for text in
+            ["", "Streams:read", "a b", "a:", ":a", "a*", "*:read", "a:*:b", &"x".repeat(129)]
+        {
             assert!(text.parse::<Scope>().is_err(), "{text}");
         }
     }

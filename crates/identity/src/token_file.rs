@@ -290,7 +290,8 @@ fn time(text: &str) -> Option<SystemTime> {
 
 fn written(time: SystemTime) -> Result<String, TokenFileError> {
     // Seconds are enough for people; the fraction would be noise in the file.
-    let time = OffsetDateTime::from(time).replace_nanosecond(0).map_err(|_| TokenFileError::Time)?;
+    let time =
+        OffsetDateTime::from(time).replace_nanosecond(0).map_err(|_| TokenFileError::Time)?;
     time.format(&Rfc3339).map_err(|_| TokenFileError::Time)
 }
 
@@ -309,7 +310,9 @@ impl fmt::Display for TokenFileError {
                 f,
                 "{word:?} cannot be a name: 1 to {WORD_BYTES_MAX} bytes of letters, digits and -_.@+:/"
             ),
-            Self::TooLong => f.write_str("more scopes than fit into a line, or more tokens than fit into the file"),
+            Self::TooLong => f.write_str(
+                "more scopes than fit into a line, or more tokens than fit into the file",
+            ),
             Self::Time => f.write_str("a token cannot expire after the year 9999"),
             Self::Random => f.write_str("the system gives no random bytes"),
         }

@@ -85,7 +85,8 @@ impl Started {
             return Err(Failure::new(Exit::Config, text));
         };
         let Some(process) = core.process().cloned() else {
-            let text = "the core of this config runs elsewhere (`remote`); nothing is to be run here";
+            let text =
+                "the core of this config runs elsewhere (`remote`); nothing is to be run here";
             return Err(Failure::new(Exit::Config, text));
         };
         Ok(Self { core, process, config })

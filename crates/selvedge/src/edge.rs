@@ -52,10 +52,12 @@ pub(crate) fn run(args: &EdgeArgs) -> Outcome {
         let signals = Signals::listen()?;
         let edge =
             Edge::start(config.clone(), hub.clone()).map_err(|error| Failure::from(&error))?;
+        // Before anybody is told that we serve, and asks.
+        let requests = edge.reload_requests();
         let mut role =
             Role { args, config, link, hub, edge, revision: 1, notifier: Notifier::from_env() };
         role.announce(&checked.warnings);
-        role.serve(signals).await
+        role.serve(signals, requests).await
     })
 }
 

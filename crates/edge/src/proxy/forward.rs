@@ -136,8 +136,7 @@ impl Forward<'_> {
         loop {
             let Some(target) = self.pick(&tries, now) else {
                 self.settle(permit, false, now);
-                let problem =
-                    if self.is_core() { Problem::CORE_AWAY } else { Problem::UNHEALTHY };
+                let problem = if self.is_core() { Problem::CORE_AWAY } else { Problem::UNHEALTHY };
                 return Err(Refusal::new(problem).into());
             };
             let _in_flight = self.upstream.state.target(target).begin();

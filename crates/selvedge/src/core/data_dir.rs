@@ -39,9 +39,7 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => return Err(taken(path, &mut lock)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))
-            .map_err(failed)?;
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
         Ok(Self { run, _lock: lock })
     }
 

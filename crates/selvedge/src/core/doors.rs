@@ -94,7 +94,8 @@ impl Doors {
         let (deadline, end) = watch::channel(None);
         let places = Arc::new(Semaphore::new(connections_max));
         let mut tasks = JoinSet::new();
-        let hall = |source| Hall { source, places: places.clone(), desk: desk.clone(), end: end.clone() };
+        let hall =
+            |source| Hall { source, places: places.clone(), desk: desk.clone(), end: end.clone() };
         tasks.spawn(hall(Source::Unix(unix)).run());
         if let Some((listener, tls)) = tls {
             tasks.spawn(hall(Source::Tls(listener, tls)).run());
@@ -233,7 +234,11 @@ async fn meet_edge(stream: TcpStream, tls: &EdgeTls, desk: &Desk) -> Result<(), 
     Ok(())
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, door: Door, desk: &Desk) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    door: Door,
+    desk: &Desk,
+) {
     let gate = desk.gate.clone();
     let service = service_fn(move |request| gate.clone().answer(request, door));
     let connection = http1::Builder::new()

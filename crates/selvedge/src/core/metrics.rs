@@ -7,9 +7,8 @@ use std::{
 };
 
 /// Upper ends of the buckets of latencies, in microseconds.
-const BUCKETS_US: [u64; 12] = [
-    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000,
-];
+const BUCKETS_US: [u64; 12] =
+    [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 /// Classes of statuses: 1xx to 5xx.
 const CLASSES: usize = 5;
 
@@ -82,7 +81,12 @@ impl Metrics {
                 "Connections of strangers, or whose handshake failed",
                 self.refused_connections.load(Relaxed),
             ),
-            ("requests_in_flight", "gauge", "Requests under way, streams included", self.in_flight.now()),
+            (
+                "requests_in_flight",
+                "gauge",
+                "Requests under way, streams included",
+                self.in_flight.now(),
+            ),
             (
                 "wrong_links_total",
                 "counter",

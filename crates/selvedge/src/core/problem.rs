@@ -54,7 +54,8 @@ impl Problem {
             "code": code,
         });
         let mut response = Response::new(Body::from(format!("{body}\n")));
-        *response.status_mut() = StatusCode::from_u16(status).expect("the statuses above are valid");
+        *response.status_mut() =
+            StatusCode::from_u16(status).expect("the statuses above are valid");
         let fields = response.headers_mut();
         let media = HeaderValue::from_static("application/problem+json");
         fields.insert(header::CONTENT_TYPE, media);

@@ -122,7 +122,8 @@ impl<'a> Role<'a> {
         // The edge tells the warnings of a config they share; alone, nobody else would.
         if self.args.supervisor.is_none() && warnings.warnings() > 0 {
             let count = warnings.warnings();
-            let fields: Fields<'_> = &[("warnings", &count), ("help", &"`selvedge check` shows them")];
+            let fields: Fields<'_> =
+                &[("warnings", &count), ("help", &"`selvedge check` shows them")];
             self.say(Level::Warn, "doubt about the config", fields);
         }
         self.notifier.ready(&self.reachable);
@@ -147,7 +148,11 @@ impl<'a> Role<'a> {
             Err(failure) => {
                 complain(&failure.text);
                 let fields: Fields<'_> = &[("config", &self.args.config.display())];
-                self.say(Level::Error, "core: config refused; the one before stays in force", fields);
+                self.say(
+                    Level::Error,
+                    "core: config refused; the one before stays in force",
+                    fields,
+                );
             }
         }
         self.notifier.ready(&self.reachable);

@@ -60,7 +60,8 @@ impl EdgeTls {
             return false;
         };
         let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
-        self.edges.is_empty() || self.edges.iter().any(|name| verify_server_name(&leaf, name).is_ok())
+        self.edges.is_empty()
+            || self.edges.iter().any(|name| verify_server_name(&leaf, name).is_ok())
     }
 }
 

@@ -101,8 +101,11 @@ impl Role<'_> {
     }
 
     /// Obeys until told to stop, then drains.
-    pub(super) async fn serve(mut self, mut signals: Signals) -> Outcome {
-        let mut requests = self.edge.reload_requests();
+    pub(super) async fn serve(
+        mut self,
+        mut signals: Signals,
+        mut requests: mpsc::Receiver<ReloadRequest>,
+    ) -> Outcome {
         loop {
             match next_order(&mut signals, &mut requests).await {
                 (Order::Reload, reply) => self.reload(reply),

@@ -3,12 +3,7 @@
 //! What the edge says is passed on to whoever supervises us: it is what clients see. A core that
 //! fails does not end anything; the edge goes on and answers the core's paths with 503.
 
-use std::{
-    ffi::OsString,
-    io,
-    path::Path,
-    process::ExitStatus,
-};
+use std::{ffi::OsString, io, path::Path, process::ExitStatus};
 
 use rustix::process::Signal;
 use tempfile::TempDir;

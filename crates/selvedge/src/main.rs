@@ -16,6 +16,7 @@ mod findings;
 mod init;
 mod reload;
 mod terminal;
+mod token;
 mod up;
 mod waf;
 

@@ -68,12 +68,7 @@ impl<'a> Role<'a> {
     ) -> Result<Self, Failure> {
         let doors = Doors::bind(&started.process).await?;
         let (drain, draining) = watch::channel(false);
-        let foundation = Foundation {
-            data_dir: &started.process.data_dir,
-            config: &started.config,
-            hub: &hub,
-            draining: draining.clone(),
-        };
+        let foundation = Foundation::open(&started.process.data_dir)?;
         let services: Arc<[Box<dyn Service>]> = services::open(&foundation)?.into();
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
         let vitals = Vitals {
@@ -201,6 +196,7 @@ impl<'a> Role<'a> {
             let connections = self.gate.metrics().connections.now();
             self.say(Level::Info, "core draining", &[("connections", &connections)]);
         }
+        self.services.iter().for_each(|service| service.drain());
         self.drain.send_replace(true);
         self.housekeeping.abort();
         let drained = self.open.drain(self.started.config.drain_timeout);

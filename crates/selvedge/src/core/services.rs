@@ -1,13 +1,15 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
+mod log;
+
 use std::path::Path;
 
 use axum::Router;
 use selvedge_config::Config;
-use selvedge_telemetry::Hub;
-use tokio::sync::watch;
+use selvedge_eventlog::{Log, OpenError, Settings};
 
-use crate::exit::Failure;
+use self::log::LogService;
+use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
 ///
@@ -17,7 +19,8 @@ pub(super) trait Service: Send + Sync {
     /// Path under the core's, label in metrics and name in health: `streams`.
     fn name(&self) -> &'static str;
 
-    /// Its routes, below its name.
+    /// Its routes, below its name. The path of the request lacks what lies above; the whole of it is
+    /// `axum::extract::OriginalUri`.
     fn router(&self) -> Router;
 
     /// Why it cannot do its work at present, if it cannot; asked by each readiness probe.
@@ -31,22 +34,39 @@ pub(super) trait Service: Send + Sync {
     /// Follows a config that was read anew, as far as it can without a restart.
     fn reconfigure(&self, _config: &Config) {}
 
+    /// Lets those go who wait for news, for the core drains.
+    fn drain(&self) {}
+
     /// Ends, after the last request: what is in memory goes to disk. Blocks.
     fn close(&self) {}
 }
 
 /// What services are built on.
-pub(super) struct Foundation<'a> {
-    /// Where they keep their files: a folder each, by their name.
-    pub(super) data_dir: &'a Path,
-    pub(super) config: &'a Config,
-    pub(super) hub: &'a Hub,
-    /// Becomes true when the core drains: what waits for news answers now.
-    pub(super) draining: watch::Receiver<bool>,
+pub(super) struct Foundation {
+    /// The one log of all: what is in it survives.
+    pub(super) log: Log,
 }
 
-/// Opens all services, those first that others build on.
-pub(super) fn open(foundation: &Foundation<'_>) -> Result<Vec<Box<dyn Service>>, Failure> {
-    let Foundation { data_dir: _, config: _, hub: _, draining: _ } = foundation;
-    Ok(Vec::new())
+/// The folder of the log in the data-dir.
+const LOG: &str = "log";
+
+impl Foundation {
+    /// Opens the log; what was torn when the last core died is put right first. Blocks.
+    pub(super) fn open(data_dir: &Path) -> Result<Self, Failure> {
+        let opened = Log::open(&data_dir.join(LOG), Settings::default());
+        let log = opened.map_err(|error| {
+            let exit = match error {
+                OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Data,
+                _ => Exit::Unavailable,
+            };
+            Failure::new(exit, format!("the log cannot be opened: {}", chain(&error)))
+        })?;
+        Ok(Self { log })
+    }
+}
+
+/// Opens all services, those first that others build on. Inside of the runtime, so that they may have
+/// tasks of their own.
+pub(super) fn open(foundation: &Foundation) -> Result<Vec<Box<dyn Service>>, Failure> {
+    Ok(vec![Box::new(LogService::new(foundation.log.clone()))])
 }

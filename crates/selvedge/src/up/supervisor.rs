@@ -179,8 +179,8 @@ impl Supervisor {
         let meanwhile = "its paths answer 503 meanwhile, all else is served";
         if is_hopeless(status.code().map(Exit::of_child)) {
             return complain(&format!(
-                "selvedge: the core cannot run with this config ({status}); it is started again on \
-                 the next reload; {meanwhile}\n"
+                "selvedge: the core cannot run as things are ({status}); it is started again on the \
+                 next reload; {meanwhile}\n"
             ));
         }
         let wait = self.core.start_later();
@@ -208,7 +208,7 @@ impl Supervisor {
 
 /// Another start would end the same way.
 fn is_hopeless(exit: Option<Exit>) -> bool {
-    matches!(exit, Some(Exit::Config | Exit::Usage))
+    matches!(exit, Some(Exit::Config | Exit::Usage | Exit::Data))
 }
 
 fn arguments(config: &Path, quiet: bool) -> Vec<OsString> {

@@ -136,8 +136,8 @@ fn options_of_a_route_arrive() {
 #[test]
 fn identity_headers_of_all_agents_are_taken_off() {
     let names = everything().identity_headers();
-    let of_core = |name: &&String| selvedge_config::CORE_FIELDS.contains(&name.as_str());
-    assert_eq!(names.iter().filter(of_core).count(), selvedge_config::CORE_FIELDS.len());
+    let of_core = |name: &&String| CORE_FIELDS.contains(&name.as_str());
+    assert_eq!(names.iter().filter(of_core).count(), CORE_FIELDS.len());
     let of_agents: Vec<_> = names.iter().filter(|name| !name.starts_with("x-selvedge")).collect();
     assert_eq!(
         of_agents,

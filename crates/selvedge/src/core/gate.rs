@@ -27,7 +27,6 @@ use super::{
     health::{self, Vitals},
     metrics::{Metrics, OF_CORE},
     problem::Problem,
-    services::Service,
 };
 
 /// The way in, shared by all connections.
@@ -55,10 +54,10 @@ impl Gate {
         let mounts: Vec<String> =
             services.iter().map(|service| format!("{path}/{}", service.name())).collect();
         let own = Router::new().nest(path, health::router(vitals));
-        let mount = |router: Router, (at, service): (&String, &Box<dyn Service>)| {
-            router.nest(at, service.router())
-        };
-        let router = mounts.iter().zip(services.iter()).fold(own, mount);
+        let router = mounts
+            .iter()
+            .zip(services.iter())
+            .fold(own, |router, (at, service)| router.nest(at, service.router()));
         let router = router
             .fallback(async || Problem::NOT_FOUND.response())
             .method_not_allowed_fallback(async || Problem::METHOD.response());

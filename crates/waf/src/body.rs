@@ -104,6 +104,7 @@ pub struct Scratch {
     text: Vec<u8>,
     levels: Vec<json::Level>,
     headers: Vec<multipart::Header>,
+    disposition: multipart::Disposition,
     open: Vec<Range<usize>>,
     brackets: Vec<graphql::Bracket>,
 }

@@ -451,7 +451,9 @@ fn of_effect(effect: &CompiledEffect) -> Box<dyn Iterator<Item = &Template> + '_
             };
             Box::new(key.into_iter().chain(value))
         }
-        CompiledEffect::Expire(_, key, seconds) => Box::new([key, seconds].into_iter()),
+        CompiledEffect::Expire(_, key, value) | CompiledEffect::Deprecate(_, key, value) => {
+            Box::new([key, value].into_iter())
+        }
         CompiledEffect::Open(_, key) => Box::new(iter::once(key)),
         _ => Box::new(iter::empty()),
     }

@@ -49,7 +49,7 @@ pub(super) fn tags(category: Category) -> &'static [&'static str] {
         Category::Command => &["attack-rce", "capec/88"],
         Category::Code => &["attack-injection-code", "capec/242"],
         Category::Template => &["attack-ssti", "cwe/1336"],
-        Category::Ldap => &["attack-ldapi", "capec/136"],
+        Category::Ldap => &["attack-ldap", "capec/136"],
         Category::XPath => &["attack-xpathi", "capec/83"],
         Category::Xxe => &["attack-xxe", "capec/201"],
         Category::Ssrf => &["attack-ssrf", "capec/664"],

@@ -34,7 +34,7 @@ fn blocks_are_read_or_refused_as_the_page_says() {
 #[test]
 fn the_page_names_every_word() {
     let page = page();
-    let words = super::super::words::all().into_iter();
+    let words = words::all().into_iter();
     let missing: Vec<&str> = words.filter(|word| !page.contains(&format!("`{word}"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -11,6 +11,7 @@ mod detect;
 pub mod framing;
 mod head_gate;
 mod hex;
+mod native;
 mod path;
 mod schema;
 mod seclang;
@@ -22,6 +23,7 @@ pub use config::config;
 pub use detect::detect;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
+pub use native::native;
 pub use path::path;
 pub use schema::{agent_settings, api_description};
 pub use seclang::seclang;
@@ -40,6 +42,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("config", config),
     ("detect", detect),
     ("head_gate", head_gate),
+    ("native", native),
     ("path", path),
     ("seclang", seclang),
     ("transformations", transformations),

@@ -432,7 +432,7 @@ async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     }
 }
 
-const TOO_LARGE: &str = "there is more of it than is inspected";
+const TOO_LARGE: &str = "there is more of it than is inspected: see `selvedge explain waf/size`";
 const BROKEN: &str = "the body is not encoded as its head says";
 const UNKNOWN: &str = "the body has a coding that is not decoded here";
 const CODED: &str = "the response has a coding that cannot be decoded here";

@@ -26,7 +26,16 @@ const FILE_NAMES_MAX: usize = 16;
 impl Disposition {
     pub(super) fn clear(&mut self) {
         let Self { names, file_names, text, pieces } = self;
-        (names.clear(), file_names.clear(), text.clear(), pieces.clear());
+        names.clear();
+        file_names.clear();
+        text.clear();
+        pieces.clear();
+    }
+
+    pub(in crate::body) fn shrink(&mut self, bytes_max: usize) {
+        self.clear();
+        self.text.shrink_to(bytes_max);
+        self.pieces.shrink_to(bytes_max / size_of::<Piece>());
     }
 
     pub(super) fn is_file(&self) -> bool {

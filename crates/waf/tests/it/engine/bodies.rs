@@ -58,3 +58,30 @@ fn no_name_of_a_file_or_a_field_hides() {
     }
     check_part("name=a; filename=f", b"good", false);
 }
+
+/// Checks what is counted in the GraphQL documents of a request.
+#[track_caller]
+fn check_graphql(exchange: &Exchange<'_>, expected: &str) {
+    let rules = r#"
+        SecRule &GRAPHQL_DEPTH "@eq 1" "id:1,phase:2,pass,log,\
+            msg:'%{GRAPHQL_DEPTH} %{GRAPHQL_ALIASES} %{GRAPHQL_DIRECTIVES} %{GRAPHQL_ROOT_FIELDS} %{GRAPHQL_BATCH} %{GRAPHQL_INTROSPECTION}'"
+    "#;
+    let mut transaction = Transaction::new();
+    let decision = judge(&mut transaction, &profile(&seclang(rules), Policy::default()), exchange);
+    assert_eq!(told(&transaction, &decision), expected, "{exchange:?}");
+}
+
+#[test]
+fn questions_are_counted_wherever_they_are() {
+    let json = |body: &'static str| post("application/json", body);
+    check_graphql(&json(r#"{"query":"{ a { b: c @x } }"}"#), "1(2 1 1 1 1 0) | pass");
+    check_graphql(
+        &json(r#"[{"query":"{ a }"},{"query":"query Q { b: __schema { c { d } } e }"}]"#),
+        "1(3 1 0 3 2 1) | pass",
+    );
+    check_graphql(&json(r#"[{"other":"{ a }"},{"query":"hello"}]"#), "| pass");
+    check_graphql(&json(r#"{"a":{"query":"{ a }"}}"#), "| pass");
+    check_graphql(&post("application/graphql", "{ a b } { c }"), "1(1 0 0 3 1 0) | pass");
+    check_graphql(&get("/?query=%7Ba%7Bb%7D%7D"), "1(2 0 0 1 1 0) | pass");
+    check_graphql(&get("/?q=%7Ba%7Bb%7D%7D"), "| pass");
+}

@@ -284,7 +284,7 @@ fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
 fn to_json(findings: &Findings) -> Value {
     let Findings { rules, live, listed, chained, plan, kinds, set, problems, failures } = findings;
     let count = |of: fn(&Count) -> usize| {
-        kinds.iter().map(|(kind, count)| (kind.clone(), of(count).into())).collect::<Value>()
+        kinds.iter().map(|(kind, count)| (kind.clone(), Value::from(of(count)))).collect::<Value>()
     };
     json!({
         "ok": problems.is_empty() && failures.is_empty(),

@@ -8,6 +8,7 @@ mod agent;
 mod body;
 mod config;
 mod detect;
+mod event_log;
 pub mod framing;
 mod head_gate;
 mod hex;
@@ -21,6 +22,7 @@ pub use agent::{agent_answers, agent_questions};
 pub use body::body;
 pub use config::config;
 pub use detect::detect;
+pub use event_log::event_log;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
 pub use native::native;
@@ -41,6 +43,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("body", body),
     ("config", config),
     ("detect", detect),
+    ("event_log", event_log),
     ("head_gate", head_gate),
     ("native", native),
     ("path", path),

@@ -5,6 +5,7 @@
 //! a property does not hold. The crate knows no socket and no file.
 
 mod agent;
+mod audit;
 mod body;
 mod config;
 mod detect;
@@ -19,6 +20,7 @@ mod seclang;
 mod transformations;
 
 pub use agent::{agent_answers, agent_questions};
+pub use audit::audit_formats;
 pub use body::body;
 pub use config::config;
 pub use detect::detect;
@@ -40,6 +42,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("agent_questions", agent_questions),
     ("agent_settings", agent_settings),
     ("api_description", api_description),
+    ("audit_formats", audit_formats),
     ("body", body),
     ("config", config),
     ("detect", detect),

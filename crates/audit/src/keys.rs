@@ -3,7 +3,7 @@
 //! The store is one file of slots beside the log, and no part of the tree. A key is durable before
 //! anything is sealed under it, and its place is durable as destroyed before anybody is told so.
 
-mod master;
+pub(crate) mod master;
 mod slot;
 
 use std::{
@@ -46,6 +46,8 @@ pub enum Subject {
 /// Keeps the data keys. Shared between threads; each call returns when what it did is durable.
 pub struct KeyStore {
     file: Arc<dyn File>,
+    /// Kept for its lock.
+    _disk: Option<Box<dyn Disk>>,
     master: MasterKey,
     by_subject: hmac::Key,
     keys_max: usize,
@@ -125,7 +127,12 @@ impl KeyStore {
         let by_subject = hmac::Key::new(hmac::HMAC_SHA256, &lookup);
         let state = State::of(&bytes[HEADER_BYTES..], &master);
         let (state, synced) = (Mutex::new(state), Mutex::new(Some(0)));
-        Ok(Self { file, master, by_subject, keys_max, state, synced })
+        Ok(Self { file, _disk: None, master, by_subject, keys_max, state, synced })
+    }
+
+    /// Keeps the disk as long as the store, and so its lock against other processes.
+    pub fn holding(self, disk: impl Disk) -> Self {
+        Self { _disk: Some(Box::new(disk)), ..self }
     }
 
     /// The key of a subject, which is made if there is none; durable when this returns.

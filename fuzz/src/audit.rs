@@ -2,8 +2,14 @@
 //! witnesses, entries, names of tiles.
 
 use selvedge_audit::{
-    bundle, checkpoint::Checkpoint, entry::Entry, note::{Note, VerifierKey}, proof::TlogProof,
-    tile::Tile, time::Timestamp, witness::AddCheckpoint,
+    bundle,
+    checkpoint::Checkpoint,
+    entry::Entry,
+    note::{Note, VerifierKey},
+    proof::TlogProof,
+    tile::Tile,
+    time::Timestamp,
+    witness::AddCheckpoint,
 };
 
 /// What is taken is written again to the byte: nothing has two spellings.

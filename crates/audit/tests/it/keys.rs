@@ -1,6 +1,12 @@
 //! Keys of subjects: made once, gone when they are destroyed, and never half.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use selvedge_audit::{
     entry::{Detail, Entry, Payload},
@@ -124,8 +130,8 @@ fn a_damaged_slot_hurts_itself_only() {
     assert_eq!(open(&folder).unwrap().len(), 1, "a slot that was never finished is none");
 }
 
-/// A disk whose syncs fail.
-struct Failing(Arc<dyn File>);
+/// A file whose first sync is its last that works.
+struct Failing(Arc<dyn File>, AtomicBool);
 
 impl File for Failing {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -144,7 +150,10 @@ impl File for Failing {
         self.0.length()
     }
     fn sync_data(&self) -> io::Result<()> {
-        Err(io::Error::other("the disk is bad"))
+        match self.1.swap(true, Ordering::Relaxed) {
+            true => Err(io::Error::other("the disk is bad")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -152,7 +161,7 @@ struct FailingDisk(Folder);
 
 impl Disk for FailingDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(Failing(self.0.open(name)?)))
+        Ok(Arc::new(Failing(self.0.open(name)?, AtomicBool::new(false))))
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.0.create(name)

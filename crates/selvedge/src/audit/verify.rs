@@ -31,13 +31,13 @@ pub(super) struct VerifyArgs {
     /// A `checkpoint` that was believed before: the log must have grown from it
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
-    /// With --since: compare only what came after it
+    /// Compare only what came after the head of --since
     #[arg(long, requires = "since")]
     growth: bool,
     /// Check this proof, and no log
     #[arg(long, value_name = "FILE", conflicts_with_all = ["since", "growth"])]
     proof: Option<PathBuf>,
-    /// With --proof: the entry; if nothing is said, the one in the proof
+    /// Entry that --proof is about; if nothing is said, the one within the proof
     #[arg(long, value_name = "FILE", requires = "proof")]
     entry: Option<PathBuf>,
     /// For whom

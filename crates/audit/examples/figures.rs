@@ -83,11 +83,8 @@ fn append_all(log: &Log, audit: &AuditLog, entries: u64) -> Result<Vec<Duration>
     while number < entries || !waiting.is_empty() {
         while number < entries && waiting.len() < IN_FLIGHT {
             let end = (number + BATCH).min(entries);
-            let mut batch = selvedge_eventlog::Batch::from(audit.entry(&event(number))?);
-            for number in number + 1..end {
-                batch = batch.and(audit.entry(&event(number))?);
-            }
-            waiting.push_back((log.append(batch), end));
+            let events: Vec<Event> = (number..end).map(event).collect();
+            waiting.push_back((log.append(audit.entries(&events)?), end));
             number = end;
         }
         let Some((ticket, size)) = waiting.pop_front() else { break };

@@ -207,8 +207,16 @@ impl AuditLog {
     ///
     /// Its keys and payloads are durable when this returns.
     pub fn entry(&self, event: &Event) -> Result<Append, AuditError> {
-        let recorded = self.recorded(&self.node, event, None)?;
-        Ok(Append::to(self.stream).record(&recorded.entry))
+        self.entries(std::slice::from_ref(event))
+    }
+
+    /// The same for several events: a batch of the event log has one step for each stream.
+    pub fn entries(&self, events: &[Event]) -> Result<Append, AuditError> {
+        let mut append = Append::to(self.stream);
+        for event in events {
+            append.push(&self.recorded(&self.node, event, None)?.entry);
+        }
+        Ok(append)
     }
 
     /// The same for an event that another machine kept until now: an event that comes twice is

@@ -219,7 +219,8 @@ fn an_event_of_any_size_becomes_an_entry() {
     let mut named: Vec<Hash> = named.collect();
     let mut stored: Vec<Hash> =
         recorded.payloads.iter().map(|(_, content)| Hash::of(content)).collect();
-    (named.sort(), stored.sort());
+    named.sort();
+    stored.sort();
     assert_eq!(named, stored);
 
     event.details.insert("One More".into(), Fact::Flag(true));

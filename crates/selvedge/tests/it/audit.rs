@@ -63,23 +63,35 @@ fn check(place: &Place, args: &str, expected: Expect) {
 #[test]
 fn entries_are_found_and_shown() {
     let place = place();
-    check(&place, "tail -n 2", expect![[r#"
+    check(
+        &place,
+        "tail -n 2",
+        expect![[r#"
         exit 0
         --- stdout
              298  2027-01-15T08:04:58.000000Z  done    system selvedge  config.reload  config/main
              299  2027-01-15T08:04:59.000000Z  done    system selvedge  config.reload  config/main
-    "#]]);
-    check(&place, "search --outcome denied --reveal", expect![[r#"
+    "#]],
+    );
+    check(
+        &place,
+        "search --outcome denied --reveal",
+        expect![[r#"
         exit 0
         --- stdout
                7  2027-01-15T08:00:07.000000Z  denied  user ann  key.create  key/k1  (no-role)
-    "#]]);
-    check(&place, "search --since 2027-01-15T08:04:58Z", expect![[r#"
+    "#]],
+    );
+    check(
+        &place,
+        "search --since 2027-01-15T08:04:58Z",
+        expect![[r#"
         exit 0
         --- stdout
              298  2027-01-15T08:04:58.000000Z  done    system selvedge  config.reload  config/main
              299  2027-01-15T08:04:59.000000Z  done    system selvedge  config.reload  config/main
-    "#]]);
+    "#]],
+    );
     check(
         &place,
         "search --action config.* --resource config/main --max 1 --format json",
@@ -89,14 +101,22 @@ fn entries_are_found_and_shown() {
             {"entry":{"action":"config.reload","node":"core-1","outcome":"done","resource":{"id":"main","kind":"config"},"time":"2027-01-15T08:00:00.000000Z","v":1,"who":{"auth":"internal","id":"selvedge","kind":"system"}},"index":0}
         "#]],
     );
-    check(&place, "search --tenant other", expect![[r#"
+    check(
+        &place,
+        "search --tenant other",
+        expect![[r#"
         exit 0
-    "#]]);
-    check(&place, "search --since yesterday", expect![[r#"
+    "#]],
+    );
+    check(
+        &place,
+        "search --since yesterday",
+        expect![[r#"
         exit 64
         --- stderr
         error: yesterday: neither 2026-11-21, nor 2026-11-21T21:04:05Z, nor 2h
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -125,21 +145,33 @@ fn an_auditor_needs_files_and_a_key() {
 
     let other = SigningKey::new("log.example/audit", Scheme::Ed25519, [8; 32]).unwrap();
     place.write("other.vkey", &other.verifier().to_string());
-    check(&place, "verify --data-dir copy --key other.vkey", expect![[r#"
+    check(
+        &place,
+        "verify --data-dir copy --key other.vkey",
+        expect![[r#"
         exit 1
         --- stdout
         error: checkpoint: `checkpoint` is not believed: no trusted key signed it
-    "#]]);
-    check(&place, "verify --data-dir copy --key nonsense", expect![[r#"
+    "#]],
+    );
+    check(
+        &place,
+        "verify --data-dir copy --key nonsense",
+        expect![[r#"
         exit 64
         --- stderr
         error: --key nonsense: this is no key of the form NAME+ID+KEY
-    "#]]);
-    check(&place, "verify --data-dir nowhere --key audit.vkey", expect![[r#"
+    "#]],
+    );
+    check(
+        &place,
+        "verify --data-dir nowhere --key audit.vkey",
+        expect![[r#"
         exit 69
         --- stderr
         error: nowhere has no audit log (no `checkpoint`)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -156,45 +188,65 @@ fn a_rollback_is_told_by_an_older_head() {
     let event = Event::by_system(Timestamp(1), "a", ("b", "c"));
     log.append(audit.entry(&event).unwrap()).wait().unwrap();
     assert!(audit.wait_signed(1, PATIENCE));
-    check(&place, "verify --key audit.vkey --since head", expect![[r#"
+    check(
+        &place,
+        "verify --key audit.vkey --since head",
+        expect![[r#"
         exit 1
         --- stdout
         error: checkpoint: the log has 1 entries and had 300: it was rolled back
         log.example/audit: NOT in order
           head      1 entries, root /7fOBv62x7QD0DaYXmEv86OODO8nxQDIRS1cnEGHh5s=
           compared  1 entries, 0 payloads
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_proof_holds_without_the_log() {
     let place = place();
-    check(&place, "prove 3 --key audit.vkey --out 3.tlog-proof", expect![[r#"
+    check(
+        &place,
+        "prove 3 --key audit.vkey --out 3.tlog-proof",
+        expect![[r#"
         exit 0
-    "#]]);
+    "#]],
+    );
     let exported = place.run("audit export --key audit.vkey --outcome denied --out found");
     assert_eq!(exported, "exit 0\n--- stdout\n1 entries with their proofs in found\n");
     let line = fs::read_to_string(place.path("found/entries.jsonl")).unwrap();
     assert!(line.starts_with("{\"index\":7,\"entry\":{\"action\":\"key.create\""), "{line}");
-    check(&place, "prove 300 --key audit.vkey", expect![[r#"
+    check(
+        &place,
+        "prove 300 --key audit.vkey",
+        expect![[r#"
         exit 1
         --- stderr
         error: the log has 300 entries, counted from 0
-    "#]]);
+    "#]],
+    );
 
     fs::remove_dir_all(place.path("data")).unwrap();
-    check(&place, "verify --proof 3.tlog-proof --key audit.vkey", expect![[r#"
+    check(
+        &place,
+        "verify --proof 3.tlog-proof --key audit.vkey",
+        expect![[r#"
         exit 0
         --- stdout
         {"action":"config.reload","node":"core-1","outcome":"done","resource":{"id":"main","kind":"config"},"time":"2027-01-15T08:00:03.000000Z","v":1,"who":{"auth":"internal","id":"selvedge","kind":"system"}}
         is entry 3 of log.example/audit, proven under a head of 300 entries
-    "#]]);
+    "#]],
+    );
     let found = place.run("audit verify --proof found/proofs/7.tlog-proof --key audit.vkey");
     assert!(found.starts_with("exit 0\n"), "{found}");
     place.write("forged", "{\"action\":\"nothing\"}");
-    check(&place, "verify --proof 3.tlog-proof --key audit.vkey --entry forged", expect![[r#"
+    check(
+        &place,
+        "verify --proof 3.tlog-proof --key audit.vkey --entry forged",
+        expect![[r#"
         exit 1
         --- stderr
         error: the proof does not lead from this entry to the log's root: the proof leads to another root of the tree
-    "#]]);
+    "#]],
+    );
 }

@@ -70,6 +70,13 @@ impl Settings {
         })
     }
 
+    /// Whether a part that is measured involves this server.
+    fn wants(&self, kind: server::Kind) -> bool {
+        self.has("servers")
+            || (self.has("fan-out") && kind.has_followers())
+            || (self.has("replay") && kind == server::Kind::Nats)
+    }
+
     fn has(&self, part: &str) -> bool {
         self.parts.iter().any(|it| it == part)
     }

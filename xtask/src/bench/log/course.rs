@@ -67,11 +67,13 @@ pub struct Results {
 /// Measures everything.
 pub fn run(settings: &Settings) -> Result<Results> {
     let place = Place::prepare()?;
-    let (programs, missing) = Programs::prepare(&settings.peers);
+    let wanted: Vec<&Contestant> =
+        settings.peers.iter().copied().filter(|peer| settings.wants(peer.kind)).collect();
+    let (programs, missing) = Programs::prepare(&wanted);
     let results = Results { file_system: file_system(&place.file(""))?, ..Results::default() };
     let mut course = Course { settings, place: &place, programs: &programs, results, round: 0 };
     let present = |peer: &&Contestant| missing.iter().all(|(kind, _)| *kind != peer.kind);
-    let peers: Vec<&Contestant> = settings.peers.iter().copied().filter(present).collect();
+    let peers: Vec<&Contestant> = wanted.iter().copied().filter(present).collect();
     for (kind, why) in missing {
         course.tell(kind == Kind::Selvedge, "before the first round", &why);
     }
@@ -142,7 +144,7 @@ impl Course<'_> {
                 ("servers", Self::remote_appends as fn(&mut Self, &'static Contestant, &Running)),
                 ("fan-out", Self::fan_out),
             ] {
-                if !self.settings.has(part) || (part == "fan-out" && !streams(peer.kind)) {
+                if !self.settings.has(part) || (part == "fan-out" && !peer.kind.has_followers()) {
                     continue;
                 }
                 match self.programs.start(peer.kind, self.place) {
@@ -296,11 +298,6 @@ impl Results {
         }
         &mut self.rows[at]
     }
-}
-
-/// Whether it has streams that are followed by server-sent events.
-fn streams(kind: Kind) -> bool {
-    matches!(kind, Kind::Selvedge | Kind::DurableStreams)
 }
 
 /// A figure while the run goes on.

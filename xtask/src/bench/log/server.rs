@@ -88,6 +88,13 @@ pub struct Running {
     pub options: Vec<(&'static str, String)>,
 }
 
+impl Kind {
+    /// Whether it has streams that are followed by server-sent events.
+    pub fn has_followers(self) -> bool {
+        matches!(self, Self::Selvedge | Self::DurableStreams)
+    }
+}
+
 impl Programs {
     /// Makes sure that those of `wanted` are there; returns also what could not be had, and why.
     pub fn prepare(wanted: &[&Contestant]) -> (Self, Vec<(Kind, String)>) {

@@ -9,6 +9,7 @@ use crate::{
     CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits, Target,
     TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
+    core_streams::StreamsPart,
     cursor::Cursor,
     http::{host_pattern, path},
     listener::TIMEOUT,
@@ -43,6 +44,7 @@ pub(crate) struct CorePart {
     remote: Option<(Span, Option<Remote>)>,
     limits: LimitsPart,
     timeouts: TimeoutsPart,
+    streams: StreamsPart,
     tokens: Vec<Spanned<Option<CoreToken>>>,
     grants: Vec<Option<CoreGrant>>,
     /// What only concerns a core that runs here, and where it is written.
@@ -77,7 +79,7 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local = ["data-dir", "socket", "listen", "token", "grant"].into_iter();
+        let local = ["data-dir", "socket", "listen", "streams", "token", "grant"].into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -90,6 +92,7 @@ impl CorePart {
             remote: cursor.child("remote", |c| (c.span(), read_remote(c))),
             limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
             timeouts: cursor.child("timeouts", TimeoutsPart::read).unwrap_or_default(),
+            streams: cursor.child("streams", StreamsPart::read).unwrap_or_default(),
             tokens: cursor.children(&["token"], read_token),
             grants: cursor.children(&["grant"], read_grant),
         }
@@ -106,6 +109,7 @@ impl CorePart {
             remote,
             limits,
             timeouts,
+            streams,
             tokens,
             grants,
             local,
@@ -133,6 +137,7 @@ impl CorePart {
                 let process = CoreProcess {
                     listen: sound(listen)?,
                     limits: limits.clone(),
+                    streams: streams.settle(reading)?,
                     tokens,
                     grants: grants.into_iter().collect::<Option<_>>()?,
                     socket: socket.clone(),

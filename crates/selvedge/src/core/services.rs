@@ -1,14 +1,15 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
 mod log;
+mod streams;
 
 use std::path::Path;
 
 use axum::Router;
-use selvedge_config::Config;
+use selvedge_config::{Config, CoreProcess};
 use selvedge_eventlog::{Log, OpenError, Settings};
 
-use self::log::LogService;
+use self::{log::LogService, streams::StreamsService};
 use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
@@ -67,6 +68,13 @@ impl Foundation {
 
 /// Opens all services, those first that others build on. Inside of the runtime, so that they may have
 /// tasks of their own.
-pub(super) fn open(foundation: &Foundation) -> Result<Vec<Box<dyn Service>>, Failure> {
-    Ok(vec![Box::new(LogService::new(foundation.log.clone()))])
+pub(super) fn open(
+    foundation: &Foundation,
+    process: &CoreProcess,
+) -> Result<Vec<Box<dyn Service>>, Failure> {
+    let log = || foundation.log.clone();
+    Ok(vec![
+        Box::new(LogService::new(log())),
+        Box::new(StreamsService::open(log(), &process.streams)),
+    ])
 }

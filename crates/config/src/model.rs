@@ -16,8 +16,10 @@ use selvedge_base::{ByteSize, Secret};
 use crate::Origins;
 
 mod agent;
+mod views;
 
 pub use agent::*;
+pub use views::*;
 
 /// One validated configuration: what the edge swaps in as a whole.
 #[derive(Clone, Debug, PartialEq)]

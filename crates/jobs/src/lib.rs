@@ -1,0 +1,2 @@
+//! Work that follows the event log.
+mod views;

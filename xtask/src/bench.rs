@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what users would notice, measured. `agents` and `waf` have modules of their own; the rest is `edge`.
+//! `cargo xtask bench`: what users would notice, measured. `agents`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
 //!
 //! `cargo xtask bench edge`: Selvedge beside nginx and HAProxy, on the same cores, in the same minutes.
 //!
@@ -18,6 +18,7 @@ mod pinned;
 mod report;
 mod scenario;
 mod waf;
+mod waf_proxy;
 
 use std::{fs, path::PathBuf};
 
@@ -49,6 +50,7 @@ pub fn run(arguments: &[String]) -> Result {
     match arguments.split_first() {
         Some((first, rest)) if first == "agents" => return agents::run(rest),
         Some((first, rest)) if first == "waf" => return waf::run(rest),
+        Some((first, rest)) if first == "waf-proxy" => return waf_proxy::run(rest),
         _ => {}
     }
     let settings = Settings::parse(arguments)?;
@@ -79,7 +81,7 @@ impl Settings {
             [edge] if edge == "edge" => {}
             _ => {
                 return Err(format!(
-                    "say what to measure: `bench edge`, `bench agents` or `bench waf`\n{}",
+                    "say what to measure: `bench edge`, `bench agents`, `bench waf` or `bench waf-proxy`\n{}",
                     usage()
                 )
                 .into());

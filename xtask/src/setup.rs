@@ -43,6 +43,11 @@ pub const BENCH: &[Package] = &[
 /// The rules that the firewall's loader is tested with.
 pub const CORE_RULE_SET: Package =
     Package { name: "modsecurity-crs", program: "/usr/share/modsecurity-crs/owasp-crs.load" };
+/// The firewall that is measured beside ours, in its proxy.
+pub const NGINX_MODSECURITY: Package = Package {
+    name: "libnginx-mod-http-modsecurity",
+    program: "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so",
+};
 /// An interpreter of the conformance suites.
 pub const NODE: Package = Package { name: "nodejs", program: "node" };
 
@@ -54,7 +59,7 @@ pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "
 /// `cargo xtask setup`: everything at once, for a machine that will be used offline.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
-    let all: Vec<Package> = [CC, OPENSSL, NODE, REDIS, CORE_RULE_SET]
+    let all: Vec<Package> = [CC, OPENSSL, NODE, REDIS, CORE_RULE_SET, NGINX_MODSECURITY]
         .into_iter()
         .chain(BENCH.iter().copied())
         .collect();

@@ -25,11 +25,27 @@ pub enum Build {
     Dist,
 }
 
+impl Build {
+    /// The profile, whose folder has its name.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dist => "dist",
+        }
+    }
+
+    fn cargo(self, packages: &[&str]) -> Result {
+        let mut cargo = process::cargo(&["build", "--quiet", "--profile", self.profile()]);
+        process::run(cargo.args(packages))
+    }
+}
+
 /// A folder in the build directory, programs, and other people's rules and requests.
 #[derive(Debug)]
 pub struct Place {
     folder: PathBuf,
     programs: PathBuf,
+    build: Build,
 }
 
 const LIBRARY: setup::Package =
@@ -42,15 +58,16 @@ const CC: &str = "cc";
 impl Place {
     /// Builds our programs.
     pub fn prepare(build: Build) -> Result<Self> {
-        let (profile, name) = match build {
-            Build::Release => ("release", "release"),
-            Build::Dist => ("dist", "dist"),
-        };
-        let mut cargo = process::cargo(&["build", "--quiet", "-p", "selvedge-bench-waf"]);
-        process::run(cargo.args(["--profile", profile]))?;
+        build.cargo(&["-p", "selvedge-bench-waf"])?;
         let folder = workspace::target().join("waf");
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder, programs: workspace::target().join(name) })
+        Ok(Self { folder, programs: workspace::target().join(build.profile()), build })
+    }
+
+    /// Builds the product itself, and says where it lies.
+    pub fn product(&self) -> Result<PathBuf> {
+        self.build.cargo(&["-p", "selvedge"])?;
+        Ok(self.path("selvedge"))
     }
 
     /// A path in the folder.

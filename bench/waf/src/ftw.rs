@@ -1,7 +1,7 @@
 //! The regression tests of the Core Rule Set, with the semantics of their runner, `go-ftw` 2, and of the server behind
-//! it, `albedo` 0.3, but without a network between them.
+//! it, `albedo` 0.3.
 //!
-//! A request is built as `go-ftw` builds it, to the byte. Its head then goes through the edge's own parser: where that
+//! A request is built as `go-ftw` builds it, to the byte. [`proxied`] sends it to a proxy. Without one its head goes through the edge's own parser: where that
 //! refuses it, the status is the edge's. The rules are asked even so, about what a kind reader makes of the bytes, for the
 //! suite is about rules; only where that very status is due do they stay silent, as they do behind the edge.
 
@@ -16,6 +16,9 @@ use crate::{
 };
 
 mod albedo;
+mod backend;
+pub mod proxied;
+pub mod suite;
 
 pub use albedo::Response;
 
@@ -33,7 +36,7 @@ pub struct Stage {
 /// What became of a request.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The status that the client sees.
+    /// The status that the client sees; 0 if it sees none.
     pub status: u16,
     /// The rules that were reported.
     pub ids: Vec<u64>,
@@ -83,10 +86,9 @@ impl Stage {
     /// What is wrong with an outcome.
     pub fn fault(&self, outcome: &Outcome) -> Option<String> {
         if self.breaks() {
-            return Some(format!(
-                "an error of the connection was due, and not status {}",
-                outcome.status
-            ));
+            let Outcome { status, .. } = outcome;
+            let fault = || format!("an error of the connection was due, and not status {status}");
+            return (*status != 0).then(fault);
         }
         if let Some(due) = self.due_status().filter(|due| *due != outcome.status) {
             return Some(format!("status {} and not {due}", outcome.status));
@@ -123,7 +125,7 @@ impl Stage {
     }
 
     /// What `go-ftw` writes to the connection.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         if let Some(encoded) = self.text("encoded_request") {
             let encoded: String = encoded.split_ascii_whitespace().collect();
             return BASE64.decode(encoded.as_bytes()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What the firewall's engine is worth is told by other people's rules, requests and engines, so the programs here
 //! replay recorded requests through it, one way for every engine.
 //!
-//! Of proxies, agents and sockets it knows nothing; `cargo xtask` starts the programs and judges what they say.
+//! Of agents and of who stands behind a socket it knows nothing; `cargo xtask` starts the programs and judges what they say.
 //!
 //! ```
 //! use selvedge_bench_waf::{raw, record::Kind};
@@ -17,3 +17,4 @@ pub mod raw;
 pub mod record;
 pub mod replay;
 pub mod subject;
+pub mod wire;

@@ -4,20 +4,24 @@
 //! operator wants; both happen when the agent starts and at each reload, and what cannot be done as it is
 //! written keeps it from starting. [`desk`] is one exchange at work, with buffers from [`pool`]; [`answer`] is
 //! what is told of it, to the client and to the log; [`mask`] hides what a response would give away,
-//! [`tally`] counts. This file speaks the agent protocol.
+//! [`tally`] counts for metrics. [`counters`] remember clients from one exchange to the next, and [`watch`] asks
+//! and tells them. This file speaks the agent protocol.
 
 mod answer;
+mod counters;
 mod desk;
 mod load;
 mod mask;
 mod policy;
 mod pool;
 mod tally;
+mod watch;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use selvedge_agent::{
-    Agent, Body, Metrics, RequestHead, ResponseHead, Subscriptions, Verdict, WebsocketFrame,
+    Agent, Body, Metrics, Outcome, RequestHead, ResponseHead, Subscriptions, Verdict,
+    WebsocketFrame,
 };
 use selvedge_config::waf::{RouteOptions, Settings};
 use selvedge_waf::{
@@ -26,7 +30,7 @@ use selvedge_waf::{
     rule::Mode,
 };
 
-use self::{desk::Desk, tally::Tally};
+use self::{counters::Counters, desk::Desk, tally::Tally, watch::Watch};
 
 /// The agent that finds attacks.
 pub struct Waf(Arc<Firewall>);
@@ -40,6 +44,7 @@ struct Firewall {
     metrics: Metrics,
     policy: Arc<Ready>,
     profiles: BTreeMap<String, Arc<Ready>>,
+    counters: Arc<Counters>,
     /// Which set of buffers fits its rules.
     generation: pool::Generation,
 }
@@ -60,6 +65,7 @@ struct Ready {
     /// Bytes of a body that are looked at.
     body_max: u32,
     response_body_max: u32,
+    watch: Watch,
 }
 
 /// What is wrong with a file of rules.
@@ -83,7 +89,9 @@ impl Agent for Waf {
 
     async fn start(settings: Settings, previous: Option<&Self>) -> Result<Self, String> {
         let metrics = previous.map(|previous| previous.0.metrics.clone()).unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || Firewall::read(&settings, metrics)).await;
+        let counters = Counters::start(&settings, previous.map(|waf| &*waf.0.counters))?;
+        let kept = (metrics, Arc::new(counters));
+        let read = tokio::task::spawn_blocking(move || Firewall::read(&settings, kept)).await;
         let (firewall, notes) = read.map_err(|error| error.to_string())??;
         notes.iter().for_each(|note| notice(format_args!("{note}")));
         Ok(Self(Arc::new(firewall)))
@@ -94,10 +102,14 @@ impl Agent for Waf {
         let mut wants = Subscriptions::none()
             .request_headers()
             .inspect_request_body(most(|ready| ready.body_max));
+        if self.0.all().any(|ready| ready.responses || ready.watch.wants_answers()) {
+            wants = wants.response_headers();
+        }
+        if self.0.all().any(|ready| ready.watch.wants_outcomes()) {
+            wants = wants.log();
+        }
         if self.0.all().any(|ready| ready.responses) {
-            wants = wants
-                .response_headers()
-                .inspect_response_body(most(|ready| ready.response_body_max));
+            wants = wants.inspect_response_body(most(|ready| ready.response_body_max));
         }
         if self.0.all().any(|ready| ready.websocket) {
             wants = wants.websocket_frames(most(|ready| ready.body_max));
@@ -172,6 +184,13 @@ impl Agent for Waf {
             None => Verdict::abandon(NO_HEAD),
         }
     }
+
+    async fn log(&self, outcome: &Outcome<'_>) {
+        let options = RouteOptions::read(|name| outcome.attributes().route_option(name));
+        if let Some(ready) = self.0.choose(&options).filter(|ready| !ready.is_off) {
+            ready.watch.outcome(outcome);
+        }
+    }
 }
 
 /// Why there is no verdict on an event that comes after none.
@@ -179,7 +198,10 @@ const NO_HEAD: &str = "the event belongs to a request whose head was not seen";
 
 impl Firewall {
     /// Reads and compiles; beside it come notes for the operator.
-    fn read(settings: &Settings, metrics: Metrics) -> Result<(Self, Vec<String>), String> {
+    fn read(
+        settings: &Settings,
+        (metrics, counters): (Metrics, Arc<Counters>),
+    ) -> Result<(Self, Vec<String>), String> {
         let told = |faults: Vec<Fault>| {
             faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("\n")
         };
@@ -192,10 +214,11 @@ impl Firewall {
         let mut policies = policies.into_iter();
         let policy = policies.next().ok_or("there is no policy")?;
         let mode = set.settings.mode.unwrap_or_default();
+        notes.extend(counters.note());
         let ready = |name: Option<&str>, (written, policy): (_, Policy)| {
             let policy = Policy { mode: policy.mode.or(Some(mode)), ..policy };
-            let tally = Tally::new(&metrics, name);
-            Arc::new(Ready::new(settings, (written, policy, tally), &rules))
+            let (tally, watch) = (Tally::new(&metrics, name), Watch::new(&counters, written));
+            Arc::new(Ready::new(settings, (written, policy), (&rules, tally, watch)))
         };
         let names = settings.profiles.iter().zip(policies);
         let firewall = Self {
@@ -206,6 +229,7 @@ impl Firewall {
                     (profile.id.clone(), ready)
                 })
                 .collect(),
+            counters: Arc::clone(&counters),
             generation: pool::Generation::next(),
             metrics: metrics.clone(),
         };
@@ -233,8 +257,8 @@ impl Firewall {
 impl Ready {
     fn new(
         settings: &Settings,
-        (written, policy, tally): (&selvedge_config::waf::Policy, Policy, Tally),
-        rules: &Arc<Rules>,
+        (written, policy): (&selvedge_config::waf::Policy, Policy),
+        (rules, tally, watch): (&Arc<Rules>, Tally, Watch),
     ) -> Self {
         let bytes = |size: selvedge_base::ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
         Self {
@@ -249,6 +273,7 @@ impl Ready {
             response_body_max: bytes(written.bounds.response_body),
             profile: Arc::new(Profile::new(Arc::clone(rules), policy)),
             tally,
+            watch,
         }
     }
 }

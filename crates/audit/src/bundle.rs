@@ -54,6 +54,16 @@ pub fn entries(bundle: &[u8], count: usize) -> Result<Vec<&[u8]>, BundleError> {
     if found == count { Ok(entries) } else { Err(BundleError::Count { found, expected: count }) }
 }
 
+/// The entries of a bundle as far as it can be read.
+pub(crate) fn readable(bundle: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bundle;
+    std::iter::from_fn(move || {
+        let (entry, behind) = split(rest)?;
+        rest = behind;
+        Some(entry)
+    })
+}
+
 fn split(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = rest.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))

@@ -26,7 +26,19 @@
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod entry;
+pub mod event;
+pub mod files;
+pub mod integrate;
+mod json;
+pub mod keys;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod query;
+pub mod service;
+pub mod store;
 pub mod tile;
+pub mod time;
+pub mod verify;
+pub mod witness;

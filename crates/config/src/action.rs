@@ -1,9 +1,9 @@
-//! What a route does: `upstream`, `static`, `redirect`, `respond`.
+//! What a route does: `upstream`, `core`, `static`, `redirect`, `respond`.
 
 use std::path::{Component, Path};
 
 use crate::{
-    Action, Code, Id, Redirect, Respond, StaticSite,
+    Action, CORE, Code, Id, Redirect, Respond, StaticSite,
     address::id,
     cursor::Cursor,
     http::{header_value, path, redirect_target},
@@ -24,6 +24,11 @@ impl ActionPart {
         self.upstream.as_ref()
     }
 
+    /// Whether it leads to the core.
+    pub(crate) fn is_core(&self) -> bool {
+        matches!(&self.action, Some(Action::Upstream(id)) if **id == *CORE)
+    }
+
     pub(crate) fn settle(self) -> Option<Action> {
         let Self { span: _, action, upstream } = self;
         action.or(upstream.map(|id| Action::Upstream(id.value)))
@@ -32,7 +37,7 @@ impl ActionPart {
 
 /// All actions of a route, although one is right: the others get an error.
 pub(crate) fn read_actions(cursor: &mut Cursor<'_>) -> Vec<ActionPart> {
-    cursor.children(&["upstream", "static", "redirect", "respond"], |cursor| {
+    cursor.children(&["upstream", "core", "static", "redirect", "respond"], |cursor| {
         let span = cursor.span();
         let (mut action, mut upstream) = (None, None);
         match cursor.name() {
@@ -40,6 +45,7 @@ pub(crate) fn read_actions(cursor: &mut Cursor<'_>) -> Vec<ActionPart> {
                 let name = cursor.argument("the id of an upstream");
                 upstream = name.and_then(|value| value.literal(id));
             }
+            "core" => action = Some(Action::Upstream(CORE.into())),
             "static" => action = read_static(cursor).map(Action::Static),
             "redirect" => action = read_redirect(cursor).map(Action::Redirect),
             _ => action = read_respond(cursor).map(Action::Respond),

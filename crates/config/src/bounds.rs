@@ -10,8 +10,8 @@ use std::{
 use selvedge_base::format_duration;
 
 use crate::{
-    Agent, AgentProcess, AgentSettings, Breaker, Config, Ejection, HealthCheck, Id, Limits,
-    Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema, waf,
+    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreLimits, Ejection, HealthCheck,
+    Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema, waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -101,11 +101,12 @@ pub fn bounds(config: &Config) -> Vec<Bound> {
         table.enter("listener", &listener.id);
         listener_bounds(&mut table, listener);
     }
-    for upstream in config.upstreams.values() {
+    core_bounds(&mut table, config);
+    for upstream in config.upstreams.values().filter(|upstream| *upstream.id != *CORE) {
         table.enter("upstream", &upstream.id);
         upstream_bounds(&mut table, upstream);
     }
-    for route in &config.routes {
+    for route in config.routes.iter().filter(|route| *route.id != *CORE) {
         table.enter("route", &route.id);
         route_bounds(&mut table, route);
     }
@@ -190,6 +191,21 @@ fn listener_bounds(table: &mut Table<'_>, listener: &Listener) {
         table.row("http2 stream-window", http2.stream_window, "the client waits");
         table.row("http2 connection-window", http2.connection_window, "the client waits");
     }
+}
+
+fn core_bounds(table: &mut Table<'_>, config: &Config) {
+    let Some((upstream, mount)) = config.core_as_served() else { return };
+    table.scope = "core".to_owned();
+    table.row("limits connections", upstream.pool.connections, "wait, then 503 with Retry-After");
+    if let Some(process) = config.core.as_ref().and_then(crate::Core::process) {
+        let CoreLimits { connections: _, in_flight, body: _ } = process.limits;
+        table.row("limits in-flight", in_flight, "503 with Retry-After");
+    }
+    table.row("limits body", mount.limits.body, "413");
+    let timeouts = &upstream.timeouts;
+    table.time("timeouts connect", timeouts.connect, "503 with Retry-After");
+    table.time("timeouts first-byte", timeouts.first_byte, "504");
+    table.time("timeouts idle", timeouts.idle, "the response is cut");
 }
 
 fn upstream_bounds(table: &mut Table<'_>, upstream: &Upstream) {

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Agent, Code, Config, Core, Id, Telemetry,
+    Action, Agent, CORE, Code, Config, Id, PathPattern, Route, Telemetry, Upstream,
     agent::{AGENTS_MAX, AgentPart, Order, References, check_references, export_claims},
     bounds::PROCESS,
+    core::{ABOVE_MOUNT, CorePart, Settled},
     cursor::{Cursor, Switch},
     listener::ListenerPart,
-    process::{AdminPart, LimitsPart, read_core, read_drain_timeout, read_workers},
+    process::{AdminPart, LimitsPart, read_drain_timeout, read_workers},
     reading::{Problem, Reading, did_you_mean},
     route::RoutePart,
     source::{Span, Spanned, sound},
@@ -25,7 +26,7 @@ pub(crate) struct ConfigPart {
     limits: LimitsPart,
     admin: Option<Switch<AdminPart>>,
     telemetry: TelemetryPart,
-    core: Option<Option<Core>>,
+    core: Option<CorePart>,
     workers: Option<Spanned<usize>>,
     drain_timeout: Option<Spanned<Duration>>,
     has_unknown: bool,
@@ -41,7 +42,7 @@ impl ConfigPart {
             limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
             admin: cursor.switch("admin", AdminPart::read),
             telemetry: cursor.child("telemetry", TelemetryPart::read).unwrap_or_default(),
-            core: cursor.child("core", read_core),
+            core: cursor.child("core", CorePart::read),
             workers: cursor.child("workers", read_workers).flatten(),
             drain_timeout: cursor.child("drain-timeout", read_drain_timeout).flatten(),
             has_unknown: cursor.has_unread(),
@@ -56,6 +57,7 @@ impl ConfigPart {
         check_ids(reading, ("agents", self.agents.iter().map(|part| &part.id)));
         self.check_addresses(reading);
         self.check_upstreams(reading);
+        self.check_core(reading);
         let is_whole = !self.has_unknown && self.routes.iter().all(|route| !route.has_unknown);
         let (agents, routes) = (&self.agents, &self.routes);
         check_references(reading, &References { agents, routes, is_whole });
@@ -113,6 +115,16 @@ impl ConfigPart {
         }
     }
 
+    fn check_core(&self, reading: &Reading<'_>) {
+        if self.core.is_some() || self.has_unknown {
+            return;
+        }
+        for span in self.routes.iter().filter_map(RoutePart::core) {
+            let problem = Problem::new(Code::UnknownReference, "there is no `core`");
+            reading.error(span, problem.help("add `core { data-dir \"./data\" }`"));
+        }
+    }
+
     pub(crate) fn settle(self, reading: &Reading<'_>) -> Option<Config> {
         let Self {
             listeners,
@@ -138,16 +150,26 @@ impl ConfigPart {
         let (agents, order, has_all_agents) = settle_agents(reading, agents);
         let routes: Vec<_> =
             routes.into_iter().map(|part| part.settle(reading, (&agents, &order))).collect();
-        let by_id = |upstream: Arc<crate::Upstream>| (upstream.id.clone(), upstream);
+        let by_id = |upstream: Arc<Upstream>| (upstream.id.clone(), upstream);
+        let core = core.map(|part| part.settle(reading, limits.upstream_connections));
+        let mut upstreams: BTreeMap<_, _> =
+            upstreams.into_iter().map(|one| one.map(by_id)).collect::<Option<_>>()?;
+        let mut routes: Vec<Arc<Route>> = routes.into_iter().collect::<Option<_>>()?;
+        let core = sound(core)?.map(|Settled { core, upstream, mount }| {
+            routes.iter_mut().for_each(|route| lift(route, &core.path));
+            routes.push(mount);
+            upstreams.insert(upstream.id.clone(), upstream);
+            core
+        });
         Some(Config {
             listeners: listeners.into_iter().collect::<Option<_>>()?,
-            upstreams: upstreams.into_iter().map(|one| one.map(by_id)).collect::<Option<_>>()?,
-            routes: routes.into_iter().collect::<Option<_>>()?,
+            upstreams,
+            routes,
             agents: has_all_agents.then_some(agents)?,
             limits,
             admin,
             telemetry: telemetry?,
-            core: sound(core)?,
+            core,
             workers: reading.settle(PROCESS, "workers", workers, reading.env.cores()),
             drain_timeout: reading.settle(
                 PROCESS,
@@ -158,6 +180,22 @@ impl ConfigPart {
             files: reading.files(),
             origins: crate::Origins::default(),
         })
+    }
+}
+
+/// Lifts a route above the core's mount that names the core and lies within its path: what the
+/// operator says of a part of the core goes before what holds for all of it.
+fn lift(route: &mut Arc<Route>, mount: &str) {
+    let is_within = |path: &PathPattern| match path {
+        PathPattern::Exact(path) | PathPattern::Prefix(path) => {
+            path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }
+        PathPattern::Regex(_) => false,
+    };
+    let is_core = matches!(&route.action, Action::Upstream(id) if **id == *CORE);
+    let paths = &route.matches.paths;
+    if is_core && !paths.is_empty() && paths.iter().all(is_within) {
+        Arc::make_mut(route).priority += ABOVE_MOUNT;
     }
 }
 

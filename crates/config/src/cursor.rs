@@ -201,7 +201,12 @@ impl<'r> Cursor<'r> {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.children.iter().any(|(child, _)| child.name() == name)
+        self.span_of(name).is_some()
+    }
+
+    /// Where the first child of that name is.
+    pub(crate) fn span_of(&self, name: &str) -> Option<Span> {
+        self.children.iter().find(|(child, _)| child.name() == name).map(|(child, _)| child.span())
     }
 
     /// Whether there are children that nobody has asked for so far.

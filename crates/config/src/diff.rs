@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use crate::{Config, Id, Route};
+use crate::{CORE, Config, Id, Route, Upstream};
 
 /// What changes from one config to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,9 @@ pub struct Diff {
     pub agents: Changes,
     /// Whether the routes are in another order, which decides between equals.
     pub order: bool,
-    /// Whether anything else changes: limits, admin, telemetry, core, workers.
+    /// Whether the core changes, or where the edge serves it.
+    pub core: bool,
+    /// Whether anything else changes: limits, admin, telemetry, workers.
     pub other: bool,
 }
 
@@ -41,14 +43,20 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         config.listeners.iter().map(|one| (one.id.clone(), one.clone())).collect()
     };
     let routes = |config: &Config| -> BTreeMap<Id, _> {
-        config.routes.iter().map(|one| (one.id.clone(), one.clone())).collect()
+        let written = config.routes.iter().filter(|route| *route.id != *CORE);
+        written.map(|one| (one.id.clone(), one.clone())).collect()
+    };
+    let upstreams = |config: &Config| -> BTreeMap<Id, _> {
+        let written = config.upstreams.iter().filter(|(id, _)| ***id != *CORE);
+        written.map(|(id, one)| (id.clone(), one.clone())).collect()
     };
     Diff {
         listeners: changes(&listeners(old), &listeners(new), PartialEq::eq),
-        upstreams: changes(&old.upstreams, &new.upstreams, PartialEq::eq),
+        upstreams: changes(&upstreams(old), &upstreams(new), PartialEq::eq),
         routes: changes(&routes(old), &routes(new), |old, new| is_same_route(old, new)),
         agents: changes(&old.agents, &new.agents, PartialEq::eq),
         order: is_reordered(old, new),
+        core: !is_core_same(old, new),
         other: !is_rest_same(old, new),
     }
 }
@@ -106,6 +114,19 @@ fn is_reordered(old: &Config, new: &Config) -> bool {
     in_both(old, new) != in_both(new, old)
 }
 
+fn is_core_same(old: &Config, new: &Config) -> bool {
+    let mount = |config: &Config| config.routes.iter().find(|route| *route.id == *CORE).cloned();
+    let is_same_mount = match (mount(old), mount(new)) {
+        (Some(old), Some(new)) => is_same_route(&old, &new),
+        (None, None) => true,
+        _ => false,
+    };
+    let upstream = |config: &Config| -> Option<Upstream> {
+        config.upstreams.get(CORE).map(|upstream| (**upstream).clone())
+    };
+    old.core == new.core && is_same_mount && upstream(old) == upstream(new)
+}
+
 fn is_rest_same(old: &Config, new: &Config) -> bool {
     let Config {
         listeners: _,
@@ -115,7 +136,7 @@ fn is_rest_same(old: &Config, new: &Config) -> bool {
         limits,
         admin,
         telemetry,
-        core,
+        core: _,
         workers,
         drain_timeout,
         files: _,
@@ -124,7 +145,6 @@ fn is_rest_same(old: &Config, new: &Config) -> bool {
     *limits == new.limits
         && *admin == new.admin
         && *telemetry == new.telemetry
-        && *core == new.core
         && *workers == new.workers
         && *drain_timeout == new.drain_timeout
 }
@@ -163,6 +183,9 @@ impl fmt::Display for Diff {
         }
         if self.order {
             writeln!(f, "~ order of routes")?;
+        }
+        if self.core {
+            writeln!(f, "~ core")?;
         }
         if self.other {
             writeln!(f, "~ settings of the process")?;

@@ -25,6 +25,7 @@ mod bounds;
 mod breaker;
 mod code;
 mod config_part;
+mod core;
 mod cursor;
 mod diagnostic;
 mod diff;

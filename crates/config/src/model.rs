@@ -12,13 +12,16 @@ use std::{
 };
 
 use selvedge_base::{ByteSize, Secret};
+use serde::{Deserialize, Serialize};
 
 use crate::Origins;
 
 mod agent;
+mod core;
 mod views;
 
 pub use agent::*;
+pub use core::*;
 pub use views::*;
 
 /// One validated configuration: what the edge swaps in as a whole.
@@ -38,7 +41,7 @@ pub struct Config {
     pub admin: Admin,
     /// Logs, traces and where they go.
     pub telemetry: Telemetry,
-    /// Where the core keeps its data.
+    /// The core. It is among the upstreams, and its mount among the routes, as [`CORE`].
     pub core: Option<Core>,
     /// Worker threads of the edge; one runtime each. Default: one per core.
     pub workers: usize,
@@ -55,7 +58,14 @@ impl Config {
     /// one, on any route, whether or not an agent runs.
     pub fn identity_headers(&self) -> Vec<String> {
         let headers = self.agents.values().flat_map(|agent| agent.identity_headers.iter().cloned());
-        headers.collect::<BTreeSet<_>>().into_iter().collect()
+        let of_core = self.core.iter().flat_map(|_| CORE_FIELDS.map(str::to_owned));
+        headers.chain(of_core).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The core as the edge reaches it, and the route that it is always served on.
+    pub fn core_as_served(&self) -> Option<(&Arc<Upstream>, &Arc<Route>)> {
+        let mount = self.routes.iter().find(|route| *route.id == *CORE);
+        Some((self.upstreams.get(CORE)?, mount?))
     }
 }
 
@@ -173,7 +183,7 @@ pub enum ClientAuth {
 }
 
 /// An address block, such as `10.0.0.0/8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cidr {
     /// Network address, host bits zero.
     pub network: std::net::IpAddr,
@@ -691,13 +701,6 @@ pub struct Otlp {
     pub queue: usize,
     /// `service.name`. Default `selvedge`.
     pub service: String,
-}
-
-/// The core.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Core {
-    /// Where it keeps its files.
-    pub data_dir: PathBuf,
 }
 
 /// Where something is written.

@@ -1,11 +1,11 @@
-//! What concerns the whole process: `limits`, `admin`, `core`, `workers`, `drain-timeout`.
+//! What concerns the whole process: `limits`, `admin`, `workers`, `drain-timeout`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use selvedge_base::ByteSize;
 
 use crate::{
-    Admin, Code, Core, Limits,
+    Admin, Code, Limits,
     address::socket,
     bounds::PROCESS,
     cursor::{Cursor, Switch},
@@ -116,12 +116,6 @@ impl AdminPart {
         let default = SocketAddr::from(([127, 0, 0, 1], 9900));
         Admin { address: Some(address.map_or(default, |address| address.value)) }
     }
-}
-
-pub(crate) fn read_core(cursor: &mut Cursor<'_>) -> Option<Core> {
-    let data_dir: Option<Spanned<PathBuf>> =
-        cursor.required("data-dir", "data-dir \"./data\"", |value| value.path());
-    Some(Core { data_dir: data_dir?.value })
 }
 
 pub(crate) fn read_workers(cursor: &mut Cursor<'_>) -> Option<Spanned<usize>> {

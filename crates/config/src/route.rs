@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
-use selvedge_base::ByteSize;
+use selvedge_base::{ByteSize, Secret};
 
 use crate::{
-    Action, Agent, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route, RouteLimits,
+    AGENTS_FIELD, Action, Agent, Code, Compress, Encoding, HeaderOp, Id, Matches, Rewrite, Route,
+    RouteAgent, RouteLimits,
     action::{ActionPart, read_actions},
     address::id,
     agent::{Order, RouteAgentPart, read_route_agents, settle_route_agents},
@@ -80,6 +81,11 @@ impl RoutePart {
         self.actions.iter().filter_map(ActionPart::upstream).take(1).chain(by_value)
     }
 
+    /// Where it says that it leads to the core, if it does.
+    pub(crate) fn core(&self) -> Option<Span> {
+        self.actions.iter().find(|action| action.is_core()).map(|action| action.span)
+    }
+
     pub(crate) fn agents(&self) -> &[RouteAgentPart] {
         &self.agents
     }
@@ -121,6 +127,10 @@ impl RoutePart {
         if actions.is_empty() && !has_unknown {
             refuse_idle(reading, span);
         }
+        let is_core = actions.iter().any(ActionPart::is_core);
+        if let (true, Some(by)) = (is_core, &upstream_by) {
+            refuse_choice(reading, by.span);
+        }
         let action = only_action(reading, actions);
         if action.as_ref().is_some_and(|action| !matches!(action, Action::Upstream(_))) {
             for (name, span) in upstream_only.into_iter().flatten() {
@@ -129,14 +139,20 @@ impl RoutePart {
         }
         let id = id?.value;
         let scope = format!("route {id:?}");
+        let by_id = agents.0;
+        let agents = settle_route_agents(reading, asked, agents);
+        let mut request_headers = request_headers.map(|(_, ops)| ops).unwrap_or_default();
+        if is_core {
+            request_headers.push(vouchers(&agents, by_id));
+        }
         Some(Arc::new(Route {
             priority: priority.map_or(0, |priority| priority.value),
             matches: matches.unwrap_or_default(),
-            agents: settle_route_agents(reading, asked, agents),
+            agents,
             action: action?,
             upstream_by: sound(upstream_by.map(UpstreamByPart::settle))?,
             rewrite: sound(rewrite.map(|(_, rewrite)| rewrite))?,
-            request_headers: request_headers.map(|(_, ops)| ops).unwrap_or_default(),
+            request_headers,
             response_headers: response_headers.map(|(_, ops)| ops).unwrap_or_default(),
             limits: limits.settle(reading, &scope),
             compress: match compress {
@@ -151,8 +167,27 @@ impl RoutePart {
 
 fn refuse_idle(reading: &Reading<'_>, span: Span) {
     let problem = Problem::new(Code::Action, "this route does nothing with its requests");
-    let help = "add one of `upstream \"…\"`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
+    let help =
+        "add one of `upstream \"…\"`, `core`, `static \"…\"`, `redirect \"…\"`, `respond 200`";
     reading.error(span, problem.help(help));
+}
+
+/// What goes to the core is sealed for it, and must not reach another.
+fn refuse_choice(reading: &Reading<'_>, span: Span) {
+    let problem =
+        Problem::new(Code::Conflict, "`upstream-by` cannot choose for a route of the core");
+    reading.error(span, problem.help("remove it, or write a route of its own"));
+}
+
+/// Tells the core which agents were asked who the caller is.
+fn vouchers(asked: &[RouteAgent], agents: &BTreeMap<Id, Arc<Agent>>) -> HeaderOp {
+    let names = asked.iter().filter_map(|asked| agents.get(&asked.id));
+    let names = names.filter(|agent| !agent.identity_headers.is_empty());
+    let names: Vec<&str> = names.map(|agent| &*agent.id).collect();
+    match names.is_empty() {
+        true => HeaderOp::Remove(AGENTS_FIELD.to_owned()),
+        false => HeaderOp::Set(AGENTS_FIELD.to_owned(), Secret::new(names.join(" "))),
+    }
 }
 
 fn only_action(reading: &Reading<'_>, actions: Vec<ActionPart>) -> Option<Action> {

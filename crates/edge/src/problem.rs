@@ -105,6 +105,8 @@ refusals! {
         "The server cannot open more files at present. Try again shortly.";
     AGENT_UNAVAILABLE = 503 "agent/unavailable" "Check unavailable"
         "A check that this request needs cannot be made at present. Try again shortly.";
+    CORE_AWAY = 503 "core/away" "Core unavailable"
+        "The core of this server is not there at present; all else is served. Try again shortly.";
     AGENT_TIMEOUT = 504 "agent/timeout" "Check timed out"
         "A check that this request needs took too long. Try again shortly.";
     CONNECT_TIMEOUT = 504 "timeout/connect" "Upstream connection timed out"

@@ -192,6 +192,9 @@ async fn write_all(to: &Transport, mut bytes: &[u8]) -> io::Result<()> {
     .await
 }
 
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
@@ -245,12 +248,14 @@ const HEAD_MAX: usize = 14;
 struct FrameReader {
     /// Frames of clients are masked, those of servers are not.
     is_masked: bool,
+    /// A message has begun, and its last frame is still to come.
+    is_within_message: bool,
     buffer: BytesMut,
 }
 
 impl FrameReader {
     fn new(is_masked: bool) -> Self {
-        Self { is_masked, buffer: BytesMut::new() }
+        Self { is_masked, is_within_message: false, buffer: BytesMut::new() }
     }
 
     /// Takes bytes up to the end of a frame; says how many were used. The error is a close code.
@@ -277,7 +282,13 @@ impl FrameReader {
         let (opcode, is_last) = (first & 0x0f, first & 0x80 != 0);
         let is_control = opcode >= CLOSE;
         let short = second & 0x7f;
-        let known = matches!(opcode, 0..=2 | CLOSE | PING | PONG);
+        let known = match opcode {
+            // Receivers that take them in another order would see messages that nobody judged (§5.4).
+            CONTINUATION => self.is_within_message,
+            TEXT | BINARY => !self.is_within_message,
+            CLOSE | PING | PONG => true,
+            _ => false,
+        };
         if first & 0x70 != 0
             || !known
             || (second & 0x80 != 0) != self.is_masked
@@ -313,6 +324,9 @@ impl FrameReader {
         let start = 2 + extended;
         let mask = self.is_masked.then(|| [0, 1, 2, 3].map(|place| bytes[start + place]));
         let (opcode, is_last) = (bytes[0] & 0x0f, bytes[0] & 0x80 != 0);
+        if opcode < CLOSE {
+            self.is_within_message = !is_last;
+        }
         let mut payload = bytes;
         let _ = payload.split_to(start + mask.map_or(0, |mask| mask.len()));
         if let Some(mask) = mask {
@@ -377,5 +391,8 @@ mod tests {
         check(false, &[0x09, 0x00], PROTOCOL_ERROR);
         check(false, &[0x89, 126, 0, 126], PROTOCOL_ERROR);
         check(false, &[0x82, 127, 0xff, 0, 0, 0, 0, 0, 0, 0], TOO_BIG);
+        check(false, &[0x80, 0x00], PROTOCOL_ERROR);
+        check(false, &[0x01, 0x00, 0x81, 0x00], PROTOCOL_ERROR);
+        check(false, &[0x01, 0x00, 0x89, 0x00, 0x80, 0x00, 0x80, 0x00], PROTOCOL_ERROR);
     }
 }

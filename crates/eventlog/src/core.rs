@@ -41,6 +41,8 @@ pub(crate) struct Core {
     time_ms: u64,
     group: Group,
     space: Space,
+    /// Whether the last group holds something that no later frame says was durable.
+    unproven: bool,
 }
 
 /// A stream as the next batch will find it.
@@ -192,6 +194,7 @@ impl Core {
         self.group.undo.clear();
         self.group.chain_before = self.chain;
         if !bytes.is_empty() {
+            self.unproven = !self.group.effects.is_empty();
             let max = self.settings().cache_bytes_max;
             write_locked(&self.shared.cache).push(begin, bytes, max);
         }

@@ -3,9 +3,9 @@
 use std::{
     fmt, io, mem,
     path::Path,
-    sync::{Arc, Condvar, Mutex, atomic::Ordering},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
@@ -58,7 +58,8 @@ struct Waiting {
     batches: Vec<(Batch, Reply)>,
     /// Of batches that are not durable yet, also those that the committer has.
     bytes: usize,
-    idle: bool,
+    /// Batches at which the committer, which sleeps, wants to be woken.
+    wanted: Option<usize>,
     closed: bool,
 }
 
@@ -182,7 +183,8 @@ impl Driver {
         }
         waiting.bytes += weight;
         waiting.batches.push((batch, reply));
-        if mem::take(&mut waiting.idle) {
+        if waiting.wanted.is_some_and(|wanted| waiting.batches.len() >= wanted) {
+            waiting.wanted = None;
             drop(waiting);
             self.intake.filled.notify_one();
         }
@@ -203,9 +205,13 @@ impl Drop for Driver {
 /// Commits what comes in, until the log is closed and nothing waits.
 fn commit(mut core: Core, intake: &Intake) {
     let mut batches = Vec::new();
+    let mut pace =
+        Pace { upkeep: Duration::from_millis(core.shared.settings.upkeep_ms), ..Pace::default() };
     let mut upkeep_ms = 0;
-    while intake.take(&mut batches, Duration::from_millis(core.shared.settings.upkeep_ms)) {
+    while intake.take(&mut batches, &pace) {
         let now_ms = now_ms();
+        let begin = Instant::now();
+        pace.batches = batches.len();
         let mut weight = 0;
         for (batch, reply) in batches.drain(..) {
             weight += batch.weight();
@@ -213,25 +219,66 @@ fn commit(mut core: Core, intake: &Intake) {
         }
         core.commit();
         locked(&intake.waiting).bytes -= weight;
+        pace.took = begin.elapsed();
         if now_ms >= upkeep_ms {
             core.upkeep(now_ms);
             upkeep_ms = now_ms + core.shared.settings.upkeep_ms;
         }
     }
+    core.prove();
+    core.commit();
+}
+
+/// How the last group went, by which the next one is gathered.
+#[derive(Default)]
+struct Pace {
+    batches: usize,
+    took: Duration,
+    upkeep: Duration,
+}
+
+impl Pace {
+    /// Writers that wait for answers come back at once when they have them. Waiting a little for as many
+    /// as the last group had answers all of them after one sync, where otherwise half of them would
+    /// always find one under way.
+    fn gathers_for(&self) -> Duration {
+        (self.took / 4).min(Duration::from_millis(2))
+    }
 }
 
 impl Intake {
-    /// Takes everything that waits, or waits for it, at most `patience`. Returns whether to go on.
-    fn take(&self, batches: &mut Vec<(Batch, Reply)>, patience: Duration) -> bool {
+    /// Takes everything that waits, or waits for it. Returns whether to go on.
+    fn take(&self, batches: &mut Vec<(Batch, Reply)>, pace: &Pace) -> bool {
         let mut waiting = locked(&self.waiting);
-        if waiting.batches.is_empty() && !waiting.closed {
-            waiting.idle = true;
-            let wait = self.filled.wait_timeout(waiting, patience);
-            (waiting, _) = wait.unwrap_or_else(std::sync::PoisonError::into_inner);
-            waiting.idle = false;
+        if waiting.batches.is_empty() {
+            waiting = self.wait(waiting, 1, pace.upkeep);
+        }
+        if !waiting.batches.is_empty() {
+            waiting = self.wait(waiting, pace.batches, pace.gathers_for());
         }
         mem::swap(&mut waiting.batches, batches);
         !(waiting.closed && batches.is_empty())
+    }
+
+    /// Waits until so many batches are there, or for so long.
+    fn wait<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        batches: usize,
+        patience: Duration,
+    ) -> MutexGuard<'a, Waiting> {
+        let end = Instant::now() + patience;
+        while waiting.batches.len() < batches && !waiting.closed {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            waiting.wanted = Some(batches);
+            let wait = self.filled.wait_timeout(waiting, left);
+            (waiting, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.wanted = None;
+        waiting
     }
 }
 

@@ -4,6 +4,8 @@
 //! [`run`] is one life story of a log; it panics where a promise is broken.
 
 mod disk;
+#[cfg(test)]
+mod faults;
 mod model;
 mod story;
 

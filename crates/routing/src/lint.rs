@@ -7,7 +7,7 @@ use std::{
 };
 
 use selvedge_config::{
-    Action, Config, HostPattern, Id, Matches, Origin, PathPattern, Route, ValueMatch,
+    Action, CORE, Config, HostPattern, Id, Matches, Origin, PathPattern, Route, ValueMatch,
 };
 
 use crate::{
@@ -90,7 +90,10 @@ impl LintCode {
 /// What is called unreachable is so: it is proved from the conditions, and what cannot be proved, such as
 /// that one regex holds all that another holds, is not reported.
 pub fn lint(config: &Config) -> Vec<Lint> {
-    lint_routes(&config.routes, &config.identity_headers())
+    let mut lints = lint_routes(&config.routes, &config.identity_headers());
+    // A route that takes the core's paths from its mount names the core: it is meant.
+    lints.retain(|lint| *lint.route != *CORE);
+    lints
 }
 
 fn lint_routes(routes: &[Arc<Route>], identity: &[String]) -> Vec<Lint> {

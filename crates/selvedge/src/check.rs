@@ -74,13 +74,18 @@ fn render_json(findings: &Findings) -> String {
 
 /// `2 listeners, 3 routes, 1 upstream`, and the agents where there are some.
 fn summary(config: &selvedge_config::Config) -> String {
+    // The core is among upstreams and routes, and nobody has written it there.
+    let mounted = usize::from(config.core.is_some());
     let mut parts = vec![
         counted(config.listeners.len(), "listener"),
-        counted(config.routes.len(), "route"),
-        counted(config.upstreams.len(), "upstream"),
+        counted(config.routes.len() - mounted, "route"),
+        counted(config.upstreams.len() - mounted, "upstream"),
     ];
     if !config.agents.is_empty() {
         parts.push(counted(config.agents.len(), "agent"));
+    }
+    if config.core.is_some() {
+        parts.push("the core".to_owned());
     }
     parts.join(", ")
 }

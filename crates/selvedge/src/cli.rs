@@ -11,6 +11,7 @@ use crate::{
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
     confine::{self, ConfineArgs},
+    core::{self, CoreArgs},
     diff::{self, DiffArgs},
     edge::{self, EdgeArgs},
     exit::{Exit, Failure},
@@ -18,6 +19,7 @@ use crate::{
     init::{self, InitArgs},
     reload::{self, ReloadArgs},
     terminal::{Terminal, complain},
+    token::{self, TokenArgs},
     up::{self, UpArgs},
     waf::{self, WafArgs},
 };
@@ -39,7 +41,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 #[command(name = "selvedge", version = VERSION.as_str(), max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 config wrong, 3 config has warnings that were denied,\n\
-    64 command line wrong, 69 something needed is not there (a free port), 70 a bug."
+    64 command line wrong, 65 stored data damaged, 69 something needed is not there (a free port), 70 a bug."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -52,6 +54,8 @@ enum Command {
     Up(UpArgs),
     /// Run the edge alone, in the foreground
     Edge(EdgeArgs),
+    /// Run the core alone, in the foreground
+    Core(CoreArgs),
     /// Run one of Selvedge's own agents; the edge starts those that its config names by itself
     Agent(AgentArgs),
     /// Say everything that is wrong with a config
@@ -68,6 +72,8 @@ enum Command {
     Reload(ReloadArgs),
     /// Tell how the running edge's agents are: calls, verdicts, latency, restarts, breakers
     Agents(AgentsArgs),
+    /// Make, list and revoke the tokens that services come to the core with
+    Token(TokenArgs),
     /// Look at the firewall's rules, and try them on recorded requests
     Waf(WafArgs),
     /// Become another program under restrictions; the edge starts agents so
@@ -121,6 +127,7 @@ fn obey(command: &Command) -> Exit {
     let outcome = match command {
         Command::Up(args) => up::run(args, &mut terminal),
         Command::Edge(args) => edge::run(args),
+        Command::Core(args) => core::run(args),
         Command::Agent(args) => agent::run(args),
         Command::Check(args) => check::run(args, &mut terminal),
         Command::Explain(args) => explain::run(args, &mut terminal),
@@ -129,6 +136,7 @@ fn obey(command: &Command) -> Exit {
         Command::Init(args) => init::run(args, &mut terminal),
         Command::Reload(args) => reload::run(args, &mut terminal),
         Command::Agents(args) => agents::run(args, &mut terminal),
+        Command::Token(args) => token::run(args, &mut terminal),
         Command::Waf(args) => waf::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),

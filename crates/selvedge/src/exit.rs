@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Warnings = 3,
     /// The command line is wrong (`EX_USAGE`).
     Usage = 64,
+    /// What is stored is damaged, or of another version (`EX_DATAERR`).
+    Data = 65,
     /// Something needed is not there, such as a free port (`EX_UNAVAILABLE`).
     Unavailable = 69,
     /// A mistake in Selvedge itself (`EX_SOFTWARE`).
@@ -25,12 +27,13 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Success,
         Self::Failure,
         Self::Config,
         Self::Warnings,
         Self::Usage,
+        Self::Data,
         Self::Unavailable,
         Self::Bug,
     ];
@@ -60,6 +63,12 @@ impl Failure {
     /// `error: TEXT`.
     pub(crate) fn new(exit: Exit, text: impl fmt::Display) -> Self {
         Self { exit, text: format!("error: {text}\n") }
+    }
+
+    /// `error: PREFIX: …`.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        let text = self.text.trim_start_matches("error: ").trim_end();
+        Self::new(self.exit, format!("{prefix}: {text}"))
     }
 
     /// An error and what lies behind it.

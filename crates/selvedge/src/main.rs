@@ -7,6 +7,7 @@ mod bounds;
 mod check;
 mod cli;
 mod confine;
+mod core;
 mod diff;
 mod edge;
 mod exit;
@@ -15,6 +16,7 @@ mod findings;
 mod init;
 mod reload;
 mod terminal;
+mod token;
 mod up;
 mod waf;
 

@@ -5,6 +5,7 @@ mod backoff;
 mod demo;
 mod echo;
 mod supervisor;
+mod ward;
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &UpArgs, terminal: &mut Terminal) -> Outcome {
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         match config {
-            Some(config) => Supervisor::new(config, false)?.run(&mut signals, |_| Ok(())).await,
+            Some(config) => Supervisor::new(&config, false)?.run(&mut signals, |_| Ok(())).await,
             None => show(&mut signals, terminal).await,
         }
     })
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &UpArgs, terminal: &mut Terminal) -> Outcome {
 
 async fn show(signals: &mut Signals, terminal: &mut Terminal) -> Outcome {
     let demo = Demo::prepare().await?;
-    let mut supervisor = Supervisor::new(demo.config(), true)?;
+    let mut supervisor = Supervisor::new(&demo.config(), true)?;
     let announce = |reachable: &_| {
         terminal.write(&demo.banner(reachable, terminal.paint))?;
         terminal.flush()

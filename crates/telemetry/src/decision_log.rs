@@ -16,8 +16,11 @@ const DETAIL_BYTES_MAX: usize = 512;
 const NAME_BYTES_MAX: usize = 128;
 /// Tags told of one finding.
 const TAGS_MAX: usize = 16;
+/// Beyond this many bytes of them, findings are told by their rule and score alone: that a rule matched is never left out
+/// for what was told of others.
+const WHOLE_FINDINGS_BYTES_MAX: usize = 8 << 10;
 /// No finding is begun beyond this many bytes of them.
-const FINDINGS_BYTES_MAX: usize = 8 << 10;
+const FINDINGS_BYTES_MAX: usize = 12 << 10;
 
 /// Appends the line of `decision` with its line feed: at most 48 KiB, and nearly always less than one.
 pub(crate) fn push_line(
@@ -61,18 +64,31 @@ impl Line<'_> {
         if findings.is_empty() {
             return;
         }
+        let (start, mut shortened) = (self.len(), 0);
         let told = self.objects("findings", findings, FINDINGS_BYTES_MAX, |one, finding| {
-            one.finding(finding);
+            if one.len() - start < WHOLE_FINDINGS_BYTES_MAX {
+                one.finding(finding);
+            } else {
+                one.rule(finding);
+                shortened += 1;
+            }
         });
+        if shortened > 0 {
+            self.number("findings_shortened", shortened);
+        }
         if told < findings.len() {
             self.number("findings_left_out", (findings.len() - told) as u64);
         }
     }
 
+    fn rule(&mut self, finding: &Finding<'_>) {
+        self.cut("rule", finding.rule.as_bytes(), NAME_BYTES_MAX);
+        self.number("score", u64::from(finding.score));
+    }
+
     fn finding(&mut self, finding: &Finding<'_>) {
-        let Finding { rule, score, tags, detail } = finding;
-        self.cut("rule", rule.as_bytes(), NAME_BYTES_MAX);
-        self.number("score", u64::from(*score));
+        self.rule(finding);
+        let Finding { rule: _, score: _, tags, detail } = finding;
         if !tags.is_empty() {
             let tags = tags.iter().take(TAGS_MAX).map(String::as_str);
             self.texts("tags", tags, NAME_BYTES_MAX);

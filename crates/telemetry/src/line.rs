@@ -63,6 +63,11 @@ impl<'a> Line<'a> {
         json::push_cut(self.out, value, bytes_max);
     }
 
+    /// Bytes in the buffer so far.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
     /// A list of objects with the fields that `each` writes. It ends early once it is `bytes_max`
     /// long; returns how many objects are in it.
     pub(crate) fn objects<T>(

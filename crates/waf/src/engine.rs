@@ -47,6 +47,7 @@ mod grams;
 mod intake;
 mod interest;
 mod literals;
+mod ordinary;
 mod pattern;
 mod profile;
 mod scan;
@@ -72,8 +73,9 @@ pub struct Rules {
     interests: interest::Interests,
     trie: trie::Trie,
     regexes: Vec<Regex>,
-    /// For each expression those for plain texts, where they are much smaller.
-    plain: Vec<[Option<compile::RegexId>; compile::PLAIN]>,
+    sketches: Vec<pattern::Sketch>,
+    /// Those of each expression.
+    sketches_of: Vec<compile::SketchIds>,
     slots: template::Names,
     keys: template::Names,
     /// Which of the transaction's variables are scores.

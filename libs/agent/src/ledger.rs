@@ -514,6 +514,8 @@ impl Ledger {
         length: u32,
         window: u32,
     ) -> Result<Option<u32>, Broken> {
+        // A frame goes whole or not at all: what is saved up could be what the next one needs.
+        let window = if event == Event::WebsocketFrame { 0 } else { window };
         Ok(self.lanes(event)?.room.grant(length, window))
     }
 

@@ -13,6 +13,7 @@ mod speed;
 
 use std::fs;
 
+pub use self::config::nginx_with;
 use self::{contestant::ALL, report::Report, runner::Ground};
 use super::{CURL, RESULTS, TASKSET, machine, peer::Place};
 use crate::{Result, flags::Flags, process, setup, workspace};

@@ -101,6 +101,19 @@ impl Server {
         Ok(sum)
     }
 
+    /// The same in seconds and to the microsecond, user and system together; of threads that have not ended.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let mut sum = 0;
+        for stat in family(self.child.id())? {
+            for task in fs::read_dir(format!("/proc/{}/task", stat.id))? {
+                // A thread may end while we look.
+                let line = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+                sum += line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+        Ok(sum as f64 / 1e9)
+    }
+
     /// Resident memory of the process and its children in bytes; pages that several map count once.
     pub fn memory(&self) -> Result<u64> {
         family(self.child.id())?.iter().map(|stat| proportional_set(stat.id)).sum()

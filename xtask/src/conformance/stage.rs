@@ -5,7 +5,7 @@ use std::{
     fs,
     io::ErrorKind,
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -73,10 +73,20 @@ impl Stage {
 
     /// Starts selvedge with this configuration and waits until it listens on `ports`.
     pub fn selvedge(&self, name: &str, config: &str, ports: &[u16]) -> Result<Server> {
+        self.started(&self.programs()?.join("selvedge"), (name, config), ports)
+    }
+
+    /// Starts this build of selvedge likewise.
+    pub fn started(
+        &self,
+        program: &Path,
+        (name, config): (&str, &str),
+        ports: &[u16],
+    ) -> Result<Server> {
         let file = self.file(&format!("{name}.kdl"));
         fs::write(&file, config)?;
         let log = fs::File::create(self.file(&format!("{name}.log")))?;
-        let mut command = process::command(self.programs()?.join("selvedge"));
+        let mut command = process::command(program);
         command.arg("edge").arg("--config").arg(&file);
         command.stdout(log.try_clone()?).stderr(log);
         start(&mut command, ports).map_err(|error| {

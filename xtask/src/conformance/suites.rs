@@ -3,6 +3,8 @@
 mod autobahn;
 mod crs;
 mod crs_blocking;
+mod crs_proxy;
+mod crs_proxy_blocking;
 mod ext_proc;
 mod grpc;
 mod h2;
@@ -80,11 +82,14 @@ Those of the firewall are on [a page of their own](conformance-waf.md).",
         preface: "\
 # Conformance of the firewall
 
-Other people's rules, tests, requests and engines against `crates/waf`, without a proxy between; `cargo xtask
-conformance crs crs-blocking waf-traffic waf-modsecurity --write` writes this page. The rules of [conformance](conformance.md) hold.",
+Other people's rules, tests, requests and engines against `crates/waf`, without a proxy between, and where a name says `proxy`
+against a running Selvedge; `cargo xtask conformance crs crs-blocking crs-proxy crs-proxy-blocking waf-traffic
+waf-modsecurity --write` writes this page. The rules of [conformance](conformance.md) hold.",
         suites: &[
             crs::SUITE,
             crs_blocking::SUITE,
+            crs_proxy::SUITE,
+            crs_proxy_blocking::SUITE,
             waf_traffic::SUITE,
             waf_modsecurity::SUITE,
         ],

@@ -2,26 +2,28 @@
 //!
 //! `waf_ftw detection|blocking STAGES RULES…`. `detection`: what each stage expects. `blocking`: whether what rules of
 //! level 1 must find is refused, and whether requests that no rule may find pass.
+//! `waf_ftw proxied-detection|proxied-blocking STAGES EDGE ORIGIN LOG RULES…`: the same through a proxy that listens at `EDGE`,
+//! asks at `ORIGIN`, where this program answers, and writes its log to `LOG`.
 //! `waf_ftw records STAGES OUT`: the requests, as a file of records.
 #![expect(clippy::print_stdout, reason = "a suite prints its cases")]
 
 use std::{
-    collections::{BTreeMap, HashSet},
     error::Error,
     fs,
     path::{Path, PathBuf},
 };
 
 use selvedge_bench_waf::{
-    ftw::{Gate, Outcome, Response, Stage},
-    record,
+    ftw::{
+        Gate, Outcome, Response, Stage,
+        proxied::{self, Proxy, Refusal},
+        suite::{Case, Tally, decisive, nature, stages},
+    },
+    record::{self, Kind},
     subject::{self, Subject, status},
 };
-use selvedge_waf::{
-    policy::{Limits, Policy},
-    rule::{Item, RuleSet, Severity},
-};
-use serde_json::{Value, json};
+use selvedge_waf::policy::{Limits, Policy};
+use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
@@ -31,28 +33,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     match (mode.as_str(), files.as_slice()) {
         ("detection", files) => detection(&stages, files),
         ("blocking", files) => blocking(&stages, files),
+        ("proxied-detection", [edge, origin, log, ..]) => {
+            proxied_detection(&stages, &Proxy::at(edge, origin, log)?)
+        }
+        ("proxied-blocking", [edge, origin, log, files @ ..]) => {
+            proxied_blocking(&stages, &Proxy::at(edge, origin, log)?, files)
+        }
         ("records", [out]) => records(&stages, out),
-        _ => Err("say `detection`, `blocking` or `records`".into()),
+        _ => Err("say `detection`, `blocking`, either of them `proxied-`, or `records`".into()),
     }
 }
 
-/// The stages, each with the file of its rule.
-fn stages(path: &Path) -> Result<Vec<(String, Stage)>, Box<dyn Error>> {
-    let stage = |line: &str| {
-        let value: Value = serde_json::from_str(line)?;
-        let file = value["file"].as_str().unwrap_or_default().to_owned();
-        Ok((file, Stage::new(&value).ok_or("a stage without a name")?))
-    };
-    fs::read_to_string(path)?.lines().map(stage).collect()
-}
-
-fn detection(stages: &[(String, Stage)], files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+fn detection(stages: &[Case], files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     // Bounds are other tests' business: the suite has arguments of 64 KB, and expects to be asked about them.
     let limits = Limits { work: u64::MAX, ..Limits::default() };
     let policy = Policy { limits, ..Policy::default() };
     let mut subject = Subject::new(&subject::load(files)?, policy)?;
-    println!("{}", json!({ "version": version(stages) }));
-    let mut tally = Tally::default();
+    let mut tally = Tally::begin(stages);
     for (file, stage) in stages {
         let fault = stage.fault(&exchange(&mut subject, stage));
         tally.say(file, stage, fault);
@@ -62,23 +59,19 @@ fn detection(stages: &[(String, Stage)], files: &[PathBuf]) -> Result<(), Box<dy
 }
 
 /// What each request meets at level 1, where the suite leaves no doubt about it.
-fn blocking(stages: &[(String, Stage)], files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+fn blocking(stages: &[Case], files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let set = subject::load(files)?;
     let decisive = decisive(&set);
     let mut subject = Subject::new(&set, Policy::default())?;
-    println!("{}", json!({ "version": version(stages) }));
-    let mut tally = Tally::default();
+    let mut tally = Tally::begin(stages);
     for (file, stage) in stages {
-        let attack = stage.expected().iter().any(|id| decisive.contains(id));
-        if !attack && !stage.is_ordinary() {
-            continue;
-        }
+        let Some(nature) = nature(stage, &decisive) else { continue };
         let status = refusal(&mut subject, stage);
-        let fault = match (attack, status) {
-            (true, 403) | (false, 0) => None,
-            (true, 0) => Some("an attack passes".to_owned()),
-            (true, other) => Some(format!("an attack is refused with {other}")),
-            (false, _) => Some(format!("refused for {:?}", ids(&subject))),
+        let fault = match (nature, status) {
+            (Kind::Attack, 403) | (Kind::Ordinary, 0) => None,
+            (Kind::Attack, 0) => Some("an attack passes".to_owned()),
+            (Kind::Attack, other) => Some(format!("an attack is refused with {other}")),
+            (Kind::Ordinary, _) => Some(format!("refused for {:?}", ids(&subject))),
         };
         tally.say(file, stage, fault);
     }
@@ -86,23 +79,50 @@ fn blocking(stages: &[(String, Stage)], files: &[PathBuf]) -> Result<(), Box<dyn
     Ok(())
 }
 
-fn records(stages: &[(String, Stage)], out: &Path) -> Result<(), Box<dyn Error>> {
+fn proxied_detection(stages: &[Case], proxy: &Proxy) -> Result<(), Box<dyn Error>> {
+    let mut tally = Tally::begin(stages);
+    let all: Vec<&Case> = stages.iter().collect();
+    for ((file, stage), seen) in stages.iter().zip(proxied::run(&all, proxy)?) {
+        tally.say(file, stage, stage.fault(&seen.outcome).map(|fault| seen.explained(&fault)));
+    }
+    tally.finish();
+    Ok(())
+}
+
+/// What the edge refuses before it asks anybody is refused too.
+fn proxied_blocking(
+    stages: &[Case],
+    proxy: &Proxy,
+    files: &[PathBuf],
+) -> Result<(), Box<dyn Error>> {
+    let decisive = decisive(&subject::load(files)?);
+    let mut tally = Tally::begin(stages);
+    let decided = stages.iter().filter(|(_, stage)| nature(stage, &decisive).is_some());
+    let decided: Vec<&Case> = decided.collect();
+    let mut early = 0;
+    for ((file, stage), seen) in decided.iter().zip(proxied::run(&decided, proxy)?) {
+        early += usize::from(seen.refusal() == Some(Refusal::Gate));
+        let fault = match (nature(stage, &decisive), seen.refusal()) {
+            (Some(Kind::Attack), None) => Some("an attack passes"),
+            (Some(Kind::Ordinary), Some(_)) => Some("refused"),
+            (_, Some(Refusal::Other)) => Some("nobody refused it, and nothing passed"),
+            _ => None,
+        };
+        tally.say(file, stage, fault.map(|fault| seen.explained(fault)));
+    }
+    tally.finish();
+    println!(
+        "{}",
+        json!({ "note": format!("{early} were refused by the edge itself, before any rule.") })
+    );
+    Ok(())
+}
+
+fn records(stages: &[Case], out: &Path) -> Result<(), Box<dyn Error>> {
     let requests: Vec<_> = stages.iter().map(|(_, stage)| stage.request().0).collect();
     let names: Vec<_> = stages.iter().map(|(_, stage)| stage.name.as_str()).collect();
     fs::write(out.with_extension("names"), names.join("\n") + "\n")?;
     Ok(record::write(out, &requests)?)
-}
-
-/// Rules of level 1 one match of which suffices to refuse.
-fn decisive(set: &RuleSet) -> HashSet<u64> {
-    let rules = set.items.iter().filter_map(|item| match item {
-        Item::Rule(rule) => Some(rule),
-        Item::Marker(_) => None,
-    });
-    let first = |tags: &[std::sync::Arc<str>]| tags.iter().any(|tag| &**tag == "paranoia-level/1");
-    let decisive =
-        rules.filter(|rule| rule.severity == Some(Severity::Critical) && first(&rule.tags));
-    decisive.map(|rule| rule.id).collect()
 }
 
 fn exchange(subject: &mut Subject, stage: &Stage) -> Outcome {
@@ -154,32 +174,4 @@ fn shown(text: &str) -> String {
         c => c.to_string(),
     };
     text.chars().map(shown).collect()
-}
-
-fn version(stages: &[(String, Stage)]) -> String {
-    format!("CRS 4.28-dev, {} stages", stages.len())
-}
-
-/// Passed and all, by file.
-#[derive(Default)]
-struct Tally(BTreeMap<String, (usize, usize)>);
-
-impl Tally {
-    fn say(&mut self, file: &str, stage: &Stage, fault: Option<String>) {
-        let (passed, all) = self.0.entry(file.to_owned()).or_default();
-        *passed += usize::from(fault.is_none());
-        *all += 1;
-        let outcome = if fault.is_none() { "pass" } else { "fail" };
-        let detail = fault.unwrap_or_default();
-        println!("{}", json!({ "case": stage.name, "outcome": outcome, "detail": detail }));
-    }
-
-    /// A table for the page.
-    fn finish(self) {
-        let mut table = "| tests of | stages | as expected |\n|---|--:|--:|\n".to_owned();
-        for (file, (passed, all)) in self.0 {
-            table += &format!("| {file} | {all} | {passed} |\n");
-        }
-        println!("{}", json!({ "note": table }));
-    }
 }

@@ -1,6 +1,6 @@
 //! What is told of an exchange: little to the client, everything to the log.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use selvedge_agent::{Finding, RequestHead, Verdict, attributes};
 use selvedge_waf::engine::{Evidence, Match, Refusal};
@@ -156,6 +156,17 @@ pub(super) fn refuse(refusal: &Refusal, sender: Sender, request: &RequestHead<'_
             (Problem::WAF_RESPONSE, "The server behind this one gave an answer that is kept back.")
         }
     };
+    block(problem, detail, request)
+}
+
+/// Refuses an attempt to log in for so long; the client gets no word about what was counted.
+pub(super) fn too_many_logins(wait: Duration, request: &RequestHead<'_>) -> Verdict {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    block(Problem::WAF_LOGINS, "Too many logins failed. Try again later.", request)
+        .header("retry-after", seconds.max(1).to_string())
+}
+
+fn block(problem: Problem, detail: &str, request: &RequestHead<'_>) -> Verdict {
     let known = request.attributes();
     let more = Reference { reference: known.get(attributes::REQUEST_ID) };
     let body = problem.body(Details { detail, trace: known.get(attributes::TRACE), more });

@@ -21,6 +21,7 @@ use super::{
     mask,
     pool::{Generation, Lease},
     tally::{Judged, Outcome, Sender, Unread},
+    watch::Watched,
 };
 use crate::coding::{CodingFault, Codings};
 
@@ -46,6 +47,7 @@ pub(super) struct Desk {
     message: Vec<u8>,
     /// What the message cost that is judged.
     cost: Cost,
+    watched: Watched,
 }
 
 /// What it cost to judge a message.
@@ -75,22 +77,43 @@ impl Desk {
             is_websocket: false,
             message: Vec::new(),
             cost: Cost::default(),
+            watched: Watched::default(),
         }
     }
 
     /// Judges a head, and the whole request if there is no more of it.
     pub(super) fn request_head(&mut self, request: &RequestHead<'_>) -> Verdict {
         self.is_websocket = self.ready.websocket && is_websocket(request);
+        self.watched = self.ready.watch.head(request);
+        if self.is_stopped() {
+            return self.request(request);
+        }
         self.decision = self.timed(|desk| begin(&mut desk.transaction, &desk.ready, request));
+        self.transaction.add_points(self.watched.points());
         if self.decision != Decision::Pass {
             return self.request(request);
         }
         if request.has_body() {
             return self.changed(Verdict::allow());
         }
+        if self.is_stopped_by(request, b"") {
+            return self.request(request);
+        }
         self.decision = self.timed(|desk| desk.transaction.request());
         let verdict = self.request(request);
         if verdict.is_allow() { self.changed(verdict) } else { verdict }
+    }
+
+    /// Counters refuse the request.
+    fn is_stopped(&self) -> bool {
+        self.watched.is_stopped() && self.ready.is_enforced
+    }
+
+    /// Likewise, now that its body is there.
+    fn is_stopped_by(&mut self, request: &RequestHead<'_>, body: &[u8]) -> bool {
+        let points = self.ready.watch.body(request, body, &mut self.watched);
+        self.transaction.add_points(points);
+        self.is_stopped()
     }
 
     /// Asks for what can be inspected: an answer whole and not encoded, frames not compressed.
@@ -130,6 +153,9 @@ impl Desk {
             }
         };
         self.cost.unread = is_more.then_some(Unread::Large);
+        if self.is_stopped_by(request, &bytes) {
+            return self;
+        }
         self.off_thread(bytes, move |desk, bytes| {
             desk.transaction.request_body(bytes);
             if is_more {
@@ -143,15 +169,31 @@ impl Desk {
 
     /// What is said of the request.
     pub(super) fn request(&mut self, request: &RequestHead<'_>) -> Verdict {
+        if let Some(refusal) = self.watched.refusal(request).filter(|_| self.is_stopped()) {
+            self.watched.close();
+            return refusal;
+        }
         let decision = std::mem::replace(&mut self.decision, Decision::Pass);
         let score = self.transaction.score().inbound;
         let verdict = self.verdict(request, (decision, score, Sender::Client));
+        let verdict = self.remember(verdict, score);
         let verdict = match verdict.is_allow() {
             true => verdict.value(selvedge_config::waf::SCORE, score.to_string()),
             false => verdict,
         };
-        let is_over = !self.ready.responses && !self.is_websocket;
+        let is_over = !self.ready.responses && !self.is_websocket && !self.watched.is_open();
         if verdict.is_allow() && is_over { verdict.done() } else { verdict }
+    }
+
+    /// Tells counters what rules found, and the verdict what counters did.
+    fn remember(&mut self, verdict: Verdict, score: u32) -> Verdict {
+        let refused = !verdict.is_allow();
+        let by_rules = score.saturating_sub(self.watched.points());
+        self.ready.watch.found(&self.watched, (by_rules, refused));
+        if refused {
+            self.watched.close();
+        }
+        self.watched.tell(verdict, refused || score >= self.ready.log_at)
     }
 
     /// Judges the head of a response, and the whole response if its body is of no interest.
@@ -160,6 +202,7 @@ impl Desk {
         request: &RequestHead<'_>,
         response: &ResponseHead<'_>,
     ) -> Verdict {
+        self.ready.watch.answered(response, &mut self.watched);
         if !self.ready.responses {
             return self.end(Verdict::allow());
         }
@@ -451,6 +494,8 @@ fn begin(
 ) -> Decision {
     let own = request.fields();
     let host = own.get("host").is_none().then(|| ("host", request.authority().as_bytes()));
+    // What was not sent is not an empty field.
+    let host = host.filter(|(_, host)| !host.is_empty());
     let fields: Vec<(&[u8], &[u8])> =
         host.into_iter().chain(own.iter()).map(|(name, value)| (name.as_bytes(), value)).collect();
     transaction.begin(&ready.profile, &connection(request), SystemTime::now());

@@ -11,7 +11,7 @@ use selvedge_waf::{
     rule::{Category, Item, Mode, RuleSet, Rules, Selector, Target, Variable},
 };
 
-use super::Fault;
+use super::{Fault, watch::is_finding};
 
 /// Returns the agent's own policy and then those of its profiles; or what they name and rules are not.
 pub(super) fn policies(
@@ -69,7 +69,10 @@ impl<'r> Known<'r> {
             responses: _,
             mask: _,
             websocket: _,
+            logins: _,
+            bots: _,
         } = policy;
+        let shadow = shadow.iter().filter(|which| !is_finding(which));
         let mut which = |which: &written::Which| {
             let rules = self.rules(which);
             rules.map_err(|message| faults.push(Fault { file: None, message })).ok()
@@ -82,7 +85,7 @@ impl<'r> Known<'r> {
             block_response_at: *block_response_at,
             status: *status,
             early: *early,
-            shadow: shadow.iter().filter_map(&mut which).collect(),
+            shadow: shadow.filter_map(&mut which).collect(),
             exclusions: exclusions
                 .iter()
                 .filter_map(|one| exclusion(one, &mut which))

@@ -1,6 +1,7 @@
 //! `selvedge agent waf` by what it says.
 
 mod counted;
+mod counters;
 mod crs;
 mod guide;
 mod requests;

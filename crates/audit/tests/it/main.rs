@@ -1,6 +1,13 @@
 //! The crate at the boundary that its users see.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails here says where")]
+
+mod integrate;
 mod merkle;
 mod note;
 mod proof;
+mod service;
+mod sim;
 mod vectors;
+mod verify;
+mod witness;

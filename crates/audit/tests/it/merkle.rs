@@ -11,14 +11,14 @@ use selvedge_audit::merkle::{
 use tlog_tiles::{RecordProof, TreeProof};
 
 /// Leaves kept in memory; nodes are computed by the words of RFC 6962, section 2.1.
-struct Leaves(Vec<Hash>);
+pub(crate) struct Leaves(Vec<Hash>);
 
 impl Leaves {
-    fn new(size: u64) -> Self {
+    pub(crate) fn new(size: u64) -> Self {
         Self((0..size).map(|number| Hash::of_leaf(&number.to_be_bytes())).collect())
     }
 
-    fn root(&self, span: Span) -> Hash {
+    pub(crate) fn root(&self, span: Span) -> Hash {
         by_definition(&self.0[span.start as usize..span.end as usize])
     }
 }

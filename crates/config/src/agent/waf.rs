@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::AgentEvent;
 
+mod counters;
 pub(super) mod part;
 mod policy;
+
+pub use self::counters::{Action, Bots, Counters, Crawler, Limit, Limits, Login};
 
 /// What the firewall is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,8 @@ pub struct Settings {
     pub profiles: Vec<Profile>,
     /// Whether findings show the bytes that a rule matched. Default yes.
     pub excerpts: bool,
+    /// How clients are counted, if a policy has logins or looks for bots.
+    pub counters: Counters,
 }
 
 /// A policy that routes choose by its name.
@@ -80,6 +85,10 @@ pub struct Policy {
     pub mask: bool,
     /// Whether messages of WebSockets are looked at. Default no.
     pub websocket: bool,
+    /// Where people log in.
+    pub logins: Vec<Login>,
+    /// What makes a client a bot. `None`: nothing does.
+    pub bots: Option<Bots>,
 }
 
 /// Whether refusals are carried out.
@@ -237,12 +246,15 @@ impl Settings {
     /// What it is asked about.
     pub fn events(&self) -> Vec<AgentEvent> {
         let responses = self.policies().any(|policy| policy.responses);
+        let logins = self.policies().any(|policy| !policy.logins.is_empty());
+        let bots = self.policies().any(|policy| policy.bots.is_some());
         let websocket = self.policies().any(|policy| policy.websocket);
         let is_needed = |event: &AgentEvent| match event {
             AgentEvent::RequestHeaders | AgentEvent::RequestBody => true,
-            AgentEvent::ResponseHeaders | AgentEvent::ResponseBody => responses,
+            AgentEvent::ResponseHeaders => responses || logins,
+            AgentEvent::ResponseBody => responses,
             AgentEvent::WebsocketFrame => websocket,
-            AgentEvent::Log => false,
+            AgentEvent::Log => bots,
         };
         AgentEvent::ALL.into_iter().filter(is_needed).collect()
     }

@@ -7,14 +7,14 @@ use selvedge_config::{
 
 use crate::language::environment;
 
-fn read(nodes: &str) -> Config {
+pub fn read(nodes: &str) -> Config {
     let text = format!(
         "agent \"a\" {{\ntype \"waf\"\n{nodes}\n}}\nroute \"r\" {{ agents \"a\"; respond 200 }}"
     );
     parse_str("/etc/selvedge.kdl", &text, &environment()).unwrap().config
 }
 
-fn settings(nodes: &str) -> Settings {
+pub fn settings(nodes: &str) -> Settings {
     match &read(nodes).agents["a"].settings {
         AgentSettings::Waf(settings) => settings.clone(),
         other => panic!("{other:?}"),
@@ -23,7 +23,7 @@ fn settings(nodes: &str) -> Settings {
 
 /// The code of the only error, what is underlined, and a part of its message or remedy.
 #[track_caller]
-fn check_error(nodes: &str, code: Code, place: &str, part: &str) {
+pub fn check_error(nodes: &str, code: Code, place: &str, part: &str) {
     let text = format!("agent \"a\" {{\ntype \"waf\"\n{nodes}\n}}");
     let report = parse_str("/etc/selvedge.kdl", &text, &environment()).unwrap_err();
     let errors = report.diagnostics().iter().filter(|one| one.severity == Severity::Error);

@@ -136,9 +136,21 @@ fn options_of_a_route_arrive() {
 #[test]
 fn identity_headers_of_all_agents_are_taken_off() {
     let names = everything().identity_headers();
+    let of_core = |name: &&String| CORE_FIELDS.contains(&name.as_str());
+    assert_eq!(names.iter().filter(of_core).count(), CORE_FIELDS.len());
+    let of_agents: Vec<_> = names.iter().filter(|name| !name.starts_with("x-selvedge")).collect();
     assert_eq!(
-        names,
-        ["remote-groups", "remote-user", "x-org", "x-user-email", "x-user-id", "x-user-role"]
+        of_agents,
+        [
+            "remote-groups",
+            "remote-user",
+            "x-org",
+            "x-user-email",
+            "x-user-id",
+            "x-user-role",
+            "x-user-scope",
+            "x-user-tenant"
+        ]
     );
     let auth = "agent \"a\" { type \"auth\"; grpc address=\"http://localhost:1\" }";
     assert_eq!(read(auth).config.identity_headers(), ["x-user-id", "x-user-role"]);

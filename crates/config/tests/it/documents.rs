@@ -14,6 +14,7 @@ impl Environment for Pages {
     fn var(&self, name: &str) -> Option<String> {
         let value = match name {
             _ if name.ends_with("_ADDRESS") => "127.0.0.1:9000",
+            _ if name.ends_with("_TOKEN") => "0123456789abcdef0123456789abcdef",
             _ if name.ends_with("_URL") => "redis://127.0.0.1:6379",
             _ => "value",
         };

@@ -305,7 +305,7 @@ agent "a" { type "auth"; events "request_header"; grpc; failure-mode "half" }"#,
               |
             4 | core
               | ^^^^
-            help: add `data-dir "./data"`
+            help: add `data-dir "./data"`, or `remote "10.0.0.5:8444" { … }` where the core runs elsewhere
 
             warning[W0208]: no route asks agent `a`
              --> selvedge.kdl:5:7

@@ -432,7 +432,9 @@ fn the_process() {
             }),
         }
     );
-    assert_eq!(core, Some(Core { data_dir: path("data") }));
+    let core = core.unwrap();
+    assert_eq!(core.path, "/_selvedge");
+    assert_eq!(core.process().unwrap().data_dir, path("data"));
     assert_eq!((workers, drain_timeout), (3, secs(15)));
     assert_eq!(files, [path("selvedge.kdl")]);
     assert_eq!(agents["waf"].failure_mode, FailureMode::Open);

@@ -4,6 +4,7 @@
 
 mod agent_errors;
 mod agent_waf;
+mod agent_waf_counters;
 mod agents;
 mod bounds;
 mod diff;

@@ -110,7 +110,7 @@ fn the_config_with_its_agents_is_whole() {
     );
     let Action::Static(site) = &config.routes[1].action else { panic!("not a site") };
     assert_eq!(site.root.to_str(), Some("/etc/public"));
-    assert_eq!(config.core.unwrap().data_dir.to_str(), Some("/etc/data"));
+    assert_eq!(config.core.unwrap().process().unwrap().data_dir.to_str(), Some("/etc/data"));
 }
 
 #[test]

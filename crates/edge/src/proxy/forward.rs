@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use selvedge_config::Route;
+use selvedge_config::{CORE, Route};
 use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::rewrite_path;
 
@@ -33,6 +33,7 @@ use crate::{
     upstream::{
         balance::{Ask, pick_sticky},
         breaker::{Permit, RetryAfter},
+        connect::ConnectFault,
     },
 };
 
@@ -135,7 +136,8 @@ impl Forward<'_> {
         loop {
             let Some(target) = self.pick(&tries, now) else {
                 self.settle(permit, false, now);
-                return Err(Refusal::new(Problem::UNHEALTHY).into());
+                let problem = if self.is_core() { Problem::CORE_AWAY } else { Problem::UNHEALTHY };
+                return Err(Refusal::new(problem).into());
             };
             let _in_flight = self.upstream.state.target(target).begin();
             let mut upload = Pump::new(self.route.limits.body.0);
@@ -167,7 +169,7 @@ impl Forward<'_> {
                     let may_retry = self.may_retry(&fault, &upload, &tries, Instant::now());
                     if !may_retry {
                         self.give_up(permit, target, &fault, now);
-                        return Err(fault.into_failure());
+                        return Err(self.failure(fault));
                     }
                     fault
                 }
@@ -183,6 +185,24 @@ impl Forward<'_> {
             }
             now = failed_at;
         }
+    }
+
+    /// What the client is told. A core that cannot be reached will be back: it is no bad gateway.
+    fn failure(&self, fault: AttemptFault) -> Failure {
+        match fault {
+            AttemptFault::Connect(ConnectFault::Tls(_)) => fault.into_failure(),
+            AttemptFault::Connect(cause) if self.is_core() => {
+                Refusal::new(Problem::CORE_AWAY).because(cause).into()
+            }
+            AttemptFault::ConnectTimeout if self.is_core() => {
+                Refusal::new(Problem::CORE_AWAY).into()
+            }
+            fault => fault.into_failure(),
+        }
+    }
+
+    fn is_core(&self) -> bool {
+        *self.upstream.state.config.id == *CORE
     }
 
     fn admit(&mut self, now: Instant) -> Result<Option<Permit>, Failure> {

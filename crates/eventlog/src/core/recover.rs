@@ -51,6 +51,7 @@ pub(super) fn open(
     let mut core = Core::bare(disk, settings, header.id, file);
     let from = core.load_catalogue(&known, &mut bases)?;
     core.replay(from, &bases)?;
+    core.unproven = true;
     core.time_ms = core.time_ms.max(now_ms);
     core.group.chain_before = core.chain;
     Ok(core)
@@ -151,6 +152,7 @@ impl Core {
             time_ms: 0,
             group: Group::default(),
             space: Space::default(),
+            unproven: false,
         }
     }
 

@@ -39,6 +39,15 @@ impl Core {
         Committed { lsn: Lsn(lsn), time_ms: self.time_ms, placed: first, others }
     }
 
+    /// Writes a frame that says nothing but how far the log is durable: what lies before it can then be
+    /// told from a write that was never acknowledged, should the disk damage it.
+    pub(super) fn stage_proof(&mut self) {
+        let at = self.group.bytes.len();
+        let lsn = self.active.base + self.active.written + at as u64;
+        self.group.bytes.extend_from_slice(&[0; FRAME_HEADER]);
+        self.close_frame(at, lsn, 0);
+    }
+
     /// Writes records once more, at the end of the log, which are about to go elsewhere.
     pub(super) fn stage_move(&mut self, stream: Arc<Stream>, slice: &Slice) {
         let at = self.group.bytes.len();

@@ -122,6 +122,7 @@ impl Core {
         }
         self.time_ms = self.time_ms.max(now_ms);
         self.index_sealed();
+        self.prove();
         self.expire();
         self.shrink();
         self.commit();
@@ -131,6 +132,13 @@ impl Core {
         self.compact();
         self.commit();
         self.delete_dead();
+    }
+
+    /// Says that the last group is durable, where nothing else said so since.
+    pub(crate) fn prove(&mut self) {
+        if self.unproven && self.make_room(FRAME_HEADER).is_ok() {
+            self.stage_proof();
+        }
     }
 
     /// Writes the index of each segment that was sealed, and takes its extents out of memory.

@@ -258,7 +258,7 @@ impl Story {
     fn append(&mut self, stream: StreamId) -> Append {
         let mut append = Append::to(stream);
         for _ in 0..self.rng.usize(1..4) {
-            let length = if self.rng.u8(..) < 8 { 4000 } else { self.rng.usize(0..300) };
+            let length = if self.rng.u8(..) < 8 { 2500 } else { self.rng.usize(0..300) };
             let mut record = vec![0; length];
             self.rng.fill(&mut record);
             append.push(&record);

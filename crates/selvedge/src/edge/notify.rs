@@ -21,6 +21,9 @@ pub(crate) const LISTENING: &str = "X_SELVEDGE_LISTENING";
 /// Names the admin listener's URL.
 pub(crate) const ADMIN: &str = "X_SELVEDGE_ADMIN";
 
+/// Says that the config in force has a core on this machine.
+pub(crate) const CORE: &str = "X_SELVEDGE_CORE";
+
 /// Where clients and operators find the edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reachable {
@@ -28,6 +31,8 @@ pub(crate) struct Reachable {
     pub(crate) listeners: Vec<(Id, String)>,
     /// URL of the admin listener.
     pub(crate) admin: Option<String>,
+    /// Whether there is to be a core on this machine.
+    pub(crate) has_core: bool,
 }
 
 impl Reachable {
@@ -37,6 +42,9 @@ impl Reachable {
         }
         if let Some(url) = &self.admin {
             writeln!(text, "{ADMIN}={url}").expect("a String takes every write");
+        }
+        if self.has_core {
+            writeln!(text, "{CORE}=1").expect("a String takes every write");
         }
     }
 
@@ -48,8 +56,9 @@ impl Reachable {
             let (id, url) = line.strip_prefix(LISTENING)?.strip_prefix('=')?.split_once(' ')?;
             Some((id.into(), url.to_owned()))
         });
+        let has_core = message.lines().any(|line| line.strip_prefix(CORE) == Some("=1"));
         let admin = lines.find_map(|line| line.strip_prefix(ADMIN)?.strip_prefix('='));
-        Some(Self { listeners: listeners.collect(), admin: admin.map(str::to_owned) })
+        Some(Self { listeners: listeners.collect(), admin: admin.map(str::to_owned), has_core })
     }
 }
 
@@ -114,6 +123,7 @@ mod tests {
         let reachable = Reachable {
             listeners: vec![("web".into(), "http://127.0.0.1:80/".to_owned())],
             admin: Some("http://127.0.0.1:9900/".to_owned()),
+            has_core: true,
         };
         let mut message = "READY=1\n".to_owned();
         reachable.push_to(&mut message);

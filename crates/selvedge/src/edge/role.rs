@@ -14,11 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     EdgeArgs,
     notify::{Notifier, Reachable},
+    sealed,
     signals::{Order, Signals},
     telemetry,
 };
 use crate::{
     cli::Outcome,
+    core::Link,
     exit::{Exit, Failure, chain},
     findings::{Findings, counted, load_to_run},
     terminal::{Paint, complain},
@@ -28,6 +30,8 @@ use crate::{
 pub(super) struct Role<'a> {
     pub(super) args: &'a EdgeArgs,
     pub(super) config: Arc<Config>,
+    /// What the supervisor handed over to prove to the core who we are.
+    pub(super) link: Option<Link>,
     pub(super) hub: Hub,
     pub(super) edge: Edge,
     /// Counts the configs that took effect.
@@ -87,7 +91,9 @@ impl Role<'_> {
             })
             .collect();
         let admin = self.edge.admin_address().map(|address| format!("http://{address}/"));
-        Reachable { listeners, admin }
+        let core = self.config.core.as_ref();
+        let has_core = core.is_some_and(|core| core.process().is_some());
+        Reachable { listeners, admin, has_core }
     }
 
     fn is_tls(&self, listener: &Id) -> bool {
@@ -95,8 +101,11 @@ impl Role<'_> {
     }
 
     /// Obeys until told to stop, then drains.
-    pub(super) async fn serve(mut self, mut signals: Signals) -> Outcome {
-        let mut requests = self.edge.reload_requests();
+    pub(super) async fn serve(
+        mut self,
+        mut signals: Signals,
+        mut requests: mpsc::Receiver<ReloadRequest>,
+    ) -> Outcome {
         loop {
             match next_order(&mut signals, &mut requests).await {
                 (Order::Reload, reply) => self.reload(reply),
@@ -129,7 +138,7 @@ impl Role<'_> {
     /// Returns what changed, in words.
     fn try_reload(&mut self) -> Result<String, Refused> {
         let checked = load_to_run(&self.args.config).map_err(Refused::Config)?;
-        let config = Arc::new(checked.config);
+        let config = sealed(checked.config, self.link.as_ref(), &self.hub);
         self.hub.reconfigure(&telemetry::settings(&config)).map_err(Refused::Telemetry)?;
         if let Err(error) = self.edge.reload(config.clone()) {
             // What was open a moment ago; should it be gone, the new logs go on.

@@ -1,10 +1,12 @@
-//! What stands about the codes of answers that the edge, and agents of its own, give by themselves.
+//! What stands about the codes of answers that the edge, and agents of its own, give by
+//! themselves, and the core with them.
 
 use std::fmt::Write;
 
-const PAGES: [&str; 2] = [
+const PAGES: [&str; 3] = [
     include_str!("../../../../docs/errors/http.md"),
     include_str!("../../../../docs/errors/agents.md"),
+    include_str!("../../../../docs/errors/core.md"),
 ];
 
 /// The rows about `code`, each with the headings of its table: a code of the head gate may stand in
@@ -89,6 +91,16 @@ mod tests {
             Code: `auth/rights`
             Title: Not permitted
             What to do as the operator: Give the user the route's roles and scopes, or look at which claims they are read from."#]],
+        );
+        check(
+            "waf/password-guessing",
+            expect![[r#"
+            # waf/password-guessing
+
+            Status: 429
+            Code: `waf/password-guessing`
+            Setting: `address-failures`
+            What it says: One address failed often."#]],
         );
         check("head-gate", expect![[r#""#]]);
         check("", expect![[r#""#]]);

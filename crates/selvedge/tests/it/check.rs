@@ -187,7 +187,7 @@ fn programs_get_json() {
                   "code": "E0114",
                   "column": 1,
                   "file": "a.kdl",
-                  "help": "add one of `upstream \"…\"`, `static \"…\"`, `redirect \"…\"`, `respond 200`",
+                  "help": "add one of `upstream \"…\"`, `core`, `static \"…\"`, `redirect \"…\"`, `respond 200`",
                   "line": 1,
                   "message": "this route does nothing with its requests",
                   "severity": "error"

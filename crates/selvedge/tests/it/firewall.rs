@@ -1,5 +1,8 @@
 //! A firewall as its operators have it: beside a running edge.
 
+mod logins;
+mod websocket;
+
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -38,7 +41,7 @@ fn an_attack_is_refused_and_the_log_names_the_rule() {
     place.write("own.kdl", RULES).write(
         "a.kdl",
         &format!(
-            "workers 1\nlistener \"web\" {{ address \"127.0.0.1:0\" }}\n{AGENT}\
+            "workers 1\nadmin #false\nlistener \"web\" {{ address \"127.0.0.1:0\" }}\n{AGENT}\
              route \"all\" {{ agents \"waf\"; respond 200 \"one\" }}\n"
         ),
     );

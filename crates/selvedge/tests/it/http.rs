@@ -29,11 +29,25 @@ pub fn get(url: &str) -> Answer {
     try_get(url).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
+/// As [`get`], with fields such as `Accept: */*`.
+#[track_caller]
+pub fn get_with(url: &str, fields: &[&str]) -> Answer {
+    ask(url, fields).unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
 pub fn try_get(url: &str) -> std::io::Result<Answer> {
+    ask(url, &[])
+}
+
+fn ask(url: &str, fields: &[&str]) -> std::io::Result<Answer> {
     let (address, target) = split(url);
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n"
+    )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let broken = || std::io::Error::other(format!("not an answer: {text:?}"));

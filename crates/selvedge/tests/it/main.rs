@@ -7,6 +7,7 @@ mod agents_table;
 mod bounds;
 mod chaos;
 mod check;
+mod core;
 mod docs;
 mod edge;
 mod explain;

@@ -56,11 +56,11 @@ fn without_a_config_a_demonstration_answers_on_its_urls() {
     assert_eq!(get(&tls.replace("https", "http")).status, 400);
     up.read("\"path\":\"/api/echo\"");
 
-    let edge = children(up.id());
-    assert_eq!(edge.len(), 1);
+    let roles = children(up.id());
+    assert_eq!(roles.len(), 2, "edge and core");
     up.signal(Signal::INT);
     assert_eq!(up.end(), 0);
-    assert!(!is_alive(edge[0]));
+    assert!(roles.into_iter().all(|role| !is_alive(role)));
     assert!(try_get(&site).is_err());
     let left: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

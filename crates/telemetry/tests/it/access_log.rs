@@ -195,6 +195,19 @@ fn what_agents_say_is_cut_to_a_bound() {
 }
 
 #[test]
+fn rules_are_told_where_there_is_no_room_for_more() {
+    let detail = "d".repeat(500);
+    let findings = [Finding { rule: "r", score: 1, tags: &[], detail: &detail }; 32];
+    let text = blocked(&findings);
+    let decision: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let told = decision["findings"].as_array().unwrap();
+    let whole = told.iter().filter(|finding| finding.get("detail").is_some()).count();
+    assert_eq!((told.len(), whole), (32, 16));
+    assert_eq!(decision["findings_shortened"], 16);
+    assert_eq!(decision.get("findings_left_out"), None);
+}
+
+#[test]
 fn no_finding_is_left_out_without_need() {
     let findings = [Finding { rule: "r", score: 1, tags: &[], detail: "d" }; 200];
     let text = blocked(&findings);

@@ -17,8 +17,8 @@ use crate::rule::Variable;
 
 /// So many are remembered; another that falls on the same place takes it.
 const LEN: usize = 1 << 14;
-/// Shorter values are looked at in less time than they are hashed, longer ones hardly come again.
-const BYTES: RangeInclusive<usize> = 6..=1024;
+/// Longer values hardly come again.
+const BYTES: RangeInclusive<usize> = 1..=1024;
 
 /// The hashes.
 pub(super) struct Clean {

@@ -10,9 +10,9 @@ use super::{
     Problem, Rules,
     bits::Bits,
     gate::{ALPHABETS, Need},
-    interest::Interests,
+    interest::{Interests, classes},
     literals::Literals,
-    pattern,
+    pattern::{self, Sketch},
     template::{Key, Names, Slot, Template},
     trie::{Node, Trie},
 };
@@ -25,12 +25,12 @@ use crate::{
     transform::{ByteSet, Transformation},
 };
 
-/// So many alphabets have expressions of their own: all but the last, which has every byte.
-pub(super) const PLAIN: usize = ALPHABETS.len() - 1;
-
 /// The number of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RegexId(pub u16);
+
+/// For each alphabet the number of the sketch to be asked first, if there is one.
+pub(super) type SketchIds = [Option<u16>; ALPHABETS.len()];
 
 /// A rule, made ready.
 pub(super) struct Compiled {
@@ -60,8 +60,20 @@ pub(super) struct CompiledLink {
 #[derive(Clone, Debug)]
 pub(super) struct CompiledTarget {
     pub variable: Variable,
+    /// The variable itself and what its values are made of, a bit for each.
+    pub classes: u128,
     pub selector: CompiledSelector,
     pub count: bool,
+}
+
+impl CompiledTarget {
+    pub fn new(target: &Target, selector: CompiledSelector) -> Self {
+        const { assert!(Variable::ALL.len() <= 128, "each has a bit") };
+        let bit = |class: Variable| 1_u128 << class as u32;
+        let classes = classes(target.variable).iter().map(|class| bit(*class));
+        let classes = classes.fold(bit(target.variable), |all, class| all | class);
+        Self { variable: target.variable, classes, selector, count: target.count }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +81,8 @@ pub(super) enum CompiledSelector {
     All,
     /// By name; the name is in lower case.
     Key(Key, Box<[u8]>),
+    /// By how its name, or a line of it, begins; in lower case. The Core Rule Set asks so for each variable of each exchange.
+    Prefix(Box<[u8]>),
     Pattern(RegexId),
 }
 
@@ -259,7 +273,8 @@ struct Sought {
 struct Compiler<'a> {
     rules: &'a [Arc<Rule>],
     regexes: Vec<Regex>,
-    plain: Vec<[Option<RegexId>; PLAIN]>,
+    sketches: Vec<Sketch>,
+    sketches_of: Vec<SketchIds>,
     regex_ids: HashMap<Arc<str>, RegexId>,
     slots: Names,
     keys: Names,
@@ -278,7 +293,8 @@ impl<'a> Compiler<'a> {
         Self {
             rules,
             regexes: Vec::new(),
-            plain: Vec::new(),
+            sketches: Vec::new(),
+            sketches_of: Vec::new(),
             regex_ids: HashMap::new(),
             slots,
             keys: Names::default(),
@@ -353,6 +369,9 @@ impl<'a> Compiler<'a> {
                 let lower = name.to_ascii_lowercase().into_bytes();
                 CompiledSelector::Key(Key(self.keys.enter(&lower)), lower.into())
             }
+            Selector::Pattern(pattern) if let Some(prefix) = prefix(pattern) => {
+                CompiledSelector::Prefix(prefix)
+            }
             Selector::Pattern(pattern) => {
                 CompiledSelector::Pattern(self.regex(&format!("(?i){pattern}"), place, id)?.0)
             }
@@ -360,7 +379,7 @@ impl<'a> Compiler<'a> {
         if let (Variable::Tx, Selector::Key(name)) = (target.variable, &target.selector) {
             self.slots.enter(name.as_bytes());
         }
-        Some(CompiledTarget { variable: target.variable, selector, count: target.count })
+        Some(CompiledTarget::new(target, selector))
     }
 
     /// The number of an expression and what it needs. Equal ones are compiled once.
@@ -377,22 +396,16 @@ impl<'a> Compiler<'a> {
         Some((id, Need::Pattern(Box::new(pattern.hir))))
     }
 
-    /// Enters an expression, and what is left of it for plain texts.
+    /// Enters an expression and its sketches.
     fn enter(&mut self, text: &str, regex: Regex, hir: &Hir) -> RegexId {
-        let id = self.push(regex);
-        self.regex_ids.insert(text.into(), id);
-        for (at, alphabet) in ALPHABETS[..PLAIN].iter().enumerate() {
-            let plain = pattern::compile_plain(hir, alphabet).map(|regex| self.push(regex));
-            self.plain[usize::from(id.0)][at] = plain;
-        }
-        id
-    }
-
-    fn push(&mut self, regex: Regex) -> RegexId {
-        let id = u16::try_from(self.regexes.len());
+        let (sketches, chosen) = pattern::sketches(hir, &ALPHABETS);
+        let first = self.sketches.len();
+        self.sketches.extend(sketches);
+        self.sketches_of.push(chosen.map(|chosen| Some(id(first + chosen?))));
         self.regexes.push(regex);
-        self.plain.push([None; PLAIN]);
-        RegexId(id.expect("a rule set has fewer than 65,535 expressions"))
+        let id = RegexId(id(self.regexes.len() - 1));
+        self.regex_ids.insert(text.into(), id);
+        id
     }
 
     fn test(&mut self, rule: &Rule, link: &Link, need: &mut Need) -> Test {
@@ -581,7 +594,8 @@ impl<'a> Compiler<'a> {
             interests,
             trie: self.trie,
             regexes: self.regexes,
-            plain: self.plain,
+            sketches: self.sketches,
+            sketches_of: self.sketches_of,
             scores: (0..self.slots.len())
                 .map(|slot| is_score(self.slots.name(slot as u16)))
                 .collect(),
@@ -591,6 +605,18 @@ impl<'a> Compiler<'a> {
             problems: self.problems,
         }
     }
+}
+
+/// What a pattern says that is nothing but the beginning of a name, in lower case.
+fn prefix(pattern: &str) -> Option<Box<[u8]>> {
+    let prefix = pattern.strip_prefix('^')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    prefix.bytes().all(plain).then(|| prefix.to_ascii_lowercase().into_bytes().into())
+}
+
+/// A number of an expression or a sketch.
+fn id(number: usize) -> u16 {
+    u16::try_from(number).expect("a rule set has fewer than 65,535 expressions")
 }
 
 /// Whether rules add their points to a variable of this name: `inbound_anomaly_score_pl1` and the like.

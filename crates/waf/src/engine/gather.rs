@@ -26,8 +26,7 @@ pub(super) struct Entry {
 impl CompiledTarget {
     /// Whether it chooses an entry of this class (or, where it is state, of this variable) and name.
     pub fn covers(&self, rules: &Rules, caches: &mut Caches, class: Variable, name: &[u8]) -> bool {
-        let of_kind = self.variable == class || classes(self.variable).contains(&class);
-        of_kind && self.selector.chooses(rules, caches, name)
+        self.classes >> class as u32 & 1 == 1 && self.selector.chooses(rules, caches, name)
     }
 }
 
@@ -36,6 +35,9 @@ impl CompiledSelector {
         match self {
             Self::All => true,
             Self::Key(_, key) => key.eq_ignore_ascii_case(name),
+            Self::Prefix(prefix) => name.split(|&byte| byte == b'\n').any(|line| {
+                line.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+            }),
             Self::Pattern(regex) => caches.is_match(rules, *regex, name),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{bits::Bits, gate::Gate, grams::Grams};
+use crate::transform::ByteSet;
 
 /// So many clauses of a rule are looked for; its best ones.
 const LAYERS: usize = 3;
@@ -14,6 +15,10 @@ pub(super) struct Literals {
     texts: Grams,
     /// For each literal the rules it is for, and at which layer.
     meanings: Vec<Box<[(u8, u16)]>>,
+    /// Likewise for each byte that stands for a literal …
+    of_bytes: Vec<Box<[(u8, u16)]>>,
+    /// … and which those are.
+    bytes: ByteSet,
     /// For each layer the rules that need nothing there.
     needless: [Bits; LAYERS],
     /// For each length the rules that do not need a longer text.
@@ -35,6 +40,7 @@ impl Hits {
 
 pub(super) struct Builder {
     texts: BTreeMap<Vec<u8>, Vec<(u8, u16)>>,
+    of_bytes: Vec<Vec<(u8, u16)>>,
     needless: [Bits; LAYERS],
     by_len: Vec<Bits>,
     loose: Bits,
@@ -45,22 +51,26 @@ impl Literals {
     pub fn builder(len: usize) -> Builder {
         Builder {
             texts: BTreeMap::new(),
+            of_bytes: vec![Vec::new(); 256],
             needless: std::array::from_fn(|_| Bits::full(len)),
             by_len: (0..=LEN_MAX).map(|_| Bits::new(len)).collect(),
             loose: Bits::new(len),
         }
     }
 
-    /// Marks in `hits` what the text hits.
-    pub fn scan(&self, text: &[u8], hits: &mut Hits) {
+    /// Marks in `hits` what the text, which is made of these bytes, hits.
+    pub fn scan(&self, text: &[u8], bytes: &ByteSet, hits: &mut Hits) {
         for (hits, needless) in hits.0.iter_mut().zip(&self.needless) {
             hits.words_mut().copy_from_slice(needless.words());
         }
-        self.texts.scan(text, |number| {
-            for &(layer, probe) in &*self.meanings[number] {
+        let mut hit = |meanings: &[(u8, u16)]| {
+            for &(layer, probe) in meanings {
                 hits.0[usize::from(layer)].insert(usize::from(probe));
             }
-        });
+        };
+        let here = self.bytes.intersection(*bytes);
+        here.iter().for_each(|byte| hit(&self.of_bytes[usize::from(byte)]));
+        self.texts.scan(text, |number| hit(&self.meanings[number]));
     }
 
     /// Calls `candidate` for each rule of `interest` that a text of this length, which hit this, may match.
@@ -99,8 +109,12 @@ impl Builder {
         let at = usize::from(probe);
         for (layer, clause) in gate.clauses.iter().take(LAYERS).enumerate() {
             self.needless[layer].remove(at);
-            for text in clause {
-                self.texts.entry(text.clone()).or_default().push((layer as u8, probe));
+            let meaning = (layer as u8, probe);
+            for text in &clause.texts {
+                self.texts.entry(text.clone()).or_default().push(meaning);
+            }
+            for byte in clause.bytes.iter() {
+                self.of_bytes[usize::from(byte)].push(meaning);
             }
         }
         if gate.clauses.is_empty() {
@@ -114,6 +128,8 @@ impl Builder {
         Literals {
             texts: Grams::new(texts),
             meanings: meanings.into_iter().map(Into::into).collect(),
+            bytes: (0..=255).filter(|&byte| !self.of_bytes[usize::from(byte)].is_empty()).collect(),
+            of_bytes: self.of_bytes.into_iter().map(Into::into).collect(),
             needless: self.needless,
             by_len: self.by_len,
             loose: self.loose,

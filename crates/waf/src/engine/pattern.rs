@@ -2,10 +2,15 @@
 
 use std::{fmt::Write as _, iter::Peekable, str::Chars};
 
-use regex_automata::meta::{BuildError, Config, Regex};
+use regex_automata::{
+    Input, MatchKind,
+    hybrid::dfa::{Cache, DFA},
+    meta::{BuildError, Config, Regex},
+    nfa::thompson::{self, WhichCaptures},
+};
 use regex_syntax::{
     ParserBuilder,
-    hir::{Hir, HirKind},
+    hir::{Hir, HirKind, Repetition},
 };
 
 use super::gate::restricted;
@@ -14,8 +19,14 @@ use crate::transform::ByteSet;
 /// Memory that one expression's automaton may take before the search forgets and starts anew. Once it did so three times, the
 /// library goes over to a slower search for good where that happens often: with 256 KiB, shell rules did on ordinary traffic.
 const LAZY_STATES_BYTES: usize = 2 * 1024 * 1024;
+/// Likewise for a sketch, which never goes over to anything else.
+const SKETCH_STATES_BYTES: usize = 1024 * 1024;
 /// An expression of fewer parts than this is quick as it is.
 const SIZE_MIN: usize = 200;
+/// A sketch counts up to this, what may occur more often it takes any number of times …
+const COUNT_MAX: u32 = 8;
+/// … but no fewer than so many times, if it must occur that often.
+const COUNT_MIN: u32 = 4;
 /// An expression larger than this is refused.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -32,23 +43,92 @@ pub(super) fn compile(pcre: &str) -> Result<Pattern, String> {
     Ok(Pattern { regex, hir })
 }
 
-/// The same expression for texts made of these bytes, where that makes it much smaller.
-pub(super) fn compile_plain(hir: &Hir, alphabet: &ByteSet) -> Option<Regex> {
-    let whole = size(hir);
-    if whole < SIZE_MIN {
-        return None;
+/// An automaton that says quickly that an expression finds nothing. What it does not say so of, the expression is asked about.
+pub(super) struct Sketch(DFA);
+
+impl Sketch {
+    fn new(hir: &Hir) -> Option<Self> {
+        let config = thompson::Config::new()
+            .utf8(false)
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(PROGRAM_BYTES_MAX));
+        let nfa = thompson::Compiler::new().configure(config).build_from_hir(hir).ok()?;
+        let config = DFA::config()
+            .cache_capacity(SKETCH_STATES_BYTES)
+            .skip_cache_capacity_check(true)
+            .match_kind(MatchKind::LeftmostFirst);
+        DFA::builder().configure(config).build_from_nfa(nfa).ok().map(Self)
     }
-    let plain = restricted(hir, alphabet)?;
-    (size(&plain) * 4 < whole * 3).then(|| build(&plain).ok()).flatten()
+
+    /// Room for the states that it comes by.
+    pub fn cache(&self) -> Cache {
+        self.0.create_cache()
+    }
+
+    /// Whether the expression may find something.
+    pub fn may_match(&self, cache: &mut Cache, text: &[u8]) -> bool {
+        let input = Input::new(text).earliest(true);
+        // It never gives up; if it did, it would not know.
+        self.0.try_search_fwd(cache, &input).map_or(true, |found| found.is_some())
+    }
 }
 
-/// How many parts an expression has.
+/// For each alphabet which of the sketches, if any, is asked before the expression: one is made where it is much smaller than
+/// what would be asked otherwise.
+pub(super) fn sketches<const LEN: usize>(
+    hir: &Hir,
+    alphabets: &[ByteSet; LEN],
+) -> (Vec<Sketch>, [Option<usize>; LEN]) {
+    let (mut sketches, mut chosen) = (Vec::new(), [None; LEN]);
+    let (mut smallest, mut last) = (size(hir), None);
+    // Each alphabet is part of the next: what holds for the next holds for it.
+    for (at, alphabet) in alphabets.iter().enumerate().rev() {
+        let hir = restricted(hir, alphabet).map(|hir| relaxed(&hir));
+        let quicker = |hir: &Hir| smallest >= SIZE_MIN && size(hir) * 4 < smallest * 3;
+        if let Some((hir, sketch)) =
+            hir.filter(quicker).and_then(|hir| Sketch::new(&hir).map(|sketch| (hir, sketch)))
+        {
+            (smallest, last) = (size(&hir), Some(sketches.len()));
+            sketches.push(sketch);
+        }
+        chosen[at] = last;
+    }
+    (sketches, chosen)
+}
+
+/// An expression that matches whatever this one does, and more: what may occur so many times may occur any number of
+/// times. An automaton that counts has a state for each count of each place where counting may have begun; most texts of
+/// a few dozen bytes lead it to states that it never saw before, and to make one takes longer than to read a kilobyte.
+fn relaxed(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => hir.clone(),
+        HirKind::Repetition(repetition) => {
+            let sub = Box::new(relaxed(&repetition.sub));
+            let counts = repetition.max.unwrap_or(repetition.min) > COUNT_MAX;
+            let (min, max) = match counts {
+                true => (repetition.min.min(COUNT_MIN), None),
+                false => (repetition.min, repetition.max),
+            };
+            Hir::repetition(Repetition { min, max, greedy: repetition.greedy, sub })
+        }
+        HirKind::Capture(capture) => relaxed(&capture.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(relaxed).collect()),
+        HirKind::Alternation(branches) => Hir::alternation(branches.iter().map(relaxed).collect()),
+    }
+}
+
+/// How many parts an expression has, one that is repeated counting as often as it may be.
 fn size(hir: &Hir) -> usize {
     1 + match hir.kind() {
         HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 0,
-        HirKind::Repetition(repetition) => size(&repetition.sub),
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min).max(1);
+            size(&repetition.sub).saturating_mul(times as usize)
+        }
         HirKind::Capture(capture) => size(&capture.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(size).sum(),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(size).fold(0, usize::saturating_add)
+        }
     }
 }
 

@@ -238,7 +238,7 @@ fn compiled(target: &Target) -> CompiledTarget {
             CompiledSelector::Key(Key::NONE, name.to_ascii_lowercase().into_bytes().into())
         }
     };
-    CompiledTarget { variable: target.variable, selector, count: target.count }
+    CompiledTarget::new(target, selector)
 }
 
 fn subtract(from: &mut Bits, bits: &Bits) {

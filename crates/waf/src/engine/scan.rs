@@ -196,7 +196,7 @@ impl Scanner {
         let tier = ALPHABETS.iter().position(|alphabet| seen.bytes.is_subset_of(alphabet));
         let tier = tier.expect("the last alphabet has every byte");
         let literals = &rules.literals[tier];
-        literals.scan(bytes, &mut self.hits);
+        literals.scan(bytes, &seen.bytes, &mut self.hits);
         for other in &self.seen[text..self.seen_len] {
             if usize::from(other.folded_from) == text {
                 literals.candidates(

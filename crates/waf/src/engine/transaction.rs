@@ -204,6 +204,12 @@ impl Transaction {
         self.phase(&profile, Phase::RequestHead)
     }
 
+    /// Adds points that the caller found in the request by itself; they count as those of rules do. To be
+    /// called before [`request`](Self::request).
+    pub fn add_points(&mut self, points: u32) {
+        self.points.inbound = self.points.inbound.saturating_add(points);
+    }
+
     /// Takes a piece of the request's body. Bytes beyond the bound are dropped.
     pub fn request_body(&mut self, bytes: &[u8]) {
         let Some(profile) = self.asking() else { return };
@@ -225,6 +231,7 @@ impl Transaction {
         }
         self.look_inside(profile.policy(), received);
         let decision = self.phase(&profile, Phase::Request);
+        self.remember();
         if self.state.allowed == Some(Allow::Request) {
             self.state.allowed = None;
             return decision;
@@ -426,10 +433,16 @@ impl Transaction {
         }
     }
 
-    /// Remembers the values all of whose candidates were none.
+    /// Remembers the values all of whose candidates were none; others may still be found to be.
     fn remember(&mut self) {
-        let clean = self.suspects.iter().filter(|suspect| suspect.left == 0);
-        clean.for_each(|suspect| self.clean.insert(suspect.fingerprint));
+        let Self { suspects, clean, .. } = self;
+        suspects.retain(|suspect| {
+            let innocent = suspect.left == 0;
+            if innocent {
+                clean.insert(suspect.fingerprint);
+            }
+            !innocent
+        });
     }
 
     /// Whether the work budget is spent.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regex_automata::{Input, meta::Cache, util::captures::Captures};
+use regex_automata::{Input, hybrid, meta::Cache, util::captures::Captures};
 
 use super::{
     Decision, Profile, Refusal, Rules, Transaction,
@@ -19,16 +19,22 @@ use crate::rule::{Allow, Disruptive, Mode, Phase, Variable};
 
 /// What expressions remember from search to search.
 #[derive(Default)]
-pub(super) struct Caches(Vec<Option<Box<Cache>>>);
+pub(super) struct Caches {
+    regexes: Vec<Option<Box<Cache>>>,
+    sketches: Vec<Option<Box<hybrid::dfa::Cache>>>,
+}
 
 impl Caches {
     pub fn new(rules: &Rules) -> Self {
-        Self((0..rules.regexes.len()).map(|_| None).collect())
+        Self {
+            regexes: rules.regexes.iter().map(|_| None).collect(),
+            sketches: rules.sketches.iter().map(|_| None).collect(),
+        }
     }
 
     fn cache(&mut self, rules: &Rules, regex: RegexId) -> &mut Cache {
         let at = usize::from(regex.0);
-        self.0[at].get_or_insert_with(|| Box::new(rules.regexes[at].create_cache()))
+        self.regexes[at].get_or_insert_with(|| Box::new(rules.regexes[at].create_cache()))
     }
 
     pub fn is_match(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> bool {
@@ -36,6 +42,14 @@ impl Caches {
         rules.regexes[usize::from(regex.0)]
             .search_half_with(self.cache(rules, regex), &input)
             .is_some()
+    }
+
+    /// Whether an expression may find something in a text of an alphabet, as far as its sketch knows.
+    fn may_match(&mut self, rules: &Rules, regex: RegexId, tier: usize, text: &[u8]) -> bool {
+        let Some(id) = rules.sketches_of[usize::from(regex.0)][tier] else { return true };
+        let sketch = &rules.sketches[usize::from(id)];
+        let cache = &mut self.sketches[usize::from(id)];
+        sketch.may_match(cache.get_or_insert_with(|| Box::new(sketch.cache())), text)
     }
 
     fn find(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> test::Found {
@@ -159,10 +173,14 @@ impl Transaction {
             };
             self.work += candidate.text.len() as u64;
             let text = candidate.text;
-            let found = match self.may_match(rules, link, text, candidate.tier) {
-                true => self.test(rules, link, text),
-                false => None,
+            let may_match = match link.test {
+                Test::Rx(regex) => {
+                    let bytes = self.data.arena.get(text);
+                    self.caches.may_match(rules, regex, candidate.tier, bytes)
+                }
+                _ => true,
             };
+            let found = if may_match { self.test(rules, link, text) } else { None };
             let Some((start, end)) = found else {
                 self.acquit(candidate.value);
                 continue;
@@ -173,13 +191,6 @@ impl Transaction {
                 self.hit(rules, link, Hit { variable, name, text, start, end });
             }
         }
-    }
-
-    /// What the expression for texts of an alphabet says, if there is one.
-    fn may_match(&mut self, rules: &Rules, link: &CompiledLink, text: Span, tier: usize) -> bool {
-        let Test::Rx(regex) = link.test else { return true };
-        let plain = rules.plain[usize::from(regex.0)].get(tier).copied().flatten();
-        plain.is_none_or(|plain| self.caches.is_match(rules, plain, self.data.arena.get(text)))
     }
 
     /// The variable by which a link looks at a value, if it does.

@@ -120,8 +120,9 @@ impl<A: Agent> Exchange<A> {
     async fn frame(&self, frame: OwnedFrame, state: &mut A::Exchange) {
         let view = frame.view();
         let verdict = self.agent.websocket_frame(&self.head.view(), view, state).await;
-        self.answer(Event::WebsocketFrame, &verdict).await;
+        // Whoever hears the verdict may send the next frame, however long.
         self.link.grant(self.stream, Event::WebsocketFrame, view.payload.len() as u32 + 1);
+        self.answer(Event::WebsocketFrame, &verdict).await;
     }
 
     /// Sends a verdict, after what is to be in the place of what it is about.

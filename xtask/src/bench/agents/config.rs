@@ -150,7 +150,8 @@ pub fn service(folder: &Path, address: SocketAddr) -> Result<String> {
     nginx_with(folder, &server)
 }
 
-fn nginx_with(folder: &Path, servers: &str) -> Result<String> {
+/// `nginx.conf` with one worker, without a log, with these servers.
+pub fn nginx_with(folder: &Path, servers: &str) -> Result<String> {
     let user = process::output("id", &["-un"])?;
     let (user, folder) = (user.trim(), folder.display());
     Ok(format!(

@@ -7,7 +7,7 @@ use std::{
 
 use selvedge_base::ByteSize;
 
-use super::{Policy, Profile, Settings, policy::PolicyPart};
+use super::{Policy, Profile, Settings, counters::part::CountersPart, policy::PolicyPart};
 use crate::{
     Code, Entry, Id,
     address::id,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Nodes that only agents of this type have.
-pub(in crate::agent) const NODES: [&str; 23] = [
+pub(in crate::agent) const NODES: [&str; 26] = [
     "rules",
     "seclang",
     "profile",
@@ -42,6 +42,9 @@ pub(in crate::agent) const NODES: [&str; 23] = [
     "responses",
     "mask",
     "websocket",
+    "login",
+    "bots",
+    "counters",
 ];
 
 /// The most profiles of one agent: each has tables of its own.
@@ -55,6 +58,7 @@ pub(in crate::agent) struct WafPart {
     policy: PolicyPart,
     profiles: Vec<ProfilePart>,
     excerpts: Option<Spanned<bool>>,
+    counters: Option<CountersPart>,
 }
 
 /// `rules "native" "own.kdl"`
@@ -82,8 +86,10 @@ impl WafPart {
             policy: PolicyPart::read(cursor),
             profiles: cursor.children(&["profile"], ProfilePart::read),
             excerpts: cursor.setting("excerpts", |value| value.boolean()),
+            counters: cursor.child("counters", CountersPart::read),
         };
         part.check_profiles(cursor.reading());
+        part.check_counters(cursor.reading());
         part
     }
 
@@ -106,12 +112,20 @@ impl WafPart {
         }
     }
 
+    fn check_counters(&self, reading: &Reading<'_>) {
+        let counts = self.policy.counts() || self.profiles.iter().any(|part| part.policy.counts());
+        if let Some(counters) = self.counters.as_ref().filter(|_| !counts) {
+            let problem = Problem::new(Code::Conflict, "nothing is counted");
+            reading.error(counters.span, problem.help("add `login \"/login\"` or `bots`"));
+        }
+    }
+
     pub(in crate::agent) fn settle(
         self,
         reading: &Reading<'_>,
         (scope, body_max): (&str, ByteSize),
     ) -> Option<Settings> {
-        let Self { span: _, rules, seclang, policy, profiles, excerpts } = self;
+        let Self { span: _, rules, seclang, policy, profiles, excerpts, counters } = self;
         let RulesPart { native, files } =
             rules.unwrap_or_else(|| RulesPart { native: seclang.is_empty(), files: Vec::new() });
         let policy = policy.settle(reading, (scope, body_max), &Policy::new(body_max));
@@ -124,6 +138,7 @@ impl WafPart {
             profiles: profiles.into_iter().collect::<Option<_>>()?,
             policy,
             excerpts: excerpts.is_none_or(|switch| switch.value),
+            counters: CountersPart::settle(counters, reading, scope),
         })
     }
 }

@@ -3,7 +3,9 @@
 use selvedge_base::ByteSize;
 
 use super::{
-    Bounds, CATEGORIES, Exclusion, Exhausted, Mode, Policy, TARGETS, Target, Unreadable, Which,
+    Bots, Bounds, CATEGORIES, Exclusion, Exhausted, Login, Mode, Policy, TARGETS, Target,
+    Unreadable, Which,
+    counters::part::{check_logins, read_bots, read_login},
 };
 use crate::{
     Code,
@@ -47,6 +49,9 @@ pub(super) struct PolicyPart {
     responses: Option<Spanned<bool>>,
     mask: Option<Spanned<bool>>,
     websocket: Option<Spanned<bool>>,
+    logins: Vec<Spanned<Login>>,
+    /// Outer: written at all; inner: wanted.
+    bots: Option<Option<Bots>>,
 }
 
 #[derive(Default)]
@@ -80,17 +85,25 @@ impl PolicyPart {
             responses: cursor.setting("responses", |value| value.boolean()),
             mask: cursor.setting("mask", |value| value.boolean()),
             websocket: cursor.setting("websocket", |value| value.boolean()),
+            logins: all(cursor, "login", read_login),
+            bots: read_bots(cursor),
         }
+    }
+
+    /// Whether clients are counted.
+    pub(super) fn counts(&self) -> bool {
+        !self.logins.is_empty() || matches!(self.bots, Some(Some(_)))
     }
 
     /// The policy, whole: what is not written is as in `outer`, and lists are added to its own.
     pub(super) fn settle(
-        self,
+        mut self,
         reading: &Reading<'_>,
         (scope, body_max): (&str, ByteSize),
         outer: &Policy,
     ) -> Policy {
         self.check(reading, outer);
+        let logins = check_logins(reading, &outer.logins, std::mem::take(&mut self.logins));
         let Self {
             mode,
             paranoia,
@@ -111,6 +124,8 @@ impl PolicyPart {
             responses,
             mask,
             websocket,
+            logins: _,
+            bots,
         } = self;
         Policy {
             mode: value(mode).or(outer.mode),
@@ -132,6 +147,8 @@ impl PolicyPart {
             responses: value(responses).unwrap_or(outer.responses),
             mask: value(mask).unwrap_or(outer.mask),
             websocket: value(websocket).unwrap_or(outer.websocket),
+            logins: outer.logins.iter().cloned().chain(logins).collect(),
+            bots: bots.unwrap_or_else(|| outer.bots.clone()),
         }
     }
 
@@ -386,6 +403,8 @@ impl Policy {
             responses: false,
             mask: false,
             websocket: false,
+            logins: Vec::new(),
+            bots: None,
         }
     }
 }

@@ -42,7 +42,7 @@ route "rewrite" {
               |
             1 | route "none" { }
               | ^^^^^
-            help: add one of `upstream "…"`, `static "…"`, `redirect "…"`, `respond 200`
+            help: add one of `upstream "…"`, `core`, `static "…"`, `redirect "…"`, `respond 200`
 
             error[E0114]: this route has a second action
              --> selvedge.kdl:2:28

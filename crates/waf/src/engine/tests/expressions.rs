@@ -1,4 +1,4 @@
-//! Whatever a random expression finds, its gates let through.
+//! Whatever a random expression finds, its gates and its sketch let through.
 
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ fn expression() -> impl Strategy<Value = String> {
             1 => inner.clone().prop_map(|part| format!("(?:{part})?")),
             1 => inner.clone().prop_map(|part| format!("(?:{part})+")),
             1 => (inner.clone(), 0..3u8, 0..4u8).prop_map(|(part, least, more)| format!("(?:{part}){{{least},{}}}", least + more)),
+            1 => (inner.clone(), 0..12u8, 9..12u8).prop_map(|(part, least, more)| format!("(?:{part}){{{least},{}}}", least + more)),
             1 => (inner.clone(), 1..6u8).prop_map(|(part, least)| format!("(?:{part}){{{least},}}")),
             1 => inner.prop_map(|part| format!("({part})")),
         ]
@@ -50,7 +51,10 @@ fn accepts(gate: &Gate, text: &[u8]) -> bool {
     let occurs = |needle: &Vec<u8>| memchr::memmem::find(&lower, needle).is_some();
     text.len() >= gate.len_min
         && gate.bytes.iter().all(|set| set.intersects(&bytes))
-        && gate.clauses.iter().all(|clause| clause.iter().any(occurs))
+        && gate
+            .clauses
+            .iter()
+            .all(|clause| clause.texts.iter().any(occurs) || clause.bytes.intersects(&bytes))
 }
 
 proptest! {
@@ -61,7 +65,8 @@ proptest! {
         let pattern = compile(&pcre).expect("the grammar makes expressions");
         let (regex, hir) = (pattern.regex, pattern.hir);
         let need = Need::Pattern(Box::new(hir.clone()));
-        for alphabet in &ALPHABETS {
+        let (sketches, chosen) = pattern::sketches(&hir, &ALPHABETS);
+        for (tier, alphabet) in ALPHABETS.iter().enumerate() {
             let gate = need.gate(alphabet);
             let plain = gate::restricted(&hir, alphabet).map(|hir| build(&hir).expect("it is small"));
             for text in texts.iter().filter(|text| ByteSet::from_bytes(text).is_subset_of(alphabet)) {
@@ -70,6 +75,9 @@ proptest! {
                 prop_assert!(passes || !matches, "{pcre} {:?} {gate:?}", text.escape_ascii().to_string());
                 let of_plain = plain.as_ref().is_some_and(|plain| plain.is_match(text.as_slice()));
                 prop_assert_eq!(of_plain, matches, "{}", pcre);
+                let sketch = chosen[tier].map(|at| &sketches[at]);
+                let may_match = sketch.is_none_or(|sketch| sketch.may_match(&mut sketch.cache(), text));
+                prop_assert!(may_match || !matches, "{}", pcre);
             }
         }
     }

@@ -1,0 +1,330 @@
+//! The audit log at work: entries go into the event log with the change that they describe, and a
+//! thread makes tiles and heads of them.
+
+mod follow;
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
+};
+
+use selvedge_eventlog::{
+    Append, AppendError, Log, Producer, ReadError, StreamId, StreamOptions, block_on,
+};
+
+use crate::{
+    checkpoint::Trust,
+    entry::{Delivery, KeyId},
+    event::{Event, RecordError, Recorded, Recorder},
+    files::{LogFiles, payload_path},
+    integrate::{IntegrateError, Integrator},
+    keys::{KeyError, KeyStore, Subject},
+    note::SigningKey,
+    store::Storage,
+    time::Timestamp,
+};
+
+/// The stream of the event log that has the entries: record *n* is entry *n*.
+pub const STREAM: &str = "audit";
+
+/// What the audit log is made of.
+pub struct Parts {
+    /// The event log.
+    pub log: Log,
+    /// Where the files lie.
+    pub storage: Arc<dyn Storage>,
+    /// Keys of subjects.
+    pub keys: Arc<KeyStore>,
+    /// Signs heads; its name is that of the log.
+    pub key: SigningKey,
+    /// The name of this machine.
+    pub node: String,
+    /// How fast.
+    pub pace: Pace,
+}
+
+/// How often heads are signed and files made durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two heads, if there is something new.
+    pub head: Duration,
+    /// Between two settlements.
+    pub settle: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { head: Duration::from_millis(50), settle: Duration::from_secs(1) }
+    }
+}
+
+/// How far the log has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Entries under the last head that everybody sees.
+    pub signed: u64,
+    /// Entries whose files are durable; the event log may forget them.
+    pub settled: u64,
+    /// Why no heads are signed at the moment.
+    pub fault: Option<String>,
+}
+
+/// Why the audit log does not start, or an entry cannot be had.
+#[derive(Debug)]
+pub enum AuditError {
+    /// The stream of entries cannot be made.
+    Stream(AppendError),
+    /// The stream of entries cannot be read.
+    Read(ReadError),
+    /// The tree's files are not in order.
+    Integrate(IntegrateError),
+    /// The event log no longer has the entries that the tree has not.
+    Gap {
+        /// The first entry that the event log has.
+        start: u64,
+        /// The first entry that the tree wants.
+        wanted: u64,
+    },
+    /// An event did not become an entry.
+    Record(RecordError),
+    /// What is too long for the entry cannot be stored.
+    Payload(io::Error),
+    /// The keys cannot be had.
+    Keys(KeyError),
+    /// The machine gives no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(_) => f.write_str("the stream of audit entries takes none"),
+            Self::Read(_) => f.write_str("the stream of audit entries cannot be read"),
+            Self::Integrate(_) => f.write_str("the audit log cannot grow"),
+            Self::Gap { start, wanted } => write!(
+                f,
+                "the event log begins with audit entry {start}, and the tree wants {wanted}: \
+                 were the audit log's files restored from an older backup?"
+            ),
+            Self::Record(_) => f.write_str("the event did not become an audit entry"),
+            Self::Payload(_) => f.write_str("what is too long for an entry cannot be stored"),
+            Self::Keys(_) => f.write_str("the keys of subjects cannot be had"),
+            Self::Thread(_) => f.write_str("there is no thread for the audit log"),
+        }
+    }
+}
+
+impl std::error::Error for AuditError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(match self {
+            Self::Stream(error) => error,
+            Self::Read(error) => error,
+            Self::Integrate(error) => error,
+            Self::Record(error) => error,
+            Self::Keys(error) => error,
+            Self::Payload(error) | Self::Thread(error) => error,
+            Self::Gap { .. } => return None,
+        })
+    }
+}
+
+/// The audit log of a running core. Dropped, it signs what is there, settles, and ends its threads.
+pub struct AuditLog {
+    log: Log,
+    stream: StreamId,
+    storage: Arc<dyn Storage>,
+    keys: Arc<KeyStore>,
+    node: String,
+    trust: Trust,
+    shared: Arc<Shared>,
+    follower: Option<JoinHandle<()>>,
+}
+
+/// What the threads and everybody else tell each other.
+#[derive(Default)]
+pub(crate) struct Shared {
+    status: Mutex<Status>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+impl AuditLog {
+    /// Goes on with the log, or begins it.
+    ///
+    /// Keys that were destroyed without an entry are recorded first.
+    pub fn start(parts: Parts) -> Result<Self, AuditError> {
+        let Parts { log, storage, keys, key, node, pace } = parts;
+        let stream = match log.stream(STREAM) {
+            Some(stream) => stream,
+            None => block_on(log.create(STREAM, StreamOptions::default()))
+                .map_err(AuditError::Stream)?,
+        };
+        let trust = Trust::in_key(key.verifier().clone());
+        let integrator =
+            Integrator::open(Arc::clone(&storage), key).map_err(AuditError::Integrate)?;
+        let info = log.info(stream).map_err(AuditError::Read)?;
+        if info.start > integrator.size() {
+            return Err(AuditError::Gap { start: info.start, wanted: integrator.size() });
+        }
+        let signed = integrator.signed_size();
+        if info.tail < signed {
+            return Err(AuditError::Integrate(IntegrateError::Forked { size: signed }));
+        }
+        let shared = Arc::new(Shared::default());
+        shared.tell(|status| status.settled = integrator.size());
+        let follow = follow::Follow {
+            log: log.clone(),
+            stream,
+            storage: Arc::clone(&storage),
+            shared: Arc::clone(&shared),
+            pace,
+        };
+        let thread = thread::Builder::new().name("audit".into());
+        let follower = thread.spawn(move || follow.run(integrator)).map_err(AuditError::Thread)?;
+        let follower = Some(follower);
+        let audit = Self { log, stream, storage, keys, node, trust, shared, follower };
+        audit.record_erasures()?;
+        Ok(audit)
+    }
+
+    /// The step that puts an entry into the event log: part of the batch that does what it says.
+    ///
+    /// Its keys and payloads are durable when this returns.
+    pub fn entry(&self, event: &Event) -> Result<Append, AuditError> {
+        let recorded = self.recorded(&self.node, event, None)?;
+        Ok(Append::to(self.stream).record(&recorded.entry))
+    }
+
+    /// The same for an event that another machine kept until now: an event that comes twice is
+    /// appended once.
+    pub fn delivered(
+        &self,
+        node: &str,
+        event: &Event,
+        delivery: Delivery,
+    ) -> Result<Append, AuditError> {
+        let recorded = self.recorded(node, event, Some(delivery))?;
+        let Delivery { epoch, sequence } = delivery;
+        let producer = Producer { id: node.to_owned().into(), epoch, sequence };
+        Ok(Append::to(self.stream).record(&recorded.entry).producer(producer))
+    }
+
+    /// Destroys the key of a subject, and so everything personal about them in the log. Returns the
+    /// id of the key, of which an entry is durable then; `None` if there was none.
+    pub fn erase(&self, subject: &Subject, now: Timestamp) -> Result<Option<KeyId>, AuditError> {
+        let key = self.keys.destroy(subject).map_err(AuditError::Keys)?;
+        key.map(|key| self.record_erasure(key, now).map(|()| key)).transpose()
+    }
+
+    /// Destroys the keys of hours before a time: what the retention of personal data asks for.
+    pub fn erase_hours_before(&self, time: Timestamp, now: Timestamp) -> Result<usize, AuditError> {
+        let keys = self.keys.hours_before(time.0 / 1_000_000);
+        for key in &keys {
+            self.keys.destroy_key(*key).map_err(AuditError::Keys)?;
+            self.record_erasure(*key, now)?;
+        }
+        Ok(keys.len())
+    }
+
+    /// How far it has come.
+    pub fn status(&self) -> Status {
+        self.shared.lock().clone()
+    }
+
+    /// Waits until a head covers so many entries; says whether one does.
+    pub fn wait_signed(&self, size: u64, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut status = self.shared.lock();
+        while status.signed < size {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.shared.changed.wait_timeout(status, left);
+            status = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// The files, to be served and read.
+    pub fn files(&self) -> LogFiles<Arc<dyn Storage>> {
+        LogFiles(Arc::clone(&self.storage))
+    }
+
+    /// Whom to believe about this log: its own key.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    fn recorded(
+        &self,
+        node: &str,
+        event: &Event,
+        delivery: Option<Delivery>,
+    ) -> Result<Recorded, AuditError> {
+        let recorder = Recorder { node, keys: &self.keys };
+        let recorded = recorder.record(event, delivery).map_err(AuditError::Record)?;
+        for (digest, content) in &recorded.payloads {
+            self.storage.replace(&payload_path(*digest), content).map_err(AuditError::Payload)?;
+        }
+        Ok(recorded)
+    }
+
+    fn record_erasures(&self) -> Result<(), AuditError> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = Timestamp(now.unwrap_or_default().as_micros() as u64);
+        self.keys.unrecorded().into_iter().try_for_each(|key| self.record_erasure(key, now))
+    }
+
+    fn record_erasure(&self, key: KeyId, now: Timestamp) -> Result<(), AuditError> {
+        let entry = self.entry(&Event::of_erasure(now, key))?;
+        self.log.append(entry).wait().map_err(AuditError::Stream)?;
+        self.keys.record(key).map_err(AuditError::Keys)
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(follower) = self.follower.take() {
+            follower.thread().unpark();
+            // A thread that panicked has nothing left to tell.
+            let _ = follower.join();
+        }
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,139 @@
+//! The whole way: an event goes in with a change, and comes out proven.
+
+use std::{sync::Arc, time::Duration};
+
+use selvedge_audit::{
+    entry::{ActorKind, Delivery, Entry},
+    event::{Event, Fact, Principal},
+    files::LogFiles,
+    keys::{KEYS_MAX, KeyStore, MasterKey, Subject},
+    note::Scheme,
+    service::{AuditLog, Pace, Parts},
+    store::Folder,
+    time::Timestamp,
+    verify::{Scope, verify},
+};
+use selvedge_eventlog::{Append, Batch, Log, StreamOptions, block_on};
+use tempfile::TempDir;
+
+use crate::note::key;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn start(&self) -> (Log, AuditLog) {
+        let log = Log::open(&self.0.path().join("log"), Default::default()).unwrap();
+        let disk = selvedge_eventlog::Folder::open(&self.0.path().join("keys")).unwrap();
+        let keys = KeyStore::open(&disk, MasterKey::new([3; 32]), KEYS_MAX).unwrap();
+        let audit = AuditLog::start(Parts {
+            log: log.clone(),
+            storage: Arc::new(Folder::create(&self.0.path().join("audit")).unwrap()),
+            keys: Arc::new(keys),
+            key: key("log.example/audit", Scheme::Ed25519, 1),
+            node: "core-1".to_owned(),
+            pace: Pace { head: Duration::from_millis(1), settle: Duration::from_millis(1) },
+        });
+        (log, audit.unwrap())
+    }
+}
+
+fn login(user: &str, second: u64) -> Event {
+    let mut event =
+        Event::by_system(Timestamp(second * 1_000_000), "session.begin", ("session", "s1"));
+    event.actor = Principal {
+        kind: ActorKind::User,
+        id: Some(user.to_owned()),
+        tenant: Some("acme".to_owned()),
+        auth: "password".to_owned(),
+    };
+    event.address = Some("192.0.2.7".to_owned());
+    event.details.insert("device".into(), Fact::Personal("a phone".into()));
+    event
+}
+
+#[test]
+fn an_entry_is_in_one_batch_with_its_change_and_is_proven_soon_after() {
+    let home = Home::new();
+    for life in 0..3 {
+        let (log, audit) = home.start();
+        let stream = match log.stream("orders") {
+            Some(stream) => stream,
+            None => block_on(log.create("orders", StreamOptions::default())).unwrap(),
+        };
+        let entry = audit.entry(&login("ann", life)).unwrap();
+        let batch = Batch::from(Append::to(stream).record(b"an order")).and(entry);
+        log.append(batch).wait().unwrap();
+        assert!(audit.wait_signed(life + 1, PATIENCE), "{:?}", audit.status());
+        let proof = audit.files().prove(life, audit.trust()).unwrap();
+        let entry = Entry::decode(proof.extra.as_deref().unwrap()).unwrap();
+        assert_eq!((&*entry.action, &*entry.node), ("session.begin", "core-1"));
+    }
+    let (_log, audit) = home.start();
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_eq!((report.entries, report.faults), (3, vec![]));
+}
+
+#[test]
+fn what_comes_twice_is_there_once() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    for sequence in [0, 0, 1, 1, 1, 2] {
+        let delivery = Delivery { epoch: 1, sequence };
+        let event = Event::by_system(Timestamp(sequence), "waf.block", ("route", "api"));
+        log.append(audit.delivered("edge-7", &event, delivery).unwrap()).wait().unwrap();
+    }
+    assert!(audit.wait_signed(3, PATIENCE));
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_eq!((report.entries, report.faults), (3, vec![]));
+}
+
+#[test]
+fn erasure_takes_what_is_personal_and_leaves_the_proof() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    log.append(audit.entry(&login("ann", 1)).unwrap()).wait().unwrap();
+    let subject = Subject::Person { tenant: "acme".into(), id: "ann".into() };
+    let erased = audit.erase(&subject, Timestamp(2_000_000)).unwrap().expect("she has a key");
+    assert_eq!(audit.erase(&subject, Timestamp(3_000_000)).unwrap(), None);
+    assert!(audit.wait_signed(2, PATIENCE));
+
+    let files = audit.files();
+    let entry = Entry::decode(&files.entry(0, 2).unwrap()).unwrap();
+    assert_eq!(entry.actor.subject, Some(erased));
+    let text = String::from_utf8(files.entry(0, 2).unwrap()).unwrap();
+    assert!(!text.contains("ann") && !text.contains("192.0.2.7"), "{text}");
+    let erasure = Entry::decode(&files.entry(1, 2).unwrap()).unwrap();
+    assert_eq!((&*erasure.action, &*erasure.resource.id), ("subject.erase", &*erased.to_string()));
+    let report = verify(&files, audit.trust(), Scope::Everything { since: None });
+    assert_eq!(report.faults, []);
+    drop((audit, log));
+
+    let (log, audit) = home.start();
+    log.append(audit.entry(&login("ann", 4)).unwrap()).wait().unwrap();
+    assert!(audit.wait_signed(3, PATIENCE));
+    let entry = Entry::decode(&audit.files().entry(2, 3).unwrap()).unwrap();
+    assert_ne!(entry.actor.subject, Some(erased), "nobody recognises her");
+}
+
+#[test]
+fn a_copy_of_the_files_is_enough() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    let entries = (0..600).map(|number| {
+        let event = Event::by_system(Timestamp(number), "config.reload", ("config", "main"));
+        log.append(audit.entry(&event).unwrap())
+    });
+    entries.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    assert!(audit.wait_signed(600, PATIENCE));
+    let trust = audit.trust().clone();
+    drop((audit, log));
+    let files = LogFiles(Folder::open(&home.0.path().join("audit")));
+    let report = verify(&files, &trust, Scope::Everything { since: None });
+    assert_eq!((report.entries, report.faults), (600, vec![]));
+}

@@ -1,0 +1,123 @@
+//! The core as configured: where it is, and what its callers may do.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use selvedge_base::{ByteSize, Secret};
+
+use super::{HostPattern, Id};
+
+/// The id of the core among upstreams, and of its mount among routes. No operator can write it.
+pub const CORE: &str = "(core)";
+
+/// Tells the core that a request comes from its edge: a secret that both were handed.
+pub const LINK_FIELD: &str = "x-selvedge-link";
+/// Names the agents that the edge asked who the caller is, separated by blanks.
+pub const AGENTS_FIELD: &str = "x-selvedge-agents";
+/// The caller's id, as an agent gave it.
+pub const USER_FIELD: &str = "x-user-id";
+/// The caller's roles, separated by commas.
+pub const ROLE_FIELD: &str = "x-user-role";
+/// The caller's scopes, separated by blanks.
+pub const SCOPE_FIELD: &str = "x-user-scope";
+/// The caller's tenant.
+pub const TENANT_FIELD: &str = "x-user-tenant";
+
+/// Request fields that the core believes when its edge sends them: no client may.
+pub const CORE_FIELDS: [&str; 6] =
+    [LINK_FIELD, AGENTS_FIELD, USER_FIELD, ROLE_FIELD, SCOPE_FIELD, TENANT_FIELD];
+
+/// The core: where the edge serves it, and where it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Core {
+    /// Its path on listeners, without a `/` at the end. Default `/_selvedge`.
+    pub path: String,
+    /// Hosts that it is served on. Empty: all.
+    pub hosts: Vec<HostPattern>,
+    /// Where it runs.
+    pub place: CorePlace,
+}
+
+/// Where a core runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CorePlace {
+    /// On this machine, as a process of its own.
+    Here(Arc<CoreProcess>),
+    /// Elsewhere; the upstream [`CORE`] knows where.
+    Remote,
+}
+
+impl Core {
+    /// The core that runs on this machine, if it does.
+    pub fn process(&self) -> Option<&Arc<CoreProcess>> {
+        match &self.place {
+            CorePlace::Here(process) => Some(process),
+            CorePlace::Remote => None,
+        }
+    }
+}
+
+/// A core on this machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoreProcess {
+    /// Where it keeps its files. Made when it is not there.
+    pub data_dir: PathBuf,
+    /// The unix socket that the edge of this machine connects to. Default `run/core.sock` in the
+    /// data-dir.
+    pub socket: PathBuf,
+    /// Where edges of other machines connect.
+    pub listen: Option<CoreListen>,
+    /// Bounds.
+    pub limits: CoreLimits,
+    /// Tokens that the config declares.
+    pub tokens: Vec<CoreToken>,
+    /// What users may do whom agents have named.
+    pub grants: Vec<CoreGrant>,
+}
+
+/// Where edges of other machines connect: TLS 1.3, both sides with certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreListen {
+    /// Address.
+    pub address: SocketAddr,
+    /// Chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// PEM file of roots that issue certificates to edges.
+    pub client_ca: PathBuf,
+    /// Names of edges: one must be in the certificate. Empty: whoever the roots vouch for.
+    pub edges: Vec<String>,
+}
+
+/// Bounds of the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreLimits {
+    /// Connections at once. Default 10,000; then they wait to be accepted.
+    pub connections: usize,
+    /// Requests in flight. Default 10,000; then 503 with Retry-After.
+    pub in_flight: usize,
+    /// Request body. Default 10 MiB; then 413.
+    pub body: ByteSize,
+}
+
+/// A token that the config declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreToken {
+    /// The service that comes with it.
+    pub name: Id,
+    /// The token.
+    pub secret: Secret,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// For whom it acts.
+    pub tenant: Option<Id>,
+}
+
+/// What users may do whom agents have named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreGrant {
+    /// Users with this role. `None`: every user.
+    pub role: Option<String>,
+    /// What they may do.
+    pub scopes: Vec<String>,
+}

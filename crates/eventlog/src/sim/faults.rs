@@ -1,0 +1,299 @@
+//! Faults that logs are known for, each as a test of its own.
+
+use std::{io, sync::Arc};
+
+use super::{Death, SimDisk};
+use crate::{
+    Append, AppendError, Batch, Chunk, Committed, OpenError, ReadError, Settings, StreamId,
+    StreamOptions, core::Core, format::FRAME_MAGIC, ticket::Reply,
+};
+
+const SEGMENT: u64 = 64 << 10;
+
+/// A log on a simulated disk, driven by hand.
+struct Bench {
+    disk: SimDisk,
+    core: Core,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let disk = SimDisk::new(seed);
+        Self { core: open(&disk).expect("an empty disk opens"), disk }
+    }
+
+    /// Ends the log and opens it again.
+    fn reopen(&mut self, death: Death) {
+        self.core = self.try_reopen(death).expect("the log opens");
+    }
+
+    fn try_reopen(&mut self, death: Death) -> Result<Core, OpenError> {
+        self.disk.restart(death);
+        open(&self.disk)
+    }
+
+    fn commit(&mut self, batch: impl Into<Batch>) -> Result<Committed, AppendError> {
+        let (reply, mut ticket) = Reply::new();
+        self.core.submit(batch.into(), reply, 1);
+        self.core.commit();
+        ticket.try_take().expect("a commit answers")
+    }
+
+    fn create(&mut self, name: &str) -> StreamId {
+        let next = &self.core.shared.next_stream;
+        let id = StreamId(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        self.commit(Batch::create(id, name, StreamOptions::default())).expect("the name is free");
+        id
+    }
+
+    /// Appends records of 1,000 bytes, one by one.
+    fn fill(&mut self, stream: StreamId, records: u64) {
+        for _ in 0..records {
+            self.commit(Append::to(stream).record(&[7; 1000])).expect("there is room");
+        }
+    }
+
+    fn read(&self, stream: StreamId, from: u64) -> Result<Chunk, ReadError> {
+        self.core.shared.read(stream, from, usize::MAX)
+    }
+
+    fn tail(&self, stream: StreamId) -> u64 {
+        self.core.shared.stream(stream).expect("it exists").info().tail
+    }
+
+    /// Where the last frame begins that holds records, in the only segment.
+    fn frames(&self) -> Vec<usize> {
+        let content = self.disk.content("0000000000000000.segment");
+        (0..content.len())
+            .step_by(8)
+            .filter(|at| content[*at..].starts_with(&FRAME_MAGIC))
+            .collect()
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<Core, OpenError> {
+    // Without memory, every read shows what is on the disk.
+    let settings = Settings { segment_bytes: SEGMENT, cache_bytes_max: 0, ..Settings::default() };
+    Core::open(Arc::new(disk.clone()), settings, 1)
+}
+
+#[test]
+fn sealed_segments_are_not_reserved_or_written_again() {
+    let mut bench = Bench::new(1);
+    let stream = bench.create("s");
+    bench.fill(stream, 300);
+    for death in [Death::PowerCut, Death::Kill, Death::PowerCut] {
+        bench.reopen(death);
+        assert_eq!(bench.read(stream, 0).unwrap().records().count(), 300);
+    }
+}
+
+#[test]
+fn the_second_boot_is_like_the_first() {
+    let mut bench = Bench::new(2);
+    let stream = bench.create("s");
+    bench.fill(stream, 10);
+    bench.disk.die_after(1);
+    assert!(bench.commit(Append::to(stream).record(b"torn")).is_err());
+    for _ in 0..20 {
+        bench.disk.restart(Death::PowerCut);
+        bench.disk.die_after(1);
+        let _ = open(&bench.disk);
+    }
+    bench.reopen(Death::PowerCut);
+    let tail = bench.tail(stream);
+    assert!(matches!(tail, 10 | 11));
+    bench.fill(stream, 1);
+    bench.reopen(Death::PowerCut);
+    assert_eq!(bench.tail(stream), tail + 1);
+}
+
+#[test]
+fn an_append_whose_caller_went_away_moves_the_tail_like_any_other() {
+    let mut bench = Bench::new(3);
+    let stream = bench.create("s");
+    let (reply, ticket) = Reply::new();
+    bench.core.submit(Append::to(stream).record(b"alone").into(), reply, 1);
+    drop(ticket);
+    assert!(bench.commit(Append::to(stream).record(b"next").expect_tail(1)).is_ok());
+    bench.reopen(Death::PowerCut);
+    assert_eq!(bench.read(stream, 0).unwrap().next, 2);
+}
+
+#[test]
+fn what_was_not_synced_is_durable_before_it_is_shown() {
+    let mut shown = 0;
+    for seed in 0..50 {
+        let mut bench = Bench::new(seed);
+        let (quiet, busy) = (bench.create("quiet"), bench.create("busy"));
+        bench.fill(busy, 3);
+        bench.disk.fail_sync_after(0);
+        let unsure = bench.commit(Append::to(quiet).record(b"unsure"));
+        assert!(matches!(unsure, Err(AppendError::ReadOnly(_))));
+        // The memory of the machine still has it, and holds it for clean.
+        bench.reopen(Death::Kill);
+        let tail = bench.tail(quiet);
+        shown += tail;
+        bench.reopen(Death::PowerCut);
+        assert_eq!(bench.tail(quiet), tail, "readers saw it, so it stays");
+    }
+    assert!(shown > 0, "the fault happened");
+}
+
+#[test]
+fn a_deletion_that_was_acknowledged_stays_one() {
+    let mut bench = Bench::new(5);
+    let (kept, gone) = (bench.create("kept"), bench.create("gone"));
+    bench.fill(gone, 200);
+    bench.commit(Batch::delete(gone)).unwrap();
+    bench.reopen(Death::PowerCut);
+    assert!(matches!(bench.read(gone, 0), Err(ReadError::NoStream(_))));
+    // The files go later, and may come back with the folder's old names.
+    for turn in 1..20 {
+        bench.fill(kept, 30);
+        bench.core.upkeep(turn * 1000);
+    }
+    assert!(bench.disk.removed(".segment") > 0, "space came back");
+    bench.reopen(Death::PowerCut);
+    assert!(matches!(bench.read(gone, 0), Err(ReadError::NoStream(_))));
+    assert_eq!(bench.read(kept, 0).unwrap().records().count(), 19 * 30);
+}
+
+#[test]
+fn rot_of_acknowledged_records_is_an_error_and_no_silent_cut() {
+    let mut bench = Bench::new(6);
+    let stream = bench.create("s");
+    bench.fill(stream, 10);
+    let damaged = bench.frames()[5];
+    bench.disk.rot("0000000000000000.segment", damaged + 500, 3);
+    let error = bench.try_reopen(Death::PowerCut).err().expect("the log does not open");
+    let OpenError::Damaged { file, offset, .. } = error else { panic!("{error}") };
+    assert_eq!((file.as_str(), offset), ("0000000000000000.segment", damaged as u64));
+}
+
+#[test]
+fn rot_of_the_last_record_is_seen_when_something_was_written_behind_it() {
+    let mut bench = Bench::new(7);
+    let stream = bench.create("s");
+    bench.fill(stream, 10);
+    bench.core.upkeep(1);
+    let frames = bench.frames();
+    let last = frames[frames.len() - 2];
+    bench.disk.rot("0000000000000000.segment", last + 60, 0);
+    assert!(matches!(bench.try_reopen(Death::PowerCut), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn every_flipped_bit_is_found_or_meant_nothing() {
+    let mut bench = Bench::new(8);
+    let stream = bench.create("s");
+    for record in [&b"one"[..], b"two"] {
+        bench.commit(Append::to(stream).record(record)).unwrap();
+    }
+    bench.core.upkeep(1);
+    let end = bench.core.shared.durable() as usize;
+    for bit in 0..end * 8 {
+        bench.disk.rot("0000000000000000.segment", bit / 8, (bit % 8) as u8);
+        if let Ok(core) = open(&SimDisk::clone(&bench.disk)) {
+            let records = core.shared.read(stream, 0, usize::MAX).map(|chunk| {
+                chunk.records().map(|(_, record)| record.to_vec()).collect::<Vec<_>>()
+            });
+            assert_eq!(records.unwrap(), [b"one", b"two"], "bit {bit}");
+        }
+        bench.disk.rot("0000000000000000.segment", bit / 8, (bit % 8) as u8);
+    }
+}
+
+#[test]
+fn rot_in_a_sealed_segment_is_told_to_who_reads_it() {
+    let mut bench = Bench::new(9);
+    let (sick, healthy) = (bench.create("sick"), bench.create("healthy"));
+    bench.fill(sick, 20);
+    bench.fill(healthy, 100);
+    bench.core.upkeep(1);
+    bench.disk.rot("0000000000000000.segment", 5000, 1);
+    let error = bench.read(sick, 0).unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Damaged { file, .. } if file == "0000000000000000.segment")
+    );
+    assert_eq!(bench.read(healthy, 60).unwrap().records().count(), 40);
+}
+
+#[test]
+fn a_damaged_index_is_made_again() {
+    let mut bench = Bench::new(10);
+    let stream = bench.create("s");
+    bench.fill(stream, 100);
+    bench.core.upkeep(1);
+    bench.core.upkeep(2);
+    bench.disk.rot("0000000000000000.index", 70, 1);
+    bench.reopen(Death::Kill);
+    assert_eq!(bench.read(stream, 0).unwrap().records().count(), 100);
+}
+
+#[test]
+fn a_damaged_catalogue_gives_way_to_the_one_before() {
+    let mut bench = Bench::new(11);
+    let stream = bench.create("s");
+    for turn in 1..8 {
+        bench.fill(stream, 80);
+        bench.core.upkeep(turn * 1000);
+    }
+    let names = crate::disk::Disk::list(&bench.disk).unwrap();
+    let catalogues: Vec<_> = names.iter().filter(|name| name.ends_with(".catalogue")).collect();
+    assert_eq!(catalogues.len(), 2);
+    for damaged in catalogues.iter().rev() {
+        bench.disk.rot(damaged, 100, 1);
+        bench.reopen(Death::Kill);
+        assert_eq!(bench.read(stream, 0).unwrap().records().count(), 560);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_serves_reads_and_recovers() {
+    let mut bench = Bench::new(12);
+    let stream = bench.create("s");
+    bench.disk.set_capacity(SEGMENT + SEGMENT / 2);
+    let full = (0..200).find_map(|_| bench.commit(Append::to(stream).record(&[7; 1000])).err());
+    assert_eq!(full, Some(AppendError::DiskFull));
+    let before = bench.tail(stream);
+    assert_eq!(bench.read(stream, 0).unwrap().records().count() as u64, before);
+    bench.disk.set_capacity(u64::MAX);
+    bench.fill(stream, 1);
+    bench.reopen(Death::PowerCut);
+    assert_eq!(bench.tail(stream), before + 1);
+}
+
+#[test]
+fn a_failed_sync_stops_appends_until_the_log_is_opened_again() {
+    let mut bench = Bench::new(13);
+    let stream = bench.create("s");
+    bench.fill(stream, 3);
+    bench.disk.fail_sync_after(0);
+    for _ in 0..2 {
+        let outcome = bench.commit(Append::to(stream).record(b"x"));
+        assert!(matches!(outcome, Err(AppendError::ReadOnly(_))), "{outcome:?}");
+    }
+    assert_eq!(bench.read(stream, 0).unwrap().records().count(), 3);
+    bench.reopen(Death::PowerCut);
+    let tail = bench.tail(stream);
+    bench.fill(stream, 1);
+    assert_eq!(bench.tail(stream), tail + 1);
+}
+
+#[test]
+fn a_missing_segment_is_an_error() {
+    let mut bench = Bench::new(14);
+    let stream = bench.create("s");
+    for turn in 1..8 {
+        bench.fill(stream, 80);
+        bench.core.upkeep(turn * 1000);
+    }
+    remove(&bench.disk, "0000000000000000.segment").unwrap();
+    let error = bench.try_reopen(Death::Kill).err().expect("records are missing");
+    assert!(error.to_string().contains("0000000000000000.segment"), "{error}");
+}
+
+fn remove(disk: &SimDisk, name: &str) -> io::Result<()> {
+    crate::disk::Disk::remove(disk, name)
+}

@@ -1,0 +1,94 @@
+//! `selvedge core`: the process that stores, relays and proves, from its config to its drain.
+//!
+//! It is reached through the edge alone: over a unix socket by a process of the same user, or over
+//! TLS by an edge elsewhere with a certificate. Who calls is settled here, once, for all services.
+
+mod callers;
+mod data_dir;
+mod doors;
+mod gate;
+mod health;
+mod link;
+mod metrics;
+mod problem;
+mod role;
+mod services;
+mod tls;
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use selvedge_config::{Config, Core, CoreProcess};
+use selvedge_telemetry::{Hub, Settings};
+
+pub(crate) use self::link::{Link, seal};
+use self::{data_dir::DataDir, role::Role};
+use crate::{
+    cli::Outcome,
+    edge::{follow_supervisor, signals::Signals},
+    exit::{Exit, Failure},
+    findings::load_to_run,
+    terminal::Paint,
+};
+
+/// Options of `selvedge core`.
+#[derive(Args, Debug)]
+pub(crate) struct CoreArgs {
+    /// Config file
+    #[arg(long, short, value_name = "FILE", default_value = "selvedge.kdl")]
+    config: PathBuf,
+    /// Leave out the events of a normal start and end
+    #[arg(long, short)]
+    quiet: bool,
+    /// End when the process of this id, which started us, has gone
+    #[arg(long, value_name = "PID", hide = true)]
+    supervisor: Option<i32>,
+    /// Read the secret that the edge has as well from standard input
+    #[arg(long, hide = true)]
+    link_from_stdin: bool,
+}
+
+/// What a core is started with: its part of the config.
+struct Started {
+    core: Core,
+    process: Arc<CoreProcess>,
+    config: Config,
+}
+
+/// Runs the core until it is told to stop: config, data-dir, doors, services, callers, drain.
+pub(crate) fn run(args: &CoreArgs) -> Outcome {
+    follow_supervisor(args.supervisor)?;
+    let link = Link::from_stdin_if(args.link_from_stdin)?;
+    let checked =
+        load_to_run(&args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
+    let started = Started::new(checked.config)?;
+    let hub = Hub::start(&Settings::quiet(1)).map_err(|error| Failure::from(&error))?;
+    let data_dir = DataDir::open(&started.process.data_dir)?;
+    let link = link.map_or_else(|| Link::of_folder(data_dir.run()), Ok)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(started.config.workers)
+        .thread_name("core")
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let mut role = Role::open(args, started, (data_dir, link, hub)).await?;
+        role.announce(&checked.warnings);
+        role.serve(signals).await
+    })
+}
+
+impl Started {
+    fn new(config: Config) -> Result<Self, Failure> {
+        let Some(core) = config.core.clone() else {
+            let text = "this config has no `core`; add `core { data-dir \"./data\" }`";
+            return Err(Failure::new(Exit::Config, text));
+        };
+        let Some(process) = core.process().cloned() else {
+            let text =
+                "the core of this config runs elsewhere (`remote`); nothing is to be run here";
+            return Err(Failure::new(Exit::Config, text));
+        };
+        Ok(Self { core, process, config })
+    }
+}

@@ -1,0 +1,188 @@
+//! What every request passes on its way to a service: bounds, the question who sent it, counting.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, header},
+    response::IntoResponse,
+};
+use http_body::{Frame, SizeHint};
+use http_body_util::Limited;
+use hyper::body::Incoming;
+use selvedge_base::ByteSize;
+use selvedge_config::CoreLimits;
+use selvedge_identity::Desk;
+use tower::ServiceExt as _;
+
+use super::{
+    callers::{Door, Gatekeeper},
+    health::{self, Vitals},
+    metrics::{Metrics, OF_CORE},
+    problem::Problem,
+};
+
+/// The way in, shared by all connections.
+pub(super) struct Gate {
+    keeper: Gatekeeper,
+    router: Router,
+    /// Where each service begins, in the order of its label in the metrics, the core's own left out.
+    mounts: Vec<String>,
+    /// Answered even when all else is at its bound.
+    health: String,
+    metrics: Arc<Metrics>,
+    in_force: RwLock<Arc<InForce>>,
+}
+
+/// What a reload changes.
+pub(super) struct InForce {
+    pub(super) desk: Desk,
+    pub(super) limits: CoreLimits,
+}
+
+impl Gate {
+    /// A gate before these services, each under its name at `path`.
+    pub(super) fn new(path: &str, keeper: Gatekeeper, vitals: Vitals, in_force: InForce) -> Self {
+        let (services, metrics) = (vitals.services.clone(), vitals.metrics.clone());
+        let mounts: Vec<String> =
+            services.iter().map(|service| format!("{path}/{}", service.name())).collect();
+        let own = Router::new().nest(path, health::router(vitals));
+        let router = mounts
+            .iter()
+            .zip(services.iter())
+            .fold(own, |router, (at, service)| router.nest(at, service.router()));
+        let router = router
+            .fallback(async || Problem::NOT_FOUND.response())
+            .method_not_allowed_fallback(async || Problem::METHOD.response());
+        Self {
+            keeper,
+            router,
+            mounts,
+            health: format!("{path}/health"),
+            metrics,
+            in_force: RwLock::new(Arc::new(in_force)),
+        }
+    }
+
+    /// Follows a reload; requests under way go on as they began.
+    pub(super) fn put_in_force(&self, in_force: InForce) {
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+    }
+
+    pub(super) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Answers one request, whatever becomes of it.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        door: Door,
+    ) -> Result<Response<Body>, Infallible> {
+        let begun = Instant::now();
+        let service = self.service_of(request.uri().path());
+        let response = self.clone().pass(request, door).await;
+        self.metrics.answered(service, response.status().as_u16(), begun.elapsed());
+        Ok(response)
+    }
+
+    async fn pass(self: Arc<Self>, request: Request<Incoming>, door: Door) -> Response<Body> {
+        let in_force = self.in_force();
+        if self.is_health(request.uri().path()) {
+            return self.route(request.map(Body::new)).await;
+        }
+        if !self.metrics.in_flight.try_enter(in_force.limits.in_flight) {
+            return Problem::IN_FLIGHT.response();
+        }
+        let place = Place(self.metrics.clone());
+        let mut request = match bounded(request, in_force.limits.body) {
+            Ok(request) => request,
+            Err(problem) => return problem.response(),
+        };
+        let known = (door, &in_force.desk);
+        match self.keeper.admit(known, request.headers_mut(), &self.metrics) {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(refusal) => return refusal.into_response(),
+        };
+        let response = self.route(request).await;
+        response.map(|body| Body::new(Counted { body, _place: place }))
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response<Body> {
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The label of the service that answers at `path`.
+    fn service_of(&self, path: &str) -> usize {
+        let holds = |mount: &String| lies_under(path, mount);
+        self.mounts.iter().position(holds).map_or(OF_CORE, |service| service + 1)
+    }
+
+    fn is_health(&self, path: &str) -> bool {
+        lies_under(path, &self.health)
+    }
+}
+
+fn lies_under(path: &str, mount: &str) -> bool {
+    path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Refuses a body that says it is too large, and cuts one that turns out to be.
+fn bounded(request: Request<Incoming>, most: ByteSize) -> Result<Request<Body>, Problem> {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > most.0) {
+        return Err(Problem::BODY);
+    }
+    let most = usize::try_from(most.0).unwrap_or(usize::MAX);
+    Ok(request.map(|body| Body::new(Limited::new(body, most))))
+}
+
+/// A request's place among those in flight; given back when its answer has gone, or nobody waits for it.
+struct Place(Arc<Metrics>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.leave();
+    }
+}
+
+/// A body that keeps its request's place until its end.
+struct Counted {
+    body: Body,
+    _place: Place,
+}
+
+impl http_body::Body for Counted {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

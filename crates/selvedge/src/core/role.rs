@@ -1,0 +1,287 @@
+//! The core while it runs: opened, announced, obeying signals, drained.
+
+use std::{
+    fmt::Display,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use selvedge_config::{CORE, CoreProcess};
+use selvedge_identity::Desk;
+use selvedge_telemetry::{Hub, Level};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    CoreArgs, Started,
+    callers::Gatekeeper,
+    data_dir::DataDir,
+    doors::{self, Doors},
+    gate::{Gate, InForce},
+    health::Vitals,
+    link::Link,
+    metrics::Metrics,
+    services::{self, Foundation, Service},
+    tls::EdgeTls,
+};
+use crate::{
+    cli::Outcome,
+    edge::{
+        notify::{Notifier, Reachable},
+        signals::{Order, Signals},
+    },
+    exit::{Exit, Failure},
+    findings::{Findings, load_to_run},
+    terminal::{Paint, complain},
+};
+
+/// The running core and what it needs to obey.
+pub(super) struct Role<'a> {
+    args: &'a CoreArgs,
+    started: Started,
+    hub: Hub,
+    gate: Arc<Gate>,
+    services: Arc<[Box<dyn Service>]>,
+    open: doors::Open,
+    tls: Option<Arc<RwLock<EdgeTls>>>,
+    reachable: Reachable,
+    drain: watch::Sender<bool>,
+    notifier: Notifier,
+    housekeeping: JoinHandle<()>,
+    /// Let go of last.
+    _data_dir: DataDir,
+}
+
+/// How often the last uses of tokens are written down.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How long logs may take to be written at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
+
+impl<'a> Role<'a> {
+    /// Binds every door, opens every service, then lets callers in.
+    pub(super) async fn open(
+        args: &'a CoreArgs,
+        started: Started,
+        (data_dir, link, hub): (DataDir, Link, Hub),
+    ) -> Result<Self, Failure> {
+        let doors = Doors::bind(&started.process).await?;
+        let (drain, draining) = watch::channel(false);
+        let foundation = Foundation::open(&started.process.data_dir)?;
+        let services: Arc<[Box<dyn Service>]> = services::open(&foundation)?.into();
+        let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+        let vitals = Vitals {
+            services: services.clone(),
+            metrics: Arc::new(Metrics::new(&names)),
+            draining: draining.clone(),
+        };
+        let keeper = Gatekeeper { link, hub: hub.clone() };
+        let in_force = in_force(&started.process);
+        tell_of_tokens(&in_force.desk, &hub);
+        let gate = Arc::new(Gate::new(&started.core.path, keeper, vitals, in_force));
+        let reachable = reachable(&started.process.socket, &doors);
+        let tls = doors.tls();
+        let desk = doors::Desk { gate: gate.clone(), hub: hub.clone(), draining };
+        let open = doors.open(&desk);
+        let housekeeping = tokio::spawn(keep_house(gate.clone(), hub.clone()));
+        Ok(Self {
+            args,
+            started,
+            hub,
+            gate,
+            services,
+            open,
+            tls,
+            reachable,
+            drain,
+            notifier: Notifier::from_env(),
+            housekeeping,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Says that callers are served, and where.
+    pub(super) fn announce(&mut self, warnings: &Findings) {
+        if !self.args.quiet {
+            for (_, url) in &self.reachable.listeners {
+                self.say(Level::Info, "core listening", &[("url", url)]);
+            }
+            let names: Vec<_> = self.services.iter().map(|service| service.name()).collect();
+            let (data_dir, names) = (self.started.process.data_dir.display(), names.join(","));
+            let (path, pid) = (&self.started.core.path, std::process::id());
+            let fields: Fields<'_> =
+                &[("data-dir", &data_dir), ("path", path), ("services", &names), ("pid", &pid)];
+            self.say(Level::Info, "core serving", fields);
+        }
+        // The edge tells the warnings of a config they share; alone, nobody else would.
+        if self.args.supervisor.is_none() && warnings.warnings() > 0 {
+            let count = warnings.warnings();
+            let fields: Fields<'_> =
+                &[("warnings", &count), ("help", &"`selvedge check` shows them")];
+            self.say(Level::Warn, "doubt about the config", fields);
+        }
+        self.notifier.ready(&self.reachable);
+    }
+
+    /// Obeys until told to stop, then drains.
+    pub(super) async fn serve(mut self, mut signals: Signals) -> Outcome {
+        loop {
+            match signals.next().await {
+                Order::Reload => self.reload(),
+                Order::Reopen => self.hub.reopen(),
+                Order::Stop => return self.stop(signals).await,
+            }
+        }
+    }
+
+    /// Puts what can change while it runs in force, or says why not and goes on as before.
+    fn reload(&mut self) {
+        self.notifier.reloading();
+        match self.try_reload() {
+            Ok(()) => self.say(Level::Info, "core: config reloaded", &[]),
+            Err(failure) => {
+                complain(&failure.text);
+                let fields: Fields<'_> = &[("config", &self.args.config.display())];
+                self.say(
+                    Level::Error,
+                    "core: config refused; the one before stays in force",
+                    fields,
+                );
+            }
+        }
+        self.notifier.ready(&self.reachable);
+    }
+
+    fn try_reload(&mut self) -> Result<(), Failure> {
+        let checked =
+            load_to_run(&self.args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
+        let next = Started::new(checked.config)?;
+        if let (Some(tls), Some(listen)) = (&self.tls, &next.process.listen) {
+            *tls.write().unwrap_or_else(PoisonError::into_inner) = EdgeTls::load(listen)?;
+        }
+        let fresh = in_force(&next.process);
+        tell_of_tokens(&fresh.desk, &self.hub);
+        self.keep_usage();
+        self.gate.put_in_force(fresh);
+        self.services.iter().for_each(|service| service.reconfigure(&next.config));
+        self.say_what_waits(&next);
+        self.started = Started { core: self.started.core.clone(), ..next };
+        Ok(())
+    }
+
+    /// Paths, sockets and folders are only looked at when the process starts.
+    fn say_what_waits(&self, next: &Started) {
+        let address = |process: &CoreProcess| process.listen.as_ref().map(|listen| listen.address);
+        let (old, new) = (&self.started, next);
+        let fixed = [
+            ("path", old.core.path == new.core.path),
+            ("data-dir", old.process.data_dir == new.process.data_dir),
+            ("socket", old.process.socket == new.process.socket),
+            ("listen", address(&old.process) == address(&new.process)),
+            (
+                "limits connections",
+                old.process.limits.connections == new.process.limits.connections,
+            ),
+        ];
+        for (name, _) in fixed.into_iter().filter(|(_, is_same)| !is_same) {
+            self.say(Level::Warn, "core: this changes at the next start", &[("setting", &name)]);
+        }
+    }
+
+    /// Lets requests end within the drain's time; a second order to stop ends it at once.
+    async fn stop(self, mut signals: Signals) -> Outcome {
+        self.notifier.stopping();
+        if !self.args.quiet {
+            let connections = self.gate.metrics().connections.now();
+            self.say(Level::Info, "core draining", &[("connections", &connections)]);
+        }
+        self.services.iter().for_each(|service| service.drain());
+        self.drain.send_replace(true);
+        self.housekeeping.abort();
+        let drained = self.open.drain(self.started.config.drain_timeout);
+        tokio::pin!(drained);
+        let cut = loop {
+            tokio::select! {
+                cut = &mut drained => break cut,
+                order = signals.next() => if order == Order::Stop {
+                    return Err(Failure::new(Exit::Failure, "told twice to stop: requests were cut"));
+                }
+            }
+        };
+        let services = self.services.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            services.iter().rev().for_each(|service| service.close());
+        });
+        let is_closed = closed.await.is_ok();
+        if let Err(error) = self.gate.in_force().desk.keep_usage() {
+            self.hub.event(Level::Warn, UNKEPT, &[("error", &error)]);
+        }
+        Ok(end(&self.hub, (cut, is_closed), self.args.quiet))
+    }
+
+    fn keep_usage(&self) {
+        if let Err(error) = self.gate.in_force().desk.keep_usage() {
+            self.say(Level::Warn, UNKEPT, &[("error", &error)]);
+        }
+    }
+
+    fn say(&self, level: Level, message: &str, fields: Fields<'_>) {
+        self.hub.event(level, message, fields);
+    }
+}
+
+const UNKEPT: &str = "core: the last uses of tokens cannot be written down";
+
+fn in_force(process: &CoreProcess) -> InForce {
+    let CoreProcess { data_dir, tokens, grants, limits, socket: _, listen: _ } = process;
+    let desk = Desk::new(tokens.clone(), grants.clone(), Some(data_dir));
+    InForce { desk, limits: limits.clone() }
+}
+
+/// Lines of the file of tokens that let nobody in: somebody believes they do.
+fn tell_of_tokens(desk: &Desk, hub: &Hub) {
+    match desk.look(SystemTime::now()) {
+        Ok(wrong) => {
+            for line in wrong {
+                let message = "core: a line of the file of tokens is not understood, or its id is there twice";
+                hub.event(Level::Warn, message, &[("line", &line)]);
+            }
+        }
+        Err(error) => {
+            hub.event(Level::Error, "core: tokens cannot be read", &[("error", &error)]);
+        }
+    }
+}
+
+fn reachable(socket: &Path, doors: &Doors) -> Reachable {
+    let unix = (CORE.into(), format!("unix:{}", socket.display()));
+    let tls = doors.tls_address().map(|address| (CORE.into(), format!("https://{address}/")));
+    Reachable { listeners: std::iter::once(unix).chain(tls).collect(), ..Reachable::default() }
+}
+
+async fn keep_house(gate: Arc<Gate>, hub: Hub) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        ticks.tick().await;
+        let gate = gate.clone();
+        let kept = tokio::task::spawn_blocking(move || gate.in_force().desk.keep_usage()).await;
+        if let Ok(Err(error)) = kept {
+            hub.event(Level::Warn, UNKEPT, &[("error", &error)]);
+        }
+    }
+}
+
+/// Says how the drain went and writes what is left of the logs.
+fn end(hub: &Hub, (cut, is_closed): (usize, bool), quiet: bool) -> Exit {
+    match cut {
+        0 if quiet => {}
+        0 => hub.event(Level::Info, "core stopped", &[]),
+        cut => hub.event(Level::Warn, "core stopped; connections were cut", &[("cut", &cut)]),
+    }
+    if !is_closed {
+        hub.event(Level::Error, "core: a service did not close as it should", &[]);
+    }
+    hub.shutdown(FLUSH_TIMEOUT);
+    if is_closed { Exit::Success } else { Exit::Bug }
+}

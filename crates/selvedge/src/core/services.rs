@@ -1,0 +1,72 @@
+//! What the core is made of: services, each with paths of its own, put together in one place.
+
+mod log;
+
+use std::path::Path;
+
+use axum::Router;
+use selvedge_config::Config;
+use selvedge_eventlog::{Log, OpenError, Settings};
+
+use self::log::LogService;
+use crate::exit::{Exit, Failure, chain};
+
+/// A part of the core with paths of its own: `NAME` under the core's path.
+///
+/// Each request brings a `selvedge_identity::Caller` among its extensions. It is for the service to
+/// ask it for a scope: `caller.require("streams:read")?`.
+pub(super) trait Service: Send + Sync {
+    /// Path under the core's, label in metrics and name in health: `streams`.
+    fn name(&self) -> &'static str;
+
+    /// Its routes, below its name. The path of the request lacks what lies above; the whole of it is
+    /// `axum::extract::OriginalUri`.
+    fn router(&self) -> Router;
+
+    /// Why it cannot do its work at present, if it cannot; asked by each readiness probe.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Appends metrics in Prometheus' text format.
+    fn render_metrics(&self, _out: &mut String) {}
+
+    /// Follows a config that was read anew, as far as it can without a restart.
+    fn reconfigure(&self, _config: &Config) {}
+
+    /// Lets those go who wait for news, for the core drains.
+    fn drain(&self) {}
+
+    /// Ends, after the last request: what is in memory goes to disk. Blocks.
+    fn close(&self) {}
+}
+
+/// What services are built on.
+pub(super) struct Foundation {
+    /// The one log of all: what is in it survives.
+    pub(super) log: Log,
+}
+
+/// The folder of the log in the data-dir.
+const LOG: &str = "log";
+
+impl Foundation {
+    /// Opens the log; what was torn when the last core died is put right first. Blocks.
+    pub(super) fn open(data_dir: &Path) -> Result<Self, Failure> {
+        let opened = Log::open(&data_dir.join(LOG), Settings::default());
+        let log = opened.map_err(|error| {
+            let exit = match error {
+                OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Data,
+                _ => Exit::Unavailable,
+            };
+            Failure::new(exit, format!("the log cannot be opened: {}", chain(&error)))
+        })?;
+        Ok(Self { log })
+    }
+}
+
+/// Opens all services, those first that others build on. Inside of the runtime, so that they may have
+/// tasks of their own.
+pub(super) fn open(foundation: &Foundation) -> Result<Vec<Box<dyn Service>>, Failure> {
+    Ok(vec![Box::new(LogService::new(foundation.log.clone()))])
+}

@@ -9,6 +9,7 @@ use crate::{
     CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits, Target,
     TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
+    core_views::{self, ViewPart},
     cursor::Cursor,
     http::{host_pattern, path},
     listener::TIMEOUT,
@@ -45,6 +46,7 @@ pub(crate) struct CorePart {
     timeouts: TimeoutsPart,
     tokens: Vec<Spanned<Option<CoreToken>>>,
     grants: Vec<Option<CoreGrant>>,
+    views: Vec<ViewPart>,
     /// What only concerns a core that runs here, and where it is written.
     local: Vec<(&'static str, Span)>,
 }
@@ -77,7 +79,7 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local = ["data-dir", "socket", "listen", "token", "grant"].into_iter();
+        let local = ["data-dir", "socket", "listen", "token", "grant", "view"].into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -92,6 +94,7 @@ impl CorePart {
             timeouts: cursor.child("timeouts", TimeoutsPart::read).unwrap_or_default(),
             tokens: cursor.children(&["token"], read_token),
             grants: cursor.children(&["grant"], read_grant),
+            views: cursor.children(&["view"], ViewPart::read),
         }
     }
 
@@ -108,6 +111,7 @@ impl CorePart {
             timeouts,
             tokens,
             grants,
+            views,
             local,
         } = self;
         match &remote {
@@ -116,6 +120,7 @@ impl CorePart {
             None => {}
         }
         check_tokens(reading, &tokens);
+        let views = core_views::settle(reading, views);
         let timeouts = timeouts.settle(reading);
         let limits = limits.settle(reading, connections_max);
         let path = sound(path)?.map_or_else(|| "/_selvedge".to_owned(), |path| path.value);
@@ -135,6 +140,7 @@ impl CorePart {
                     limits: limits.clone(),
                     tokens,
                     grants: grants.into_iter().collect::<Option<_>>()?,
+                    views: views?,
                     socket: socket.clone(),
                     data_dir,
                 };

@@ -5,9 +5,11 @@ mod definition;
 mod field;
 mod fold;
 mod follow;
+mod http;
 mod plan;
 mod query;
 mod reading;
+mod refusal;
 mod runner;
 mod scalar;
 mod sketch;
@@ -26,13 +28,15 @@ use selvedge_config::View;
 use selvedge_eventlog::Log;
 use tokio::sync::watch;
 
-pub use self::store::StoreError;
 use self::{
-    follow::Standing,
+    follow::{Follow, Standing},
+    http::Door,
+    plan::Plan,
     reading::Readers,
     runner::{Order, Orders, Runner},
     store::Store,
 };
+pub use self::{refusal::CODES, store::StoreError};
 
 /// The file in the data-dir.
 pub const FILE: &str = "views.db";
@@ -40,7 +44,7 @@ pub const FILE: &str = "views.db";
 /// All views of a core.
 #[derive(Clone)]
 pub struct Views {
-    shared: Arc<Shared>,
+    door: Arc<Door>,
 }
 
 struct Shared {
@@ -67,7 +71,9 @@ impl fmt::Display for OpenError {
                 out,
                 "{FILE} cannot be used: {error}; move it away, and views are built again from what their streams hold"
             ),
-            OpenError::Thread(error) => write!(out, "the thread of views cannot be started: {error}"),
+            OpenError::Thread(error) => {
+                write!(out, "the thread of views cannot be started: {error}")
+            }
         }
     }
 }
@@ -82,19 +88,22 @@ struct Board {
 
 struct Entry {
     view: Arc<View>,
+    /// Fields that rows have, where that is known beforehand.
+    fields: Option<Vec<String>>,
     standing: watch::Sender<Standing>,
 }
 
 impl Board {
     /// Puts up these views and no others.
-    fn post<'v>(&self, views: impl Iterator<Item = (&'v Arc<View>, &'v Standing)>) {
+    fn post<'f>(&self, follows: impl Iterator<Item = &'f Follow>) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *entries);
-        for (view, standing) in views {
+        for follow in follows {
+            let view = &follow.view;
             let kept = before.remove(&view.name).filter(|entry| entry.view == *view);
             let fresh = || {
-                let standing = watch::Sender::new(standing.clone());
-                Arc::new(Entry { view: view.clone(), standing })
+                let standing = watch::Sender::new(follow.standing.clone());
+                Arc::new(Entry { view: view.clone(), fields: follow.fields(), standing })
             };
             entries.insert(view.name.clone(), kept.unwrap_or_else(fresh));
         }
@@ -144,18 +153,36 @@ impl Views {
         let thread = thread.spawn(move || runner.run(&runtime)).map_err(OpenError::Thread)?;
         let readers = Readers::new(file);
         let thread = Mutex::new(Some(thread));
-        Ok(Views { shared: Arc::new(Shared { log, board, orders, readers, thread }) })
+        let shared = Arc::new(Shared { log, board, orders, readers, thread });
+        Ok(Views { door: Arc::new(Door::new(shared)) })
+    }
+
+    /// Returns the service: `/` lists views, `/NAME` has rows.
+    ///
+    /// Requests carry a [`Caller`](selvedge_identity::Caller); who has none is refused.
+    pub fn router(&self) -> axum::Router {
+        http::router(Arc::clone(&self.door))
+    }
+
+    /// Appends metrics in Prometheus' text format.
+    pub fn render_metrics(&self, out: &mut String) {
+        self.door.shared.render_metrics(out);
+    }
+
+    /// Lets those go who wait for an offset.
+    pub fn drain(&self) {
+        self.door.draining.send_replace(true);
     }
 
     /// Follows these views from now on, and no others.
     pub fn declare(&self, views: &[View]) {
-        self.shared.orders.give(Order::Declare(owned(views)));
+        self.door.shared.orders.give(Order::Declare(owned(views)));
     }
 
     /// Ends after the batch under way. Blocks until then.
     pub fn close(&self) {
-        self.shared.orders.give(Order::Stop);
-        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.door.shared.orders.give(Order::Stop);
+        let thread = self.door.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // One that panicked has left whole transactions behind.
             let _ = thread.join();
@@ -167,6 +194,11 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.orders.give(Order::Stop);
     }
+}
+
+/// Why a view cannot be kept up as it is declared, if it cannot.
+pub fn refused(view: &View) -> Option<String> {
+    Plan::new(view).err().map(|sql::Unfit(reason)| reason)
 }
 
 fn owned(views: &[View]) -> Vec<Arc<View>> {

@@ -13,7 +13,8 @@ const FOLDING: u32 = 1;
 /// What a generation is built from. Another text is another build.
 pub(crate) fn text(view: &View) -> String {
     let View { name: _, tenant, stream: _, rows_max, shape: what } = view;
-    json!({ "folding": FOLDING, "tenant": tenant, "rows": rows_max, "shape": shape(what) }).to_string()
+    json!({ "folding": FOLDING, "tenant": tenant, "rows": rows_max, "shape": shape(what) })
+        .to_string()
 }
 
 /// Whether a definition is of the same tenant as a view: nobody sees what another's stream came to.

@@ -60,7 +60,6 @@ impl Field {
                 .is_some_and(|value| !value.is_null()),
         }
     }
-
 }
 
 fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {

@@ -130,11 +130,7 @@ impl<'p> Batch<'p> {
         Ok(())
     }
 
-    fn remove<R: Rows>(
-        &mut self,
-        key: &[Scalar],
-        rows: &mut R,
-    ) -> Result<(), FoldError<R::Error>> {
+    fn remove<R: Rows>(&mut self, key: &[Scalar], rows: &mut R) -> Result<(), FoldError<R::Error>> {
         let slot = self.slot(&scalar::key(key), rows, |_| Ok(Slot::Whole { row: None }))?;
         if !matches!(slot, Slot::Absent { .. }) {
             // Whether it was there before the batch does not matter: removing nothing is no harm.
@@ -174,12 +170,17 @@ impl<'p> Batch<'p> {
     fn write(&self, slot: &Slot) -> Option<Write> {
         match slot {
             Slot::Absent { was_there: true } => Some(Write::Remove),
-            Slot::Whole { row: Some(row) } => Some(Write::Put { row: row.clone(), state: String::new() }),
+            Slot::Whole { row: Some(row) } => {
+                Some(Write::Put { row: row.clone(), state: String::new() })
+            }
             Slot::Group { key, state, is_changed: true } => {
-                let stored = serde_json::to_string(state).expect("aggregates have a spelling in JSON");
+                let stored =
+                    serde_json::to_string(state).expect("aggregates have a spelling in JSON");
                 Some(Write::Put { row: row(self.plan, key, state), state: stored })
             }
-            Slot::Absent { was_there: false } | Slot::Whole { row: None } | Slot::Group { .. } => None,
+            Slot::Absent { was_there: false } | Slot::Whole { row: None } | Slot::Group { .. } => {
+                None
+            }
         }
     }
 }
@@ -204,7 +205,8 @@ fn row(plan: &Plan, key: &[Scalar], state: &[Accumulator]) -> String {
     let groups = plan.groups.iter().zip(key).map(|(name, value)| (name, value.json()));
     let columns = plan.columns.iter().zip(state).map(|((name, _), state)| (name, state.result()));
     let fields = groups.chain(columns);
-    let fields = fields.map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str())));
+    let fields =
+        fields.map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str())));
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 

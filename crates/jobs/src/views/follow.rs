@@ -89,7 +89,9 @@ impl std::fmt::Display for Trouble {
             Trouble::Damaged(reason) => {
                 write!(out, "the state of a row is damaged: {reason}; rebuild the view")
             }
-            Trouble::Fork => out.write_str("the stream is a fork; follow the stream that it was forked from"),
+            Trouble::Fork => {
+                out.write_str("the stream is a fork; follow the stream that it was forked from")
+            }
         }
     }
 }
@@ -128,6 +130,13 @@ impl Follow {
             Err(trouble) => follow.standing.stick(&trouble),
         }
         follow
+    }
+
+    /// Fields that its rows have; the latest events have what they came with.
+    pub(crate) fn fields(&self) -> Option<Vec<String>> {
+        let plan = self.plan.as_ref().ok().filter(|plan| !plan.columns.is_empty())?;
+        let columns = plan.columns.iter().map(|(name, _)| name);
+        Some(plan.groups.iter().chain(columns).cloned().collect())
     }
 
     /// What the store has of the view, unless it is another tenant's.
@@ -265,7 +274,8 @@ fn write(
 
 /// Whether a stream of the HTTP service continues another.
 fn is_fork(info: &StreamInfo) -> bool {
-    let meta: serde_json::Value = serde_json::from_slice(&info.options.metadata).unwrap_or_default();
+    let meta: serde_json::Value =
+        serde_json::from_slice(&info.options.metadata).unwrap_or_default();
     meta.get("fork").is_some_and(|fork| !fork.is_null())
 }
 

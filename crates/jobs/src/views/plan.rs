@@ -48,8 +48,11 @@ pub(crate) struct Plan {
     shape: Shape,
 }
 
+/// A part of the key, and the stretch of time that counts if it is a time.
+type Part = (Field, Option<ViewBucket>);
+
 enum Shape {
-    Fold { filter: Filter, groups: Vec<(Field, Option<ViewBucket>)>, inputs: Vec<Option<Field>> },
+    Fold { filter: Filter, groups: Vec<Part>, inputs: Vec<Option<Field>> },
     Latest { filter: Filter, key: Vec<Field>, deleted: Option<Field> },
     Sql(SqlPlan),
 }
@@ -89,7 +92,8 @@ impl Plan {
     /// With the reason, if the event is not what the view expects. Nothing of it is folded then.
     pub(crate) fn change(&self, event: &Event<'_>) -> Result<Change, Bad> {
         let text = std::str::from_utf8(event.bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-        let json: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let json: Value =
+            serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
         let change = match &self.shape {
             Shape::Fold { filter, .. } | Shape::Latest { filter, .. }
                 if !filter.admits(event, &json)? =>
@@ -99,7 +103,9 @@ impl Plan {
             Shape::Fold { groups, inputs, .. } => self.add(event, &json, (groups, inputs))?,
             Shape::Latest { key, deleted, .. } => {
                 let key = key_of(key, event, &json)?;
-                let is_gone = |field: &Field| field.is_there(&json) && field.of(event, &json) != Ok(Scalar::Switch(false));
+                let is_gone = |field: &Field| {
+                    field.is_there(&json) && field.of(event, &json) != Ok(Scalar::Switch(false))
+                };
                 match deleted.as_ref().is_some_and(is_gone) {
                     true => Change::Remove { key },
                     false => Change::Put { key, row: row_of(text)? },
@@ -114,9 +120,9 @@ impl Plan {
         &self,
         event: &Event<'_>,
         json: &Value,
-        (groups, inputs): (&[(Field, Option<ViewBucket>)], &[Option<Field>]),
+        (groups, inputs): (&[Part], &[Option<Field>]),
     ) -> Result<Change, Bad> {
-        let group = |((field, bucket), name): (&(Field, Option<ViewBucket>), &String)| {
+        let group = |((field, bucket), name): (&Part, &String)| {
             let value = field.of(event, json).and_then(|value| match bucket {
                 Some(bucket) => begin_of(*bucket, value),
                 None => Ok(value),
@@ -194,9 +200,8 @@ fn row_of(text: &str) -> Result<String, Bad> {
 
 impl Filter {
     fn new(conditions: &[ViewCondition]) -> Filter {
-        let ready = |condition: &ViewCondition| {
-            (Field::parse(&condition.field), condition.test.clone())
-        };
+        let ready =
+            |condition: &ViewCondition| (Field::parse(&condition.field), condition.test.clone());
         Filter(conditions.iter().map(ready).collect())
     }
 
@@ -243,10 +248,13 @@ fn scalar(value: &ViewValue) -> Scalar {
 
 /// Where the minute, hour or day begins, in UTC, that a time lies in: milliseconds since 1970, or RFC 3339.
 fn begin_of(bucket: ViewBucket, value: Scalar) -> Result<Scalar, &'static str> {
-    const NO_TIME: &str = "is no time: milliseconds since 1970, or text such as 2026-01-31T12:00:00Z";
+    const NO_TIME: &str =
+        "is no time: milliseconds since 1970, or text such as 2026-01-31T12:00:00Z";
     let time = match &value {
         Scalar::Null => return Ok(Scalar::Null),
-        Scalar::Integer(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000).ok(),
+        Scalar::Integer(ms) => {
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000).ok()
+        }
         Scalar::Text(text) if text.len() == "2026-01-31".len() => {
             OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).ok()
         }

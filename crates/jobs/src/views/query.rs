@@ -136,7 +136,9 @@ fn condition(text: &str) -> Result<Condition, BadQuery> {
         known.map(|(operator, value)| (field, operator, value))
     });
     let Some((field, operator, value)) = split else {
-        return Err(bad(format!("`where={text}` is no condition; write it like `where=revenue>=100`")));
+        return Err(bad(format!(
+            "`where={text}` is no condition; write it like `where=revenue>=100`"
+        )));
     };
     Ok(Condition { field: field.to_owned(), operator, value: literal(value) })
 }
@@ -218,7 +220,14 @@ mod tests {
     #[test]
     fn bounds_and_contradictions() {
         for text in [
-            "limit=0", "limit=1001", "limit=x", "order=", "order=-", "key=a&prefix=b", "after=%", "after=e30",
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "order=",
+            "order=-",
+            "key=a&prefix=b",
+            "after=%",
+            "after=e30",
             "where=a=1&where=a=1&where=a=1&where=a=1&where=a=1&where=a=1&where=a=1&where=a=1&where=a=1",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -201,7 +201,7 @@ fn keys(building: &mut Building, query: &Query) -> Option<String> {
 /// Keys are arrays of JSON, so those whose first value begins with a text lie together.
 fn prefix(building: &mut Building, query: &Query) -> Option<String> {
     let text = serde_json::Value::from(query.prefix.as_deref()?).to_string();
-    let begin = format!("[{}", text.trim_end_matches('"'));
+    let begin = format!("[{}", text.strip_suffix('"')?);
     let from = building.gap(begin.clone());
     let to = building.gap(format!("{begin}\u{10ffff}"));
     Some(format!("key >= {from} AND key < {to}"))

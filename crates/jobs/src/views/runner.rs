@@ -25,7 +25,10 @@ pub(crate) enum Order {
     /// These views are declared now, and no others.
     Declare(Vec<Arc<View>>),
     /// Build this view from zero.
-    Rebuild { view: String, done: oneshot::Sender<Result<(), String>> },
+    Rebuild {
+        view: String,
+        done: oneshot::Sender<Result<(), String>>,
+    },
     Stop,
 }
 
@@ -107,7 +110,7 @@ impl Runner {
                 let _ = self.store.remove(&name);
             }
         }
-        self.board.post(self.follows.values().map(|follow| (&follow.view, &follow.standing)));
+        self.board.post(self.follows.values());
     }
 
     fn rebuild(&mut self, view: &str) -> Result<(), String> {

@@ -131,8 +131,8 @@ impl<'de> Deserialize<'de> for Registers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let ranks = BASE64_NOPAD.decode(text.as_bytes()).map_err(D::Error::custom)?;
-        let sound = ranks.len() == REGISTERS
-            && ranks.iter().all(|rank| u32::from(*rank) <= RANK_BITS + 1);
+        let sound =
+            ranks.len() == REGISTERS && ranks.iter().all(|rank| u32::from(*rank) <= RANK_BITS + 1);
         if sound { Ok(Registers(ranks)) } else { Err(D::Error::custom("not a sketch")) }
     }
 }

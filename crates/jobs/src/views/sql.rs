@@ -37,13 +37,64 @@ const VALUE_BYTES_MAX: i32 = 16 << 20;
 const EVENT: [&str; 3] = ["seq", "time", "json"];
 /// What SQLite computes the same from the same, whenever and wherever.
 const FUNCTIONS: &[&str] = &[
-    "->", "->>", "abs", "ceil", "ceiling", "char", "coalesce", "concat", "concat_ws", "date",
-    "datetime", "floor", "format", "glob", "hex", "ifnull", "iif", "if", "instr", "json",
-    "json_array_length", "json_extract", "json_type", "json_valid", "julianday", "length",
-    "like", "ln", "log", "log10", "log2", "lower", "ltrim", "max", "min", "mod", "nullif",
-    "octet_length", "pow", "power", "printf", "quote", "replace", "round", "rtrim", "sign",
-    "sqrt", "strftime", "substr", "substring", "time", "timediff", "trim", "trunc", "typeof",
-    "unicode", "unixepoch", "upper",
+    "->",
+    "->>",
+    "abs",
+    "ceil",
+    "ceiling",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "date",
+    "datetime",
+    "floor",
+    "format",
+    "glob",
+    "hex",
+    "ifnull",
+    "iif",
+    "if",
+    "instr",
+    "json",
+    "json_array_length",
+    "json_extract",
+    "json_type",
+    "json_valid",
+    "julianday",
+    "length",
+    "like",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "mod",
+    "nullif",
+    "octet_length",
+    "pow",
+    "power",
+    "printf",
+    "quote",
+    "replace",
+    "round",
+    "rtrim",
+    "sign",
+    "sqrt",
+    "strftime",
+    "substr",
+    "substring",
+    "time",
+    "timediff",
+    "trim",
+    "trunc",
+    "typeof",
+    "unicode",
+    "unixepoch",
+    "upper",
 ];
 /// Aggregates that SQL has and that cannot be kept up, or not within bounds.
 const REFUSED: &[(&str, &str)] = &[
@@ -78,7 +129,7 @@ pub(crate) struct SqlPlan {
 
 /// One column of the query.
 enum Item {
-    Group(Expr),
+    Group(Box<Expr>),
     Aggregate { kind: Kind, argument: String },
 }
 
@@ -115,7 +166,9 @@ impl SqlPlan {
             }
         }
         if plan.columns.is_empty() {
-            return Err(Unfit::new("it has no aggregate; add `count(*)`, `sum(…)`, `avg(…)`, `min(…)` or `max(…)`, or write `latest-by`"));
+            return Err(Unfit::new(
+                "it has no aggregate; add `count(*)`, `sum(…)`, `avg(…)`, `min(…)` or `max(…)`, or write `latest-by`",
+            ));
         }
         keys.append(&mut arguments);
         let condition = select.selection.map(|condition| format!(" WHERE {condition}"));
@@ -127,7 +180,7 @@ impl SqlPlan {
         let refused = plan.connection.prepare(&plan.per_event).err();
         match refused {
             None => Ok(plan),
-            Some(error) => Err(Unfit::new(format!("SQLite does not take it: {error}"))),
+            Some(error) => Err(Unfit::new(format!("SQLite does not take it: {}", said(&error)))),
         }
     }
 
@@ -145,8 +198,18 @@ impl SqlPlan {
         let groups = self.groups.len();
         Ok(Change::Add {
             key: (0..groups).map(scalar).collect::<rusqlite::Result<_>>()?,
-            values: (groups..groups + self.columns.len()).map(scalar).collect::<rusqlite::Result<_>>()?,
+            values: (groups..groups + self.columns.len())
+                .map(scalar)
+                .collect::<rusqlite::Result<_>>()?,
         })
+    }
+}
+
+/// What SQLite says, without the statement that it was asked: nobody wrote that.
+fn said(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -155,7 +218,9 @@ fn scalar(value: ValueRef<'_>) -> Scalar {
         ValueRef::Null => Scalar::Null,
         ValueRef::Integer(integer) => Scalar::Integer(integer),
         ValueRef::Real(fraction) => Scalar::of_fraction(fraction),
-        ValueRef::Text(text) | ValueRef::Blob(text) => Scalar::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Text(text) | ValueRef::Blob(text) => {
+            Scalar::Text(String::from_utf8_lossy(text).into_owned())
+        }
     }
 }
 
@@ -199,13 +264,17 @@ fn parse(text: &str) -> Result<Select, Unfit> {
     refuse_clauses(&query)?;
     let whole = query.to_string();
     let SetExpr::Select(select) = *query.body else {
-        return Err(Unfit::new("UNION, EXCEPT, INTERSECT and VALUES need all rows at once; make it two views"));
+        return Err(Unfit::new(
+            "UNION, EXCEPT, INTERSECT and VALUES need all rows at once; make it two views",
+        ));
     };
     refuse_parts(&select)?;
     refuse_expressions(&select)?;
     // What is spelled in another way than what we read holds something that we did not read.
     if whole != spelled(&select) {
-        return Err(Unfit::new("it has a clause that views do not know; a view is `SELECT … FROM event WHERE … GROUP BY …`"));
+        return Err(Unfit::new(
+            "it has a clause that views do not know; a view is `SELECT … FROM event WHERE … GROUP BY …`",
+        ));
     }
     Ok(*select)
 }
@@ -229,8 +298,14 @@ fn spelled(select: &Select) -> String {
 fn refuse_clauses(query: &Query) -> Result<(), Unfit> {
     let reasons = [
         (query.with.is_some(), "WITH makes tables of its own; write one SELECT"),
-        (query.order_by.is_some(), "rows have no order in a view; ask for it when reading: `?order=-revenue`"),
-        (query.limit_clause.is_some() || query.fetch.is_some(), "LIMIT belongs to reading: `?order=-revenue&limit=10`"),
+        (
+            query.order_by.is_some(),
+            "rows have no order in a view; ask for it when reading: `?order=-revenue`",
+        ),
+        (
+            query.limit_clause.is_some() || query.fetch.is_some(),
+            "LIMIT belongs to reading: `?order=-revenue&limit=10`",
+        ),
     ];
     first_of(&reasons)
 }
@@ -242,8 +317,14 @@ fn refuse_parts(select: &Select) -> Result<(), Unfit> {
     };
     let reasons = [
         (select.distinct.is_some(), "DISTINCT needs all rows at once; GROUP BY says the same"),
-        (select.having.is_some(), "HAVING takes rows away that may come back; filter when reading: `?where=orders>10`"),
-        (!is_event, "it must read `FROM event` and nothing else: joins and other tables would have to be kept up too"),
+        (
+            select.having.is_some(),
+            "HAVING takes rows away that may come back; filter when reading: `?where=orders>10`",
+        ),
+        (
+            !is_event,
+            "it must read `FROM event` and nothing else: joins and other tables would have to be kept up too",
+        ),
         (select.projection.len() > COLUMNS_MAX, "it has more than 64 columns"),
         (matches!(select.group_by, GroupByExpr::All(_)), "write out what is grouped by"),
     ];
@@ -273,9 +354,10 @@ fn not_of_one_event(expr: &Expr) -> Option<String> {
             Some("a sub-query would have to be kept up too; write one SELECT".to_owned())
         }
         Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) if text.trim().eq_ignore_ascii_case("now") => {
-                Some("'now' is another time at each rebuild; use `time`, when the event was appended".to_owned())
-            }
+            Value::SingleQuotedString(text) if text.trim().eq_ignore_ascii_case("now") => Some(
+                "'now' is another time at each rebuild; use `time`, when the event was appended"
+                    .to_owned(),
+            ),
             Value::Placeholder(_) => Some("there is nothing to fill placeholders with".to_owned()),
             _ => None,
         },
@@ -287,7 +369,9 @@ fn not_of_one_event(expr: &Expr) -> Option<String> {
 fn refuse_function(function: &Function) -> Option<String> {
     let name = name_of(function);
     if function.over.is_some() {
-        return Some(format!("`{name}(…) OVER` looks at other rows, which change; compute it when reading"));
+        return Some(format!(
+            "`{name}(…) OVER` looks at other rows, which change; compute it when reading"
+        ));
     }
     if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Some(format!("`{name}` cannot be kept up: it {reason}"));
@@ -297,7 +381,9 @@ fn refuse_function(function: &Function) -> Option<String> {
         return (is_clock && arguments(function).is_empty())
             .then(|| format!("`{name}()` is another time at each rebuild; use `time`, when the event was appended"));
     }
-    Some(format!("`{name}` is not a function that views know, or not one that always comes to the same"))
+    Some(format!(
+        "`{name}` is not a function that views know, or not one that always comes to the same"
+    ))
 }
 
 fn name_of(function: &Function) -> String {
@@ -328,7 +414,11 @@ fn read_item(item: &SelectItem) -> Result<(String, Item), Unfit> {
     let (expr, name) = match item {
         SelectItem::UnnamedExpr(expr) => (expr, expr.to_string()),
         SelectItem::ExprWithAlias { expr, alias } => (expr, alias.value.clone()),
-        _ => return Err(Unfit::new("`*` shows events, not what they come to; name what is grouped by")),
+        _ => {
+            return Err(Unfit::new(
+                "`*` shows events, not what they come to; name what is grouped by",
+            ));
+        }
     };
     let aggregate = match expr {
         Expr::Function(function) => aggregate_kind(function).map(|kind| (kind, function)),
@@ -339,7 +429,7 @@ fn read_item(item: &SelectItem) -> Result<(String, Item), Unfit> {
         None if holds_aggregate(expr) => Err(Unfit::new(format!(
             "`{expr}` computes with an aggregate; select the aggregates by themselves and compute when reading"
         ))),
-        None => Ok((name, Item::Group(expr.clone()))),
+        None => Ok((name, Item::Group(Box::new(expr.clone())))),
     }
 }
 
@@ -361,12 +451,18 @@ fn read_aggregate(kind: Kind, function: &Function) -> Result<Item, Unfit> {
             )));
         }
         if !list.clauses.is_empty() {
-            return Err(Unfit::new(format!("the order within `{name}` cannot be kept up; leave it out")));
+            return Err(Unfit::new(format!(
+                "the order within `{name}` cannot be kept up; leave it out"
+            )));
         }
     }
     let argument = match arguments(function) {
-        [] | [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if kind == Kind::Count => "1".to_owned(),
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if !holds_aggregate(expr) => expr.to_string(),
+        [] | [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if kind == Kind::Count => {
+            "1".to_owned()
+        }
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if !holds_aggregate(expr) => {
+            expr.to_string()
+        }
         _ => return Err(Unfit::new(format!("`{function}` is not an aggregate of one expression"))),
     };
     let argument = match &function.filter {
@@ -387,17 +483,23 @@ fn check_groups(select: &Select, items: &[(String, Item)]) -> Result<(), Unfit> 
     let mut grouped = vec![false; items.len()];
     for group in groups {
         let index = find_group(group, items).ok_or_else(|| {
-            Unfit::new(format!("it groups by `{group}`, which rows would not show; add it to the SELECT"))
+            Unfit::new(format!(
+                "it groups by `{group}`, which rows would not show; add it to the SELECT"
+            ))
         })?;
         grouped[index] = true;
     }
     for ((name, item), is_grouped) in items.iter().zip(grouped) {
         match (item, is_grouped) {
             (Item::Group(_), false) => {
-                return Err(Unfit::new(format!("`{name}` is neither grouped by nor an aggregate; add it to GROUP BY")));
+                return Err(Unfit::new(format!(
+                    "`{name}` is neither grouped by nor an aggregate; add it to GROUP BY"
+                )));
             }
             (Item::Aggregate { .. }, true) => {
-                return Err(Unfit::new(format!("`{name}` is an aggregate, and cannot be grouped by")));
+                return Err(Unfit::new(format!(
+                    "`{name}` is an aggregate, and cannot be grouped by"
+                )));
             }
             _ => {}
         }
@@ -423,11 +525,15 @@ fn find_group(group: &Expr, items: &[(String, Item)]) -> Option<usize> {
 fn check_names(items: &[(String, Item)]) -> Result<(), Unfit> {
     for (index, (name, item)) in items.iter().enumerate() {
         if items[..index].iter().any(|(other, _)| other == name) {
-            return Err(Unfit::new(format!("two columns are called `{name}`; give one another name with AS")));
+            return Err(Unfit::new(format!(
+                "two columns are called `{name}`; give one another name with AS"
+            )));
         }
-        let is_itself = matches!(item, Item::Group(Expr::Identifier(_)));
+        let is_itself = matches!(item, Item::Group(expr) if matches!(**expr, Expr::Identifier(_)));
         if is_one_of(&EVENT, name) && !is_itself {
-            return Err(Unfit::new(format!("`{name}` is a column of `event`; give this one another name with AS")));
+            return Err(Unfit::new(format!(
+                "`{name}` is a column of `event`; give this one another name with AS"
+            )));
         }
     }
     Ok(())

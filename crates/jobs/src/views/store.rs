@@ -60,7 +60,9 @@ impl std::fmt::Display for StoreError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             StoreError::Sqlite(error) => write!(out, "{error}"),
-            StoreError::Version(version) => write!(out, "it has version {version}, and this is for version {VERSION}"),
+            StoreError::Version(version) => {
+                write!(out, "it has version {version}, and this is for version {VERSION}")
+            }
         }
     }
 }
@@ -97,7 +99,8 @@ impl Store {
 
     /// Names of all views of which there is something.
     pub(crate) fn views(&self) -> rusqlite::Result<Vec<String>> {
-        let mut statement = self.connection.prepare_cached("SELECT DISTINCT view FROM generation")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT DISTINCT view FROM generation")?;
         statement.query_map([], |row| row.get(0))?.collect()
     }
 
@@ -128,7 +131,8 @@ impl Store {
 
     /// Forgets builds of a view that are not shown.
     pub(crate) fn abandon(&self, view: &str) -> rusqlite::Result<()> {
-        self.connection.execute("DELETE FROM generation WHERE view = ?1 AND NOT is_shown", [view])?;
+        self.connection
+            .execute("DELETE FROM generation WHERE view = ?1 AND NOT is_shown", [view])?;
         Ok(())
     }
 
@@ -192,7 +196,11 @@ impl Rows for RowsOf<'_> {
     }
 }
 
-fn write_rows(transaction: &Transaction<'_>, generation: i64, batch: &Batch<'_>) -> rusqlite::Result<()> {
+fn write_rows(
+    transaction: &Transaction<'_>,
+    generation: i64,
+    batch: &Batch<'_>,
+) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(
         "INSERT INTO row (generation, key, row, state) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (generation, key) DO UPDATE SET row = excluded.row, state = excluded.state",
@@ -208,7 +216,11 @@ fn write_rows(transaction: &Transaction<'_>, generation: i64, batch: &Batch<'_>)
     Ok(())
 }
 
-fn write_faults(transaction: &Transaction<'_>, generation: i64, faults: &[Fault]) -> rusqlite::Result<()> {
+fn write_faults(
+    transaction: &Transaction<'_>,
+    generation: i64,
+    faults: &[Fault],
+) -> rusqlite::Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
@@ -228,8 +240,15 @@ fn write_faults(transaction: &Transaction<'_>, generation: i64, faults: &[Fault]
 
 fn write_progress(transaction: &Transaction<'_>, generation: &Generation) -> rusqlite::Result<()> {
     let Generation {
-        id, cursor, tally, missed, missed_since_ms,
-        definition: _, stream: _, goal: _, is_shown: _,
+        id,
+        cursor,
+        tally,
+        missed,
+        missed_since_ms,
+        definition: _,
+        stream: _,
+        goal: _,
+        is_shown: _,
     } = generation;
     let Tally { rows, folded, passed, bad, overflowed } = tally;
     let mut statement = transaction.prepare_cached(
@@ -254,7 +273,10 @@ fn take_over(transaction: &Transaction<'_>, generation: i64) -> rusqlite::Result
 }
 
 /// The builds of a view, the shown one first.
-pub(crate) fn generations(connection: &Connection, view: &str) -> rusqlite::Result<Vec<Generation>> {
+pub(crate) fn generations(
+    connection: &Connection,
+    view: &str,
+) -> rusqlite::Result<Vec<Generation>> {
     let sql = "SELECT id, definition, stream, goal, is_shown, cursor, rows, folded, passed, bad, overflowed, missed, missed_since_ms
                FROM generation WHERE view = ?1 ORDER BY is_shown DESC, id";
     connection.prepare_cached(sql)?.query_map([view], read_generation)?.collect()
@@ -283,11 +305,17 @@ fn read_generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
 
 /// The last bad events of a generation, the newest first.
 pub(crate) fn faults(connection: &Connection, generation: i64) -> rusqlite::Result<Vec<Fault>> {
-    let sql = "SELECT seq, time_ms, reason, beginning FROM fault WHERE generation = ?1 ORDER BY seq DESC";
+    let sql =
+        "SELECT seq, time_ms, reason, beginning FROM fault WHERE generation = ?1 ORDER BY seq DESC";
     let mut statement = connection.prepare_cached(sql)?;
     let read = |row: &Row<'_>| {
         let count = |index: usize| row.get::<_, i64>(index).map(i64::unsigned_abs);
-        Ok(Fault { seq: count(0)?, time_ms: count(1)?, reason: row.get(2)?, beginning: row.get(3)? })
+        Ok(Fault {
+            seq: count(0)?,
+            time_ms: count(1)?,
+            reason: row.get(2)?,
+            beginning: row.get(3)?,
+        })
     };
     statement.query_map([generation], read)?.collect()
 }

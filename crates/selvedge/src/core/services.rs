@@ -1,14 +1,15 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
 mod log;
+mod views;
 
-use std::path::Path;
+use std::sync::Arc;
 
 use axum::Router;
-use selvedge_config::Config;
+use selvedge_config::{Config, CoreProcess};
 use selvedge_eventlog::{Log, OpenError, Settings};
 
-use self::log::LogService;
+use self::{log::LogService, views::ViewsService};
 use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
@@ -45,6 +46,8 @@ pub(super) trait Service: Send + Sync {
 pub(super) struct Foundation {
     /// The one log of all: what is in it survives.
     pub(super) log: Log,
+    /// What the config says of the core that runs here.
+    pub(super) process: Arc<CoreProcess>,
 }
 
 /// The folder of the log in the data-dir.
@@ -52,8 +55,8 @@ const LOG: &str = "log";
 
 impl Foundation {
     /// Opens the log; what was torn when the last core died is put right first. Blocks.
-    pub(super) fn open(data_dir: &Path) -> Result<Self, Failure> {
-        let opened = Log::open(&data_dir.join(LOG), Settings::default());
+    pub(super) fn open(process: &Arc<CoreProcess>) -> Result<Self, Failure> {
+        let opened = Log::open(&process.data_dir.join(LOG), Settings::default());
         let log = opened.map_err(|error| {
             let exit = match error {
                 OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Data,
@@ -61,12 +64,14 @@ impl Foundation {
             };
             Failure::new(exit, format!("the log cannot be opened: {}", chain(&error)))
         })?;
-        Ok(Self { log })
+        Ok(Self { log, process: process.clone() })
     }
 }
 
 /// Opens all services, those first that others build on. Inside of the runtime, so that they may have
 /// tasks of their own.
 pub(super) fn open(foundation: &Foundation) -> Result<Vec<Box<dyn Service>>, Failure> {
-    Ok(vec![Box::new(LogService::new(foundation.log.clone()))])
+    let log = LogService::new(foundation.log.clone());
+    let views = ViewsService::open(foundation)?;
+    Ok(vec![Box::new(log), Box::new(views)])
 }

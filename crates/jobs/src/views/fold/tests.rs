@@ -138,8 +138,11 @@ fn naive(group: &str, numbers: &[Option<f64>]) -> Value {
     let distinct = counts.len();
     let spelled = |number: f64| Scalar::of_fraction(number).json().to_string();
     counts.sort_by_key(|(number, count)| (std::cmp::Reverse(*count), spelled(*number)));
-    let top: Vec<Value> =
-        counts.iter().take(2).map(|(value, count)| json!({ "value": value, "count": count })).collect();
+    let top: Vec<Value> = counts
+        .iter()
+        .take(2)
+        .map(|(value, count)| json!({ "value": value, "count": count }))
+        .collect();
     let of = |value: Option<f64>| json!(value);
     json!({
         "g": group, "count": numbers.len(), "some": some.len(),
@@ -156,7 +159,9 @@ fn plain(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
         Value::Array(values) => values.iter().map(plain).collect(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -242,22 +247,42 @@ fn check(shape: ViewShape, events: &[&str], expected: Value, bad: u64) {
 
 #[test]
 fn sql_folds_as_the_rest_does() {
-    let sql = "SELECT json ->> 'g' AS g, sum(json ->> 'n') AS s, count(*) AS c FROM event GROUP BY g";
-    let events = [r#"{"g":"a","n":1}"#, r#"{"g":"b","n":2}"#, r#"{"g":"a","n":0.5}"#, r#"{"g":"a","n":"x"}"#, "{"];
+    let sql =
+        "SELECT json ->> 'g' AS g, sum(json ->> 'n') AS s, count(*) AS c FROM event GROUP BY g";
+    let events = [
+        r#"{"g":"a","n":1}"#,
+        r#"{"g":"b","n":2}"#,
+        r#"{"g":"a","n":0.5}"#,
+        r#"{"g":"a","n":"x"}"#,
+        "{",
+    ];
     let expected = json!([{ "g": "a", "s": 1.5, "c": 2 }, { "g": "b", "s": 2, "c": 1 }]);
     check(ViewShape::Sql(sql.into()), &events, expected, 2);
 }
 
 #[test]
 fn times_fall_into_buckets() {
-    let group = |name: &str, field: &str, bucket| ViewGroup { name: name.into(), field: field.into(), bucket: Some(bucket) };
+    let group = |name: &str, field: &str, bucket| ViewGroup {
+        name: name.into(),
+        field: field.into(),
+        bucket: Some(bucket),
+    };
     use selvedge_config::ViewBucket::{Day, Hour, Minute};
     let shape = ViewShape::Fold {
         conditions: Vec::new(),
-        groups: vec![group("day", "at", Day), group("hour", "at", Hour), group("minute", "@time", Minute)],
+        groups: vec![
+            group("day", "at", Day),
+            group("hour", "at", Hour),
+            group("minute", "@time", Minute),
+        ],
         columns: columns(&[("n", ViewAggregate::Count(None))]),
     };
-    let events = [r#"{"at":"2026-01-31T23:30:00-02:00"}"#, r#"{"at":1769909400000}"#, r#"{"at":"soon"}"#, r#"{"at":true}"#];
+    let events = [
+        r#"{"at":"2026-01-31T23:30:00-02:00"}"#,
+        r#"{"at":1769909400000}"#,
+        r#"{"at":"soon"}"#,
+        r#"{"at":true}"#,
+    ];
     let expected = json!([{ "day": "2026-02-01", "hour": "2026-02-01T01:00:00Z", "minute": "1970-01-01T00:00:00Z", "n": 2 }]);
     check(shape, &events, expected, 2);
 }

@@ -5,23 +5,29 @@
 //! a property does not hold. The crate knows no socket and no file.
 
 mod agent;
+mod audit;
 mod body;
 mod config;
 mod detect;
+mod event_log;
 pub mod framing;
 mod head_gate;
 mod hex;
+mod native;
 mod path;
 mod schema;
 mod seclang;
 mod transformations;
 
 pub use agent::{agent_answers, agent_questions};
+pub use audit::audit_formats;
 pub use body::body;
 pub use config::config;
 pub use detect::detect;
+pub use event_log::event_log;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
+pub use native::native;
 pub use path::path;
 pub use schema::{agent_settings, api_description};
 pub use seclang::seclang;
@@ -36,10 +42,13 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("agent_questions", agent_questions),
     ("agent_settings", agent_settings),
     ("api_description", api_description),
+    ("audit_formats", audit_formats),
     ("body", body),
     ("config", config),
     ("detect", detect),
+    ("event_log", event_log),
     ("head_gate", head_gate),
+    ("native", native),
     ("path", path),
     ("seclang", seclang),
     ("transformations", transformations),

@@ -12,6 +12,7 @@ mod flags;
 mod fuzz;
 mod process;
 mod setup;
+mod sim;
 mod test;
 mod tidy;
 mod waf;
@@ -60,6 +61,12 @@ const COMMANDS: &[Command] = &[
         usage: "[--fault NAME]... [--write]",
         about: "agents that fail in every way, under load",
         run: chaos::run,
+    },
+    Command {
+        name: "sim",
+        usage: "[log] [--first N] [--seeds N] [--write]",
+        about: "the event log on a disk that fails, beside a model of what it promised",
+        run: sim::run,
     },
     Command {
         name: "conformance",

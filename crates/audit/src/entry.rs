@@ -159,8 +159,10 @@ pub enum EntryError {
     NotCanonical,
     /// They are of a version that is not known here.
     Version(u64),
-    /// A field is missing, has a value that it cannot have, or is not known.
+    /// A field is missing, or has a value that it cannot have.
     Field(&'static str),
+    /// There is a field that this version does not have.
+    Unknown,
 }
 
 impl fmt::Display for EntryError {
@@ -169,6 +171,7 @@ impl fmt::Display for EntryError {
             Self::NotCanonical => f.write_str("the entry is no canonical JSON object"),
             Self::Version(version) => write!(f, "the entry is of version {version}"),
             Self::Field(name) => write!(f, "the entry's field `{name}` is missing or wrong"),
+            Self::Unknown => f.write_str("the entry has a field that its version does not have"),
         }
     }
 }
@@ -232,7 +235,7 @@ impl Entry {
             config: fields.optional_text("config").ok_or(field("config"))?,
             details: optional(&mut fields, "details", details)?.unwrap_or_default(),
         };
-        if fields.is_empty() { Ok(entry) } else { Err(field("of another version")) }
+        if fields.is_empty() { Ok(entry) } else { Err(EntryError::Unknown) }
     }
 }
 

@@ -106,10 +106,18 @@ impl<S: Storage> LogFiles<S> {
         let head = self.head(trust)?;
         let size = head.checkpoint.size;
         let entry = self.entry(index, size)?;
-        let path = merkle::prove_inclusion(&mut self.nodes(size), index, size)?;
+        let path = self.prove_path(index, size)?;
         let proof = TlogProof { extra: Some(entry.clone()), index, path, checkpoint: head.note };
         proof.verify(&entry, trust).map_err(|_| FilesError::Inconsistent)?;
         Ok(proof)
+    }
+
+    /// The way from an entry's leaf to the root of the first `size` entries. It is not checked.
+    pub fn prove_path(&self, index: u64, size: u64) -> Result<Vec<Hash>, FilesError> {
+        if index >= size {
+            return Err(FilesError::NoEntry { size });
+        }
+        merkle::prove_inclusion(&mut self.nodes(size), index, size)
     }
 
     /// Proves that the log of `old` entries is the beginning of that of `size`.

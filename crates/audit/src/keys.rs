@@ -3,13 +3,16 @@
 //! The store is one file of slots beside the log, and no part of the tree. A key is durable before
 //! anything is sealed under it, and its place is durable as destroyed before anybody is told so.
 
-mod master;
+pub(crate) mod master;
 mod slot;
 
 use std::{
     collections::HashMap,
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use aws_lc_rs::{
@@ -46,18 +49,24 @@ pub enum Subject {
 /// Keeps the data keys. Shared between threads; each call returns when what it did is durable.
 pub struct KeyStore {
     file: Arc<dyn File>,
+    /// Kept for its lock.
+    _disk: Option<Box<dyn Disk>>,
     master: MasterKey,
     by_subject: hmac::Key,
     keys_max: usize,
     state: Mutex<State>,
-    /// How many writes are known to be durable; nothing is known any more once a sync has failed.
-    synced: Mutex<Option<u64>>,
+    /// How many writes are known to be durable.
+    durable: AtomicU64,
+    /// Held by who syncs; false once a sync has failed.
+    syncing: Mutex<bool>,
 }
 
 struct State {
     subjects: HashMap<[u8; 32], u64>,
     keys: HashMap<KeyId, u64>,
     slots: Vec<Option<Slot>>,
+    /// The number of each slot's last write.
+    writes: Vec<u64>,
     free: Vec<u64>,
     damaged: usize,
     written: u64,
@@ -120,12 +129,20 @@ impl KeyStore {
             Err(error) => return Err(error.into()),
         };
         let bytes = read_all(&*file)?;
+        // What was read may be in memory only, written by a process that died before its sync.
+        file.sync_data()?;
         let header = bytes.get(..HEADER_BYTES).ok_or(KeyError::NoStore)?;
         let lookup = slot::read_header(header, &master)?;
         let by_subject = hmac::Key::new(hmac::HMAC_SHA256, &lookup);
         let state = State::of(&bytes[HEADER_BYTES..], &master);
-        let (state, synced) = (Mutex::new(state), Mutex::new(Some(0)));
-        Ok(Self { file, master, by_subject, keys_max, state, synced })
+        let (state, syncing) = (Mutex::new(state), Mutex::new(true));
+        let durable = AtomicU64::new(0);
+        Ok(Self { file, _disk: None, master, by_subject, keys_max, state, durable, syncing })
+    }
+
+    /// Keeps the disk as long as the store, and so its lock against other processes.
+    pub fn holding(self, disk: impl Disk) -> Self {
+        Self { _disk: Some(Box::new(disk)), ..self }
     }
 
     /// The key of a subject, which is made if there is none; durable when this returns.
@@ -133,8 +150,7 @@ impl KeyStore {
     /// `now` is in seconds since 1970. A person for whom there is no room gets the key of the hour.
     pub fn key_of(&self, subject: &Subject, now: u64) -> Result<DataKey, KeyError> {
         let mut state = self.lock();
-        if let Some(found) = state.find(&self.lookup(subject)) {
-            let written = state.written;
+        if let Some((found, written)) = state.find(&self.lookup(subject)) {
             drop(state);
             self.sync(written)?;
             return Ok(found);
@@ -146,10 +162,8 @@ impl KeyStore {
         }
         let hour = matches!(subject, Subject::Hour(_));
         let slot = Slot::generate(self.lookup(subject), hour, now);
-        let key = slot.key();
-        let at = state.place();
-        self.write(&mut state, at, Some(slot))?;
-        let written = state.written;
+        let (key, at) = (slot.key(), state.place());
+        let written = self.write(&mut state, at, Some(slot))?;
         drop(state);
         self.sync(written)?;
         Ok(key)
@@ -164,7 +178,7 @@ impl KeyStore {
 
     /// The id of a subject's key, if it has one.
     pub fn id_of(&self, subject: &Subject) -> Option<KeyId> {
-        self.lock().find(&self.lookup(subject)).map(|key| key.id)
+        self.lock().find(&self.lookup(subject)).map(|(key, _)| key.id)
     }
 
     /// Destroys the key of a subject and returns its id; `None` if there is none.
@@ -184,8 +198,7 @@ impl KeyStore {
         let Some(at) = state.keys.get(&id).copied() else { return Ok(false) };
         let slot = state.slots[at as usize].as_ref().filter(|slot| slot.state == SlotState::Live);
         let Some(slot) = slot.map(Slot::destroyed) else { return Ok(false) };
-        self.write(&mut state, at, Some(slot))?;
-        let written = state.written;
+        let written = self.write(&mut state, at, Some(slot))?;
         drop(state);
         self.sync(written)?;
         Ok(true)
@@ -214,8 +227,7 @@ impl KeyStore {
         if slot.is_some_and(|slot| slot.state == SlotState::Live) {
             return Ok(());
         }
-        self.write(&mut state, at, None)?;
-        let written = state.written;
+        let written = self.write(&mut state, at, None)?;
         drop(state);
         self.sync(written)
     }
@@ -244,28 +256,35 @@ impl KeyStore {
         tag.as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
     }
 
-    fn write(&self, state: &mut State, at: u64, slot: Option<Slot>) -> Result<(), KeyError> {
+    /// Writes a slot and returns the number of the write, to be synced.
+    fn write(&self, state: &mut State, at: u64, slot: Option<Slot>) -> Result<u64, KeyError> {
         let bytes = match &slot {
             Some(slot) => slot.encode(&self.master),
             None => [0; SLOT_BYTES],
         };
         self.file.write_at(HEADER_BYTES as u64 + at * SLOT_BYTES as u64, &bytes)?;
-        state.put(at, slot);
         state.written += 1;
-        Ok(())
+        state.put(at, slot);
+        Ok(state.written)
     }
 
-    /// Waits until so many writes are durable. Who finds another thread at it uses its result.
+    /// Waits until this write is durable. Who finds another thread at it uses its result.
     fn sync(&self, written: u64) -> Result<(), KeyError> {
-        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        // After a failed sync, the next one may succeed without the pages that were lost.
-        let before = synced.ok_or_else(|| io::Error::other("an earlier sync failed"))?;
-        if before < written {
-            let reached = self.lock().written;
-            *synced = None;
-            self.file.sync_data()?;
-            *synced = Some(reached);
+        if self.durable.load(Ordering::Acquire) >= written {
+            return Ok(());
         }
+        let mut sound = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.durable.load(Ordering::Acquire) >= written {
+            return Ok(());
+        }
+        // After a failed sync, the next one may succeed without the pages that were lost.
+        if !std::mem::replace(&mut *sound, false) {
+            return Err(io::Error::other("an earlier sync failed").into());
+        }
+        let reached = self.lock().written;
+        self.file.sync_data()?;
+        self.durable.store(reached, Ordering::Release);
+        *sound = true;
         Ok(())
     }
 
@@ -284,8 +303,8 @@ impl fmt::Debug for KeyStore {
 impl State {
     fn of(bytes: &[u8], master: &MasterKey) -> Self {
         let (subjects, keys) = (HashMap::new(), HashMap::new());
-        let mut state =
-            Self { subjects, keys, slots: Vec::new(), free: Vec::new(), damaged: 0, written: 0 };
+        let (slots, writes, free) = (Vec::new(), Vec::new(), Vec::new());
+        let mut state = Self { subjects, keys, slots, writes, free, damaged: 0, written: 0 };
         for (at, slot) in (0..).zip(bytes.chunks_exact(SLOT_BYTES)) {
             if slot.iter().all(|byte| *byte == 0) {
                 state.put(at, None);
@@ -295,6 +314,7 @@ impl State {
                 Some(slot) => state.put(at, Some(slot)),
                 None => {
                     state.slots.push(None);
+                    state.writes.push(0);
                     state.damaged += 1;
                 }
             }
@@ -302,9 +322,10 @@ impl State {
         state
     }
 
-    fn find(&self, lookup: &[u8; 32]) -> Option<DataKey> {
-        let at = self.subjects.get(lookup)?;
-        self.slots[*at as usize].as_ref().map(Slot::key)
+    /// A subject's key, and the number of the write that made it.
+    fn find(&self, lookup: &[u8; 32]) -> Option<(DataKey, u64)> {
+        let at = *self.subjects.get(lookup)? as usize;
+        self.slots[at].as_ref().map(|slot| (slot.key(), self.writes[at]))
     }
 
     /// A place for another slot.
@@ -315,7 +336,9 @@ impl State {
     fn put(&mut self, at: u64, slot: Option<Slot>) {
         if at as usize == self.slots.len() {
             self.slots.push(None);
+            self.writes.push(0);
         }
+        self.writes[at as usize] = self.written;
         self.free.retain(|free| *free != at);
         if let Some(before) = self.slots[at as usize].take() {
             self.subjects.remove(&before.lookup);

@@ -1,7 +1,8 @@
 //! The audit log: what was done, by whom, provable to somebody who trusts nobody here.
 //!
 //! Entries are the leaves of a Merkle tree as RFC 6962 has it; the tree lies in static files
-//! (C2SP tlog-tiles), and its head is a signed note. The crate opens no socket and reads no clock.
+//! (C2SP tlog-tiles), and its head is a signed note. The crate opens no socket; only [`service`] has
+//! threads and a clock. A core begins with [`home::Home::open`] and [`service::AuditLog`].
 //!
 //! ```
 //! use selvedge_audit::{
@@ -29,6 +30,7 @@ pub mod checkpoint;
 pub mod entry;
 pub mod event;
 pub mod files;
+pub mod home;
 pub mod integrate;
 mod json;
 pub mod keys;

@@ -20,17 +20,22 @@ use selvedge_eventlog::{
 use crate::{
     checkpoint::Trust,
     entry::{Delivery, KeyId},
-    event::{Event, RecordError, Recorded, Recorder},
+    event::{Event, Fact, RecordError, Recorded, Recorder},
     files::{LogFiles, payload_path},
     integrate::{IntegrateError, Integrator},
     keys::{KeyError, KeyStore, Subject},
     note::SigningKey,
     store::Storage,
+    tile::{Content, TILE_LEVELS, Tile},
     time::Timestamp,
+    verify::PRUNE_ACTION,
 };
 
 /// The stream of the event log that has the entries: record *n* is entry *n*.
 pub const STREAM: &str = "audit";
+
+/// How long pruning waits for a head.
+const PRUNE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the audit log is made of.
 pub struct Parts {
@@ -96,6 +101,10 @@ pub enum AuditError {
     Payload(io::Error),
     /// The keys cannot be had.
     Keys(KeyError),
+    /// Files of entries that were given up cannot be removed.
+    Files(io::Error),
+    /// No head came to cover the entry that says what is given up, so nothing was removed.
+    NotSigned,
     /// The machine gives no thread.
     Thread(io::Error),
 }
@@ -114,6 +123,8 @@ impl fmt::Display for AuditError {
             Self::Record(_) => f.write_str("the event did not become an audit entry"),
             Self::Payload(_) => f.write_str("what is too long for an entry cannot be stored"),
             Self::Keys(_) => f.write_str("the keys of subjects cannot be had"),
+            Self::Files(_) => f.write_str("files of entries that were given up cannot be removed"),
+            Self::NotSigned => f.write_str("no head is being signed, so nothing is given up"),
             Self::Thread(_) => f.write_str("there is no thread for the audit log"),
         }
     }
@@ -127,8 +138,8 @@ impl std::error::Error for AuditError {
             Self::Integrate(error) => error,
             Self::Record(error) => error,
             Self::Keys(error) => error,
-            Self::Payload(error) | Self::Thread(error) => error,
-            Self::Gap { .. } => return None,
+            Self::Payload(error) | Self::Files(error) | Self::Thread(error) => error,
+            Self::Gap { .. } | Self::NotSigned => return None,
         })
     }
 }
@@ -196,8 +207,16 @@ impl AuditLog {
     ///
     /// Its keys and payloads are durable when this returns.
     pub fn entry(&self, event: &Event) -> Result<Append, AuditError> {
-        let recorded = self.recorded(&self.node, event, None)?;
-        Ok(Append::to(self.stream).record(&recorded.entry))
+        self.entries(std::slice::from_ref(event))
+    }
+
+    /// The same for several events: a batch of the event log has one step for each stream.
+    pub fn entries(&self, events: &[Event]) -> Result<Append, AuditError> {
+        let mut append = Append::to(self.stream);
+        for event in events {
+            append.push(&self.recorded(&self.node, event, None)?.entry);
+        }
+        Ok(append)
     }
 
     /// The same for an event that another machine kept until now: an event that comes twice is
@@ -229,6 +248,22 @@ impl AuditLog {
             self.record_erasure(*key, now)?;
         }
         Ok(keys.len())
+    }
+
+    /// Gives up entries before `minimum`, which an entry declares first. What is left is proven as
+    /// before; payloads stay, as later entries may have the same. Returns the minimum, which is at
+    /// most what is settled.
+    pub fn prune(&self, minimum: u64, now: Timestamp) -> Result<u64, AuditError> {
+        let minimum = minimum.min(self.status().settled);
+        let mut event = Event::by_system(now, PRUNE_ACTION, ("log", &self.trust.origin));
+        let number = i64::try_from(minimum).unwrap_or(i64::MAX);
+        event.details.insert("minimum".to_owned(), Fact::Number(number));
+        let committed = self.log.append(self.entry(&event)?).wait().map_err(AuditError::Stream)?;
+        if !self.wait_signed(committed.placed.tail, PRUNE_PATIENCE) {
+            return Err(AuditError::NotSigned);
+        }
+        remove_before(&self.storage, minimum).map_err(AuditError::Files)?;
+        Ok(minimum)
     }
 
     /// How far it has come.
@@ -318,6 +353,23 @@ impl Shared {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+/// Removes bundles and tiles of which every entry comes before `minimum`, the newest first: after a
+/// crash on the way, the rest is still found from there.
+fn remove_before(storage: &dyn Storage, minimum: u64) -> io::Result<()> {
+    let contents = (0..TILE_LEVELS).map(Content::Hashes).chain([Content::Entries]);
+    for content in contents {
+        let tiles = minimum >> (8 * (1 + u32::from(content.level()))).min(63);
+        for index in (0..tiles).rev() {
+            let tile = Tile::in_tree(content, index, minimum).expect("the tile is full");
+            if storage.read(&tile.path())?.is_none() {
+                break;
+            }
+            storage.remove(&tile.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Wakes a thread that is parked.

@@ -22,6 +22,16 @@ pub enum Content {
     Entries,
 }
 
+impl Content {
+    /// The level of tiles that it stands on: bundles lie beside level 0.
+    pub(crate) fn level(self) -> u8 {
+        match self {
+            Self::Hashes(level) => level,
+            Self::Entries => 0,
+        }
+    }
+}
+
 /// A static file of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tile {
@@ -134,10 +144,7 @@ impl Tile {
     }
 
     fn level(self) -> u8 {
-        match self.content {
-            Content::Hashes(level) => level,
-            Content::Entries => 0,
-        }
+        self.content.level()
     }
 }
 

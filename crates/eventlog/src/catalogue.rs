@@ -24,8 +24,8 @@ pub(crate) struct Catalogue {
     pub indexed: u64,
     pub time_ms: u64,
     pub next_stream: u64,
-    /// Where segments begin.
-    pub segments: Vec<u64>,
+    /// Where segments begin and end; those between may be gone. The active one has no end.
+    pub segments: Vec<(u64, u64)>,
     pub streams: Vec<Listed>,
 }
 
@@ -60,7 +60,10 @@ impl Catalogue {
             out.put_u64_le(*number);
         }
         out.put_u64_le(segments.len() as u64);
-        segments.iter().for_each(|base| out.put_u64_le(*base));
+        for (base, end) in segments {
+            out.put_u64_le(*base);
+            out.put_u64_le(*end);
+        }
         out.put_u64_le(streams.len() as u64);
         streams.iter().for_each(|stream| stream.encode(&mut out));
         seal(id, &mut out);
@@ -78,7 +81,7 @@ impl Catalogue {
             ..Self::default()
         };
         for _ in 0..bites.u64()? {
-            catalogue.segments.push(bites.u64()?);
+            catalogue.segments.push((bites.u64()?, bites.u64()?));
         }
         for _ in 0..bites.u64()? {
             catalogue.streams.push(Listed::decode(&mut bites)?);

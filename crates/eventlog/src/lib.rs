@@ -25,8 +25,11 @@
 
 mod batch;
 mod catalogue;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod core;
 mod disk;
+mod engine;
 mod error;
 mod follow;
 mod format;
@@ -48,6 +51,7 @@ pub use batch::{
     Append, Batch, Committed, Lsn, Placed, Producer, Retention, StreamId, StreamOptions,
 };
 pub use disk::{Disk, File, Folder};
+pub use engine::EventLog;
 pub use error::{AppendError, ErrorKind, OpenError, ReadError};
 pub use follow::{Changed, Follower};
 pub use log::{Log, StreamInfo};

@@ -42,27 +42,32 @@ pub struct Settings {
     pub upkeep_ms: u64,
 }
 
+impl Settings {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        segment_bytes: 64 << 20,
+        record_bytes_max: 1 << 20,
+        batch_bytes_max: 8 << 20,
+        group_bytes_max: 8 << 20,
+        pending_bytes_max: 64 << 20,
+        streams_max: 1_000_000,
+        name_bytes_max: 1024,
+        metadata_bytes_max: 64 << 10,
+        producers_max: 1024,
+        producer_idle_ms_max: 7 * 24 * 3_600_000,
+        cache_bytes_max: 64 << 20,
+        index_cache_bytes_max: 64 << 20,
+        open_segments_max: 256,
+        readers: 2,
+        reads_waiting_max: 4096,
+        log_bytes_max: 0,
+        compact_below_percent: 50,
+        upkeep_ms: 1000,
+    };
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            record_bytes_max: 1 << 20,
-            batch_bytes_max: 8 << 20,
-            group_bytes_max: 8 << 20,
-            pending_bytes_max: 64 << 20,
-            streams_max: 1_000_000,
-            name_bytes_max: 1024,
-            metadata_bytes_max: 64 << 10,
-            producers_max: 1024,
-            producer_idle_ms_max: 7 * 24 * 3_600_000,
-            cache_bytes_max: 64 << 20,
-            index_cache_bytes_max: 64 << 20,
-            open_segments_max: 256,
-            readers: 2,
-            reads_waiting_max: 4096,
-            log_bytes_max: 0,
-            compact_below_percent: 50,
-            upkeep_ms: 1000,
-        }
+        Self::DEFAULT
     }
 }

@@ -7,9 +7,11 @@ mod disk;
 #[cfg(test)]
 mod faults;
 mod model;
+mod property;
 mod story;
 
 pub use disk::{Death, SimDisk};
+pub use property::recovers;
 pub use story::{Report, run};
 
 #[cfg(test)]
@@ -26,6 +28,6 @@ mod tests {
         let Report { crashes, crashes_opening, acknowledged, survived, lost, .. } = report;
         assert!(crashes >= 800 && crashes_opening > 10 && acknowledged > 5000, "{report:?}");
         assert!(survived > 10 && lost > 10 && report.full > 5, "{report:?}");
-        assert!(report.failed_syncs > 5 && report.segments_deleted > 20, "{report:?}");
+        assert!(report.failed_syncs > 5 && report.segments_removed > 20, "{report:?}");
     }
 }

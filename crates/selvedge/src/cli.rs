@@ -8,6 +8,7 @@ use clap_complete::{Shell, generate};
 use crate::{
     agent::{self, AgentArgs},
     agents::{self, AgentsArgs},
+    audit::{self, AuditArgs},
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
     confine::{self, ConfineArgs},
@@ -76,6 +77,8 @@ enum Command {
     Token(TokenArgs),
     /// Look at the firewall's rules, and try them on recorded requests
     Waf(WafArgs),
+    /// Look into the audit log, verify it, and prove what is in it
+    Audit(AuditArgs),
     /// Become another program under restrictions; the edge starts agents so
     #[command(hide = true)]
     Confine(ConfineArgs),
@@ -138,6 +141,7 @@ fn obey(command: &Command) -> Exit {
         Command::Agents(args) => agents::run(args, &mut terminal),
         Command::Token(args) => token::run(args, &mut terminal),
         Command::Waf(args) => waf::run(args, &mut terminal),
+        Command::Audit(args) => audit::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };

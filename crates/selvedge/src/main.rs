@@ -3,6 +3,7 @@
 mod admin;
 mod agent;
 mod agents;
+mod audit;
 mod bounds;
 mod check;
 mod cli;

@@ -104,8 +104,24 @@ pub struct Scratch {
     text: Vec<u8>,
     levels: Vec<json::Level>,
     headers: Vec<multipart::Header>,
+    disposition: multipart::Disposition,
     open: Vec<Range<usize>>,
     brackets: Vec<graphql::Bracket>,
+}
+
+impl Scratch {
+    /// Gives back what of each buffer is beyond so many bytes.
+    pub fn shrink(&mut self, bytes_max: usize) {
+        let Self { name, value, text, levels: _, headers: _, disposition, open, brackets: _ } =
+            self;
+        for buffer in [name, value, text] {
+            buffer.clear();
+            buffer.shrink_to(bytes_max);
+        }
+        open.clear();
+        open.shrink_to(bytes_max / size_of::<Range<usize>>());
+        disposition.shrink(bytes_max);
+    }
 }
 
 /// What is wrong with a text, and where first.

@@ -311,6 +311,15 @@ pub enum Effect {
         /// Seconds.
         seconds: Text,
     },
+    /// `deprecatevar`: it shrinks as time passes, but not below zero.
+    DeprecateVar {
+        /// `IP`, `GLOBAL`, `SESSION`, `USER` or `RESOURCE`.
+        collection: Variable,
+        /// The entry.
+        key: Text,
+        /// `60/300`: 60 less each 300 seconds.
+        decay: Text,
+    },
     /// `initcol:ip=…`, `setsid`, `setuid`, `setrsc`: which entry of a store the collection is.
     InitCollection {
         /// `IP`, `GLOBAL`, `SESSION`, `USER` or `RESOURCE`.

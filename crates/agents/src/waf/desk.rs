@@ -18,7 +18,7 @@ use selvedge_waf::{
 use super::{
     Ready, answer,
     answer::Report,
-    mask,
+    mask::Whole,
     pool::{Generation, Lease},
     tally::{Judged, Outcome, Sender, Unread},
     watch::Watched,
@@ -261,8 +261,11 @@ impl Desk {
             && bytes.len() <= size;
         let masked = match &decision {
             Decision::Refuse(_) if can_mask => {
-                let leaks = &desk.transaction.matches()[before..];
-                mask::masked(leaks, &bytes, |bytes| desk.judge_again((request, response), bytes))
+                let leaks = desk.transaction.matches()[before..].to_vec();
+                let (whole, ready) = (Whole::new(request, response), Arc::clone(&desk.ready));
+                let bytes = bytes.into_owned();
+                // Each round is a judgement of its own: however small the body, others do not wait for all of them.
+                elsewhere(move || whole.masked(&ready, leaks, bytes)).await
             }
             _ => None,
         };
@@ -271,25 +274,6 @@ impl Desk {
             None => desk.response(request, decision),
         };
         (desk, verdict.done())
-    }
-
-    /// What a fresh look at the whole exchange says of another body.
-    fn judge_again(
-        &self,
-        (request, response): (&RequestHead<'_>, &ResponseHead<'_>),
-        body: &[u8],
-    ) -> (Decision, Vec<engine::Match>) {
-        let mut transaction = engine::Transaction::new();
-        let mut decision = begin(&mut transaction, &self.ready, request);
-        if decision == Decision::Pass {
-            decision = response_head(&mut transaction, request, response);
-        }
-        let before = transaction.matches().len();
-        if decision == Decision::Pass {
-            transaction.response_body(body);
-            decision = transaction.response();
-        }
-        (decision, transaction.matches()[before..].to_vec())
     }
 
     fn masked(&mut self, (decision, body): (Decision, Vec<u8>)) -> Verdict {
@@ -428,22 +412,27 @@ impl Desk {
             return self;
         }
         let bytes = bytes.into_owned();
-        let task = tokio::task::spawn_blocking(move || {
+        elsewhere(move || {
             self.timed(|desk| judge(desk, &bytes));
             self
-        });
-        match task.await {
-            Ok(desk) => desk,
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and the process with it.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        })
+        .await
     }
 }
 
-const TOO_LARGE: &str = "there is more of it than is inspected";
+/// Works off the thread that speaks to the edge.
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and the process with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+const TOO_LARGE: &str = "there is more of it than is inspected: see `selvedge explain waf/size`";
 const BROKEN: &str = "the body is not encoded as its head says";
 const UNKNOWN: &str = "the body has a coding that is not decoded here";
 const CODED: &str = "the response has a coding that cannot be decoded here";
@@ -492,19 +481,26 @@ fn begin(
     ready: &Ready,
     request: &RequestHead<'_>,
 ) -> Decision {
-    let own = request.fields();
-    let host = own.get("host").is_none().then(|| ("host", request.authority().as_bytes()));
-    // What was not sent is not an empty field.
-    let host = host.filter(|(_, host)| !host.is_empty());
-    let fields: Vec<(&[u8], &[u8])> =
-        host.into_iter().chain(own.iter()).map(|(name, value)| (name.as_bytes(), value)).collect();
     transaction.begin(&ready.profile, &connection(request), SystemTime::now());
     transaction.request_head(&engine::RequestHead {
         method: request.method().as_bytes(),
         target: request.target().as_bytes(),
         version: version(request.version()),
-        fields: &fields,
+        fields: &request_fields(request),
     })
+}
+
+/// The fields of a request, with the host that HTTP/2 tells elsewhere.
+pub(super) fn request_fields<'r>(request: &'r RequestHead<'_>) -> Vec<(&'r [u8], &'r [u8])> {
+    let own = request.fields();
+    let host = own.get("host").is_none().then(|| ("host", request.authority().as_bytes()));
+    // What was not sent is not an empty field.
+    let host = host.filter(|(_, host)| !host.is_empty());
+    host.into_iter().chain(own.iter()).map(|(name, value)| (name.as_bytes(), value)).collect()
+}
+
+pub(super) fn response_fields<'r>(response: &'r ResponseHead<'_>) -> Vec<(&'r [u8], &'r [u8])> {
+    response.fields().iter().map(|(name, value)| (name.as_bytes(), value)).collect()
 }
 
 fn response_head(
@@ -512,17 +508,14 @@ fn response_head(
     request: &RequestHead<'_>,
     response: &ResponseHead<'_>,
 ) -> Decision {
-    let fields = response.fields();
-    let fields: Vec<(&[u8], &[u8])> =
-        fields.iter().map(|(name, value)| (name.as_bytes(), value)).collect();
     transaction.response_head(&engine::ResponseHead {
         status: response.status(),
         version: version(request.version()),
-        fields: &fields,
+        fields: &response_fields(response),
     })
 }
 
-fn version(version: HttpVersion) -> &'static str {
+pub(super) fn version(version: HttpVersion) -> &'static str {
     match version {
         HttpVersion::Http10 => "HTTP/1.0",
         HttpVersion::Http11 => "HTTP/1.1",
@@ -532,7 +525,7 @@ fn version(version: HttpVersion) -> &'static str {
 }
 
 /// The client as the edge believes it, and the server as the client named it.
-fn connection(request: &RequestHead<'_>) -> Connection {
+pub(super) fn connection(request: &RequestHead<'_>) -> Connection {
     let nobody = IpAddr::from([0, 0, 0, 0]);
     let known = request.attributes();
     let port = known.get(attributes::CLIENT_PORT).and_then(|port| port.parse().ok());

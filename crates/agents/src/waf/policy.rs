@@ -119,6 +119,10 @@ impl<'r> Known<'r> {
                 Some(id) => Ok(Rules::Ids(vec![*id..=*id])),
                 None => Err(nobody(&format!("the name `{name}`"))),
             },
+            // A whole tag is that one alone: `sql` is not `nosql`.
+            written::Which::Tag(tag) if self.tags.contains(tag.as_str()) => {
+                Ok(Rules::Tag(format!(r"\A{}\z", regex::escape(tag)).into()))
+            }
             written::Which::Tag(part) => match self.tags.iter().any(|tag| tag.contains(&**part)) {
                 true => Ok(Rules::Tag(regex::escape(part).into())),
                 false => Err(nobody(&format!("a tag with `{part}` in it"))),

@@ -29,12 +29,10 @@ impl Folder {
         if scratch.is_dir() {
             fs::remove_dir_all(&scratch)?;
         }
+        let missing = scratch.ancestors().take_while(|folder| !folder.exists());
+        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
         fs::create_dir_all(&scratch)?;
-        let mut above = Some(root);
-        while let Some(folder) = above.filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::File::open(folder)?.sync_all()?;
-            above = folder.parent();
-        }
+        missing.iter().try_for_each(|folder| sync_folder(parent_of(folder)))?;
         Ok(Self::open(root))
     }
 
@@ -60,14 +58,15 @@ impl Folder {
         Ok(aside)
     }
 
-    fn move_to(&self, aside: &Path, path: &str) -> io::Result<()> {
+    /// Moves a file to its place; returns whether its folder had to be made.
+    fn move_to(&self, aside: &Path, path: &str) -> io::Result<bool> {
         let target = self.at(path);
         match fs::rename(aside, &target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
-                fs::rename(aside, &target)
+                fs::create_dir_all(parent_of(&target))?;
+                fs::rename(aside, &target).map(|()| true)
             }
-            moved => moved,
+            moved => moved.map(|()| false),
         }
     }
 
@@ -75,11 +74,18 @@ impl Folder {
     fn sync_folders(&self, paths: &[String]) -> io::Result<()> {
         let above = paths.iter().flat_map(|path| Path::new(path).ancestors().skip(1));
         let folders: BTreeSet<&Path> = above.collect();
-        folders
-            .iter()
-            .rev()
-            .try_for_each(|folder| fs::File::open(self.root.join(folder))?.sync_all())
+        folders.iter().rev().try_for_each(|folder| sync_folder(&self.root.join(folder)))
     }
+}
+
+/// The folder that a path lies in.
+fn parent_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
 }
 
 impl Storage for Folder {
@@ -92,12 +98,14 @@ impl Storage for Folder {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.move_to(&self.write_aside(bytes, false)?, path)
+        self.move_to(&self.write_aside(bytes, false)?, path).map(drop)
     }
 
     fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.move_to(&self.write_aside(bytes, true)?, path)?;
-        self.sync_folders(&[path.to_owned()])
+        match self.move_to(&self.write_aside(bytes, true)?, path)? {
+            true => self.sync_folders(&[path.to_owned()]),
+            false => sync_folder(parent_of(&self.at(path))),
+        }
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {

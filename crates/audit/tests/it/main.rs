@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod integrate;
+mod keys;
 mod merkle;
 mod note;
 mod proof;

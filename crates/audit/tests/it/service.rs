@@ -137,3 +137,30 @@ fn a_copy_of_the_files_is_enough() {
     let report = verify(&files, &trust, Scope::Everything { since: None });
     assert_eq!((report.entries, report.faults), (600, vec![]));
 }
+
+#[test]
+fn entries_that_were_given_up_are_gone_and_the_rest_is_proven() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    let tickets = (0..600).map(|number| {
+        let event = Event::by_system(Timestamp(number), "config.reload", ("config", "main"));
+        log.append(audit.entry(&event).unwrap())
+    });
+    tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    let before = audit.wait_signed(600, PATIENCE).then(|| audit.files().prove(5, audit.trust()));
+    while audit.status().settled < 600 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(audit.prune(520, Timestamp(1)).unwrap(), 520);
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_eq!((report.first, report.entries, report.faults), (512, 601 - 512, vec![]));
+    assert!(audit.files().prove(512, audit.trust()).is_ok());
+    assert!(audit.files().prove(511, audit.trust()).is_err());
+    let old = before.unwrap().unwrap();
+    assert!(old.verify(old.extra.as_deref().unwrap(), audit.trust()).is_ok(), "old proofs hold");
+
+    // What is gone and was not declared is a fault.
+    std::fs::remove_file(home.0.path().join("audit/tile/entries/002.p/89")).unwrap();
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_ne!(report.faults, []);
+}

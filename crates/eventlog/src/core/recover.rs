@@ -186,16 +186,17 @@ impl Core {
                 None => Ok(Position { base: 0, lsn: 0 }),
             };
         };
-        for base in
-            bases.extract_if(.., |base| *base < catalogue.lsn && !catalogue.segments.contains(base))
-        {
+        for base in bases.extract_if(.., |base| {
+            *base < catalogue.lsn && !catalogue.segments.iter().any(|(known, _)| known == base)
+        }) {
             let removed = self.shared.disk.remove(&segment_name(base));
             removed.map_err(opening("removing a segment that was deleted before"))?;
         }
         let position = Position { base: catalogue.indexed, lsn: catalogue.lsn };
-        for pair in bases.windows(2).filter(|pair| pair[0] < position.base) {
-            write_locked(&self.shared.segments).insert(pair[0], pair[1]);
-            self.space.know(pair[0]);
+        let indexed = catalogue.segments.iter().filter(|(base, _)| *base < position.base);
+        for (base, end) in indexed.filter(|(base, _)| bases.binary_search(base).is_ok()) {
+            write_locked(&self.shared.segments).insert(*base, *end);
+            self.space.know(*base);
         }
         self.adopt(catalogue);
         Ok(position)
@@ -397,13 +398,14 @@ impl Core {
 
     fn replay_creation(&mut self, entry: &Entry) -> Option<()> {
         let id = StreamId(entry.header.stream);
+        let next = id.get().checked_add(1)?;
         let mut bites = Bites(entry.payload);
         let name = std::str::from_utf8(bites.counted()?).ok()?;
         let stream = Arc::new(Stream::new(id, name.into(), take_options(&mut bites)?));
         self.space.retain(id, &stream.lock().options);
         write_locked(&self.shared.directory).insert(Arc::clone(&stream));
         self.enter(stream);
-        self.shared.next_stream.fetch_max(id.get() + 1, Ordering::Relaxed);
+        self.shared.next_stream.fetch_max(next, Ordering::Relaxed);
         Some(())
     }
 

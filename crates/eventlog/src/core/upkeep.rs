@@ -311,7 +311,7 @@ impl Core {
             indexed,
             time_ms: self.time_ms,
             next_stream: self.shared.next_stream.load(Ordering::Relaxed),
-            segments: read_locked(&self.shared.segments).keys().copied().collect(),
+            segments: read_locked(&self.shared.segments).clone().into_iter().collect(),
             streams,
         }
     }

@@ -160,6 +160,26 @@ fn a_deletion_that_was_acknowledged_stays_one() {
 }
 
 #[test]
+fn a_segment_ends_where_it_ended_also_when_the_next_one_is_gone() {
+    let mut bench = Bench::new(15);
+    let (kept, gone, more) = (bench.create("kept"), bench.create("gone"), bench.create("more"));
+    bench.fill(kept, 50);
+    bench.fill(gone, 90);
+    bench.fill(more, 50);
+    bench.commit(Batch::trim(gone, 90)).unwrap();
+    for turn in 1..8 {
+        bench.fill(more, 60);
+        bench.core.upkeep(turn * 1000);
+    }
+    let names = crate::disk::Disk::list(&bench.disk).unwrap();
+    let segments: Vec<_> = names.iter().filter(|name| name.ends_with(".segment")).collect();
+    assert_eq!(*segments[0], "0000000000000000.segment");
+    assert_eq!(bench.disk.removed(".segment"), 1, "{segments:?}");
+    bench.reopen(Death::Kill);
+    assert_eq!(bench.read(kept, 0).unwrap().records().count(), 50);
+}
+
+#[test]
 fn rot_of_acknowledged_records_is_an_error_and_no_silent_cut() {
     let mut bench = Bench::new(6);
     let stream = bench.create("s");

@@ -1,6 +1,6 @@
 //! Several lives of a log on one disk.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use fastrand::Rng;
 
@@ -27,8 +27,8 @@ pub struct Report {
     pub failed_syncs: u64,
     /// Appends refused because the disk was full.
     pub full: u64,
-    /// Segments that were given back.
-    pub segments_deleted: u64,
+    /// Segment files that were removed: nothing in them was wanted, or the disk had no room for them.
+    pub segments_removed: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -41,9 +41,9 @@ impl std::ops::AddAssign for Report {
             lost,
             failed_syncs,
             full,
-            segments_deleted,
+            segments_removed,
         } = other;
-        self.segments_deleted += segments_deleted;
+        self.segments_removed += segments_removed;
         self.crashes += crashes;
         self.crashes_opening += crashes_opening;
         self.acknowledged += acknowledged;
@@ -51,6 +51,32 @@ impl std::ops::AddAssign for Report {
         self.lost += lost;
         self.failed_syncs += failed_syncs;
         self.full += full;
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let Self {
+            crashes,
+            crashes_opening,
+            acknowledged,
+            survived,
+            lost,
+            failed_syncs,
+            full,
+            segments_removed,
+        } = self;
+        writeln!(out, "| what happened | how often |\n|---|--:|")?;
+        writeln!(out, "| the machine or the process died | {crashes} |")?;
+        writeln!(out, "| of that, while the log was being opened | {crashes_opening} |")?;
+        writeln!(out, "| batches acknowledged | {acknowledged} |")?;
+        writeln!(out, "| batches under way at a death, found whole afterwards | {survived} |")?;
+        writeln!(out, "| batches under way at a death, found not to have happened | {lost} |")?;
+        writeln!(out, "| syncs that failed | {failed_syncs} |")?;
+        writeln!(out, "| appends refused because the disk was full | {full} |")?;
+        writeln!(out, "| segment files removed | {segments_removed} |")?;
+        writeln!(out, "| acknowledged records lost | 0 |")?;
+        write!(out, "| records that nobody sent, or parts of batches | 0 |")
     }
 }
 
@@ -206,7 +232,7 @@ impl Story {
     }
 
     fn die(&mut self) {
-        self.report.segments_deleted = self.disk.removed(".segment");
+        self.report.segments_removed = self.disk.removed(".segment");
         self.report.failed_syncs = self.disk.failed_syncs();
         let death = if self.rng.u8(..) < 64 { Death::Kill } else { Death::PowerCut };
         self.disk.restart(death);

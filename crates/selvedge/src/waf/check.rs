@@ -29,6 +29,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     selvedge waf check\n  \
     selvedge waf check native shop.kdl --paranoia 2\n  \
+    selvedge waf check --list --paranoia 2\n  \
     selvedge waf check /usr/share/coreruleset --deny-warnings")]
 pub(super) struct CheckArgs {
     /// .kdl or .conf files, folders, or `native`: the rules that come with Selvedge [default: native]
@@ -37,6 +38,9 @@ pub(super) struct CheckArgs {
     /// Paranoia level at which live rules are counted, 1 to 4; otherwise as the rules say
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=4))]
     paranoia: Option<u8>,
+    /// List the live rules by kind and paranoia level
+    #[arg(long)]
+    list: bool,
     /// End with exit code 3 when something would decide elsewhere and does not here
     #[arg(long)]
     deny_warnings: bool,
@@ -49,15 +53,34 @@ pub(super) struct CheckArgs {
 struct Findings {
     rules: usize,
     live: usize,
+    /// The live rules, for a list.
+    listed: Vec<Listed>,
     /// Rules of more than one link.
     chained: usize,
     plan: Plan,
     /// How many rules find which kind of attack.
-    kinds: BTreeMap<String, usize>,
+    kinds: BTreeMap<String, Count>,
     set: Ruleset,
     problems: Vec<String>,
     /// What is wrong with which case.
     failures: Vec<String>,
+}
+
+/// Rules of a kind.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    rules: usize,
+    live: usize,
+}
+
+/// A live rule; rules that only steer others are none.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    kind: String,
+    paranoia: u8,
+    id: u64,
+    points: u32,
+    name: String,
 }
 
 /// Reads, compiles and tries the rules.
@@ -84,30 +107,57 @@ fn look(args: &CheckArgs, set: Ruleset) -> Findings {
     let all = set.all();
     let compiled = Arc::new(Rules::compile(&all));
     let policy = Policy { paranoia: args.paranoia, ..Policy::default() };
-    let live = Profile::new(compiled.clone(), policy).live_len();
+    let profile = Profile::new(compiled.clone(), policy);
     Findings {
         rules: compiled.len(),
-        live,
+        live: profile.live_len(),
+        listed: if args.list { listed(profile.live()) } else { Vec::new() },
         chained: rules::rules(&all).filter(|rule| rule.links.len() > 1).count(),
         plan: compiled.plan(),
-        kinds: kinds(rules::rules(&all)),
+        kinds: kinds(rules::rules(&all), profile.live()),
         problems: rules::problems(&compiled).collect(),
         failures: failures(&set),
         set,
     }
 }
 
-/// Counts rules by category, or by the first `attack-…` among their tags; rules that only steer others are left out.
-fn kinds<'r>(rules: impl Iterator<Item = &'r Rule>) -> BTreeMap<String, usize> {
-    let mut kinds = BTreeMap::new();
-    for rule in rules {
-        let category = rule.name.as_ref().and_then(|_| rule.tags.first());
-        let attack = || rule.tags.iter().find(|tag| tag.starts_with("attack-"));
-        if let Some(kind) = category.or_else(attack) {
-            *kinds.entry(kind.to_string()).or_default() += 1;
-        }
+/// A rule's category, or the first `attack-…` among its tags; rules that only steer others have none.
+fn kind(rule: &Rule) -> Option<&str> {
+    let category = rule.name.as_ref().and_then(|_| rule.tags.first());
+    let attack = || rule.tags.iter().find(|tag| tag.starts_with("attack-"));
+    category.or_else(attack).map(|kind| &**kind)
+}
+
+fn kinds<'r>(
+    rules: impl Iterator<Item = &'r Rule>,
+    live: impl Iterator<Item = &'r Rule>,
+) -> BTreeMap<String, Count> {
+    let mut kinds: BTreeMap<String, Count> = BTreeMap::new();
+    for kind in rules.filter_map(kind) {
+        kinds.entry(kind.to_owned()).or_default().rules += 1;
+    }
+    for kind in live.filter_map(kind) {
+        kinds.entry(kind.to_owned()).or_default().live += 1;
     }
     kinds
+}
+
+/// The rules by kind, level and number.
+fn listed<'r>(live: impl Iterator<Item = &'r Rule>) -> Vec<Listed> {
+    let one = |rule: &Rule| {
+        let message = || rule.message.as_ref().and_then(|text| text.literal()).unwrap_or_default();
+        let name = rule.name.as_deref().unwrap_or_else(message);
+        Some(Listed {
+            kind: kind(rule)?.to_owned(),
+            paranoia: rule.paranoia,
+            id: rule.id,
+            points: rule.points,
+            name: shown::plain(name.as_bytes()),
+        })
+    };
+    let mut listed: Vec<_> = live.filter_map(one).collect();
+    listed.sort();
+    listed
 }
 
 /// Runs the cases of native rules, all of which are asked.
@@ -161,9 +211,25 @@ fn render(findings: &Findings, args: &CheckArgs, paint: Paint) -> String {
     if findings.set.report.notes_left_out > 0 {
         push(&mut out, format_args!("and {} more", findings.set.report.notes_left_out));
     }
+    list(&mut out, &findings.listed);
     table(&mut out, findings, args);
     verdict(&mut out, findings, paint);
     out
+}
+
+/// The live rules; points are those of native rules, others add them up in variables.
+fn list(out: &mut String, listed: &[Listed]) {
+    let mut kinds = listed.chunk_by(|left, right| left.kind == right.kind).peekable();
+    while let Some(rules) = kinds.next() {
+        push(out, format_args!("{}", rules[0].kind));
+        for Listed { kind: _, paranoia, id, points, name } in rules {
+            let points = if *points > 0 { points.to_string() } else { "-".to_owned() };
+            push(out, format_args!("  PL{paranoia} {id:>8} {points:>3}  {name}"));
+        }
+        if kinds.peek().is_none() {
+            push(out, format_args!(""));
+        }
+    }
 }
 
 fn table(out: &mut String, findings: &Findings, args: &CheckArgs) {
@@ -191,8 +257,8 @@ fn table(out: &mut String, findings: &Findings, args: &CheckArgs) {
     let clean = set.cases.len() - attacks;
     push(out, format_args!("cases        {attacks} attacks, {clean} clean"));
     let width = findings.kinds.keys().map(String::len).max().unwrap_or_default();
-    for (kind, count) in &findings.kinds {
-        push(out, format_args!("  {kind:width$} {count:>4}"));
+    for (kind, Count { rules, live }) in &findings.kinds {
+        push(out, format_args!("  {kind:width$} {:>8}", format!("{live}/{rules}")));
     }
 }
 
@@ -216,7 +282,10 @@ fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 fn to_json(findings: &Findings) -> Value {
-    let Findings { rules, live, chained, plan, kinds, set, problems, failures } = findings;
+    let Findings { rules, live, listed, chained, plan, kinds, set, problems, failures } = findings;
+    let count = |of: fn(&Count) -> usize| {
+        kinds.iter().map(|(kind, count)| (kind.clone(), Value::from(of(count)))).collect::<Value>()
+    };
     json!({
         "ok": problems.is_empty() && failures.is_empty(),
         "rules": rules,
@@ -225,13 +294,20 @@ fn to_json(findings: &Findings) -> Value {
         "expressions": plan.expressions,
         "gated": plan.gated,
         "loose": plan.loose,
-        "kinds": kinds,
+        "kinds": count(|kind| kind.rules),
+        "live_kinds": count(|kind| kind.live),
+        "listed": listed.iter().map(listed_json).collect::<Value>(),
         "cases": set.cases.len(),
         "problems": problems,
         "failed_cases": failures,
         "notes": set.report.notes.iter().map(note_json).collect::<Value>(),
         "notes_left_out": set.report.notes_left_out,
     })
+}
+
+fn listed_json(rule: &Listed) -> Value {
+    let Listed { kind, paranoia, id, points, name } = rule;
+    json!({ "kind": kind, "paranoia": paranoia, "id": id, "points": points, "name": name })
 }
 
 fn note_json(note: &Note) -> Value {

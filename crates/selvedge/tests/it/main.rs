@@ -4,6 +4,7 @@
 
 mod agent_metrics;
 mod agents_table;
+mod audit;
 mod bounds;
 mod chaos;
 mod check;

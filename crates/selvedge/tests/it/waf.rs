@@ -70,7 +70,7 @@ fn rules_are_counted_by_kind_and_their_cases_run() {
             chains       0
             expressions  1; scanned for in one pass: 3 rules, 1 of them without a literal
             cases        2 attacks, 2 clean
-              sql    3
+              sql      2/3
             ok
         "#]],
     );
@@ -88,7 +88,11 @@ fn rules_are_counted_by_kind_and_their_cases_run() {
           "kinds": {
             "sql": 3
           },
+          "listed": [],
           "live": 3,
+          "live_kinds": {
+            "sql": 3
+          },
           "loose": 1,
           "notes": [],
           "notes_left_out": 0,
@@ -98,6 +102,36 @@ fn rules_are_counted_by_kind_and_their_cases_run() {
         }
     "#]],
     );
+}
+
+#[test]
+fn live_rules_are_listed_by_kind_and_level() {
+    check(
+        "waf check own.kdl --list --paranoia 2",
+        expect![[r#"
+            exit 0
+            --- stdout
+            sql
+              PL1  1000001  25  sql/drop
+              PL1  1000002  10  sql/comment
+              PL2  1000003  10  sql/strict
+
+            rules        3 (1 file), 3 live at paranoia 2
+            chains       0
+            expressions  1; scanned for in one pass: 3 rules, 1 of them without a literal
+            cases        2 attacks, 2 clean
+              sql      3/3
+            ok
+        "#]],
+    );
+    let place = place();
+    let all = place.run("waf check --list --paranoia 4");
+    let (listed, counted) = all.split_once("\n\nrules ").unwrap();
+    let live = listed.lines().filter(|line| line.starts_with("  PL")).count();
+    assert!(counted.contains(&format!("), {live} live at paranoia 4\n")), "{counted}");
+    assert!(listed.lines().any(|line| line.starts_with("  PL2")), "{listed}");
+    let strict = place.run("waf check --list").lines().any(|line| line.starts_with("  PL2"));
+    assert!(!strict, "level 1 asks no rule of level 2");
 }
 
 #[test]
@@ -114,7 +148,7 @@ fn what_has_no_effect_is_a_warning_with_its_place() {
             chains       1
             expressions  1; scanned for in one pass: 1 rule, 1 of them without a literal
             cases        0 attacks, 0 clean
-              attack-sqli    1
+              attack-sqli      1/1
             ok: 2 warnings
         "#]],
     );
@@ -134,7 +168,7 @@ fn cases_that_fail_and_rules_that_do_not_compile_are_told() {
         chains       0
         expressions  1; scanned for in one pass: 3 rules, 1 of them without a literal
         cases        2 attacks, 2 clean
-          sql    3
+          sql      2/3
         wrong: 1 failed case
     "#]]
     .assert_eq(&place.run("waf check case.kdl"));
@@ -279,7 +313,10 @@ fn matches_are_explained_down_to_their_bytes() {
                 "severity": "critical",
                 "shadow": false,
                 "tags": [
-                  "sql"
+                  "sql",
+                  "attack-sqli",
+                  "capec/66",
+                  "paranoia-level/1"
                 ]
               },
               {
@@ -300,7 +337,10 @@ fn matches_are_explained_down_to_their_bytes() {
                 "severity": "notice",
                 "shadow": false,
                 "tags": [
-                  "sql"
+                  "sql",
+                  "attack-sqli",
+                  "capec/66",
+                  "paranoia-level/1"
                 ]
               }
             ],

@@ -28,6 +28,22 @@ pub struct GraphQl {
     pub introspection: bool,
 }
 
+impl GraphQl {
+    /// Returns what two documents ask for together: the deeper, and the sums.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            problem: self.problem.or(other.problem),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases + other.aliases,
+            root_fields: self.root_fields + other.root_fields,
+            directives: self.directives + other.directives,
+            operations: self.operations + other.operations,
+            fragments: self.fragments + other.fragments,
+            introspection: self.introspection || other.introspection,
+        }
+    }
+}
+
 /// Reads a GraphQL document: each value of an argument under the argument's name, or the name of the
 /// innermost member of an input object. Names of types are no values.
 ///

@@ -5,13 +5,18 @@ use memchr::{memchr, memmem::Finder};
 use super::{
     Fault, Field, Intake, Kind, Limits, Problem, Scratch, Text,
     ascii::{is_space, trim},
+    charset::{Charset, decode_charset},
+    media::parameter,
     output::{Output, Step},
 };
 
 mod boundary;
+mod coding;
 mod disposition;
 
-use disposition::{Disposition, Stored};
+use coding::Transfer;
+pub(super) use disposition::Disposition;
+use disposition::Stored;
 
 /// How a multipart body was read, and on what readers of this world may disagree. The flags are those
 /// that ModSecurity has variables for.
@@ -45,9 +50,9 @@ pub struct Multipart {
     pub unmatched_boundary: Unmatched,
     /// There are more files than the bound says.
     pub file_limit_exceeded: bool,
-    /// A part says how its content is encoded, which RFC 7578 ended; it is not decoded.
+    /// A part says how its content is encoded, which RFC 7578 ended; it is put as it stands, too.
     pub transfer_encoding: bool,
-    /// Where the value of the part `_charset_` is: the charset of the parts that say none.
+    /// Where the value of the first part `_charset_` is: the charset of the parts that say none (RFC 7578, section 4.6).
     pub charset: Option<Range<usize>>,
     /// Files.
     pub files: usize,
@@ -85,9 +90,12 @@ pub enum Unmatched {
 
 /// Reads a `multipart/form-data` body (RFC 7578), given its content type.
 ///
-/// A part without a file name is an argument; one with a file name (`filename*`, RFC 8187, counts as one
-/// too) is a file and its content. Header lines of a part come before it. Where a part is not as it should
-/// be, what it has is put all the same: another reader may take it.
+/// A part without a file name is an argument; one with a file name (`filename*`, RFC 8187, and `filename*0`, RFC 2231, count as
+/// ones too) is a file and its content. Header lines of a part come before it. Where a part is not as it should be, what it has is
+/// put all the same: another reader may take it. So a part with two names is put under both, and each of several file names is put.
+///
+/// A content that says it is Base64 or quoted-printable, or in another charset (its own, that of the content type or that of the
+/// part `_charset_`), is put as it stands and then decoded: some servers decode it, most do not.
 pub fn multipart(input: &[u8], content_type: &[u8], intake: Intake<'_>) -> Multipart {
     let Intake { limits, scratch, sink } = intake;
     let mut outcome = Multipart::default();
@@ -95,15 +103,21 @@ pub fn multipart(input: &[u8], content_type: &[u8], intake: Intake<'_>) -> Multi
     scratch.headers.clear();
     let output = Output::new(sink, limits);
     let inside = Finder::new(boundary);
-    let mut reader = Reader { input, limits, output, scratch, boundary, inside, outcome };
+    let charset = parameter(content_type, "charset");
+    let pass = Pass::First;
+    let mut reader =
+        Reader { input, limits, output, scratch, boundary, inside, outcome, charset, pass };
     if let Err(end) = reader.body() {
         reader.outcome.problem.get_or_insert(end);
     }
+    reader.again_in_charset();
     reader.outcome
 }
 
 /// Header lines of one part; who needs more is not a browser.
 const HEADERS_MAX: usize = 64;
+
+const UNKNOWN_CHARSET: &str = "a part is in a charset that nobody here knows";
 
 /// Longer names are compared with no other.
 const HEADER_NAME_BYTES_MAX: usize = 64;
@@ -126,14 +140,34 @@ struct Reader<'a> {
     boundary: &'a [u8],
     inside: Finder<'a>,
     outcome: Multipart,
+    /// The charset of parts that say none.
+    charset: Option<&'a [u8]>,
+    pass: Pass,
+}
+
+/// What is put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// What is there.
+    First,
+    /// What parts that say no charset are in that of the part `_charset_`, which may come behind them.
+    InCharset,
 }
 
 /// What is being read.
 enum State {
     Before,
     Headers,
-    Data { start: usize, part: Disposition },
+    Data { start: usize, content: Content },
     After,
+}
+
+/// What lies on a part's content.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    transfer: Transfer,
+    /// Where its charset is named.
+    charset: Option<Range<usize>>,
 }
 
 /// What a line is.
@@ -143,6 +177,27 @@ enum Line {
 }
 
 impl Reader<'_> {
+    /// Reads once more, if a part names a charset in which the others read otherwise.
+    fn again_in_charset(&mut self) {
+        let Some(range) = self.outcome.charset.clone() else { return };
+        let charset = &self.input[range.clone()];
+        match decode_charset(b"", Some(charset), &mut self.scratch.text) {
+            Charset::Plain => return,
+            Charset::Unknown => {
+                return self.note(range.start, Fault::Encoding, UNKNOWN_CHARSET);
+            }
+            Charset::Decoded { .. } => {}
+        }
+        let outcome = self.outcome.clone();
+        (self.charset, self.pass) = (Some(charset), Pass::InCharset);
+        self.scratch.headers.clear();
+        let end = self.body();
+        self.outcome = outcome;
+        if let Err(end) = end {
+            self.outcome.problem.get_or_insert(end);
+        }
+    }
+
     fn body(&mut self) -> Step {
         let mut state = State::Before;
         let mut start = 0;
@@ -247,8 +302,8 @@ impl Reader<'_> {
         self.note_line_end(line);
         let text = without_line_end(line);
         if text.is_empty() {
-            let part = self.end_headers(at.start)?;
-            return Ok(State::Data { start: at.end, part });
+            let content = self.end_headers(at.start)?;
+            return Ok(State::Data { start: at.end, content });
         }
         if text.contains(&0) {
             self.note(at.start, Fault::Malformed, "a header has a null byte");
@@ -314,31 +369,50 @@ impl Reader<'_> {
         self.scratch.headers.iter().find(is_same)
     }
 
-    /// Reads the disposition once all headers are there, and puts them.
-    fn end_headers(&mut self, at: usize) -> Step<Disposition> {
-        let value = self
-            .find_header(b"content-disposition")
-            .map(|header| (header.colon + 1).min(header.line.end)..header.line.end);
-        let part = match value {
-            Some(value) => disposition::read(self.input, value, self.scratch, &mut self.outcome),
-            None => {
-                self.note(at, Fault::Malformed, "a part does not say what it is");
-                Disposition::default()
+    /// Reads what a part says it is once all headers are there, and puts them.
+    fn end_headers(&mut self, at: usize) -> Step<Content> {
+        self.scratch.disposition.clear();
+        let mut content = Content::default();
+        let mut is_said = false;
+        for index in 0..self.scratch.headers.len() {
+            let header = &self.scratch.headers[index];
+            let name = trim(&self.input[header.line.start..header.colon]);
+            let value = (header.colon + 1).min(header.line.end)..header.line.end;
+            if name.eq_ignore_ascii_case(b"content-disposition") {
+                is_said = true;
+                disposition::read(self.input, value, self.scratch, &mut self.outcome);
+            } else if name.eq_ignore_ascii_case(b"content-type") {
+                content.charset = content.charset.or_else(|| self.charset_of(value));
+            } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
+                let said = Transfer::named(&self.input[value]);
+                content.transfer = content.transfer.or(said);
             }
-        };
-        if part.name.is_none() {
+        }
+        if !is_said {
+            self.note(at, Fault::Malformed, "a part does not say what it is");
+        }
+        if self.scratch.disposition.names.is_empty() {
             self.outcome.invalid_part = true;
             self.note(at, Fault::Malformed, "a part has no name");
         }
-        self.put_headers(&part)?;
-        Ok(part)
+        self.put_headers()?;
+        Ok(content)
     }
 
-    fn put_headers(&mut self, part: &Disposition) -> Step {
-        for header in &self.scratch.headers {
+    /// Where a part's content type names its charset.
+    fn charset_of(&self, value: Range<usize>) -> Option<Range<usize>> {
+        let text = &self.input[value.clone()];
+        let charset = parameter(text, "charset")?;
+        let start = value.start + (charset.as_ptr().addr() - text.as_ptr().addr());
+        Some(start..start + charset.len())
+    }
+
+    fn put_headers(&mut self) -> Step {
+        for header in self.scratch.headers.iter().filter(|_| self.pass == Pass::First) {
+            let disposition = &self.scratch.disposition;
             let field = Field {
                 kind: Kind::PartHeader,
-                name: stored(part.name.as_ref(), &self.scratch.name),
+                name: stored(disposition.names.first(), &disposition.text),
                 value: Text::At(header.line.clone()),
             };
             self.output.put_shared(header.line.start, field)?;
@@ -353,31 +427,110 @@ impl Reader<'_> {
             State::Headers => {
                 self.outcome.invalid_part = true;
                 self.note(end, Fault::Malformed, "a part ends before its content");
-                let part = self.end_headers(end)?;
-                self.put_part(&part, end..end)
+                let content = self.end_headers(end)?;
+                self.put_part(&content, end..end)
             }
-            State::Data { start, part } => self.put_part(&part, start..end.max(start)),
+            State::Data { start, content } => self.put_part(&content, start..end.max(start)),
         }
     }
 
-    fn put_part(&mut self, part: &Disposition, data: Range<usize>) -> Step {
-        let name = stored(part.name.as_ref(), &self.scratch.name);
-        let mut put = |kind, value| {
-            let field = Field { kind, name: name.clone(), value };
-            self.output.put_shared(data.start, field)
-        };
-        if !part.is_file() {
-            if name.bytes(self.input) == b"_charset_" {
-                self.outcome.charset = Some(data.clone());
+    fn put_part(&mut self, content: &Content, data: Range<usize>) -> Step {
+        let is_file = self.scratch.disposition.is_file();
+        if self.pass == Pass::First {
+            if is_file {
+                self.put_file_names(data.start)?;
+                self.outcome.files += 1;
+                self.outcome.file_limit_exceeded |= self.outcome.files > self.limits.files_max;
+            } else {
+                self.look_for_charset(&data);
             }
-            return put(Kind::Argument, Text::At(data.clone()));
+            self.put_content(data.start, Text::At(data.clone()))?;
         }
-        for file_name in [&part.file_name, &part.extended_file_name].into_iter().flatten() {
-            put(Kind::File, stored(Some(file_name), &self.scratch.value))?;
+        self.put_decoded(content, data)
+    }
+
+    fn put_file_names(&mut self, at: usize) -> Step {
+        let disposition = &self.scratch.disposition;
+        for file_name in &disposition.file_names {
+            let field = Field {
+                kind: Kind::File,
+                name: stored(disposition.names.first(), &disposition.text),
+                value: stored(Some(file_name), &disposition.text),
+            };
+            self.output.put_shared(at, field)?;
         }
-        self.outcome.files += 1;
-        self.outcome.file_limit_exceeded |= self.outcome.files > self.limits.files_max;
-        put(Kind::FileContent, Text::At(data.clone()))
+        Ok(())
+    }
+
+    /// Keeps what the part `_charset_` says.
+    fn look_for_charset(&mut self, data: &Range<usize>) {
+        let disposition = &self.scratch.disposition;
+        let mut names = disposition.names.iter();
+        if !names
+            .any(|name| stored(Some(name), &disposition.text).bytes(self.input) == b"_charset_")
+        {
+            return;
+        }
+        if self.outcome.charset.is_some() {
+            self.note(data.start, Fault::Encoding, "the charset of all parts is said twice");
+        }
+        self.outcome.charset.get_or_insert(data.clone());
+    }
+
+    /// Puts a content under each name of its part.
+    fn put_content(&mut self, at: usize, value: Text<'_>) -> Step {
+        let Disposition { names, text, .. } = &self.scratch.disposition;
+        let is_file = self.scratch.disposition.is_file();
+        let kind = if is_file { Kind::FileContent } else { Kind::Argument };
+        let nameless = names.is_empty().then_some(Text::At(0..0));
+        let names = names.iter().map(|name| stored(Some(name), text));
+        for name in names.chain(nameless) {
+            self.output.put_shared(at, Field { kind, name, value: value.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Puts what a content is in words, where it says that they are written otherwise.
+    fn put_decoded(&mut self, content: &Content, data: Range<usize>) -> Step {
+        if self.pass == Pass::InCharset && content.charset.is_some() {
+            return Ok(());
+        }
+        let (mut plain, mut text) =
+            (std::mem::take(&mut self.scratch.value), std::mem::take(&mut self.scratch.text));
+        let outcome = self.put_decoded_into(content, data, (&mut plain, &mut text));
+        (self.scratch.value, self.scratch.text) = (plain, text);
+        outcome
+    }
+
+    fn put_decoded_into(
+        &mut self,
+        content: &Content,
+        data: Range<usize>,
+        (plain, text): (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Step {
+        let mut bytes = &self.input[data.clone()];
+        if content.transfer != Transfer::Identity {
+            if !content.transfer.decode(bytes, plain) {
+                let message =
+                    "a part's content is not encoded as it says, or as nobody here can read";
+                self.note(data.start, Fault::Encoding, message);
+            }
+            if bytes != *plain && !plain.is_empty() && self.pass == Pass::First {
+                self.put_content(data.start, Text::Decoded(plain))?;
+            }
+            bytes = plain;
+        }
+        let charset = content.charset.clone().map(|range| &self.input[range]).or(self.charset);
+        match decode_charset(bytes, charset, text) {
+            Charset::Decoded { .. } if *text != bytes => {
+                self.put_content(data.start, Text::Decoded(text))
+            }
+            Charset::Unknown if !self.scratch.disposition.is_file() => {
+                self.note(data.start, Fault::Encoding, UNKNOWN_CHARSET);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn note_line_end(&mut self, line: &[u8]) {

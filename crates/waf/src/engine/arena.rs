@@ -31,6 +31,15 @@ impl Span {
     }
 }
 
+/// So much of a buffer is kept for the next exchange; what a larger one needed is given back.
+pub(super) const KEPT_BYTES_MAX: usize = 512 << 10;
+
+/// Empties a buffer, and gives back what of it is beyond a bound.
+pub(super) fn empty<T>(buffer: &mut Vec<T>, kept_max: usize) {
+    buffer.clear();
+    buffer.shrink_to(kept_max);
+}
+
 /// Two buffers that only grow until the exchange ends, and are used again for the next.
 #[derive(Default)]
 pub(super) struct Arena {
@@ -40,8 +49,8 @@ pub(super) struct Arena {
 
 impl Arena {
     pub fn clear(&mut self) {
-        self.received.clear();
-        self.derived.clear();
+        empty(&mut self.received, KEPT_BYTES_MAX);
+        empty(&mut self.derived, KEPT_BYTES_MAX);
     }
 
     pub fn get(&self, span: Span) -> &[u8] {

@@ -153,6 +153,7 @@ impl Comparison {
 pub(super) enum CompiledEffect {
     Set(VariableName, CompiledChange),
     Expire(Variable, Template, Template),
+    Deprecate(Variable, Template, Template),
     Open(Variable, Template),
     Mode(crate::rule::Mode),
     RequestBody(bool),
@@ -489,6 +490,10 @@ impl<'a> Compiler<'a> {
             Effect::ExpireVar { collection, key, seconds } => {
                 let key = Template::new(key, &mut self.slots);
                 CompiledEffect::Expire(*collection, key, Template::new(seconds, &mut self.slots))
+            }
+            Effect::DeprecateVar { collection, key, decay } => {
+                let key = Template::new(key, &mut self.slots);
+                CompiledEffect::Deprecate(*collection, key, Template::new(decay, &mut self.slots))
             }
             Effect::InitCollection { collection, key } => {
                 CompiledEffect::Open(*collection, Template::new(key, &mut self.slots))

@@ -1,10 +1,13 @@
 //! The values of one exchange.
 
 use super::{
-    arena::{Arena, Span},
+    arena::{self, Arena, Span},
     template::Key,
 };
 use crate::rule::Variable;
+
+/// Room for so many values is kept for the next exchange.
+const KEPT_MAX: usize = 4_096;
 
 /// Something rules look at.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +40,8 @@ impl Default for Data {
 impl Data {
     pub fn clear(&mut self) {
         self.arena.clear();
-        self.values.clear();
-        self.by_class.iter_mut().for_each(Vec::clear);
+        arena::empty(&mut self.values, KEPT_MAX);
+        self.by_class.iter_mut().for_each(|class| arena::empty(class, KEPT_MAX));
     }
 
     pub fn push(&mut self, class: Variable, name: Span, key: Key, value: Span) {

@@ -14,7 +14,10 @@ use super::{
     template::{Part, Slot, Template},
     test,
 };
-use crate::rule::{Disruptive, Variable};
+use crate::rule::{Disruptive, Phase, Variable};
+
+/// The last phase.
+const LOG: usize = Phase::Log as usize;
 
 /// What is known beforehand.
 pub(super) struct Folded {
@@ -59,6 +62,8 @@ pub(super) fn fold(rules: &Rules, live: Bits, unsure: Bits, pinned: &[(Slot, Sta
         start,
         ended: Vec::new(),
         touched: vec![false; rules.slots.len()],
+        logged: logged(rules),
+        at_ends: None,
     };
     (0..5).for_each(|phase| folding.phase(phase));
     folding.finish()
@@ -76,6 +81,10 @@ struct Folding<'a> {
     ended: Vec<Vec<Known>>,
     /// Whether a live rule reads or sets them.
     touched: Vec<bool>,
+    /// Whether a rule of the last phase reads them: it is asked however early an exchange ends.
+    logged: Vec<bool>,
+    /// What is known wherever an exchange may have ended so far.
+    at_ends: Option<Vec<Known>>,
 }
 
 impl Folding<'_> {
@@ -83,6 +92,9 @@ impl Folding<'_> {
         let steps = &self.rules.phases[phase];
         let mut jumps: BTreeMap<usize, Vec<Known>> = BTreeMap::new();
         let mut reachable = true;
+        if phase == LOG {
+            self.at_ends.take().iter().for_each(|ends| join(&mut self.known, ends));
+        }
         for (step, &rule) in steps.iter().enumerate() {
             reachable = self.arrive(&mut jumps, step, reachable);
             let at = usize::from(rule);
@@ -100,6 +112,9 @@ impl Folding<'_> {
             };
             let by_all = jumps.is_empty() && self.ended.is_empty();
             self.place(at, compiled, outcome, &before, by_all);
+            if outcome != Outcome::Never && may_end(self.rules, compiled) {
+                self.end_here();
+            }
             if outcome != Outcome::Never && matches!(compiled.rule.disruptive, Disruptive::Allow(_))
             {
                 self.ended.push(self.known.clone());
@@ -112,6 +127,16 @@ impl Folding<'_> {
         }
         self.arrive(&mut jumps, steps.len(), reachable);
         self.ended.iter().for_each(|ended| join(&mut self.known, ended));
+        // By its points, by a bound, or because there is no more of it.
+        self.end_here();
+    }
+
+    /// From here on an exchange may come to the last phase without what follows.
+    fn end_here(&mut self) {
+        match &mut self.at_ends {
+            Some(ends) => join(ends, &self.known),
+            None => self.at_ends = Some(self.known.clone()),
+        }
     }
 
     /// Joins what is known with what those know who jump here.
@@ -173,12 +198,13 @@ impl Folding<'_> {
         let mut sets =
             effects.map(|effect| matches!(effect, CompiledEffect::Set(VariableName::Slot(_), _)));
         let known = |slot: usize| self.known[slot] != Known::Unknown && !self.touched[slot];
+        let is_early = |slot: usize| self.at_ends.is_none() || !self.logged[slot];
         // Nor may a jump be left out over rules that others, who jump as well, come by.
         let leaves_no_trace =
             compiled.skip_to.is_none() && written(self.rules, compiled).next().is_none();
         sets.all(|set| set)
             && (by_all || leaves_no_trace)
-            && written(self.rules, compiled).all(known)
+            && written(self.rules, compiled).all(|slot| known(slot) && is_early(slot))
     }
 
     /// Marks what a rule that stays reads and sets, and the rules that it may take out.
@@ -390,6 +416,27 @@ fn is_silent(compiled: &Compiled) -> bool {
     !compiled.rule.log && compiled.rule.points == 0 && compiled.rule.disruptive == Disruptive::Pass
 }
 
+/// Whether an exchange may end with a match: by what the rule says, or by its points where the policy waits for no more.
+fn may_end(rules: &Rules, compiled: &Compiled) -> bool {
+    let refuses = matches!(compiled.rule.disruptive, Disruptive::Deny | Disruptive::Redirect(_));
+    let mut sets = compiled.links.iter().flat_map(|link| &link.effects);
+    let gives_points = sets.any(|effect| {
+        matches!(effect, CompiledEffect::Set(VariableName::Slot(slot), _) if rules.is_score(*slot))
+    });
+    refuses || gives_points || compiled.rule.points > 0
+}
+
+/// The variables that rules of the last phase may read.
+fn logged(rules: &Rules) -> Vec<bool> {
+    let mut logged = vec![false; rules.slots.len()];
+    for &rule in &rules.phases[LOG] {
+        for slot in read(rules, &rules.rules[usize::from(rule)]) {
+            logged[slot] = true;
+        }
+    }
+    logged
+}
+
 /// The variables that a rule may set.
 fn written<'a>(rules: &'a Rules, compiled: &'a Compiled) -> impl Iterator<Item = usize> + 'a {
     let captures = compiled.links.iter().any(|link| link.capture);
@@ -451,7 +498,9 @@ fn of_effect(effect: &CompiledEffect) -> Box<dyn Iterator<Item = &Template> + '_
             };
             Box::new(key.into_iter().chain(value))
         }
-        CompiledEffect::Expire(_, key, seconds) => Box::new([key, seconds].into_iter()),
+        CompiledEffect::Expire(_, key, value) | CompiledEffect::Deprecate(_, key, value) => {
+            Box::new([key, value].into_iter())
+        }
         CompiledEffect::Open(_, key) => Box::new(iter::once(key)),
         _ => Box::new(iter::empty()),
     }

@@ -16,6 +16,13 @@ use crate::{
 
 pub(super) use crate::body::Multipart;
 
+/// What the GraphQL documents of a request ask for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked {
+    pub documents: usize,
+    pub total: body::GraphQl,
+}
+
 /// Enters the fields that a parser finds.
 struct Entering<'a> {
     rules: &'a Rules,
@@ -137,6 +144,7 @@ impl Transaction {
                 (Variable::ArgsGet, Variable::ArgsGetNames),
                 |input, intake| body::urlencoded(input, separator(rules), intake).problem,
             );
+            self.read_queries(rules, policy, Variable::ArgsGet, |name| name == b"query");
         }
     }
 
@@ -266,7 +274,7 @@ impl Transaction {
         }
         if self.oversize {
             let reason = format!(
-                "the body is larger than the {} bytes that are inspected",
+                "the body is larger than the {} bytes that are inspected: see `selvedge explain waf/size`",
                 policy.limits.request_body_bytes
             );
             if let Some(decision) = self.unreadable(profile, policy.oversize, 413, reason) {
@@ -366,13 +374,11 @@ impl Transaction {
                 let problem = self.parse(rules, policy, text, post, |input, intake| {
                     body::json(input, intake).err()
                 });
-                self.read_query(rules, policy).or(problem)
+                self.read_queries(rules, policy, Variable::ArgsPost, is_query).or(problem)
             }
             Processor::Xml => self
                 .parse(rules, policy, text, post, |input, intake| body::xml(input, intake).problem),
-            Processor::GraphQl => self.parse(rules, policy, text, post, |input, intake| {
-                body::graphql(input, intake).problem
-            }),
+            Processor::GraphQl => self.read_document(rules, policy, text, post),
             Processor::Multipart => {
                 // The parser borrows all that was received; this is a line.
                 let content_type = self.data.arena.get(content_type).to_vec();
@@ -386,25 +392,52 @@ impl Transaction {
         }
     }
 
-    /// Reads the GraphQL document of a JSON body: its `query`, if that looks like one.
-    fn read_query(&mut self, rules: &Rules, policy: &Policy) -> Option<Problem> {
-        let query = self.data.find(Variable::ArgsPost, b"json.query")?;
-        let text = self.data.arena.get(query).trim_ascii_start();
-        let begins = [b"{".as_slice(), b"query", b"mutation", b"subscription", b"fragment"];
-        if !begins.iter().any(|begin| text.starts_with(begin)) {
-            return None;
+    /// Reads the GraphQL documents among arguments: those of such names that look like one.
+    fn read_queries(
+        &mut self,
+        rules: &Rules,
+        policy: &Policy,
+        class: Variable,
+        is_query: impl Fn(&[u8]) -> bool,
+    ) -> Option<Problem> {
+        let names = match class {
+            Variable::ArgsGet => Variable::ArgsGetNames,
+            _ => Variable::ArgsPostNames,
+        };
+        let mut first = None;
+        // What they hold joins the arguments behind them.
+        for at in 0..self.data.of_class(class).len() {
+            let value = self.data.values[self.data.of_class(class)[at] as usize];
+            let text = self.data.arena.get(value.value);
+            if !is_query(self.data.arena.get(value.name)) || !looks_like_graphql(text) {
+                continue;
+            }
+            let mut document = std::mem::take(&mut self.swap);
+            document.clear();
+            document.extend_from_slice(text);
+            let span = self.data.arena.receive(&document);
+            self.swap = document;
+            let problem = self.read_document(rules, policy, span, (class, names));
+            // What is no GraphQL after all was read as what it is, and is no problem.
+            let is_bound =
+                |problem: &Problem| matches!(problem.kind, Fault::TooDeep | Fault::TooMany);
+            first = first.or(problem.filter(is_bound));
         }
-        let mut document = std::mem::take(&mut self.swap);
-        document.clear();
-        document.extend_from_slice(self.data.arena.get(query));
-        let span = self.data.arena.receive(&document);
-        self.swap = document;
-        let post = (Variable::ArgsPost, Variable::ArgsPostNames);
-        // What is no GraphQL after all was read as JSON, and is no problem.
-        let problem = self.parse(rules, policy, span, post, |input, intake| {
-            body::graphql(input, intake).problem
-        })?;
-        matches!(problem.kind, Fault::TooDeep | Fault::TooMany).then_some(problem)
+        first
+    }
+
+    fn read_document(
+        &mut self,
+        rules: &Rules,
+        policy: &Policy,
+        text: Span,
+        argument: (Variable, Variable),
+    ) -> Option<Problem> {
+        let found = self.parse(rules, policy, text, argument, body::graphql);
+        let asked = self.graphql.get_or_insert_default();
+        asked.documents += 1;
+        asked.total = asked.total.and(found);
+        found.problem
     }
 
     pub(super) fn take_response_head(&mut self, rules: &Rules, head: &ResponseHead<'_>) {
@@ -425,6 +458,22 @@ impl Transaction {
 fn next_run(data: &Data, value: Span, place: usize, decoded: &mut Vec<u8>) -> Option<usize> {
     let rest = &data.arena.get(value)[place..];
     body::Base64Runs::new(rest).next(decoded).map(|run| place + run.end)
+}
+
+/// Whether JSON of this name is a question: `{"query": …}`, or one of `[{"query": …}, …]`.
+fn is_query(name: &[u8]) -> bool {
+    let Some(path) = name.strip_suffix(b".query").and_then(|path| path.strip_prefix(b"json"))
+    else {
+        return false;
+    };
+    let index = path.strip_prefix(b".array_");
+    path.is_empty() || index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
+}
+
+fn looks_like_graphql(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let begins = [b"{".as_slice(), b"query", b"mutation", b"subscription", b"fragment", b"#"];
+    begins.iter().any(|begin| text.starts_with(begin))
 }
 
 fn separator(rules: &Rules) -> u8 {

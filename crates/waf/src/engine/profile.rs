@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     policy::{Exclusion, Policy},
-    rule::{Category, Mode, Phase, Selector, Target},
+    rule::{Category, Mode, Phase, Rule, Selector, Target},
 };
 
 /// Points of a refusal where neither the policy nor SecLang says otherwise.
@@ -123,6 +123,12 @@ impl Profile {
     /// Returns how many rules can match under this policy.
     pub fn live_len(&self) -> usize {
         self.live_rules.words().iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Returns the rules that can match under this policy, in the order in which they are read.
+    pub fn live(&self) -> impl Iterator<Item = &Rule> {
+        let all = self.rules.rules.iter().enumerate();
+        all.filter(|(at, _)| self.live_rules.contains(*at)).map(|(_, rule)| &*rule.rule)
     }
 
     /// What points of a category count.

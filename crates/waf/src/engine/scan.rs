@@ -1,11 +1,19 @@
 //! Which rules may match which values: bitmaps, and no expression yet.
 
 use super::{
-    Rules, arena::Span, bits::Bits, compile::Probe, data::Data, gate::ALPHABETS, literals::Hits,
+    Rules,
+    arena::{self, Span},
+    bits::Bits,
+    compile::Probe,
+    data::Data,
+    gate::ALPHABETS,
+    literals::Hits,
     trie::Node,
 };
 use crate::transform::{ByteSet, Transformation};
 
+/// Room for so many candidates is kept for the next exchange.
+const KEPT_MAX: usize = 16_384;
 /// The end of a list.
 const NONE: u32 = u32::MAX;
 
@@ -38,7 +46,7 @@ impl Candidates {
 
     pub fn clear(&mut self) {
         self.first.fill(NONE);
-        self.list.clear();
+        arena::empty(&mut self.list, KEPT_MAX);
         self.steps.iter_mut().for_each(Bits::clear);
     }
 

@@ -18,7 +18,7 @@ use super::{
     compile::CompiledTarget,
     data::Data,
     gather::Entry,
-    intake::Multipart,
+    intake::{Asked, Multipart},
     scan::{Candidates, Scanner},
     state::State,
     walk::Caches,
@@ -75,6 +75,7 @@ pub struct Transaction {
     pub(super) processor: Option<Processor>,
     pub(super) body_problem: Option<String>,
     pub(super) multipart: Option<Multipart>,
+    pub(super) graphql: Option<Asked>,
     pub(super) oversize: bool,
     pub(super) response_status: Option<u16>,
     pub(super) response_protocol: Option<Span>,
@@ -83,6 +84,9 @@ pub struct Transaction {
     pub(super) framed: bool,
     pub(super) response_oversize: bool,
 }
+
+/// Room for so many is kept for the next exchange.
+const SUSPECTS_KEPT_MAX: usize = 4_096;
 
 /// A value with candidates, of which so many were not asked yet.
 pub(super) struct Suspect {
@@ -142,6 +146,7 @@ impl Transaction {
             processor: None,
             body_problem: None,
             multipart: None,
+            graphql: None,
             oversize: false,
             response_status: None,
             response_protocol: None,
@@ -179,18 +184,22 @@ impl Transaction {
 
     fn forget(&mut self) {
         self.data.clear();
+        arena::empty(&mut self.swap, arena::KEPT_BYTES_MAX);
+        arena::empty(&mut self.expanded, arena::KEPT_BYTES_MAX);
+        arena::empty(&mut self.suspects, SUSPECTS_KEPT_MAX);
+        self.parsers.shrink(arena::KEPT_BYTES_MAX);
         self.candidates.clear();
         self.removed.clear();
         self.removed_targets.clear();
         self.opened.clear();
         self.matches.clear();
-        self.suspects.clear();
         self.walked = [false; 5];
         self.points = Score::default();
         (self.severity, self.refusal, self.refused) = (None, None, false);
         (self.work, self.scanned, self.head_bytes) = (0, 0, 0);
         (self.request_body, self.response_body) = (Span::default(), Span::default());
-        (self.processor, self.body_problem, self.multipart) = (None, None, None);
+        (self.processor, self.body_problem) = (None, None);
+        (self.multipart, self.graphql) = (None, None);
         (self.oversize, self.response_oversize, self.framed) = (false, false, false);
         (self.response_status, self.response_protocol) = (None, None);
     }

@@ -385,6 +385,9 @@ impl Transaction {
             CompiledEffect::Expire(collection, key, seconds) => {
                 self.expire(rules, *collection, key, seconds)
             }
+            CompiledEffect::Deprecate(collection, key, decay) => {
+                self.deprecate(rules, *collection, key, decay)
+            }
         }
     }
 
@@ -406,6 +409,7 @@ impl Transaction {
                 (*collection, None, self.lower(key))
             }
         };
+        let mut grown = None;
         let held = match text {
             None => Held::Nothing,
             Some(text) if sign == 0 => self.assigned(text),
@@ -413,6 +417,7 @@ impl Transaction {
                 let by = sign * test::number(self.data.arena.get(text));
                 let before = self.value(rules, collection, slot, key);
                 self.count(rules, slot, by);
+                grown = Some(by);
                 Held::Number(self.as_number(before).saturating_add(by))
             }
         };
@@ -420,6 +425,7 @@ impl Transaction {
             Some(slot) => self.state.set_slot(slot, held),
             None => {
                 let key = self.data.arena.get(key).to_vec();
+                self.note_change(collection, &key, grown);
                 self.state.set(&mut self.data.arena, &rules.slots, collection, &key, held);
             }
         }
@@ -447,7 +453,7 @@ impl Transaction {
         }
     }
 
-    fn as_number(&self, held: Held) -> i64 {
+    pub(super) fn as_number(&self, held: Held) -> i64 {
         match held {
             Held::Nothing => 0,
             Held::Number(number) => number,

@@ -113,6 +113,8 @@ impl Reading {
         let (points, paranoia) = (u32::try_from(points?).ok()?, u8::try_from(paranoia?).ok()?);
         let (category_word, category) = category?;
         let mut labels: Vec<Arc<str>> = vec![category_word.into()];
+        labels.extend(words::tags(category).iter().map(|tag| Arc::from(*tag)));
+        labels.push(format!("paranoia-level/{paranoia}").into());
         labels.extend(tags?.into_iter().map(|tag| Arc::from(tag.value.as_str())));
         let rule = Rule {
             id,

@@ -38,6 +38,35 @@ pub(super) const CATEGORIES: Words<Category> = &[
     ("web-shell", Category::WebShell),
 ];
 
+/// The tags that every rule of a category has beside its word: as the Core Rule Set calls the attack, so that one exception holds
+/// for the rules of both, and its number in MITRE's list of attack patterns (CAPEC) or of weaknesses (CWE).
+pub(super) fn tags(category: Category) -> &'static [&'static str] {
+    match category {
+        Category::Sql => &["attack-sqli", "capec/66"],
+        Category::NoSql => &["attack-nosqli", "capec/676"],
+        Category::Xss => &["attack-xss", "capec/63"],
+        Category::Traversal => &["attack-lfi", "capec/126"],
+        Category::Command => &["attack-rce", "capec/88"],
+        Category::Code => &["attack-injection-code", "capec/242"],
+        Category::Template => &["attack-ssti", "cwe/1336"],
+        Category::Ldap => &["attack-ldap", "capec/136"],
+        Category::XPath => &["attack-xpathi", "capec/83"],
+        Category::Xxe => &["attack-xxe", "capec/201"],
+        Category::Ssrf => &["attack-ssrf", "capec/664"],
+        Category::Deserialization => &["attack-deserialization", "capec/586"],
+        Category::Protocol => &["attack-protocol", "capec/272"],
+        Category::Scanner => &["attack-reputation-scanner", "capec/310"],
+        Category::Lookup => &["attack-injection-lookup", "cwe/917"],
+        Category::Upload => &["attack-upload", "cwe/434"],
+        Category::Smuggling => &["attack-smuggling", "capec/33"],
+        Category::SensitiveFile => &["attack-sensitive-file", "capec/150"],
+        Category::Api => &["attack-api", "capec/113"],
+        Category::SessionFixation => &["attack-fixation", "capec/61"],
+        Category::Leak => &["attack-disclosure", "capec/118"],
+        Category::WebShell => &["attack-web-shell", "capec/650"],
+    }
+}
+
 /// Word by word, but for `raw`, they give text in lower case.
 pub(super) const TEXTS: Words<&[Transformation]> = &[
     ("raw", &[]),
@@ -128,6 +157,12 @@ pub(super) const PARTS: Words<Part> = &[
     ("args-bytes", body(Variable::ArgsCombinedSize)),
     ("body-bytes", body(Variable::RequestBodyLength)),
     ("files-bytes", body(Variable::FilesCombinedSize)),
+    ("graphql-depth", body(Variable::GraphqlDepth)),
+    ("graphql-aliases", body(Variable::GraphqlAliases)),
+    ("graphql-directives", body(Variable::GraphqlDirectives)),
+    ("graphql-root-fields", body(Variable::GraphqlRootFields)),
+    ("graphql-batch", body(Variable::GraphqlBatch)),
+    ("graphql-introspection", body(Variable::GraphqlIntrospection)),
     ("status", response_head(Variable::ResponseStatus)),
     ("response-headers", response_head(Variable::ResponseHeaders)),
     ("response-header", response_head(Variable::ResponseHeaders)),

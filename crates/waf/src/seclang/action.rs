@@ -47,6 +47,7 @@ const SUPPORTED: &[&str] = &[
     "chain",
     "ctl",
     "deny",
+    "deprecatevar",
     "drop",
     "expirevar",
     "id",
@@ -77,7 +78,6 @@ const SUPPORTED: &[&str] = &[
 const INERT: &[(&str, &str)] = &[
     ("accuracy", "it decides nothing"),
     ("auditlog", "there is no second log: `log` and `nolog` say what is reported"),
-    ("deprecatevar", "variables do not shrink by themselves; `expirevar` ends them"),
     ("maturity", "it decides nothing"),
     ("noauditlog", "there is no second log: `log` and `nolog` say what is reported"),
     ("pause", "nobody is made to wait"),
@@ -177,6 +177,7 @@ fn action(
         "skipafter" => Action::Skip(Skip::After(given()?.into())),
         "setvar" => Action::Effect(set_variable(given()?, found)?),
         "setenv" => Action::Effect(set_environment(given()?, found)?),
+        "deprecatevar" => Action::Effect(deprecate(given()?, found)?),
         "expirevar" => Action::Effect(expire(given()?, found)?),
         "initcol" => Action::Effect(init_collection(given()?, found)?),
         "setsid" => Action::Effect(owner(Variable::Session, given()?, found)),
@@ -376,6 +377,26 @@ fn expire(written: &str, found: &mut Findings) -> Result<Effect, Fault> {
     };
     let (collection, key) = entry("expirevar", name, found)?;
     Ok(Effect::ExpireVar { collection, key, seconds: text::parse(seconds.trim(), found) })
+}
+
+/// `ip.name=60/300`.
+fn deprecate(written: &str, found: &mut Findings) -> Result<Effect, Fault> {
+    let decay = written.split_once('=').filter(|(_, decay)| is_decay(decay));
+    let Some((name, decay)) = decay else {
+        return fault(
+            "`deprecatevar` without an amount and a time",
+            "write `deprecatevar:ip.name=60/300`: 60 less each 300 seconds",
+        );
+    };
+    let (collection, key) = entry("deprecatevar", name, found)?;
+    Ok(Effect::DeprecateVar { collection, key, decay: text::parse(decay.trim(), found) })
+}
+
+/// Two numbers, or what only the exchange can say.
+fn is_decay(written: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<u32>().is_ok_and(|number| number > 0);
+    let parts = written.split_once('/');
+    text::has_macro(written) || parts.is_some_and(|(by, seconds)| number(by) && number(seconds))
 }
 
 /// A collection that rules write to, and which of its entries.

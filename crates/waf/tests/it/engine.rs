@@ -15,6 +15,7 @@ use selvedge_waf::{
     seclang::load,
 };
 
+mod bodies;
 mod collections;
 mod control;
 mod evidence;

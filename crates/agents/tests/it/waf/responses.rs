@@ -1,5 +1,12 @@
 //! What becomes of responses.
 
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::mpsc,
+    task::Poll,
+};
+
 use expect_test::expect;
 
 use super::*;
@@ -66,4 +73,25 @@ fn a_leak_is_kept_back_or_hidden_or_reported() {
     assert_eq!(ask(None, &stream), "allow, done\n");
     let image = Message::response(200).field("content-type", "image/png").body(LEAK);
     assert_eq!(ask(None, &image), "allow, done\n");
+}
+
+#[test]
+fn hiding_what_a_response_gives_away_keeps_no_other_exchange_waiting() {
+    let agent = start("responses #true; block-response-at 10; mask #true");
+    let runtime = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        // The only worker is busy until it is told otherwise.
+        let (release, busy) = mpsc::channel::<()>();
+        let worker = tokio::task::spawn_blocking(move || busy.recv());
+        let (request, response) = (get("/"), page(LEAK));
+        let mut masking = pin!(ask(&agent, &request, Some(&response)));
+        let waits = poll_fn(|context| Poll::Ready(masking.as_mut().poll(context).is_pending()));
+        assert!(waits.await, "it is hidden on the thread that speaks to the edge");
+        let other = ask(&agent, &get(INJECTION), None).await;
+        assert!(other.starts_with("request head: block 403"), "{other}");
+        drop(release);
+        worker.await.unwrap().unwrap_err();
+        let said = masking.await;
+        assert!(said.contains("  instead: <p>**********"), "{said}");
+    });
 }

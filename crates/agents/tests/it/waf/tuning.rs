@@ -62,6 +62,21 @@ fn exceptions_hold_where_they_are_for() {
 }
 
 #[test]
+fn exceptions_name_rules_by_their_tags() {
+    check_all(&[
+        ("exclude tag=\"attack-sqli\"", true),
+        ("exclude tag=\"attack-sqli\" target=\"args:id\"", true),
+        ("exclude tag=\"attack-sqli\" target=\"args:other\"", false),
+        ("exclude tag=\"sql\"", true),
+        ("exclude tag=\"capec/66\"", true),
+        ("exclude tag=\"sqli\"", true),
+        ("exclude tag=\"nosql\"", false),
+        ("exclude tag=\"attack-xss\"", false),
+        ("shadow tag=\"attack-sqli\"", true),
+    ]);
+}
+
+#[test]
 fn weights_and_thresholds_decide() {
     check_all(&[
         ("weight \"sql\" 0", true),

@@ -106,11 +106,20 @@ fn what_a_part_says_wrongly() {
             "a part is not said to be form data",
             "a=x",
         ),
-        (r#"Content-Disposition: form-data; name="a"; name="b""#, "a name is said twice", "a=x"),
+        (
+            r#"Content-Disposition: form-data; name="a"; name="b""#,
+            "a name is said twice",
+            "a=x | b=x",
+        ),
+        (
+            r#"Content-Disposition: form-data; name="a"; name="b"; name="a"; name="c""#,
+            "a name is said twice",
+            "a=x | c=x",
+        ),
         (
             r#"Content-Disposition: form-data; name="a"; filename="f"; filename="g""#,
             "a name is said twice",
-            "a=f | a=x",
+            "a=f | a=g | a=x",
         ),
         (r#"Content-Disposition: form-data; name="a"#, "a quote is not closed", "a=x"),
         (
@@ -123,18 +132,18 @@ fn what_a_part_says_wrongly() {
         (r#"Content-Disposition: form-data; x; name="a""#, "a parameter has no value", "a=x"),
         (
             r#"Content-Disposition: form-data; name="a"; filename*0="f.p"; filename*1="hp""#,
-            "a file name is in pieces",
-            "a=f.p | a=x",
+            "a name is in pieces",
+            "a=f.php | a=x",
         ),
         (
             r#"Content-Disposition: form-data; name="a"; filename*="f.php""#,
-            "an extended file name has no charset",
+            "an extended name has no charset",
             "a=f.php | a=x",
         ),
         (
             "Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"b\"",
             "a header is said twice",
-            "a=x",
+            "a=x | b=x",
         ),
         (
             "Content-Disposition : form-data; name=\"a\"",
@@ -153,6 +162,139 @@ fn what_a_part_says_wrongly() {
     for (head, message, expected) in cases {
         check_wrong(head, message, expected);
     }
+}
+
+#[test]
+fn no_file_name_hides() {
+    const A: &str = r#"Content-Disposition: form-data; name="a"; "#;
+    let cases = [
+        (r#"filename*1="hp"; filename*0="f.p"; filename="g""#, "a name is in pieces", "g | f.php"),
+        ("filename*0*=utf-8'en'f%2e; filename*1=php", "a name is in pieces", "f.php"),
+        (
+            "filename*0*=utf-7''f.+AHAA; filename*1*=aABw-",
+            "a name is in pieces",
+            "f.+AHAAaABw- | f.php",
+        ),
+        ("filename*x=f.php", "a name is in pieces", "f.php"),
+        (
+            "filename*=utf-16be''%00p%00h; filename*=a''g",
+            "a name is said twice",
+            r"\x00p\x00h | ph | g",
+        ),
+        (
+            r#"filename="=?utf-8?B?Zi5waHA=?=""#,
+            "a name is encoded as names in mail are",
+            "=?utf-8?B?Zi5waHA=?= | f.php",
+        ),
+        (
+            "filename=g\r\ncontent-disposition: form-data; filename=f.php",
+            "a header is said twice",
+            "g | f.php",
+        ),
+    ];
+    for (parameters, message, names) in cases {
+        let names: String = names.split(" | ").map(|name| format!("a={name} | ")).collect();
+        check_wrong(&format!("{A}{parameters}"), message, &format!("{names}a=x"));
+    }
+    let many: String = (0..100).map(|number| format!("; filename=f{number}")).collect();
+    let found = read(TYPE, part(&format!("{A}x=y{many}; filename=f.php"), "").as_bytes()).1;
+    let files: Vec<_> = found.iter().filter(|field| field.kind == Kind::File).collect();
+    assert_eq!((files.len(), &*files[0].value, &*files[15].value), (16, &b"f0"[..], &b"f.php"[..]));
+}
+
+#[test]
+fn a_field_may_have_its_name_in_another_form() {
+    check_wrong(
+        "Content-Disposition: form-data; name*0=a; name*1=b",
+        "a name is in pieces",
+        "ab=x",
+    );
+    check("Content-Disposition: form-data; name=a; name*=utf-8''b", "x", "a=x | b=x");
+}
+
+/// Checks what a part is besides how it stands; `name=` and the escaped content are before that.
+#[track_caller]
+fn check_decoded(headers: &str, content: &[u8], expected: &str) {
+    let head = format!("--B\r\nContent-Disposition: form-data; name=\"a\"\r\n{headers}\r\n\r\n");
+    let body = [head.as_bytes(), content, b"\r\n--B--\r\n"].concat();
+    let (outcome, found) = read(TYPE, &body);
+    assert_eq!(outcome.problem, None, "{headers}");
+    let expected: String = expected
+        .split(" | ")
+        .filter(|text| !text.is_empty())
+        .map(|text| format!(" | a={text}"))
+        .collect();
+    assert_eq!(contents(&found), format!("a={}{expected}", content.escape_ascii()), "{headers}");
+}
+
+#[test]
+fn what_a_part_says_is_judged_decoded_too() {
+    check_decoded("Content-Type: text/plain; charset=utf-16le", b"<\0b\0", "<b");
+    check_decoded("Content-Type: text/plain; charset=\"UTF-7\"", b"+ADw-b", "<b");
+    check_decoded("Content-Type: text/plain; charset=ibm037", b"\x4c\x82", "<b");
+    check_decoded("Content-Type: text/plain; charset=utf-8", b"\xc3\xa9", "");
+    check_decoded("X: y", b"\xff\xfe<\0b\0", "<b");
+    check_decoded("Content-Transfer-Encoding: base64", b"PGI+", "<b>");
+    check_decoded("Content-Transfer-Encoding: Quoted-Printable", b"=3Cb=\r\n>", "<b>");
+    check_decoded("Content-Transfer-Encoding: binary", b"=3C", "");
+    check_decoded(
+        "Content-Type: text/plain; charset=utf-16be\r\nContent-Transfer-Encoding: base64",
+        b"ADwAYg==",
+        r"\x00<\x00b | <b",
+    );
+}
+
+#[test]
+fn what_cannot_be_decoded_is_a_problem() {
+    let a = r#"Content-Disposition: form-data; name="a""#;
+    let coding = "a part's content is not encoded as it says, or as nobody here can read";
+    check_wrong(&format!("{a}\r\nContent-Transfer-Encoding: x-uuencode"), coding, "a=x");
+    check_wrong(
+        &format!("{a}\r\nContent-Type: text/plain; charset=klingon"),
+        "a part is in a charset that nobody here knows",
+        "a=x",
+    );
+    let body = part(&format!("{a}\r\nContent-Transfer-Encoding: base64"), "PGI+!");
+    let (outcome, found) = read(TYPE, body.as_bytes());
+    assert_eq!(outcome.problem.map(|problem| problem.message), Some(coding));
+    assert_eq!(contents(&found), "a=PGI+! | a=<b>");
+}
+
+#[test]
+fn a_charset_may_be_that_of_all_parts() {
+    let typed = format!("{TYPE}; charset=utf-7");
+    let body = part(r#"Content-Disposition: form-data; name="a""#, "+ADw-b");
+    assert_eq!(contents(&read(&typed, body.as_bytes()).1), "a=+ADw-b | a=<b");
+
+    let field = |name: &str, more: &str, value: &str| {
+        format!("--B\r\nContent-Disposition: form-data; name={name}{more}\r\n\r\n{value}\r\n")
+    };
+    let own = "\r\nContent-Type: text/plain; charset=utf-8";
+    let body = [
+        field("a", "", "+ADw-b"),
+        field("_charset_", "", "utf-7"),
+        field("b", own, "+ADw-"),
+        field("c", "; filename=f", "+ADw-"),
+        "--B--".to_owned(),
+    ]
+    .concat();
+    let (outcome, found) = read(TYPE, body.as_bytes());
+    assert_eq!((outcome.problem, outcome.files), (None, 1));
+    let first = "a=+ADw-b | _charset_=utf-7 | b=+ADw- | c=f | c=+ADw-";
+    assert_eq!(contents(&found), format!("{first} | a=<b | c=<"));
+
+    let twice = field("_charset_", "", "utf-8") + &field("_charset_", "", "utf-7") + "--B--";
+    let problem = read(TYPE, twice.as_bytes()).0.problem;
+    assert_eq!(
+        problem.map(|problem| problem.message),
+        Some("the charset of all parts is said twice")
+    );
+    let unknown = field("_charset_", "", "klingon") + "--B--";
+    let problem = read(TYPE, unknown.as_bytes()).0.problem;
+    assert_eq!(
+        problem.map(|problem| problem.message),
+        Some("a part is in a charset that nobody here knows")
+    );
 }
 
 type Flag = fn(&Multipart) -> bool;

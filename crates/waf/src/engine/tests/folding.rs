@@ -45,8 +45,29 @@ fn check_program(text: &str) {
         SecRule TX:z "@eq 1" "id:904,phase:3,pass,log"
         SecRule TX:x "@ge 2" "id:905,phase:5,pass,log"
         SecRule TX:y "@ge 2" "id:906,phase:2,deny,log"
+        SecRule TX:y "@ge 1" "id:907,phase:5,pass,log"
     "#;
-    check(&seclang(&format!("{text}{seen}")), &watching(), &queries());
+    let set = seclang(&format!("{text}{seen}"));
+    check(&set, &watching(), &queries());
+    check(&set, &Policy { mode: Some(Mode::On), ..watching() }, &queries());
+}
+
+#[test]
+fn what_comes_behind_a_refusal_is_not_there_at_the_end() {
+    check_program(
+        r#"
+        SecRule ARGS:a "@eq 1" "id:1,phase:1,deny,nolog"
+        SecAction "id:2,phase:1,pass,nolog,setvar:tx.x=2"
+        SecRule ARGS:b "@eq 1" "id:3,phase:2,deny,nolog"
+        SecAction "id:4,phase:2,pass,nolog,setvar:tx.y=1"
+    "#,
+    );
+}
+
+#[test]
+fn what_comes_behind_the_end_is_not_there_at_the_end() {
+    // There is no response.
+    check_program(r#"SecAction "id:1,phase:3,pass,nolog,setvar:tx.x=2,setvar:tx.y=1""#);
 }
 
 #[test]
@@ -130,9 +151,10 @@ fn statement() -> impl Strategy<Value = String> {
         2 => "END[12]".prop_map(|marker| format!("skipAfter:{marker}")),
         1 => (1..8u32).prop_map(|id| format!("ctl:ruleRemoveById=10{id}")),
         1 => Just("t:none".to_owned()),
+        1 => Just("deny".to_owned()),
     ];
     let log = prop_oneof![3 => Just("nolog"), 1 => Just("log")];
-    (head, "[12]", log, action, 0..6).prop_map(|(head, phase, log, action, marker)| {
+    (head, "[1-3]", log, action, 0..6).prop_map(|(head, phase, log, action, marker)| {
         let marker = match marker {
             0 => "SecMarker END1\n",
             1 => "SecMarker END2\n",
@@ -140,7 +162,8 @@ fn statement() -> impl Strategy<Value = String> {
         };
         // A gate whose taking out opens what lies behind it is none here: `fold` says why.
         let number = if action.starts_with("skipAfter") { "20" } else { "10" };
-        format!("{head} \"id:{number}#,phase:{phase},pass,{log},{action}\"\n{marker}")
+        let pass = if action == "deny" { "" } else { "pass," };
+        format!("{head} \"id:{number}#,phase:{phase},{pass}{log},{action}\"\n{marker}")
     })
 }
 

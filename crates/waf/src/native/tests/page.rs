@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::native;
+use crate::native::{self, words};
 
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/waf-rules.md");
@@ -34,7 +34,18 @@ fn blocks_are_read_or_refused_as_the_page_says() {
 #[test]
 fn the_page_names_every_word() {
     let page = page();
-    let words = super::super::words::all().into_iter();
+    let words = words::all().into_iter();
     let missing: Vec<&str> = words.filter(|word| !page.contains(&format!("`{word}"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_page_names_the_tags_of_every_category() {
+    let page = page();
+    for (word, category) in words::CATEGORIES {
+        let tags: Vec<String> =
+            words::tags(*category).iter().map(|tag| format!("`{tag}`")).collect();
+        let row = format!("| `{word}` | {} |\n", tags.join(" | "));
+        assert!(page.contains(&row), "{row}");
+    }
 }

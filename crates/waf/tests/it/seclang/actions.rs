@@ -209,6 +209,11 @@ fn collections() {
         effects,
         "[ExpireVar { collection: Ip, key: Text([Literal(\"a\")]), seconds: Text([Literal(\"60\")]) }]",
     );
+    check(
+        "deprecatevar:session.a=1/2",
+        effects,
+        "[DeprecateVar { collection: Session, key: Text([Literal(\"a\")]), decay: Text([Literal(\"1/2\")]) }]",
+    );
 }
 
 #[test]
@@ -299,7 +304,6 @@ fn what_has_no_effect_is_noted() {
     for name in [
         "accuracy:8",
         "auditlog",
-        "deprecatevar:session.a=1/2",
         "maturity:9",
         "noauditlog",
         "pause:9",
@@ -354,6 +358,14 @@ fn wrong_actions() {
         (
             "setvar:args.a=1",
             "nothing can be kept in `args.a`; write tx.name, or ip., global., session., user., resource. or env. before the name",
+        ),
+        (
+            "deprecatevar:ip.a=60",
+            "`deprecatevar` without an amount and a time; write `deprecatevar:ip.name=60/300`: 60 less each 300 seconds",
+        ),
+        (
+            "deprecatevar:ip.a=60/0",
+            "`deprecatevar` without an amount and a time; write `deprecatevar:ip.name=60/300`: 60 less each 300 seconds",
         ),
         ("expirevar:ip.a", "`expirevar` without a time; write `expirevar:ip.name=60`, in seconds"),
         (

@@ -1,0 +1,43 @@
+//! `selvedge audit`: looks at an audit log's files. Who has a copy of them and the public key needs
+//! nothing else.
+
+mod copies;
+mod look;
+mod place;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+use crate::{cli::Outcome, terminal::Terminal};
+
+/// Options of `selvedge audit`.
+#[derive(Args, Debug)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Print the newest entries
+    Tail(look::TailArgs),
+    /// Print the entries that fit
+    Search(look::SearchArgs),
+    /// Compare all files with what was signed, or check one proof
+    Verify(verify::VerifyArgs),
+    /// Write a proof that an entry is in the log, for people without the log
+    Prove(copies::ProveArgs),
+    /// Write entries as JSON lines, each with its proof
+    Export(copies::ExportArgs),
+}
+
+/// Does what was asked for.
+pub(crate) fn run(args: &AuditArgs, terminal: &mut Terminal) -> Outcome {
+    match &args.command {
+        AuditCommand::Tail(args) => look::tail(args, terminal),
+        AuditCommand::Search(args) => look::search(args, terminal),
+        AuditCommand::Verify(args) => verify::run(args, terminal),
+        AuditCommand::Prove(args) => copies::prove(args, terminal),
+        AuditCommand::Export(args) => copies::export(args, terminal),
+    }
+}

@@ -1,0 +1,158 @@
+//! Which log is meant, and whom to believe about it.
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+use selvedge_audit::{
+    checkpoint::{Opened, Trust},
+    entry::Outcome as Result_,
+    files::LogFiles,
+    home::Home,
+    note::VerifierKey,
+    query::Query,
+    store::Folder,
+    time::Timestamp,
+};
+use selvedge_base::parse_duration;
+
+use crate::exit::{Exit, Failure};
+
+/// Where the log's files lie.
+#[derive(Args, Debug)]
+pub(super) struct PlaceArgs {
+    /// The core's data folder, or a copy of the log's files
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data_dir: PathBuf,
+}
+
+impl PlaceArgs {
+    /// The log's files.
+    pub(super) fn files(&self) -> Result<LogFiles<Folder>, Failure> {
+        let below = self.home().files();
+        let root = if below.is_dir() { below } else { self.data_dir.clone() };
+        if !root.join("checkpoint").is_file() {
+            let text = format!("{} has no audit log (no `checkpoint`)", self.data_dir.display());
+            return Err(Failure::new(Exit::Unavailable, text));
+        }
+        Ok(LogFiles(Folder::open(&root)))
+    }
+
+    pub(super) fn home(&self) -> Home {
+        Home::new(&self.data_dir)
+    }
+}
+
+/// Whom to believe.
+#[derive(Args, Debug)]
+pub(super) struct TrustArgs {
+    /// The log's public key, or a file with it (NAME+ID+KEY)
+    #[arg(long, value_name = "KEY")]
+    key: String,
+    /// The public key of a witness, or a file with it; may be repeated
+    #[arg(long, value_name = "KEY")]
+    witness: Vec<String>,
+    /// How many of the witnesses must have cosigned; all of them, if nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    quorum: Option<usize>,
+}
+
+impl TrustArgs {
+    pub(super) fn trust(&self) -> Result<Trust, Failure> {
+        let witnesses: Result<Vec<VerifierKey>, Failure> =
+            self.witness.iter().map(|text| public_key(text)).collect();
+        let witnesses = witnesses?;
+        let quorum = self.quorum.unwrap_or(witnesses.len());
+        if quorum > witnesses.len() {
+            let text = format!("{} witnesses cannot be {quorum}", witnesses.len());
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        Ok(Trust { witnesses, quorum, ..Trust::in_key(public_key(&self.key)?) })
+    }
+}
+
+/// A key, or what a file of this name has.
+fn public_key(text: &str) -> Result<VerifierKey, Failure> {
+    let path = Path::new(text);
+    let written = if path.is_file() { fs::read_to_string(path)? } else { text.to_owned() };
+    let key: Result<VerifierKey, _> = written.trim().parse();
+    key.map_err(|error| Failure::new(Exit::Usage, format!("--key {text}: {error}")))
+}
+
+/// What entries must be like.
+#[derive(Args, Debug)]
+pub(super) struct QueryArgs {
+    /// From this time on: 2026-11-21, 2026-11-21T21:04:05Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// By this actor: its id, or the id of a person's key
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+    /// This was done; `config.*` is everything that begins so
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// It was done to this: KIND or KIND/ID
+    #[arg(long, value_name = "RESOURCE")]
+    resource: Option<String>,
+    /// This came of it: done, denied or failed
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
+    outcome: Option<Result_>,
+    /// For this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// In this trace
+    #[arg(long, value_name = "TRACE")]
+    trace: Option<String>,
+}
+
+impl QueryArgs {
+    pub(super) fn query(&self) -> Result<Query, Failure> {
+        Ok(Query {
+            since: self.since.as_deref().map(moment).transpose()?,
+            until: self.until.as_deref().map(moment).transpose()?,
+            actor: self.actor.clone(),
+            action: self.action.clone(),
+            resource: self.resource.clone(),
+            outcome: self.outcome,
+            tenant: self.tenant.clone(),
+            trace: self.trace.clone(),
+        })
+    }
+}
+
+fn outcome(text: &str) -> Result<Result_, String> {
+    Result_::from_name(text).ok_or_else(|| "expected done, denied or failed".to_owned())
+}
+
+/// A date, a date with a time, or a duration before now.
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    let dated = [text.to_owned(), format!("{text}T00:00:00.000000Z")];
+    let with_fraction = text.strip_suffix('Z').map(|text| format!("{text}.000000Z"));
+    let mut spellings = dated.into_iter().chain(with_fraction);
+    if let Some(time) = spellings.find_map(|text| text.parse().ok()) {
+        return Ok(time);
+    }
+    let ago = parse_duration(text).map_err(|_| {
+        let text = format!("{text}: neither 2026-11-21, nor 2026-11-21T21:04:05Z, nor 2h");
+        Failure::new(Exit::Usage, text)
+    })?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Timestamp(now.saturating_sub(ago).as_micros() as u64))
+}
+
+/// Says why the log could not be read.
+pub(super) fn unreadable(error: impl Error) -> Failure {
+    Failure::chain(Exit::Failure, &error)
+}
+
+/// The head, believed.
+pub(super) fn head(files: &LogFiles<Folder>, trust: &Trust) -> Result<Opened, Failure> {
+    files.head(trust).map_err(unreadable)
+}

@@ -17,7 +17,8 @@ use sqlparser::{
         Select, SelectItem, SetExpr, Statement, Value, visit_expressions,
     },
     dialect::SQLiteDialect,
-    parser::Parser,
+    parser::{Parser, ParserError},
+    tokenizer::{Token, TokenWithSpan, Tokenizer},
 };
 
 use super::{
@@ -29,6 +30,8 @@ use super::{
 
 /// Bytes of a query.
 const TEXT_BYTES_MAX: usize = 8 << 10;
+/// Words and signs of a query: a chain of operators is as deep as it is long, and those who walk it recurse.
+const TOKENS_MAX: usize = 400;
 /// Columns of a query.
 const COLUMNS_MAX: usize = 64;
 /// Bytes of any value while an event is judged.
@@ -255,8 +258,16 @@ fn parse(text: &str) -> Result<Select, Unfit> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Unfit::new(format!("it is longer than {TEXT_BYTES_MAX} bytes")));
     }
-    let statements = Parser::parse_sql(&SQLiteDialect {}, text)
-        .map_err(|error| Unfit::new(format!("it is not understood: {error}")))?;
+    let unread = |error: ParserError| Unfit::new(format!("it is not understood: {error}"));
+    let parser = Parser::new(&SQLiteDialect {});
+    let tokens = Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location();
+    let tokens = tokens.map_err(|error| unread(error.into()))?;
+    let is_word = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+    if tokens.iter().filter(is_word).count() > TOKENS_MAX {
+        return Err(Unfit::new(format!("it has more than {TOKENS_MAX} words and signs")));
+    }
+    let statements =
+        parser.with_tokens_with_locations(tokens).parse_statements().map_err(unread)?;
     let query = match <[Statement; 1]>::try_from(statements) {
         Ok([Statement::Query(query)]) => query,
         _ => return Err(Unfit::new("a view is one SELECT and nothing else")),

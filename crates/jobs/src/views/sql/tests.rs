@@ -143,8 +143,10 @@ fn what_is_no_select_is_refused() {
     ] {
         assert!(SqlPlan::new(text).is_err(), "{text:?}");
     }
-    refused(&format!("SELECT {}count(*) FROM event", "(".repeat(2_000)), "not understood");
-    refused(&format!("SELECT sum({}1) FROM event", "1+".repeat(3_000)), "SQLite does not take it");
+    refused(&format!("SELECT {}count(*) FROM event", "(".repeat(300)), "not understood");
+    refused(&format!("SELECT {}1 FROM event", "NOT ".repeat(300)), "not understood");
+    refused(&format!("SELECT sum({}1) FROM event", "1+".repeat(190)), "SQLite does not take it");
+    refused(&format!("SELECT sum({}1) FROM event", "1+".repeat(3_000)), "words and signs");
     refused(&" ".repeat(TEXT_BYTES_MAX + 1), "longer than");
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what users would notice, measured. `agents`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
+//! `cargo xtask bench`: what users would notice, measured. `agents`, `log`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
 //!
 //! `cargo xtask bench edge`: Selvedge beside nginx and HAProxy, on the same cores, in the same minutes.
 //!
@@ -12,6 +12,7 @@ mod config;
 mod course;
 mod figures;
 mod load;
+mod log;
 mod machine;
 mod peer;
 mod pinned;
@@ -22,6 +23,7 @@ mod waf_proxy;
 
 use std::{fs, path::PathBuf};
 
+pub use self::log::NATS;
 use self::{
     course::Course,
     load::Tools,
@@ -49,6 +51,7 @@ struct Settings {
 pub fn run(arguments: &[String]) -> Result {
     match arguments.split_first() {
         Some((first, rest)) if first == "agents" => return agents::run(rest),
+        Some((first, rest)) if first == "log" => return log::run(rest),
         Some((first, rest)) if first == "waf" => return waf::run(rest),
         Some((first, rest)) if first == "waf-proxy" => return waf_proxy::run(rest),
         _ => {}
@@ -81,7 +84,7 @@ impl Settings {
             [edge] if edge == "edge" => {}
             _ => {
                 return Err(format!(
-                    "say what to measure: `bench edge`, `bench agents`, `bench waf` or `bench waf-proxy`\n{}",
+                    "say what to measure: `bench edge`, `bench agents`, `bench log`, `bench waf` or `bench waf-proxy`\n{}",
                     usage()
                 )
                 .into());

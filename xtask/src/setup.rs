@@ -33,6 +33,11 @@ pub const CC: Package = Package { name: "build-essential", program: "cc" };
 pub const OPENSSL: Package = Package { name: "openssl", program: "openssl" };
 /// Where limits over several machines are counted.
 pub const REDIS: Package = Package { name: "redis-server", program: "redis-server" };
+/// A database that the log is measured beside.
+pub const POSTGRES: Package =
+    Package { name: "postgresql-15", program: "/usr/lib/postgresql/15/bin/postgres" };
+/// Says what file system a folder is on.
+pub const FINDMNT: Package = Package { name: "util-linux", program: "findmnt" };
 /// Peers and load generators of the benchmark.
 pub const BENCH: &[Package] = &[
     Package { name: "nginx-light", program: "nginx" },
@@ -59,7 +64,7 @@ pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "
 /// `cargo xtask setup`: everything at once, for a machine that will be used offline.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
-    let all: Vec<Package> = [CC, OPENSSL, NODE, REDIS, CORE_RULE_SET, NGINX_MODSECURITY]
+    let all: Vec<Package> = [CC, OPENSSL, NODE, REDIS, POSTGRES, CORE_RULE_SET, NGINX_MODSECURITY]
         .into_iter()
         .chain(BENCH.iter().copied())
         .collect();
@@ -70,6 +75,7 @@ pub fn run(arguments: &[String]) -> Result {
     for suite in crate::conformance::python_packages() {
         python(suite)?;
     }
+    python(&[crate::bench::NATS])?;
     println!("setup: everything is in place");
     Ok(())
 }

@@ -61,8 +61,10 @@ const CHECKS: &[Check] = &[
 
 fn format() -> Result {
     let own = process::run(&mut process::cargo(&["fmt", "--all", "--check"]));
-    let tonic = ["fmt", "--manifest-path", "conformance/tonic/Cargo.toml", "--check"];
-    own.and(process::run(&mut process::cargo(&tonic)))
+    let others = ["bench/log/Cargo.toml", "conformance/tonic/Cargo.toml"].map(|manifest| {
+        process::run(&mut process::cargo(&["fmt", "--manifest-path", manifest, "--check"]))
+    });
+    others.into_iter().fold(own, Result::and)
 }
 
 fn lints() -> Result {

@@ -10,8 +10,9 @@ use std::{
 use selvedge_base::format_duration;
 
 use crate::{
-    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreLimits, Ejection, HealthCheck,
-    Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema, waf,
+    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreLimits, CoreStreams, Ejection,
+    HealthCheck, Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema,
+    waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -200,12 +201,25 @@ fn core_bounds(table: &mut Table<'_>, config: &Config) {
     if let Some(process) = config.core.as_ref().and_then(crate::Core::process) {
         let CoreLimits { connections: _, in_flight, body: _ } = process.limits;
         table.row("limits in-flight", in_flight, "503 with Retry-After");
+        stream_bounds(table, &process.streams);
     }
     table.row("limits body", mount.limits.body, "413");
     let timeouts = &upstream.timeouts;
     table.time("timeouts connect", timeouts.connect, "503 with Retry-After");
     table.time("timeouts first-byte", timeouts.first_byte, "504");
     table.time("timeouts idle", timeouts.idle, "the response is cut");
+}
+
+fn stream_bounds(table: &mut Table<'_>, streams: &CoreStreams) {
+    table.row("streams append", streams.append, "413");
+    table.row("streams append-rate", optional(streams.append_rate), "429 with Retry-After");
+    table.row("streams page", streams.page, "the reader asks again for the rest");
+    table.time("streams long-poll", streams.long_poll, "204");
+    table.time("streams events", streams.events, "the connection ends; the reader comes back");
+    table.row("streams followers", streams.followers, "503 with Retry-After");
+    table.row("streams per-tenant", optional(streams.per_tenant), "429");
+    table.row("streams age", optional_time(streams.age), "older records are given up");
+    table.row("streams size", optional(streams.size), "a stream's oldest records are given up");
 }
 
 fn upstream_bounds(table: &mut Table<'_>, upstream: &Upstream) {
@@ -361,6 +375,10 @@ fn waf_policy_bounds(table: &mut Table<'_>, policy: &waf::Policy) {
         waf::Exhausted::Decide => "what was seen so far decides",
     };
     table.row("bounds work", work, exhausted);
+}
+
+fn optional<T: ToString>(bound: Option<T>) -> String {
+    bound.map_or_else(|| "none".to_owned(), |bound| bound.to_string())
 }
 
 fn optional_time(bound: Option<Duration>) -> String {

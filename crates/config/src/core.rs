@@ -9,6 +9,7 @@ use crate::{
     CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits, Target,
     TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
+    core_streams::StreamsPart,
     core_views::{self, ViewPart},
     cursor::Cursor,
     http::{host_pattern, path},
@@ -44,6 +45,7 @@ pub(crate) struct CorePart {
     remote: Option<(Span, Option<Remote>)>,
     limits: LimitsPart,
     timeouts: TimeoutsPart,
+    streams: StreamsPart,
     tokens: Vec<Spanned<Option<CoreToken>>>,
     grants: Vec<Option<CoreGrant>>,
     views: Vec<ViewPart>,
@@ -79,7 +81,8 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local = ["data-dir", "socket", "listen", "token", "grant", "view"].into_iter();
+        let local =
+            ["data-dir", "socket", "listen", "streams", "token", "grant", "view"].into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -92,6 +95,7 @@ impl CorePart {
             remote: cursor.child("remote", |c| (c.span(), read_remote(c))),
             limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
             timeouts: cursor.child("timeouts", TimeoutsPart::read).unwrap_or_default(),
+            streams: cursor.child("streams", StreamsPart::read).unwrap_or_default(),
             tokens: cursor.children(&["token"], read_token),
             grants: cursor.children(&["grant"], read_grant),
             views: cursor.children(&["view"], ViewPart::read),
@@ -109,6 +113,7 @@ impl CorePart {
             remote,
             limits,
             timeouts,
+            streams,
             tokens,
             grants,
             views,
@@ -138,6 +143,7 @@ impl CorePart {
                 let process = CoreProcess {
                     listen: sound(listen)?,
                     limits: limits.clone(),
+                    streams: streams.settle(reading)?,
                     tokens,
                     grants: grants.into_iter().collect::<Option<_>>()?,
                     views: views?,

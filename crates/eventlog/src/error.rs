@@ -246,8 +246,7 @@ impl fmt::Display for OpenError {
             }
             Self::Damaged { file, offset, what } => write!(
                 out,
-                "{file} is damaged at byte {offset}: {what}; restore the file from a copy, or open \
-                 the log for repair, which gives up what is damaged and says what that was"
+                "{file} is damaged at byte {offset}: {what}; restore the log from a copy"
             ),
             Self::Settings(reason) => out.write_str(reason),
         }

@@ -137,7 +137,7 @@ impl Log {
 
     /// Reads records from `from` on, about `bytes` of the log and at least one batch, if there is any.
     ///
-    /// Reads the disk where memory does not have them; see [`Follower`] for futures.
+    /// Blocks the thread for a read of the disk where memory does not have them.
     pub fn read(&self, stream: StreamId, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
         self.shared.read(stream, from, bytes)
     }

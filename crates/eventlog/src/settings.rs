@@ -11,7 +11,7 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// What one write to the disk gathers; what is waiting beyond it goes into the next.
     pub group_bytes_max: usize,
-    /// Appends submitted and not yet durable; beyond it they are refused as overload, or wait for room.
+    /// Appends submitted and not yet durable; beyond it they are refused as overload.
     pub pending_bytes_max: usize,
     /// Streams that may exist; creation beyond it is refused.
     pub streams_max: usize,
@@ -29,10 +29,6 @@ pub struct Settings {
     pub index_cache_bytes_max: usize,
     /// Segment files held open for reading.
     pub open_segments_max: usize,
-    /// Threads that read the disk for futures.
-    pub readers: usize,
-    /// Reads that wait for such a thread; beyond it they are refused as overload.
-    pub reads_waiting_max: usize,
     /// Size of the whole log; beyond it the oldest records of all streams are trimmed. 0 is no bound.
     pub log_bytes_max: u64,
     /// A sealed segment of which less than this share (in percent) is still wanted is rewritten at the
@@ -58,8 +54,6 @@ impl Settings {
         cache_bytes_max: 64 << 20,
         index_cache_bytes_max: 64 << 20,
         open_segments_max: 256,
-        readers: 2,
-        reads_waiting_max: 4096,
         log_bytes_max: 0,
         compact_below_percent: 50,
         upkeep_ms: 1000,

@@ -29,8 +29,6 @@
 
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
-use regex_automata::meta::Regex;
-
 use crate::rule::{Category, Place, RuleSet, Settings, Severity, Variable};
 
 mod arena;
@@ -40,6 +38,7 @@ mod collections;
 mod compile;
 mod data;
 mod explain;
+mod expression;
 mod fold;
 mod gate;
 mod gather;
@@ -72,7 +71,7 @@ pub struct Rules {
     literals: [literals::Literals; gate::ALPHABETS.len()],
     interests: interest::Interests,
     trie: trie::Trie,
-    regexes: Vec<Regex>,
+    regexes: Vec<expression::Expression>,
     sketches: Vec<pattern::Sketch>,
     /// Those of each expression.
     sketches_of: Vec<compile::SketchIds>,

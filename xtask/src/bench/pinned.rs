@@ -84,6 +84,11 @@ impl Server {
         Ok(())
     }
 
+    /// Ids of the process and its children.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        Ok(family(self.child.id())?.iter().map(|stat| stat.id).collect())
+    }
+
     /// What it has said, for errors.
     pub fn said(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

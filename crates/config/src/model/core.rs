@@ -1,6 +1,6 @@
 //! The core as configured: where it is, and what its callers may do.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use selvedge_base::{ByteSize, Secret};
 
@@ -68,6 +68,8 @@ pub struct CoreProcess {
     pub listen: Option<CoreListen>,
     /// Bounds.
     pub limits: CoreLimits,
+    /// Bounds of event streams.
+    pub streams: CoreStreams,
     /// Tokens that the config declares.
     pub tokens: Vec<CoreToken>,
     /// What users may do whom agents have named.
@@ -100,6 +102,31 @@ pub struct CoreLimits {
     pub in_flight: usize,
     /// Request body. Default 10 MiB; then 413.
     pub body: ByteSize,
+}
+
+/// Bounds of event streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreStreams {
+    /// What one append carries. Default 7 MiB; then 413.
+    pub append: ByteSize,
+    /// What one caller appends in a second. Then 429.
+    pub append_rate: Option<ByteSize>,
+    /// About what one answer carries. Default 1 MiB; the reader asks again for the rest.
+    pub page: ByteSize,
+    /// How long a long-poll waits. Default 20 s; then 204.
+    pub long_poll: Duration,
+    /// How long a connection of server-sent events lives. Default 60 s; the reader comes back.
+    pub events: Duration,
+    /// Readers that wait or follow at once. Default 10,000; then 503.
+    pub followers: usize,
+    /// Streams of one tenant. Then 429.
+    pub per_tenant: Option<usize>,
+    /// Older records are given up.
+    pub age: Option<Duration>,
+    /// The oldest records of a stream that takes more room are given up.
+    pub size: Option<ByteSize>,
+    /// Origins of web pages that may read and write; `*` for all.
+    pub origins: Vec<String>,
 }
 
 /// A token that the config declares.

@@ -3,7 +3,7 @@
 //! A query is taken apart into what it groups by, the arguments of its aggregates, and its condition. SQLite computes these for
 //! one event at a time; the aggregates are ours. It sees no table, and an authorizer refuses whatever is not computing.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, thread};
 
 use rusqlite::{
     Connection,
@@ -32,6 +32,8 @@ use super::{
 const TEXT_BYTES_MAX: usize = 8 << 10;
 /// Words and signs of a query: a chain of operators is as deep as it is long, and those who walk it recurse.
 const TOKENS_MAX: usize = 400;
+/// Enough for the deepest query of that many words, whoever asks: the parser recurses too.
+const STACK_BYTES: usize = 32 << 20;
 /// Columns of a query.
 const COLUMNS_MAX: usize = 64;
 /// Bytes of any value while an event is judged.
@@ -142,6 +144,16 @@ impl SqlPlan {
     /// # Errors
     /// With the reason, if its result cannot be kept up event by event.
     pub(crate) fn new(text: &str) -> Result<SqlPlan, Unfit> {
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().stack_size(STACK_BYTES);
+            let reading = reader.spawn_scoped(scope, || SqlPlan::read(text));
+            let plan =
+                reading.map_err(|error| Unfit::new(format!("no thread reads it: {error}")))?;
+            plan.join().unwrap_or_else(|_| Err(Unfit::new("reading it failed")))
+        })
+    }
+
+    fn read(text: &str) -> Result<SqlPlan, Unfit> {
         let select = parse(text)?;
         let mut items = Vec::new();
         for item in &select.projection {

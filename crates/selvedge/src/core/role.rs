@@ -68,8 +68,9 @@ impl<'a> Role<'a> {
     ) -> Result<Self, Failure> {
         let doors = Doors::bind(&started.process).await?;
         let (drain, draining) = watch::channel(false);
-        let foundation = Foundation::open(&started.process)?;
-        let services: Arc<[Box<dyn Service>]> = services::open(&foundation)?.into();
+        let foundation = Foundation::open(&started.process.data_dir)?;
+        let services: Arc<[Box<dyn Service>]> =
+            services::open(&foundation, &started.process)?.into();
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
         let vitals = Vitals {
             services: services.clone(),
@@ -234,7 +235,16 @@ impl<'a> Role<'a> {
 const UNKEPT: &str = "core: the last uses of tokens cannot be written down";
 
 fn in_force(process: &CoreProcess) -> InForce {
-    let CoreProcess { data_dir, tokens, grants, limits, socket: _, listen: _, views: _ } = process;
+    let CoreProcess {
+        data_dir,
+        tokens,
+        grants,
+        limits,
+        socket: _,
+        listen: _,
+        streams: _,
+        views: _,
+    } = process;
     let desk = Desk::new(tokens.clone(), grants.clone(), Some(data_dir));
     InForce { desk, limits: limits.clone() }
 }

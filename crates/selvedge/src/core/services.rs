@@ -1,15 +1,16 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
 mod log;
+mod streams;
 mod views;
 
-use std::sync::Arc;
+use std::path::Path;
 
 use axum::Router;
 use selvedge_config::{Config, CoreProcess};
 use selvedge_eventlog::{Log, OpenError, Settings};
 
-use self::{log::LogService, views::ViewsService};
+use self::{log::LogService, streams::StreamsService, views::ViewsService};
 use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
@@ -46,8 +47,6 @@ pub(super) trait Service: Send + Sync {
 pub(super) struct Foundation {
     /// The one log of all: what is in it survives.
     pub(super) log: Log,
-    /// What the config says of the core that runs here.
-    pub(super) process: Arc<CoreProcess>,
 }
 
 /// The folder of the log in the data-dir.
@@ -55,8 +54,8 @@ const LOG: &str = "log";
 
 impl Foundation {
     /// Opens the log; what was torn when the last core died is put right first. Blocks.
-    pub(super) fn open(process: &Arc<CoreProcess>) -> Result<Self, Failure> {
-        let opened = Log::open(&process.data_dir.join(LOG), Settings::default());
+    pub(super) fn open(data_dir: &Path) -> Result<Self, Failure> {
+        let opened = Log::open(&data_dir.join(LOG), Settings::default());
         let log = opened.map_err(|error| {
             let exit = match error {
                 OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Data,
@@ -64,14 +63,20 @@ impl Foundation {
             };
             Failure::new(exit, format!("the log cannot be opened: {}", chain(&error)))
         })?;
-        Ok(Self { log, process: process.clone() })
+        Ok(Self { log })
     }
 }
 
 /// Opens all services, those first that others build on. Inside of the runtime, so that they may have
 /// tasks of their own.
-pub(super) fn open(foundation: &Foundation) -> Result<Vec<Box<dyn Service>>, Failure> {
-    let log = LogService::new(foundation.log.clone());
-    let views = ViewsService::open(foundation)?;
-    Ok(vec![Box::new(log), Box::new(views)])
+pub(super) fn open(
+    foundation: &Foundation,
+    process: &CoreProcess,
+) -> Result<Vec<Box<dyn Service>>, Failure> {
+    let log = || foundation.log.clone();
+    Ok(vec![
+        Box::new(LogService::new(log())),
+        Box::new(StreamsService::open(log(), &process.streams)),
+        Box::new(ViewsService::open(log(), process)?),
+    ])
 }

@@ -3,10 +3,11 @@
 
 use std::fmt::Write;
 
-const PAGES: [&str; 3] = [
+const PAGES: [&str; 4] = [
     include_str!("../../../../docs/errors/http.md"),
     include_str!("../../../../docs/errors/agents.md"),
     include_str!("../../../../docs/errors/core.md"),
+    include_str!("../../../../docs/errors/streams.md"),
 ];
 
 /// The rows about `code`, each with the headings of its table: a code of the head gate may stand in

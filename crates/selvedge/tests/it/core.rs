@@ -21,17 +21,17 @@ fn config(core: &str) -> String {
     format!("{CONFIG}{core}\n")
 }
 
-const CORE: &str = "core { data-dir \"./data\" }";
+pub const CORE: &str = "core { data-dir \"./data\" }";
 
 /// Runs both, and returns where the edge is once both serve.
-fn up(place: &Place, core: &str) -> (Running, String) {
+pub fn up(place: &Place, core: &str) -> (Running, String) {
     let mut up = place.write("selvedge.kdl", &config(core)).start("up");
     let url = field(&up.hear("listener=web"), "url");
     eventually("the core is ready", || (health(&url).status == 200).then_some(()));
     (up, url)
 }
 
-fn health(url: &str) -> Answer {
+pub fn health(url: &str) -> Answer {
     get(&format!("{url}_selvedge/health"))
 }
 
@@ -40,13 +40,13 @@ fn whoami(url: &str, fields: &[&str]) -> (u16, Value) {
     (answer.status, serde_json::from_str(&answer.body).unwrap())
 }
 
-fn token(place: &Place, arguments: &str) -> String {
+pub fn token(place: &Place, arguments: &str) -> String {
     let made = place.run(&format!("token create {arguments}"));
     made.lines().nth(2).unwrap_or_else(|| panic!("{made}")).to_owned()
 }
 
 /// The process of this role under a supervisor.
-fn role(up: &Running, name: &str) -> Option<i32> {
+pub fn role(up: &Running, name: &str) -> Option<i32> {
     let is_it = |id: &i32| {
         let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).nth(1) == Some(name.as_bytes())

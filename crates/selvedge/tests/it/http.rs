@@ -40,13 +40,19 @@ pub fn try_get(url: &str) -> std::io::Result<Answer> {
 }
 
 fn ask(url: &str, fields: &[&str]) -> std::io::Result<Answer> {
+    send(("GET", url), fields, "")
+}
+
+/// Sends a request on a connection of its own.
+pub fn send((method, url): (&str, &str), fields: &[&str], body: &str) -> std::io::Result<Answer> {
     let (address, target) = split(url);
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "GET {target} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\n{fields}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
     )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

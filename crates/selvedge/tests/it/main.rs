@@ -19,5 +19,6 @@ mod init;
 mod keys;
 mod process;
 mod reload;
+mod streams;
 mod up;
 mod waf;

@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use regex_automata::meta::Regex;
 use regex_syntax::hir::Hir;
 
 use super::{
     Problem, Rules,
     bits::Bits,
-    gate::{ALPHABETS, Need},
+    expression::Expression,
+    gate::{ALPHABETS, Gate, Need},
     interest::{Interests, classes},
     literals::Literals,
     pattern::{self, Sketch},
@@ -266,14 +266,15 @@ fn steps(set: &RuleSet, rules: &[Arc<Rule>]) -> ([Vec<u16>; 5], Vec<Option<usize
 
 /// What is looked for beforehand, and at which nodes.
 struct Sought {
-    need: Need,
+    /// For each alphabet; `None`: no text of it matches.
+    gates: [Option<Gate>; ALPHABETS.len()],
     nodes: Vec<Node>,
     special: Option<Special>,
 }
 
 struct Compiler<'a> {
     rules: &'a [Arc<Rule>],
-    regexes: Vec<Regex>,
+    regexes: Vec<Expression>,
     sketches: Vec<Sketch>,
     sketches_of: Vec<SketchIds>,
     regex_ids: HashMap<Arc<str>, RegexId>,
@@ -385,28 +386,31 @@ impl<'a> Compiler<'a> {
 
     /// The number of an expression and what it needs. Equal ones are compiled once.
     fn regex(&mut self, text: &str, place: &Place, id: u64) -> Option<(RegexId, Need)> {
-        let pattern = match pattern::compile(text) {
-            Ok(pattern) => pattern,
+        let entered = pattern::parse(text).and_then(|hir| Ok((self.enter(text, &hir)?, hir)));
+        match entered {
+            Ok((id, hir)) => Some((id, Need::Pattern(Box::new(hir)))),
             Err(message) => {
                 self.problems.push(Problem { id, place: place.clone(), message });
-                return None;
+                None
             }
-        };
-        let known = self.regex_ids.get(text).copied();
-        let id = known.unwrap_or_else(|| self.enter(text, pattern.regex, &pattern.hir));
-        Some((id, Need::Pattern(Box::new(pattern.hir))))
+        }
     }
 
-    /// Enters an expression and its sketches.
-    fn enter(&mut self, text: &str, regex: Regex, hir: &Hir) -> RegexId {
+    /// Enters an expression and its sketches, if it is not known yet.
+    fn enter(&mut self, text: &str, hir: &Hir) -> Result<RegexId, String> {
+        if let Some(id) = self.regex_ids.get(text) {
+            return Ok(*id);
+        }
+        let text: Arc<str> = text.into();
+        let regex = Expression::new(text.clone(), hir)?;
         let (sketches, chosen) = pattern::sketches(hir, &ALPHABETS);
         let first = self.sketches.len();
         self.sketches.extend(sketches);
         self.sketches_of.push(chosen.map(|chosen| Some(id(first + chosen?))));
         self.regexes.push(regex);
         let id = RegexId(id(self.regexes.len() - 1));
-        self.regex_ids.insert(text.into(), id);
-        id
+        self.regex_ids.insert(text, id);
+        Ok(id)
     }
 
     fn test(&mut self, rule: &Rule, link: &Link, need: &mut Need) -> Test {
@@ -558,7 +562,8 @@ impl<'a> Compiler<'a> {
             return;
         }
         let nodes = self.trie.enter(&head.transformations, head.multi_match);
-        self.needs.push(Some(Sought { need, nodes, special }));
+        let gates = ALPHABETS.map(|alphabet| need.gate(&alphabet));
+        self.needs.push(Some(Sought { gates, nodes, special }));
     }
 
     fn finish(
@@ -578,10 +583,9 @@ impl<'a> Compiler<'a> {
         }
         for (at, (rule, sought)) in compiled.iter_mut().zip(self.needs).enumerate() {
             rule.skip_to = skips[at];
-            let Some(Sought { need, nodes: at_nodes, special }) = sought else { continue };
+            let Some(Sought { gates, nodes: at_nodes, special }) = sought else { continue };
             let probe = u16::try_from(probes.len()).expect("there are no more probes than rules");
             rule.probe = Some(probe);
-            let gates = ALPHABETS.map(|alphabet| need.gate(&alphabet));
             for (literals, gate) in literals.iter_mut().zip(&gates) {
                 gate.iter().for_each(|gate| literals.add(probe, gate));
             }
@@ -645,26 +649,31 @@ fn phrase_automaton(phrases: &[Box<[u8]>]) -> AhoCorasick {
 
 /// The numbers, in their order, of the rules that an exclusion names.
 pub(super) fn named_rules(rules: &[Arc<Rule>], named: &crate::rule::Rules) -> Result<Bits, String> {
-    let chosen: Box<dyn Fn(&Rule) -> bool> = match named {
+    let mut chosen: Box<dyn FnMut(&Rule) -> bool> = match named {
         crate::rule::Rules::Ids(ranges) => {
             Box::new(|rule: &Rule| ranges.iter().any(|range| range.contains(&rule.id)))
         }
         crate::rule::Rules::Tag(text) => {
-            let regex = pattern::compile(text)?.regex;
-            Box::new(move |rule: &Rule| rule.tags.iter().any(|tag| regex.is_match(tag.as_bytes())))
+            let mut is_match = matcher(text)?;
+            Box::new(move |rule: &Rule| rule.tags.iter().any(|tag| is_match(tag)))
         }
         crate::rule::Rules::Message(text) => {
-            let regex = pattern::compile(text)?.regex;
+            let mut is_match = matcher(text)?;
             Box::new(move |rule: &Rule| {
-                rule.message
-                    .as_ref()
-                    .is_some_and(|message| regex.is_match(written(message).as_bytes()))
+                rule.message.as_ref().is_some_and(|message| is_match(&written(message)))
             })
         }
     };
     let mut bits = Bits::new(rules.len());
     (0..rules.len()).filter(|&at| chosen(&rules[at])).for_each(|at| bits.insert(at));
     Ok(bits)
+}
+
+/// Whether texts match an expression.
+fn matcher(text: &str) -> Result<impl FnMut(&str) -> bool + use<>, String> {
+    let expression = Expression::new(text.into(), &pattern::parse(text)?)?;
+    let mut cache = expression.cache();
+    Ok(move |text: &str| expression.is_match(&mut cache, text.as_bytes()))
 }
 
 /// A text as it was written, but for its variables.

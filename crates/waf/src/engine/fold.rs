@@ -279,7 +279,10 @@ impl Folding<'_> {
 
     fn found(&self, test: &Test, text: &[u8]) -> Option<bool> {
         Some(match test {
-            Test::Rx(regex) => self.rules.regexes[usize::from(regex.0)].is_match(text),
+            Test::Rx(regex) => {
+                let expression = &self.rules.regexes[usize::from(regex.0)];
+                expression.is_match(&mut expression.cache(), text)
+            }
             Test::Contains(argument)
             | Test::ContainsWord(argument)
             | Test::BeginsWith(argument)

@@ -413,7 +413,7 @@ mod tests {
     use crate::engine::pattern;
 
     fn of(pcre: &str, alphabet: &ByteSet) -> Option<Gate> {
-        Gate::of_pattern(&pattern::compile(pcre).expect("a good pattern").hir, alphabet)
+        Gate::of_pattern(&pattern::parse(pcre).expect("a good pattern"), alphabet)
     }
 
     #[track_caller]

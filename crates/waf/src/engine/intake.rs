@@ -333,8 +333,7 @@ impl Transaction {
         self.processor = self.state.processor.or(self.processor);
         let content_type = self.content_type().unwrap_or_default();
         let body = self.request_body;
-        let problem = self.read_as(profile, content_type, body);
-        self.body_problem = problem.map(|problem| problem.to_string());
+        self.body_problem = self.read_or_keep(profile, content_type, body);
         if self.processor == Some(Processor::Multipart) {
             return;
         }
@@ -345,9 +344,22 @@ impl Transaction {
         let decoded = self.data.arena.received.len() - self.swap.len();
         let decoded = arena::received(decoded, self.swap.len());
         if self.data.arena.get(decoded) != self.data.arena.get(body) {
-            let problem = self.read_as(profile, content_type, decoded);
-            self.body_problem = problem.map(|problem| problem.to_string());
+            self.body_problem = self.read_or_keep(profile, content_type, decoded);
         }
+    }
+
+    /// Reads the body; what no parser takes, or not to its end, is looked at as it stands.
+    fn read_or_keep(
+        &mut self,
+        profile: &Profile,
+        content_type: Span,
+        text: Span,
+    ) -> Option<String> {
+        let problem = self.read_as(profile, content_type, text);
+        if self.processor.is_none() || problem.is_some() {
+            self.plain(Variable::UnreadBody, text);
+        }
+        problem.map(|problem| problem.to_string())
     }
 
     /// Decodes the body's charset behind what was received.

@@ -16,10 +16,7 @@ use regex_syntax::{
 use super::gate::restricted;
 use crate::transform::ByteSet;
 
-/// Memory that one expression's automaton may take before the search forgets and starts anew. Once it did so three times, the
-/// library goes over to a slower search for good where that happens often: with 256 KiB, shell rules did on ordinary traffic.
-const LAZY_STATES_BYTES: usize = 2 * 1024 * 1024;
-/// Likewise for a sketch, which never goes over to anything else.
+/// Memory that a sketch may take before it forgets its states and starts anew.
 const SKETCH_STATES_BYTES: usize = 1024 * 1024;
 /// An expression of fewer parts than this is quick as it is.
 const SIZE_MIN: usize = 200;
@@ -29,19 +26,6 @@ const COUNT_MAX: u32 = 8;
 const COUNT_MIN: u32 = 4;
 /// An expression larger than this is refused.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// An expression, ready to run, and its structure.
-pub(super) struct Pattern {
-    pub regex: Regex,
-    pub hir: Hir,
-}
-
-/// Compiles an expression for bytes: `.` is any byte, `^` and `$` are at lines, as in ModSecurity 3.
-pub(super) fn compile(pcre: &str) -> Result<Pattern, String> {
-    let hir = parse(pcre)?;
-    let regex = build(&hir).map_err(|error| format!("the expression is too large: {error}"))?;
-    Ok(Pattern { regex, hir })
-}
 
 /// An automaton that says quickly that an expression finds nothing. What it does not say so of, the expression is asked about.
 pub(super) struct Sketch(DFA);
@@ -132,16 +116,14 @@ fn size(hir: &Hir) -> usize {
     }
 }
 
+/// An expression that knows its groups.
 pub(super) fn build(hir: &Hir) -> Result<Regex, Box<BuildError>> {
-    let config = Config::new()
-        .utf8_empty(false)
-        .hybrid_cache_capacity(LAZY_STATES_BYTES)
-        .nfa_size_limit(Some(PROGRAM_BYTES_MAX));
+    let config = Config::new().utf8_empty(false).nfa_size_limit(Some(PROGRAM_BYTES_MAX));
     Regex::builder().configure(config).build_from_hir(hir).map_err(Box::new)
 }
 
-/// The structure of an expression.
-fn parse(pcre: &str) -> Result<Hir, String> {
+/// The structure of an expression for bytes: `.` is any byte, `^` and `$` are at lines, as in ModSecurity 3.
+pub(super) fn parse(pcre: &str) -> Result<Hir, String> {
     let text = translate(pcre)?;
     let mut parser = ParserBuilder::new()
         .unicode(false)
@@ -485,7 +467,7 @@ mod tests {
     fn check(pcre: &str, expect: Expect) {
         expect.assert_eq(&translate(pcre).unwrap_or_else(|error| format!("ERROR: {error}")));
         if translate(pcre).is_ok() {
-            compile(pcre).expect("what is translated compiles");
+            parse(pcre).expect("what is translated can be read");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regex_automata::{Input, hybrid, meta::Cache, util::captures::Captures};
+use regex_automata::hybrid;
 
 use super::{
     Decision, Profile, Refusal, Rules, Transaction,
@@ -11,6 +11,7 @@ use super::{
         Compiled, CompiledChange, CompiledEffect, CompiledLink, CompiledTarget, RegexId, Test,
         VariableName,
     },
+    expression,
     state::{Held, Hit},
     template::{Slot, Template},
     test,
@@ -20,7 +21,7 @@ use crate::rule::{Allow, Disruptive, Mode, Phase, Variable};
 /// What expressions remember from search to search.
 #[derive(Default)]
 pub(super) struct Caches {
-    regexes: Vec<Option<Box<Cache>>>,
+    regexes: Vec<Option<Box<expression::Cache>>>,
     sketches: Vec<Option<Box<hybrid::dfa::Cache>>>,
 }
 
@@ -32,16 +33,13 @@ impl Caches {
         }
     }
 
-    fn cache(&mut self, rules: &Rules, regex: RegexId) -> &mut Cache {
+    fn cache(&mut self, rules: &Rules, regex: RegexId) -> &mut expression::Cache {
         let at = usize::from(regex.0);
-        self.regexes[at].get_or_insert_with(|| Box::new(rules.regexes[at].create_cache()))
+        self.regexes[at].get_or_insert_with(|| Box::new(rules.regexes[at].cache()))
     }
 
     pub fn is_match(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> bool {
-        let input = Input::new(text).earliest(true);
-        rules.regexes[usize::from(regex.0)]
-            .search_half_with(self.cache(rules, regex), &input)
-            .is_some()
+        rules.regexes[usize::from(regex.0)].is_match(self.cache(rules, regex), text)
     }
 
     /// Whether an expression may find something in a text of an alphabet, as far as its sketch knows.
@@ -56,17 +54,12 @@ impl Caches {
         if !self.is_match(rules, regex, text) {
             return None;
         }
-        let found = rules.regexes[usize::from(regex.0)]
-            .search_with(self.cache(rules, regex), &Input::new(text));
-        found.map(|found| (found.start(), found.end()))
+        rules.regexes[usize::from(regex.0)].find(self.cache(rules, regex), text, 0)
     }
 
     /// The places of the groups of a match.
     fn groups(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> Vec<test::Found> {
-        let expression = &rules.regexes[usize::from(regex.0)];
-        let mut captures: Captures = expression.create_captures();
-        expression.search_captures_with(self.cache(rules, regex), &Input::new(text), &mut captures);
-        captures.iter().map(|group| group.map(|span| (span.start, span.end))).collect()
+        rules.regexes[usize::from(regex.0)].groups(self.cache(rules, regex), text)
     }
 
     /// The first match that `accepts`, looking for further ones behind those it does not.
@@ -79,13 +72,12 @@ impl Caches {
     ) -> test::Found {
         let mut start = 0;
         while start <= text.len() {
-            let input = Input::new(text).range(start..);
-            let found = rules.regexes[usize::from(regex.0)]
-                .search_with(self.cache(rules, regex), &input)?;
-            if accepts(&text[found.range()]) {
-                return Some((found.start(), found.end()));
+            let expression = &rules.regexes[usize::from(regex.0)];
+            let found = expression.find(self.cache(rules, regex), text, start)?;
+            if accepts(&text[found.0..found.1]) {
+                return Some(found);
             }
-            start = found.end().max(found.start() + 1);
+            start = found.1.max(found.0 + 1);
         }
         None
     }

@@ -1,10 +1,11 @@
 //! Materialised views: what streams of events come to.
 
 use axum::Router;
-use selvedge_config::Config;
+use selvedge_config::{Config, CoreProcess};
+use selvedge_eventlog::Log;
 use selvedge_jobs::{OpenError, StoreError, Views};
 
-use super::{Foundation, Service};
+use super::Service;
 use crate::exit::{Exit, Failure};
 
 /// Views that are followed, and their rows.
@@ -14,9 +15,8 @@ pub(super) struct ViewsService {
 
 impl ViewsService {
     /// Opens what is folded already. Blocks.
-    pub(super) fn open(foundation: &Foundation) -> Result<Self, Failure> {
-        let process = &foundation.process;
-        let opened = Views::open(&process.data_dir, foundation.log.clone(), &process.views);
+    pub(super) fn open(log: Log, process: &CoreProcess) -> Result<Self, Failure> {
+        let opened = Views::open(&process.data_dir, log, &process.views);
         let views = opened.map_err(|error| {
             let exit = match error {
                 OpenError::Store(StoreError::Version(_)) => Exit::Data,

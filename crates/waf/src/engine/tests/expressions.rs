@@ -2,9 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::{gate::ALPHABETS, pattern::build, pattern::compile, *};
+use super::{gate::ALPHABETS, pattern::build, pattern::parse, *};
 use crate::{
-    engine::gate::{Gate, Need},
+    engine::{
+        expression::Expression,
+        gate::{Gate, Need},
+    },
     transform::ByteSet,
 };
 
@@ -62,15 +65,19 @@ proptest! {
 
     #[test]
     fn gates_let_through_what_matches(pcre in expression(), texts in prop::collection::vec(text(), 24)) {
-        let pattern = compile(&pcre).expect("the grammar makes expressions");
-        let (regex, hir) = (pattern.regex, pattern.hir);
+        let hir = parse(&pcre).expect("the grammar makes expressions");
+        let regex = Expression::new(pcre.as_str().into(), &hir).expect("it is small");
+        let (mut cache, whole) = (regex.cache(), build(&hir).expect("it is small"));
         let need = Need::Pattern(Box::new(hir.clone()));
         let (sketches, chosen) = pattern::sketches(&hir, &ALPHABETS);
         for (tier, alphabet) in ALPHABETS.iter().enumerate() {
             let gate = need.gate(alphabet);
             let plain = gate::restricted(&hir, alphabet).map(|hir| build(&hir).expect("it is small"));
             for text in texts.iter().filter(|text| ByteSet::from_bytes(text).is_subset_of(alphabet)) {
-                let matches = regex.is_match(text.as_slice());
+                let matches = regex.is_match(&mut cache, text);
+                let found = whole.find(text.as_slice()).map(|found| (found.start(), found.end()));
+                prop_assert_eq!(regex.find(&mut cache, text, 0), found, "{}", pcre);
+                prop_assert_eq!(matches, found.is_some(), "{}", pcre);
                 let passes = gate.as_ref().is_some_and(|gate| accepts(gate, text));
                 prop_assert!(passes || !matches, "{pcre} {:?} {gate:?}", text.escape_ascii().to_string());
                 let of_plain = plain.as_ref().is_some_and(|plain| plain.is_match(text.as_slice()));

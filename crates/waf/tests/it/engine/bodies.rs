@@ -1,5 +1,7 @@
 //! What is seen of bodies, however they are written.
 
+use selvedge_waf::policy::Unreadable;
+
 use super::*;
 
 const EVIL: &str = r##"
@@ -37,6 +39,28 @@ fn parts_are_judged_as_they_stand_and_decoded() {
     check_part("name=a\r\nContent-Transfer-Encoding: base64", b"ZXZpbA==", true);
     check_part("name=a\r\nContent-Transfer-Encoding: quoted-printable", b"=65vil", true);
     check_part("name=a; filename=f\r\nContent-Transfer-Encoding: base64", b"ZXZpbA==", true);
+}
+
+/// Checks a body of some type under a policy that looks at what cannot be read: whether it is seen.
+#[track_caller]
+fn check_body(content_type: &str, body: &str, is_seen: bool) {
+    let rules =
+        native(&EVIL.replace(r#""args" "args-names" "files" "files-content""#, r#""input""#));
+    let policy = Policy { undecodable: Unreadable::Inspect, ..Policy::default() };
+    let decision =
+        judge(&mut Transaction::new(), &profile(&rules, policy), &post(content_type, body));
+    assert_eq!(decision != Decision::Pass, is_seen, "{content_type}: {body}");
+}
+
+#[test]
+fn what_no_parser_reads_is_looked_at() {
+    check_body("text/plain", "evil", true);
+    check_body("text/plain", "good", false);
+    check_body("application/x-own", "evil", true);
+    check_body("text/plain; charset=utf-16le", "e\0v\0i\0l\0", true);
+    // Broken before the interesting part.
+    check_body("application/json", r#"{"a": } "evil""#, true);
+    check_body("multipart/form-data; boundary=B", "no part at all, evil", true);
 }
 
 #[test]

@@ -1,0 +1,264 @@
+//! Which streams there are, beside what the log knows of them: configuration, forks, and when they were last used.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use selvedge_eventlog::{Log, StreamId, StreamInfo};
+
+use crate::{lifetime::Lifetime, meta::Meta, offset::Offset, path, writer::Writer};
+
+/// Locks by which forks and deletions of one family of streams wait for each other.
+const STRIPES: usize = 64;
+/// Streams that are read from the log in one go.
+const PAGE: usize = 1024;
+
+/// A stream.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: StreamId,
+    pub(crate) meta: Meta,
+    /// Where its records lie: those inherited first, its own last.
+    pub(crate) lineage: Box<[Span]>,
+    /// The stream that all streams of its family come from.
+    root: StreamId,
+    /// What its writers said last.
+    pub(crate) writer: tokio::sync::Mutex<Writer>,
+    /// When it was last read or written, in milliseconds since 1970.
+    used_ms: AtomicU64,
+    /// When it is looked at whether it is over: its place among the mortal.
+    look_ms: AtomicU64,
+    gone: AtomicBool,
+    /// Live readers.
+    followers: AtomicUsize,
+}
+
+/// A range of positions, and the stream of the log that holds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) stream: StreamId,
+    /// Position of the stream's sequence 0.
+    pub(crate) base: Offset,
+    /// Where the next span begins.
+    pub(crate) until: Offset,
+}
+
+impl Entry {
+    /// Position of its own sequence 0.
+    pub(crate) fn base(&self) -> Offset {
+        self.meta.base()
+    }
+
+    /// Whether it was deleted, and is only kept for its forks.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn touch(&self, now_ms: u64) {
+        self.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// When it ends, if nobody uses it until then.
+    fn end_ms(&self) -> Option<u64> {
+        self.meta.lifetime.end_ms(self.used_ms.load(Ordering::Relaxed))
+    }
+
+    /// Whether its time is over. One that is idle is not while somebody follows it.
+    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
+        if matches!(self.meta.lifetime, Lifetime::Idle(_))
+            && self.followers.load(Ordering::Relaxed) > 0
+        {
+            self.touch(now_ms);
+        }
+        self.end_ms().is_some_and(|end_ms| end_ms <= now_ms)
+    }
+
+    pub(crate) fn followed(&self, more: bool) {
+        match more {
+            true => self.followers.fetch_add(1, Ordering::Relaxed),
+            false => self.followers.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+}
+
+/// All streams.
+pub(crate) struct Directory {
+    books: Mutex<Books>,
+    families: [tokio::sync::Mutex<()>; STRIPES],
+}
+
+#[derive(Default)]
+struct Books {
+    streams: HashMap<StreamId, Arc<Entry>>,
+    /// How many forks a stream has.
+    forks: HashMap<StreamId, usize>,
+    /// Streams that end by themselves, by the time at which to look.
+    mortal: BTreeSet<(u64, StreamId)>,
+    /// Streams of each tenant.
+    tenants: HashMap<String, usize>,
+}
+
+impl Directory {
+    /// Reads what the log has. Streams of a configuration that cannot be read are left out.
+    pub(crate) fn load(log: &Log, now_ms: u64) -> Directory {
+        let directory = Directory {
+            books: Mutex::default(),
+            families: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+        };
+        let mut found = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = log.list(path::ROOT, &after, PAGE);
+            let Some(last) = page.last() else { break };
+            after = last.name.to_string();
+            found.extend(
+                page.into_iter()
+                    .filter_map(|info| Some((Meta::parse(&info.options.metadata)?, info))),
+            );
+        }
+        // A fork has a higher number than its source: numbers are given in turn and never again.
+        found.sort_by_key(|(_, info)| info.id);
+        for (meta, info) in found {
+            directory.insert(&info, meta, now_ms);
+        }
+        directory
+    }
+
+    /// Enters a stream that the log has.
+    pub(crate) fn insert(&self, info: &StreamInfo, meta: Meta, now_ms: u64) -> Arc<Entry> {
+        let mut books = self.books();
+        let entry = Arc::new(Entry {
+            id: info.id,
+            lineage: books.lineage(info.id, &meta),
+            root: books.source(&meta).map_or(info.id, |source| source.root),
+            writer: tokio::sync::Mutex::default(),
+            used_ms: AtomicU64::new(now_ms),
+            look_ms: AtomicU64::new(0),
+            gone: AtomicBool::new(meta.gone),
+            followers: AtomicUsize::new(0),
+            meta,
+        });
+        if let Some(fork) = &entry.meta.fork {
+            *books.forks.entry(fork.source()).or_default() += 1;
+        }
+        if let Some(end_ms) = entry.end_ms() {
+            books.watch(&entry, end_ms);
+        }
+        *books.tenants.entry(path::tenant(&info.name).to_owned()).or_default() += 1;
+        books.streams.insert(entry.id, Arc::clone(&entry));
+        entry
+    }
+
+    pub(crate) fn get(&self, id: StreamId) -> Option<Arc<Entry>> {
+        self.books().streams.get(&id).cloned()
+    }
+
+    /// How many streams a tenant has.
+    pub(crate) fn streams_of(&self, tenant: &str) -> usize {
+        self.books().tenants.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// Keeps others from forking or deleting streams of the same family.
+    pub(crate) async fn family(&self, entry: &Entry) -> tokio::sync::MutexGuard<'_, ()> {
+        let stripe =
+            usize::try_from(entry.root.get() % STRIPES as u64).expect("a stripe is a small number");
+        self.families[stripe].lock().await
+    }
+
+    /// Whether somebody forked the stream and the fork is still there.
+    pub(crate) fn is_forked(&self, id: StreamId) -> bool {
+        self.books().forks.get(&id).is_some_and(|forks| *forks > 0)
+    }
+
+    /// Marks a stream as deleted that is kept for its forks.
+    pub(crate) fn retire(&self, entry: &Entry) {
+        entry.gone.store(true, Ordering::Release);
+    }
+
+    /// Returns a stream, and its sources that are only kept for it.
+    pub(crate) fn doomed(&self, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
+        let books = self.books();
+        let mut doomed = vec![Arc::clone(entry)];
+        let mut last = Arc::clone(entry);
+        while let Some(source) = books.source(&last.meta) {
+            if !source.is_gone() || books.forks.get(&source.id).copied() != Some(1) {
+                break;
+            }
+            last = Arc::clone(source);
+            doomed.push(Arc::clone(source));
+        }
+        doomed
+    }
+
+    /// Strikes a stream that the log has no more.
+    pub(crate) fn remove(&self, entry: &Entry, name: &str) {
+        let mut books = self.books();
+        if books.streams.remove(&entry.id).is_none() {
+            return;
+        }
+        books.mortal.remove(&(entry.look_ms.load(Ordering::Relaxed), entry.id));
+        if let Some(fork) = &entry.meta.fork {
+            books.unlink(fork.source());
+        }
+        if let Some(streams) = books.tenants.get_mut(path::tenant(name)) {
+            *streams = streams.saturating_sub(1);
+        }
+    }
+
+    /// Returns streams whose time is over, and when to look again. Streams that were used meanwhile are looked at later.
+    pub(crate) fn over(&self, now_ms: u64) -> Vec<Arc<Entry>> {
+        let mut books = self.books();
+        let later = books.mortal.split_off(&(now_ms.saturating_add(1), StreamId::from(0)));
+        let due = std::mem::replace(&mut books.mortal, later);
+        let mut over = Vec::new();
+        for (_, id) in due {
+            let Some(entry) = books.streams.get(&id).cloned() else { continue };
+            let is_over = entry.is_over(now_ms);
+            match entry.end_ms() {
+                Some(end_ms) if !is_over => books.watch(&entry, end_ms),
+                // It stays among the mortal until it is gone: a deletion may fail.
+                Some(_) if !entry.is_gone() => {
+                    books.watch(&entry, now_ms + 1);
+                    over.push(entry);
+                }
+                _ => {}
+            }
+        }
+        over
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn lineage(&self, id: StreamId, meta: &Meta) -> Box<[Span]> {
+        let own = Span { stream: id, base: meta.base(), until: Offset(u64::MAX) };
+        let inherited = self.source(meta).into_iter().flat_map(|source| source.lineage.iter());
+        let inherited = inherited.map(|span| Span { until: span.until.min(own.base), ..*span });
+        inherited.filter(|span| span.base < span.until).chain([own]).collect()
+    }
+
+    fn source(&self, meta: &Meta) -> Option<&Arc<Entry>> {
+        meta.fork.as_ref().and_then(|fork| self.streams.get(&fork.source()))
+    }
+
+    fn watch(&mut self, entry: &Entry, at_ms: u64) {
+        entry.look_ms.store(at_ms, Ordering::Relaxed);
+        self.mortal.insert((at_ms, entry.id));
+    }
+
+    fn unlink(&mut self, source: StreamId) {
+        if let Some(forks) = self.forks.get_mut(&source) {
+            *forks -= 1;
+            if *forks == 0 {
+                self.forks.remove(&source);
+            }
+        }
+    }
+}

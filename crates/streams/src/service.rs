@@ -1,0 +1,561 @@
+//! What can be done with streams, without HTTP.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use selvedge_eventlog::{
+    Append, AppendError, Batch, Follower, Log, Placed, Producer, Retention, StreamId,
+};
+
+use crate::{
+    Settings,
+    content::{ContentType, Kind},
+    directory::{Directory, Entry},
+    headers,
+    lifetime::Lifetime,
+    meta::{Fork, Meta},
+    offset::{From, Offset},
+    path::{self, PathError},
+    refusal::Refusal,
+};
+
+/// The largest record a body of bytes is cut into.
+const RECORD_BYTES: usize = 256 << 10;
+
+/// All streams, on a log.
+pub(crate) struct Service {
+    pub(crate) log: Log,
+    pub(crate) settings: Settings,
+    pub(crate) directory: Directory,
+    clock_ms: AtomicU64,
+}
+
+/// What a creation asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Creation {
+    pub(crate) content_type: Option<ContentType>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) closed: bool,
+    pub(crate) body: Bytes,
+    pub(crate) fork: Option<ForkAsked>,
+}
+
+/// What a fork asks for.
+#[derive(Debug)]
+pub(crate) struct ForkAsked {
+    /// Path of the source.
+    pub(crate) from: String,
+    pub(crate) offset: Option<Offset>,
+    /// How many messages or bytes behind the offset.
+    pub(crate) behind: u64,
+}
+
+/// What an append asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Appending {
+    pub(crate) content_type: Option<String>,
+    pub(crate) producer: Option<headers::Producer>,
+    pub(crate) seq: Option<String>,
+    pub(crate) close: bool,
+    pub(crate) body: Bytes,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) tail: Offset,
+    pub(crate) closed: bool,
+    /// The producer's epoch and highest sequence, and whether it had sent this before.
+    pub(crate) producer: Option<(u64, u64, bool)>,
+}
+
+/// A stream as it is.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) tail: Offset,
+    pub(crate) closed: bool,
+}
+
+/// Records, and where they end.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) records: Vec<Bytes>,
+    pub(crate) from: Offset,
+    pub(crate) next: Offset,
+    pub(crate) tail: Offset,
+    /// Whether nothing comes behind `tail`.
+    pub(crate) closed: bool,
+}
+
+impl Page {
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        self.next >= self.tail
+    }
+
+    /// Whether this is the end of a closed stream.
+    pub(crate) fn is_last(&self) -> bool {
+        self.closed && self.is_up_to_date()
+    }
+}
+
+impl Service {
+    pub(crate) fn new(log: Log, settings: Settings) -> Service {
+        let now_ms = now_ms();
+        Service {
+            directory: Directory::load(&log, now_ms),
+            log,
+            settings,
+            clock_ms: AtomicU64::new(now_ms),
+        }
+    }
+
+    /// Milliseconds since 1970; never less than before.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let now_ms = now_ms();
+        self.clock_ms.fetch_max(now_ms, Ordering::Relaxed).max(now_ms)
+    }
+
+    pub(crate) fn name(&self, tenant: Option<&str>, path: &str) -> Result<String, Refusal> {
+        path::name(tenant, path, self.settings.path_bytes_max).map_err(|error| match error {
+            PathError::Unfit(reason) => Refusal::Path(reason),
+            PathError::Reserved => Refusal::Reserved,
+        })
+    }
+
+    /// Returns a stream that can be used. One whose time is over cannot.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Entry>, Refusal> {
+        let id = self.log.stream(name).ok_or(Refusal::Missing)?;
+        let entry = self.directory.get(id).ok_or(Refusal::Missing)?;
+        match entry.is_gone() {
+            true => Err(Refusal::Gone),
+            false if entry.is_over(self.now_ms()) => Err(Refusal::Missing),
+            false => Ok(entry),
+        }
+    }
+
+    /// Returns what a stream is now.
+    pub(crate) fn state(&self, entry: &Arc<Entry>) -> Result<State, Refusal> {
+        let info = self.log.info(entry.id)?;
+        Ok(State {
+            entry: Arc::clone(entry),
+            tail: entry.base().after(info.tail),
+            closed: info.closed,
+        })
+    }
+
+    /// Creates a stream, or finds that it is there as it should be. Returns whether it is new.
+    pub(crate) async fn create(
+        &self,
+        tenant: Option<&str>,
+        name: &str,
+        asked: Creation,
+    ) -> Result<(State, bool), Refusal> {
+        self.make_room(name).await?;
+        let source = match &asked.fork {
+            Some(fork) => Some(self.source(tenant, fork)?),
+            None => None,
+        };
+        let _family = match &source {
+            Some(source) => Some(self.directory.family(source).await),
+            None => None,
+        };
+        if let Some(id) = self.log.stream(name) {
+            return self.same(id, source.as_deref(), &asked).map(|state| (state, false));
+        }
+        if self.is_full(name) {
+            return Err(Refusal::TooMany { max: self.settings.streams_per_tenant_max });
+        }
+        let (meta, inherited) = self.configure(source.as_ref(), &asked).await?;
+        let records = cut(&asked.body, meta.content_type.kind(), true)?;
+        let batch = self.creation(name, &meta, inherited.iter().chain(&records), asked.closed);
+        let id = batch.1;
+        match self.log.append(batch.0).await {
+            Ok(_) => {
+                let entry = self.directory.insert(&self.log.info(id)?, meta, self.now_ms());
+                self.state(&entry).map(|state| (state, true))
+            }
+            // Somebody else was first.
+            Err(AppendError::Exists(id)) => {
+                self.same(id, source.as_deref(), &asked).map(|state| (state, false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a stream whose time is over, so that its path is free.
+    async fn make_room(&self, name: &str) -> Result<(), Refusal> {
+        let entry = self.log.stream(name).and_then(|id| self.directory.get(id));
+        match entry {
+            Some(entry) if !entry.is_gone() && entry.is_over(self.now_ms()) => {
+                self.discard(&entry).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_full(&self, name: &str) -> bool {
+        let max = self.settings.streams_per_tenant_max;
+        max > 0 && self.directory.streams_of(path::tenant(name)) >= max
+    }
+
+    fn source(&self, tenant: Option<&str>, fork: &ForkAsked) -> Result<Arc<Entry>, Refusal> {
+        self.find(&self.name(tenant, &fork.from)?).map_err(|refusal| match refusal {
+            Refusal::Gone => Refusal::SourceGone,
+            other => other,
+        })
+    }
+
+    /// What a stream is created with: its configuration, and what of a record of its source is its own from now on.
+    async fn configure(
+        &self,
+        source: Option<&Arc<Entry>>,
+        asked: &Creation,
+    ) -> Result<(Meta, Option<Bytes>), Refusal> {
+        let said = asked.content_type.clone();
+        let (Some(source), Some(fork)) = (source, &asked.fork) else {
+            let content_type = said.unwrap_or_else(ContentType::unsaid);
+            return Ok((
+                Meta { content_type, lifetime: asked.lifetime.clone(), fork: None, gone: false },
+                None,
+            ));
+        };
+        // It may have been deleted while this waited for its family.
+        if source.is_gone() {
+            return Err(Refusal::SourceGone);
+        }
+        if said.as_ref().is_some_and(|said| *said != source.meta.content_type) {
+            return Err(Refusal::Mismatch);
+        }
+        if source.lineage.len() >= self.settings.fork_depth_max {
+            return Err(Refusal::Fork(
+                "There are as many forks between the stream and its root as there may be",
+            ));
+        }
+        let (base, inherited) = self.cut_at(source, fork).await?;
+        let lifetime = match &asked.lifetime {
+            Lifetime::Unlimited => source.meta.lifetime.clone(),
+            said => said.clone(),
+        };
+        let asked = (fork.offset.map(|offset| offset.0), fork.behind);
+        let fork = Fork::new(source.id, fork.from.clone(), asked, base);
+        let content_type = said.unwrap_or_else(|| source.meta.content_type.clone());
+        Ok((Meta { content_type, lifetime, fork: Some(fork), gone: false }, inherited))
+    }
+
+    /// Finds where a fork begins, and what of the record there is before it.
+    async fn cut_at(
+        &self,
+        source: &Arc<Entry>,
+        fork: &ForkAsked,
+    ) -> Result<(Offset, Option<Bytes>), Refusal> {
+        let state = self.state(source)?;
+        let offset = fork.offset.unwrap_or(state.tail);
+        if offset > state.tail {
+            return Err(Refusal::Fork("The offset lies behind the end of the source"));
+        }
+        if fork.behind == 0 {
+            return Ok((offset, None));
+        }
+        let append = self.page(source, From::At(offset), 1).await?.records;
+        const BEYOND: Refusal =
+            Refusal::Fork("The sub-offset lies behind the end of what was appended there");
+        if source.meta.content_type.kind() == Kind::Json {
+            let fits = usize::try_from(fork.behind).is_ok_and(|behind| behind <= append.len());
+            return if fits { Ok((offset.after(fork.behind), None)) } else { Err(BEYOND) };
+        }
+        let mut behind = usize::try_from(fork.behind).map_err(|_| BEYOND)?;
+        for (nth, record) in append.iter().enumerate() {
+            let base = offset.after(nth as u64);
+            match behind {
+                0 => return Ok((base, None)),
+                part if part < record.len() => return Ok((base, Some(record.slice(..part)))),
+                _ => behind -= record.len(),
+            }
+        }
+        if behind == 0 { Ok((offset.after(append.len() as u64), None)) } else { Err(BEYOND) }
+    }
+
+    fn creation<'r>(
+        &self,
+        name: &str,
+        meta: &Meta,
+        records: impl Iterator<Item = &'r Bytes>,
+        closed: bool,
+    ) -> (Batch, StreamId) {
+        let id = self.log.new_stream();
+        let mut append = Append::to(id);
+        let mut is_empty = true;
+        for record in records {
+            append.push(record);
+            is_empty = false;
+        }
+        let create = Batch::create(id, name, meta.options(self.retention()));
+        let batch = match (is_empty, closed) {
+            (true, false) => create,
+            (_, true) => create.and(append.close()),
+            (false, false) => create.and(append),
+        };
+        (batch, id)
+    }
+
+    fn retention(&self) -> Retention {
+        let age_ms_max =
+            self.settings.age_max.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        Retention { age_ms_max, bytes_max: self.settings.stream_bytes_max }
+    }
+
+    /// Whether a stream that is there is what a creation asks for.
+    fn same(
+        &self,
+        id: StreamId,
+        source: Option<&Entry>,
+        asked: &Creation,
+    ) -> Result<State, Refusal> {
+        let entry =
+            self.directory.get(id).filter(|entry| !entry.is_gone()).ok_or(Refusal::Exists)?;
+        let state = self.state(&entry)?;
+        let fork = asked
+            .fork
+            .as_ref()
+            .map(|fork| (fork.from.as_str(), (fork.offset.map(|offset| offset.0), fork.behind)));
+        let had = entry.meta.fork.as_ref().map(|fork| (fork.from.as_str(), fork.asked));
+        let inherited = source.map(|source| &source.meta);
+        let said = asked.content_type.clone();
+        let content_type = said
+            .or_else(|| inherited.map(|meta| meta.content_type.clone()))
+            .unwrap_or_else(ContentType::unsaid);
+        let lifetime = match (&asked.lifetime, inherited) {
+            (Lifetime::Unlimited, Some(meta)) => &meta.lifetime,
+            (said, _) => said,
+        };
+        let same = fork == had
+            && content_type == entry.meta.content_type
+            && *lifetime == entry.meta.lifetime
+            && asked.closed == state.closed;
+        if same { Ok(state) } else { Err(Refusal::Exists) }
+    }
+
+    /// Appends to a stream, closes it, or both.
+    pub(crate) async fn append(
+        &self,
+        entry: &Arc<Entry>,
+        asked: Appending,
+    ) -> Result<Appended, Refusal> {
+        if asked.body.is_empty() && !asked.close {
+            return Err(Refusal::Empty);
+        }
+        if !asked.body.is_empty() {
+            self.admit_type(entry, asked.content_type.as_deref())?;
+        }
+        entry.touch(self.now_ms());
+        let records = cut(&asked.body, entry.meta.content_type.kind(), false)?;
+        let producer = asked.producer.map(|producer| Producer {
+            id: producer.id.into(),
+            epoch: producer.epoch,
+            sequence: producer.seq,
+        });
+        let mut append = Append::to(entry.id);
+        for record in &records {
+            append.push(record);
+        }
+        if asked.close {
+            append = append.close();
+        }
+        if let Some(producer) = &producer {
+            append = append.producer(producer.clone());
+        }
+        let placed = self.place(entry, append, asked.seq.as_deref()).await;
+        match placed {
+            Ok(placed) => Ok(appended(entry, &placed, producer, asked.close)),
+            Err(AppendError::Closed { tail }) => {
+                let tail = entry.base().after(tail);
+                // Closing what is closed is done.
+                let done = records.is_empty() && producer.is_none();
+                if done {
+                    Ok(Appended { tail, closed: true, producer: None })
+                } else {
+                    Err(Refusal::Closed { tail })
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A stream that is closed says so before anything else is wrong.
+    fn admit_type(&self, entry: &Arc<Entry>, said: Option<&str>) -> Result<(), Refusal> {
+        let content_type = said.ok_or(Refusal::ContentType)?;
+        let content_type = ContentType::parse(content_type).ok_or(Refusal::ContentType)?;
+        if content_type == entry.meta.content_type {
+            return Ok(());
+        }
+        let state = self.state(entry)?;
+        Err(if state.closed { Refusal::Closed { tail: state.tail } } else { Refusal::Mismatch })
+    }
+
+    /// Writers with numbers wait for each other, so that numbers rise in the order in which they were appended.
+    async fn place(
+        &self,
+        entry: &Entry,
+        append: Append,
+        seq: Option<&str>,
+    ) -> Result<Placed, AppendError> {
+        let mut writer = entry.writer.lock().await;
+        if writer.recall(&self.log, entry.id).is_err() {
+            return Err(AppendError::ReadOnly("what was appended last cannot be read".into()));
+        }
+        let Some(seq) = seq else {
+            let append = match writer.last() {
+                Some(last) => append.metadata(last.clone()),
+                None => append,
+            };
+            let ticket = self.log.append(append);
+            drop(writer);
+            return ticket.await.map(|committed| committed.placed);
+        };
+        if !writer.admits(seq) {
+            // No stream ends there: only a repetition, which is not written again, is taken.
+            return self
+                .log
+                .append(append.expect_tail(u64::MAX))
+                .await
+                .map(|committed| committed.placed);
+        }
+        let committed =
+            self.log.append(append.metadata(Bytes::copy_from_slice(seq.as_bytes()))).await?;
+        if !committed.placed.duplicate {
+            writer.advance(seq);
+        }
+        Ok(committed.placed)
+    }
+
+    /// Deletes a stream, or if it has forks, keeps what they need of it.
+    pub(crate) async fn delete(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
+        self.discard(entry).await
+    }
+
+    async fn discard(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
+        let _family = self.directory.family(entry).await;
+        if entry.is_gone() {
+            return Err(Refusal::Gone);
+        }
+        if self.directory.is_forked(entry.id) {
+            let meta = Meta { gone: true, ..entry.meta.clone() };
+            self.log.append(Batch::configure(entry.id, meta.options(self.retention()))).await?;
+            self.directory.retire(entry);
+            return Ok(());
+        }
+        let name = self.log.info(entry.id)?.name;
+        let doomed = self.directory.doomed(entry);
+        let mut batch = Batch::delete(entry.id);
+        for source in &doomed[1..] {
+            batch = batch.and(Batch::delete(source.id));
+        }
+        self.log.append(batch).await?;
+        for entry in doomed {
+            self.directory.remove(&entry, &name);
+        }
+        Ok(())
+    }
+
+    /// Deletes streams whose time is over.
+    pub(crate) async fn sweep(&self) {
+        for entry in self.directory.over(self.now_ms()) {
+            // What fails is tried again at the next turn.
+            let _ = self.discard(&entry).await;
+        }
+    }
+
+    /// Reads about `bytes` from a position on, and at least one append if there is one.
+    pub(crate) async fn page(
+        &self,
+        entry: &Arc<Entry>,
+        from: From,
+        bytes: usize,
+    ) -> Result<Page, Refusal> {
+        let state = self.state(entry)?;
+        let from = match from {
+            From::Start => self.start(entry)?,
+            From::Tail => state.tail,
+            From::At(offset) if offset > state.tail => return Err(Refusal::Offset),
+            From::At(offset) => offset,
+        };
+        let mut page =
+            Page { records: Vec::new(), from, next: from, tail: state.tail, closed: state.closed };
+        let mut room = bytes;
+        for span in entry.lineage.iter().filter(|span| span.until > from) {
+            while page.next < span.until.min(page.tail) && room > 0 {
+                let chunk = self
+                    .log
+                    .read(span.stream, page.next.0 - span.base.0, room)
+                    .map_err(|error| trimmed(error, span.base))?;
+                let before = page.records.len();
+                let wanted = usize::try_from(span.until.0 - page.next.0).unwrap_or(usize::MAX);
+                page.records.extend(chunk.records().take(wanted).map(|(_, record)| record));
+                let taken = &page.records[before..];
+                if taken.is_empty() {
+                    break;
+                }
+                page.next = page.next.after(taken.len() as u64);
+                room = room.saturating_sub(taken.iter().map(|record| record.len() + 4).sum());
+            }
+        }
+        // What came while this was read is for the next page.
+        page.tail = page.tail.max(page.next);
+        Ok(page)
+    }
+
+    /// Position of the first record that is kept.
+    fn start(&self, entry: &Entry) -> Result<Offset, Refusal> {
+        let first = entry.lineage.first().expect("a lineage holds the stream itself");
+        Ok(first.base.after(self.log.info(first.stream)?.start))
+    }
+
+    /// Waits at a position that is not before the stream's own records.
+    pub(crate) fn follow(&self, entry: &Entry, at: Offset) -> Result<Follower, Refusal> {
+        Ok(self.log.follow(entry.id, at.0.saturating_sub(entry.base().0))?)
+    }
+}
+
+fn trimmed(error: selvedge_eventlog::ReadError, base: Offset) -> Refusal {
+    match Refusal::from(error) {
+        Refusal::Trimmed { start } => Refusal::Trimmed { start: base.after(start.0) },
+        other => other,
+    }
+}
+
+fn appended(entry: &Entry, placed: &Placed, producer: Option<Producer>, close: bool) -> Appended {
+    let producer = producer.map(|producer| {
+        (producer.epoch, placed.producer_sequence.unwrap_or(producer.sequence), placed.duplicate)
+    });
+    Appended { tail: entry.base().after(placed.tail), closed: close, producer }
+}
+
+/// Cuts a body into records.
+fn cut(body: &Bytes, kind: Kind, is_creation: bool) -> Result<Vec<Bytes>, Refusal> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    if kind != Kind::Json {
+        let starts = (0..body.len()).step_by(RECORD_BYTES);
+        return Ok(starts
+            .map(|start| body.slice(start..body.len().min(start + RECORD_BYTES)))
+            .collect());
+    }
+    let messages = crate::json::messages(body).map_err(|error| Refusal::Json(error.to_string()))?;
+    match messages.is_empty() && !is_creation {
+        true => Err(Refusal::Json("The array is empty".to_owned())),
+        false => Ok(messages),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

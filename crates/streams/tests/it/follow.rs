@@ -1,0 +1,101 @@
+//! Readers that wait.
+
+use std::time::Duration;
+
+use http::Method;
+use http_body_util::BodyExt;
+use selvedge_streams::Settings;
+
+use crate::world::{World, request, service};
+
+#[tokio::test]
+async fn who_waits_gets_what_comes() {
+    let world = World::new(Settings::default());
+    world.create("a", "text/plain").await;
+    let (polled, appended) =
+        tokio::join!(world.read("a?offset=now&live=long-poll"), world.append("a", &[], "x"));
+    assert_eq!((appended.status.as_u16(), polled.status.as_u16()), (204, 200));
+    assert_eq!((polled.body.as_str(), polled.next()), ("x", appended.next()));
+}
+
+#[tokio::test]
+async fn nothing_is_204_after_a_while() {
+    let world = World::new(Settings { long_poll: Duration::from_millis(5), ..Settings::default() });
+    world.create("a", "text/plain").await;
+    let polled = world.read("a?offset=-1&live=long-poll").await;
+    assert_eq!((polled.status.as_u16(), polled.field("stream-up-to-date")), (204, "true"));
+}
+
+#[tokio::test]
+async fn a_deletion_ends_waiting() {
+    let world = World::new(Settings::default());
+    world.create("a", "text/plain").await;
+    let deletion = world.send(Method::DELETE, "a", &[], "");
+    let (polled, deleted) = tokio::join!(world.read("a?offset=now&live=long-poll"), deletion);
+    assert_eq!((deleted.status.as_u16(), polled.status.as_u16()), (204, 404));
+}
+
+#[tokio::test]
+async fn places_are_counted_and_given_back() {
+    let world = World::new(Settings { followers_max: 1, ..Settings::default() });
+    world.create("a", "text/plain").await;
+    let follow =
+        || world.begin(service("test"), request(Method::GET, "a?offset=-1&live=sse", &[], ""));
+    let first = follow().await;
+    assert_eq!(first.status(), 200);
+    let refused = follow().await;
+    assert_eq!(
+        (refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()),
+        (503, "1")
+    );
+    drop(first);
+    assert_eq!(follow().await.status(), 200);
+}
+
+#[tokio::test]
+async fn events_tell_a_fork_from_its_beginning() {
+    let world = World::new(Settings::default());
+    world.create("root", "text/plain").await;
+    world.append("root", &[], "a").await;
+    world.send(Method::PUT, "fork", &[("stream-forked-from", "root")], "").await;
+    let told = world
+        .begin(service("test"), request(Method::GET, "fork?offset=-1&live=sse", &[], ""))
+        .await;
+    let mut body = told.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.starts_with(b"event: data\ndata:a\n\nevent: control\n"), "{first:?}");
+    world.append("root", &[], "not the fork's").await;
+    world.append("fork", &[], "b").await;
+    let second = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(second.starts_with(b"event: data\ndata:b\n\n"), "{second:?}");
+}
+
+#[tokio::test]
+async fn draining_lets_everybody_go() {
+    let world = World::new(Settings::default());
+    world.create("a", "text/plain").await;
+    let events =
+        world.begin(service("test"), request(Method::GET, "a?offset=-1&live=sse", &[], "")).await;
+    let drain = async { world.streams.drain() };
+    let (polled, events, ()) = tokio::join!(
+        world.read("a?offset=now&live=long-poll"),
+        events.into_body().collect(),
+        drain
+    );
+    assert_eq!(polled.status, 204);
+    assert!(events.unwrap().to_bytes().starts_with(b"event: control\n"));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_followed_stays() {
+    let world = World::new(Settings::default());
+    let ttl = [("content-type", "text/plain"), ("stream-ttl", "0")];
+    world.send(Method::PUT, "a", &ttl, "").await;
+    assert_eq!(world.read("a").await.status, 404, "nobody followed it");
+    world.send(Method::PUT, "b", &[("content-type", "text/plain"), ("stream-ttl", "1")], "").await;
+    let events =
+        world.begin(service("test"), request(Method::GET, "b?offset=-1&live=sse", &[], "")).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(world.read("b").await.status, 200, "it is followed");
+    drop(events);
+}

@@ -10,6 +10,7 @@ use crate::{
     TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
     core_streams::StreamsPart,
+    core_views::{self, ViewPart},
     cursor::Cursor,
     http::{host_pattern, path},
     listener::TIMEOUT,
@@ -47,6 +48,7 @@ pub(crate) struct CorePart {
     streams: StreamsPart,
     tokens: Vec<Spanned<Option<CoreToken>>>,
     grants: Vec<Option<CoreGrant>>,
+    views: Vec<ViewPart>,
     /// What only concerns a core that runs here, and where it is written.
     local: Vec<(&'static str, Span)>,
 }
@@ -79,7 +81,8 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local = ["data-dir", "socket", "listen", "streams", "token", "grant"].into_iter();
+        let local =
+            ["data-dir", "socket", "listen", "streams", "token", "grant", "view"].into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -95,6 +98,7 @@ impl CorePart {
             streams: cursor.child("streams", StreamsPart::read).unwrap_or_default(),
             tokens: cursor.children(&["token"], read_token),
             grants: cursor.children(&["grant"], read_grant),
+            views: cursor.children(&["view"], ViewPart::read),
         }
     }
 
@@ -112,6 +116,7 @@ impl CorePart {
             streams,
             tokens,
             grants,
+            views,
             local,
         } = self;
         match &remote {
@@ -120,6 +125,7 @@ impl CorePart {
             None => {}
         }
         check_tokens(reading, &tokens);
+        let views = core_views::settle(reading, views);
         let timeouts = timeouts.settle(reading);
         let limits = limits.settle(reading, connections_max);
         let path = sound(path)?.map_or_else(|| "/_selvedge".to_owned(), |path| path.value);
@@ -140,6 +146,7 @@ impl CorePart {
                     streams: streams.settle(reading)?,
                     tokens,
                     grants: grants.into_iter().collect::<Option<_>>()?,
+                    views: views?,
                     socket: socket.clone(),
                     data_dir,
                 };

@@ -18,9 +18,11 @@ use crate::Origins;
 
 mod agent;
 mod core;
+mod views;
 
 pub use agent::*;
 pub use core::*;
+pub use views::*;
 
 /// One validated configuration: what the edge swaps in as a whole.
 #[derive(Clone, Debug, PartialEq)]

@@ -46,6 +46,7 @@ pub(crate) fn load_to_run(file: &Path) -> Result<Checked, Findings> {
     let faults = selvedge_edge::preflight(&config);
     findings.diagnostics.extend(faults.iter().map(|fault| unusable(fault, &config)));
     findings.diagnostics.extend(rules_of_firewalls(&config));
+    findings.diagnostics.extend(queries_of_views(&config));
     settle(config, findings)
 }
 
@@ -72,6 +73,22 @@ fn unusable(fault: &PlanError, config: &Config) -> Diagnostic {
         help: None,
         note: None,
     }
+}
+
+/// Views in SQL that cannot be kept up.
+fn queries_of_views(config: &Config) -> Vec<Diagnostic> {
+    let process = config.core.as_ref().and_then(|core| core.process());
+    let views = process.iter().flat_map(|process| &process.views);
+    let refused = views.filter_map(|view| Some((&view.name, selvedge_jobs::refused(view)?)));
+    let diagnostic = |(name, reason): (&String, String)| Diagnostic {
+        severity: Severity::Error,
+        code: Code::Text,
+        message: format!("the query of view `{name}` cannot be kept up: {reason}"),
+        place: None,
+        help: Some("docs/guide/views.md has queries that can".to_owned()),
+        note: None,
+    };
+    refused.map(diagnostic).collect()
 }
 
 /// What is wrong with files of rules.

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-identity", 3),
     ("selvedge-edge", 4),
     ("selvedge-agents", 4),
+    ("selvedge-jobs", 4),
     ("selvedge-streams", 4),
     ("selvedge", 5),
 ];
@@ -54,6 +55,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ppp", &["selvedge-edge"]),
     ("rcgen", &["selvedge-edge"]),
     ("redis", &["selvedge-agents"]),
+    ("rusqlite", &["selvedge-jobs"]),
+    ("sqlparser", &["selvedge-jobs"]),
 ];
 
 /// An arrow from one package to another.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use selvedge_base::{ByteSize, Secret};
 
-use super::{HostPattern, Id};
+use super::{HostPattern, Id, View};
 
 /// The id of the core among upstreams, and of its mount among routes. No operator can write it.
 pub const CORE: &str = "(core)";
@@ -74,6 +74,8 @@ pub struct CoreProcess {
     pub tokens: Vec<CoreToken>,
     /// What users may do whom agents have named.
     pub grants: Vec<CoreGrant>,
+    /// Materialised views, in the order written.
+    pub views: Vec<View>,
 }
 
 /// Where edges of other machines connect: TLS 1.3, both sides with certificates.

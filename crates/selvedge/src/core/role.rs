@@ -235,8 +235,16 @@ impl<'a> Role<'a> {
 const UNKEPT: &str = "core: the last uses of tokens cannot be written down";
 
 fn in_force(process: &CoreProcess) -> InForce {
-    let CoreProcess { data_dir, tokens, grants, limits, socket: _, listen: _, streams: _ } =
-        process;
+    let CoreProcess {
+        data_dir,
+        tokens,
+        grants,
+        limits,
+        socket: _,
+        listen: _,
+        streams: _,
+        views: _,
+    } = process;
     let desk = Desk::new(tokens.clone(), grants.clone(), Some(data_dir));
     InForce { desk, limits: limits.clone() }
 }

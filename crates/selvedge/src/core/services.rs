@@ -2,6 +2,7 @@
 
 mod log;
 mod streams;
+mod views;
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use axum::Router;
 use selvedge_config::{Config, CoreProcess};
 use selvedge_eventlog::{Log, OpenError, Settings};
 
-use self::{log::LogService, streams::StreamsService};
+use self::{log::LogService, streams::StreamsService, views::ViewsService};
 use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
@@ -76,5 +77,6 @@ pub(super) fn open(
     Ok(vec![
         Box::new(LogService::new(log())),
         Box::new(StreamsService::open(log(), &process.streams)),
+        Box::new(ViewsService::open(log(), process)?),
     ])
 }

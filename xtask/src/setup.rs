@@ -55,6 +55,8 @@ pub const NGINX_MODSECURITY: Package = Package {
 };
 /// An interpreter of the conformance suites.
 pub const NODE: Package = Package { name: "nodejs", program: "node" };
+/// Its packages.
+pub const NPM: Package = Package { name: "npm", program: "npm" };
 
 /// Licences, sources and duplicate stacks in the dependency graph.
 pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
@@ -157,6 +159,25 @@ pub fn python(packages: &[&str]) -> Result<PathBuf> {
             .args(packages),
     )?;
     Ok(python)
+}
+
+/// Makes sure that a folder has these packages of npm's, each with its version, and returns the folder.
+pub fn npm(wanted: &[&str]) -> Result<PathBuf> {
+    packages(&[NODE, NPM])?;
+    let home = workspace::target().join("npm");
+    let marker = home.join("installed.txt");
+    let list = wanted.join(" ");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == list) {
+        return Ok(home);
+    }
+    println!("setup: installing {list} from npm");
+    fs::create_dir_all(&home)?;
+    fs::write(home.join("package.json"), "{ \"private\": true, \"type\": \"module\" }\n")?;
+    let mut npm = process::command("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]).args(wanted);
+    process::run(npm.current_dir(&home))?;
+    fs::write(marker, list)?;
+    Ok(home)
 }
 
 /// How we become root: already are, or by a `sudo` that asks nothing; `None` if neither.

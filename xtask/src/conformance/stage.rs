@@ -71,15 +71,24 @@ impl Stage {
         Ok((cert, key))
     }
 
-    /// Starts selvedge with this configuration and waits until it listens on `ports`.
+    /// Starts an edge with this configuration and waits until it listens on `ports`.
     pub fn selvedge(&self, name: &str, config: &str, ports: &[u16]) -> Result<Server> {
         self.started(&self.programs()?.join("selvedge"), (name, config), ports)
     }
 
-    /// Starts this build of selvedge likewise.
-    pub fn started(
+    /// As [`Self::selvedge`], with every role that the configuration asks for.
+    pub fn selvedge_up(&self, name: &str, config: &str, ports: &[u16]) -> Result<Server> {
+        self.role((&self.programs()?.join("selvedge"), "up"), (name, config), ports)
+    }
+
+    /// Starts an edge of this build of selvedge likewise.
+    pub fn started(&self, program: &Path, named: (&str, &str), ports: &[u16]) -> Result<Server> {
+        self.role((program, "edge"), named, ports)
+    }
+
+    fn role(
         &self,
-        program: &Path,
+        (program, role): (&Path, &str),
         (name, config): (&str, &str),
         ports: &[u16],
     ) -> Result<Server> {
@@ -87,7 +96,7 @@ impl Stage {
         fs::write(&file, config)?;
         let log = fs::File::create(self.file(&format!("{name}.log")))?;
         let mut command = process::command(program);
-        command.arg("edge").arg("--config").arg(&file);
+        command.arg(role).arg("--config").arg(&file);
         command.stdout(log.try_clone()?).stderr(log);
         start(&mut command, ports).map_err(|error| {
             format!("{error}; see {}", self.file(&format!("{name}.log")).display()).into()

@@ -5,6 +5,7 @@ mod crs;
 mod crs_blocking;
 mod crs_proxy;
 mod crs_proxy_blocking;
+mod durable_streams;
 mod ext_proc;
 mod grpc;
 mod h2;
@@ -74,6 +75,7 @@ Those of the firewall are on [a page of their own](conformance-waf.md).",
             tonic::SUITE,
             ext_proc::SUITE,
             autobahn::SUITE,
+            durable_streams::SUITE,
             libinjection::SUITE,
         ],
     },

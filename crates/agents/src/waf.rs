@@ -25,7 +25,7 @@ use selvedge_agent::{
 };
 use selvedge_config::waf::{RouteOptions, Settings};
 use selvedge_waf::{
-    engine::{Profile, Rules},
+    engine::{Collections, Profile, Rules},
     policy::Policy,
     rule::Mode,
 };
@@ -41,12 +41,20 @@ pub struct Exchange(Option<Desk>);
 
 /// Everything that an agent goes by.
 struct Firewall {
-    metrics: Metrics,
     policy: Arc<Ready>,
     profiles: BTreeMap<String, Arc<Ready>>,
-    counters: Arc<Counters>,
+    kept: Kept,
     /// Which set of buffers fits its rules.
     generation: pool::Generation,
+}
+
+/// What outlives the settings.
+#[derive(Clone)]
+struct Kept {
+    metrics: Metrics,
+    counters: Arc<Counters>,
+    /// What rules remember, of all profiles.
+    collections: Arc<Collections>,
 }
 
 /// A policy, ready to be asked.
@@ -58,6 +66,8 @@ struct Ready {
     /// Refusals are carried out.
     is_enforced: bool,
     responses: bool,
+    /// Rules that come last look at the answer, which is not judged.
+    logs_response: bool,
     mask: bool,
     websocket: bool,
     log_at: u32,
@@ -88,9 +98,13 @@ impl Agent for Waf {
     type Exchange = Exchange;
 
     async fn start(settings: Settings, previous: Option<&Self>) -> Result<Self, String> {
-        let metrics = previous.map(|previous| previous.0.metrics.clone()).unwrap_or_default();
-        let counters = Counters::start(&settings, previous.map(|waf| &*waf.0.counters))?;
-        let kept = (metrics, Arc::new(counters));
+        let previous = previous.map(|waf| &waf.0.kept);
+        let counters = Counters::start(&settings, previous.map(|kept| &*kept.counters))?;
+        let kept = Kept {
+            metrics: previous.map(|kept| kept.metrics.clone()).unwrap_or_default(),
+            counters: Arc::new(counters),
+            collections: previous.map(|kept| kept.collections.clone()).unwrap_or_default(),
+        };
         let read = tokio::task::spawn_blocking(move || Firewall::read(&settings, kept)).await;
         let (firewall, notes) = read.map_err(|error| error.to_string())??;
         notes.iter().for_each(|note| notice(format_args!("{note}")));
@@ -102,7 +116,7 @@ impl Agent for Waf {
         let mut wants = Subscriptions::none()
             .request_headers()
             .inspect_request_body(most(|ready| ready.body_max));
-        if self.0.all().any(|ready| ready.responses || ready.watch.wants_answers()) {
+        if self.0.all().any(Ready::wants_answers) {
             wants = wants.response_headers();
         }
         if self.0.all().any(|ready| ready.watch.wants_outcomes()) {
@@ -118,7 +132,7 @@ impl Agent for Waf {
     }
 
     fn metrics(&self) -> Option<&Metrics> {
-        Some(&self.0.metrics)
+        Some(&self.0.kept.metrics)
     }
 
     async fn request_headers(&self, request: &RequestHead<'_>, exchange: &mut Exchange) -> Verdict {
@@ -129,7 +143,7 @@ impl Agent for Waf {
         if ready.is_off {
             return Verdict::allow().done();
         }
-        let desk = Desk::new(Arc::clone(ready), self.0.generation);
+        let desk = Desk::new(Arc::clone(ready), self.0.generation, request);
         exchange.0.insert(desk).request_head(request)
     }
 
@@ -198,10 +212,7 @@ const NO_HEAD: &str = "the event belongs to a request whose head was not seen";
 
 impl Firewall {
     /// Reads and compiles; beside it come notes for the operator.
-    fn read(
-        settings: &Settings,
-        (metrics, counters): (Metrics, Arc<Counters>),
-    ) -> Result<(Self, Vec<String>), String> {
+    fn read(settings: &Settings, kept: Kept) -> Result<(Self, Vec<String>), String> {
         let told = |faults: Vec<Fault>| {
             faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("\n")
         };
@@ -214,11 +225,13 @@ impl Firewall {
         let mut policies = policies.into_iter();
         let policy = policies.next().ok_or("there is no policy")?;
         let mode = set.settings.mode.unwrap_or_default();
-        notes.extend(counters.note());
+        notes.extend(kept.counters.note());
         let ready = |name: Option<&str>, (written, policy): (_, Policy)| {
             let policy = Policy { mode: policy.mode.or(Some(mode)), ..policy };
-            let (tally, watch) = (Tally::new(&metrics, name), Watch::new(&counters, written));
-            Arc::new(Ready::new(settings, (written, policy), (&rules, tally, watch)))
+            let profile = Profile::new(Arc::clone(&rules), policy).remembering(&kept.collections);
+            let tally = Tally::new(&kept.metrics, name);
+            let watch = Watch::new(&kept.counters, written);
+            Arc::new(Ready::new((settings, written), profile, (tally, watch)))
         };
         let names = settings.profiles.iter().zip(policies);
         let firewall = Self {
@@ -229,9 +242,8 @@ impl Firewall {
                     (profile.id.clone(), ready)
                 })
                 .collect(),
-            counters: Arc::clone(&counters),
             generation: pool::Generation::next(),
-            metrics: metrics.clone(),
+            kept: kept.clone(),
         };
         notes.push(format!(
             "{} rules, of which {} are asked where a route names no profile",
@@ -256,25 +268,31 @@ impl Firewall {
 
 impl Ready {
     fn new(
-        settings: &Settings,
-        (written, policy): (&selvedge_config::waf::Policy, Policy),
-        (rules, tally, watch): (&Arc<Rules>, Tally, Watch),
+        (settings, written): (&Settings, &selvedge_config::waf::Policy),
+        profile: Profile,
+        (tally, watch): (Tally, Watch),
     ) -> Self {
+        let mode = profile.policy().mode;
         let bytes = |size: selvedge_base::ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
         Self {
-            is_off: policy.mode == Some(Mode::Off),
-            is_enforced: policy.mode == Some(Mode::On),
+            is_off: mode == Some(Mode::Off),
+            is_enforced: mode == Some(Mode::On),
             responses: written.responses,
+            logs_response: !written.responses && profile.logs_response(),
             mask: written.mask,
             websocket: written.websocket,
             log_at: written.log_at,
             excerpts: settings.excerpts,
             body_max: bytes(written.bounds.body),
             response_body_max: bytes(written.bounds.response_body),
-            profile: Arc::new(Profile::new(Arc::clone(rules), policy)),
+            profile: Arc::new(profile),
             tally,
             watch,
         }
+    }
+
+    fn wants_answers(&self) -> bool {
+        self.responses || self.logs_response || self.watch.wants_answers()
     }
 }
 

@@ -124,6 +124,13 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Returns the bytes that its texts have room for.
+    pub fn memory_bytes(&self) -> usize {
+        [&self.name, &self.value, &self.text].iter().map(|buffer| buffer.capacity()).sum()
+    }
+}
+
 /// What is wrong with a text, and where first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -32,6 +32,7 @@ use std::{net::IpAddr, ops::Range, sync::Arc};
 use crate::rule::{Category, Place, RuleSet, Settings, Severity, Variable};
 
 mod arena;
+mod bench;
 mod bits;
 mod clean;
 mod collections;
@@ -59,6 +60,8 @@ mod transaction;
 mod trie;
 mod walk;
 
+pub use bench::Bench;
+pub use collections::Collections;
 pub use profile::Profile;
 pub use transaction::Transaction;
 

@@ -102,6 +102,19 @@ pub struct Rule {
     pub version: Option<Arc<str>>,
 }
 
+impl Rule {
+    /// Returns whether it asks about the response, or tells of it.
+    pub fn looks_at_response(&self) -> bool {
+        let texts = [&self.message, &self.log_data].into_iter().flatten();
+        texts.chain(self.links.iter().flat_map(Link::texts)).any(Text::tells_of_response)
+            || self
+                .links
+                .iter()
+                .flat_map(|link| &link.targets)
+                .any(|one| one.variable.is_of_response())
+    }
+}
+
 /// One condition and what happens as soon as it holds.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -121,6 +134,17 @@ pub struct Link {
     pub capture: bool,
     /// What is done as soon as this link holds (also where a later link does not), in order.
     pub effects: Vec<Effect>,
+}
+
+impl Link {
+    /// What it compares with, and what it sets variables to.
+    fn texts(&self) -> impl Iterator<Item = &Text> {
+        let set = self.effects.iter().filter_map(|effect| match effect {
+            Effect::SetVar { change, .. } => change.text(),
+            _ => None,
+        });
+        set.chain(self.operator.text())
+    }
 }
 
 /// A file and a line.
@@ -232,6 +256,12 @@ impl Text {
             _ => None,
         }
     }
+
+    fn tells_of_response(&self) -> bool {
+        let is_it =
+            |piece: &Piece| matches!(piece, Piece::Variable(one, _) if one.is_of_response());
+        self.0.iter().any(is_it)
+    }
 }
 
 impl From<&str> for Text {
@@ -279,6 +309,27 @@ pub enum Operator {
     NoMatch,
     /// One that the engine cannot ask (the load report says so): never matches, negated or not.
     Inert(Arc<str>),
+}
+
+impl Operator {
+    /// Returns the text that a value is compared with, if variables may be in it.
+    fn text(&self) -> Option<&Text> {
+        match self {
+            Self::Contains(text)
+            | Self::ContainsWord(text)
+            | Self::StrMatch(text)
+            | Self::BeginsWith(text)
+            | Self::EndsWith(text)
+            | Self::StrEq(text)
+            | Self::Within(text)
+            | Self::Eq(text)
+            | Self::Ge(text)
+            | Self::Gt(text)
+            | Self::Le(text)
+            | Self::Lt(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// Addresses that share their first bits.
@@ -342,6 +393,15 @@ pub enum Change {
     Subtract(Text),
     /// It is no more.
     Remove,
+}
+
+impl Change {
+    fn text(&self) -> Option<&Text> {
+        match self {
+            Self::Set(text) | Self::Add(text) | Self::Subtract(text) => Some(text),
+            Self::Remove => None,
+        }
+    }
 }
 
 /// What a rule changes for the rest of one exchange.

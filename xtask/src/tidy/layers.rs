@@ -39,7 +39,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-eventlog", &["tokio", "hyper", "http", "serde"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
     ("selvedge-identity", &["tokio", "hyper", "rustls"]),
-    ("selvedge-streams", &["rustls", "kdl", "socket2", "hyper-util"]),
+    ("selvedge-streams", &["rustls", "hyper-util"]),
     ("selvedge-routing", &["tokio", "hyper", "rustls", "socket2"]),
     ("selvedge-telemetry", &["kdl", "selvedge-config"]),
     ("selvedge-waf", &["tokio", "hyper", "rustls", "http", "socket2", "selvedge-agent"]),

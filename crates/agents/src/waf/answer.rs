@@ -1,6 +1,6 @@
 //! What is told of an exchange: little to the client, everything to the log.
 
-use std::{fmt::Write, time::Duration};
+use std::{cmp::Reverse, fmt::Write, time::Duration};
 
 use selvedge_agent::{Finding, RequestHead, Verdict, attributes};
 use selvedge_waf::engine::{Evidence, Match, Refusal};
@@ -36,6 +36,7 @@ impl Report<'_> {
     pub(super) fn outcome(&self, verdict: &Verdict) -> Outcome {
         match self.refusal {
             Some(_) if !verdict.is_allow() => Outcome::Blocked,
+            Some(_) if verdict.replacement().is_some() => Outcome::Masked,
             Some(_) => Outcome::Detected,
             None if self.is_told() && !self.matches.is_empty() => Outcome::Logged,
             None if self.matches.iter().any(|one| one.shadow) => Outcome::Shadow,
@@ -48,12 +49,22 @@ impl Report<'_> {
         self.refusal.is_some() || self.score >= self.ready.log_at
     }
 
-    /// Adds findings and a reason to a verdict: all of them where points suffice, otherwise those of rules that
-    /// are only watched.
+    /// All matches where points suffice, otherwise those of rules that are only watched. The most telling come first, for
+    /// the log has room for only so many: the rule that refuses, and then by points.
+    fn findings(&self) -> Vec<&Match> {
+        let is_told = self.is_told();
+        let mut told: Vec<_> = self.matches.iter().filter(|one| is_told || one.shadow).collect();
+        let deciding = self.refusal.and_then(|refusal| refusal.rule);
+        told.sort_by_key(|one| (Some(one.id) != deciding, Reverse(one.points)));
+        told
+    }
+
+    /// Adds findings and a reason to a verdict.
     pub(super) fn on(&self, verdict: Verdict) -> Verdict {
         let is_told = self.is_told();
-        let told = self.matches.iter().filter(|one| is_told || one.shadow);
-        let verdict = told
+        let verdict = self
+            .findings()
+            .into_iter()
             .take(FINDINGS)
             .map(|one| finding(one, self.ready.excerpts))
             .fold(verdict, Verdict::finding);

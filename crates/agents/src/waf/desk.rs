@@ -11,9 +11,10 @@ use selvedge_agent::{
     Body, HttpVersion, RequestHead, ResponseHead, Verdict, WebsocketFrame, attributes,
 };
 use selvedge_waf::{
-    engine::{self, Connection, Decision, Refusal},
+    engine::{self, Connection, Decision, Refusal, Transaction},
     policy::Unreadable,
 };
+use tokio::runtime::Handle;
 
 use super::{
     Ready, answer,
@@ -45,6 +46,10 @@ pub(super) struct Desk {
     is_websocket: bool,
     /// The frames of a message that goes on.
     message: Vec<u8>,
+    /// The rules that come last were asked.
+    is_logged: bool,
+    /// It is judged off the thread that speaks to the edge.
+    is_large: bool,
     /// What the message cost that is judged.
     cost: Cost,
     watched: Watched,
@@ -67,15 +72,25 @@ pub(super) struct Message<'m> {
 }
 
 impl Desk {
-    pub(super) fn new(ready: Arc<Ready>, generation: Generation) -> Self {
+    /// Begins an exchange.
+    pub(super) fn new(
+        ready: Arc<Ready>,
+        generation: Generation,
+        request: &RequestHead<'_>,
+    ) -> Self {
+        let mut transaction = Lease::new(generation);
+        let connection = connection(request);
+        transaction.judge(|one| one.begin(&ready.profile, &connection, SystemTime::now()));
         Self {
             ready,
-            transaction: Lease::new(generation),
+            transaction,
             told: 0,
             decision: Decision::Pass,
             codings: Codings::default(),
             is_websocket: false,
             message: Vec::new(),
+            is_logged: false,
+            is_large: false,
             cost: Cost::default(),
             watched: Watched::default(),
         }
@@ -88,7 +103,7 @@ impl Desk {
         if self.is_stopped() {
             return self.request(request);
         }
-        self.decision = self.timed(|desk| begin(&mut desk.transaction, &desk.ready, request));
+        self.decision = self.judge(false, |one| request_head(one, request));
         self.transaction.add_points(self.watched.points());
         if self.decision != Decision::Pass {
             return self.request(request);
@@ -99,7 +114,7 @@ impl Desk {
         if self.is_stopped_by(request, b"") {
             return self.request(request);
         }
-        self.decision = self.timed(|desk| desk.transaction.request());
+        self.decision = self.judge(self.ends_with_request(), Transaction::request);
         let verdict = self.request(request);
         if verdict.is_allow() { self.changed(verdict) } else { verdict }
     }
@@ -141,7 +156,7 @@ impl Desk {
                     CodingFault::Broken => (400, policy.undecodable, BROKEN),
                     CodingFault::Unknown => (415, policy.undecodable, UNKNOWN),
                 };
-                let judged = self.transaction.request();
+                let judged = self.judge(self.ends_with_request(), Transaction::request);
                 self.decision = match unreadable {
                     // Nothing of the body can be read.
                     Unreadable::Reject | Unreadable::Inspect if judged == Decision::Pass => {
@@ -156,32 +171,39 @@ impl Desk {
         if self.is_stopped_by(request, &bytes) {
             return self;
         }
-        self.off_thread(bytes, move |desk, bytes| {
-            desk.transaction.request_body(bytes);
+        let is_last = self.ends_with_request();
+        self.judge_body(is_last, bytes, move |one, bytes| {
+            one.request_body(bytes);
             if is_more {
                 // One byte beyond the bound says that there is more.
-                desk.transaction.request_body(b"\0");
+                one.request_body(b"\0");
             }
-            desk.decision = desk.transaction.request();
+            one.request()
         })
         .await
     }
 
+    /// Nothing of the answer is of interest to rules.
+    fn ends_with_request(&self) -> bool {
+        !self.ready.responses && !self.ready.logs_response
+    }
+
     /// What is said of the request.
     pub(super) fn request(&mut self, request: &RequestHead<'_>) -> Verdict {
+        let score = self.transaction.score().inbound;
         if let Some(refusal) = self.watched.refusal(request).filter(|_| self.is_stopped()) {
             self.watched.close();
+            self.count((Sender::Client, Outcome::Blocked), score);
             return refusal;
         }
         let decision = std::mem::replace(&mut self.decision, Decision::Pass);
-        let score = self.transaction.score().inbound;
         let verdict = self.verdict(request, (decision, score, Sender::Client));
         let verdict = self.remember(verdict, score);
         let verdict = match verdict.is_allow() {
             true => verdict.value(selvedge_config::waf::SCORE, score.to_string()),
             false => verdict,
         };
-        let is_over = !self.ready.responses && !self.is_websocket && !self.watched.is_open();
+        let is_over = self.ends_with_request() && !self.is_websocket && !self.watched.is_open();
         if verdict.is_allow() && is_over { verdict.done() } else { verdict }
     }
 
@@ -204,16 +226,23 @@ impl Desk {
     ) -> Verdict {
         self.ready.watch.answered(response, &mut self.watched);
         if !self.ready.responses {
+            if self.ready.logs_response && !self.is_logged {
+                self.judge(true, |one| {
+                    with_head(request, response, |head| one.note_response_head(head));
+                    Decision::Pass
+                });
+            }
             return self.end(Verdict::allow());
         }
-        let decision = self.timed(|desk| response_head(&mut desk.transaction, request, response));
+        let decision =
+            self.judge(false, |one| with_head(request, response, |head| one.response_head(head)));
         if decision == Decision::Pass && self.wants_body(request, response) {
             let lines: Vec<&[u8]> = response.fields().all("content-encoding").collect();
             self.codings = Codings::read(&lines);
             return Verdict::allow();
         }
         let decision = match decision {
-            Decision::Pass => self.timed(|desk| desk.transaction.response()),
+            Decision::Pass => self.judge(true, Transaction::response),
             refused => refused,
         };
         let verdict = self.response(request, decision);
@@ -240,7 +269,8 @@ impl Desk {
             Err(fault) => {
                 self.cost.unread = Some(unread(fault));
                 let is_refused = self.ready.profile.policy().undecodable == Unreadable::Reject;
-                let decision = if is_refused { refusal(502, CODED) } else { Decision::Pass };
+                let said = if is_refused { refusal(502, CODED) } else { Decision::Pass };
+                let decision = self.judge(true, |_| said);
                 let verdict = self.response(request, decision);
                 return (self, verdict.done());
             }
@@ -249,9 +279,9 @@ impl Desk {
         self.cost.unread = body.is_truncated().then_some(Unread::Large);
         let mut desk = self
             // The body may be needed once more.
-            .off_thread(Cow::Borrowed(&*bytes), |desk, bytes| {
-                desk.transaction.response_body(bytes);
-                desk.decision = desk.transaction.response();
+            .judge_body(true, Cow::Borrowed(&*bytes), |one, bytes| {
+                one.response_body(bytes);
+                one.response()
             })
             .await;
         let decision = std::mem::replace(&mut desk.decision, Decision::Pass);
@@ -277,20 +307,12 @@ impl Desk {
     }
 
     fn masked(&mut self, (decision, body): (Decision, Vec<u8>)) -> Verdict {
-        let refusal = match &decision {
+        let refusal = match decision {
             Decision::Refuse(refusal) => Some(refusal),
             Decision::Pass => None,
         };
-        let report = Report {
-            matches: &self.transaction.matches()[self.told..],
-            score: self.transaction.score().outbound,
-            refusal,
-            ready: &self.ready,
-        };
-        let verdict = report.on(Verdict::allow().replace_body(body));
-        self.count((Sender::Upstream, Outcome::Masked), self.transaction.score().outbound);
-        self.told = self.transaction.matches().len();
-        verdict
+        let score = self.transaction.score().outbound;
+        self.tell(Verdict::allow().replace_body(body), refusal, (score, Sender::Upstream))
     }
 
     fn response(&mut self, request: &RequestHead<'_>, decision: Decision) -> Verdict {
@@ -337,7 +359,7 @@ impl Desk {
     }
 
     fn judge_frame(&mut self, request: &RequestHead<'_>, payload: &[u8]) -> Verdict {
-        let decision = self.timed(|desk| desk.transaction.frame(payload));
+        let decision = self.judge(false, |one| one.frame(payload));
         self.cost.bytes = payload.len() as u64;
         self.told = 0;
         let score = self.transaction.score().inbound;
@@ -357,16 +379,25 @@ impl Desk {
             Decision::Refuse(refusal) => (Verdict::allow(), Some(refusal)),
             Decision::Pass => (Verdict::allow(), self.transaction.refusal().cloned()),
         };
+        self.tell(verdict, refused, (score, sender))
+    }
+
+    /// Adds to a verdict what was found since the last one, and counts the message.
+    fn tell(
+        &mut self,
+        verdict: Verdict,
+        refusal: Option<Refusal>,
+        (score, sender): (u32, Sender),
+    ) -> Verdict {
         let report = Report {
             matches: &self.transaction.matches()[self.told..],
             score,
-            refusal: refused.as_ref(),
+            refusal: refusal.as_ref(),
             ready: &self.ready,
         };
         let outcome = report.outcome(&verdict);
         let verdict = report.on(verdict);
         self.count((sender, outcome), score);
-        self.told = self.transaction.matches().len();
         verdict
     }
 
@@ -385,14 +416,24 @@ impl Desk {
             unread: unread.or_else(|| (!has_form).then_some(Unread::Form)),
             is_exhausted: self.transaction.work() > work_max,
         });
+        self.told = self.transaction.matches().len();
     }
 
-    /// Judges, and notes how long it takes.
-    fn timed<T>(&mut self, judge: impl FnOnce(&mut Self) -> T) -> T {
+    /// Judges, and notes how long it takes. After the last message, and after one that is refused, the rules are asked
+    /// that come last.
+    fn judge(
+        &mut self,
+        is_last: bool,
+        judge: impl FnOnce(&mut Transaction) -> Decision,
+    ) -> Decision {
         let since = Instant::now();
-        let judged = judge(self);
+        let decision = self.transaction.judge(judge);
+        let is_over = is_last || decision != Decision::Pass;
+        if is_over && !std::mem::replace(&mut self.is_logged, true) {
+            self.transaction.judge(Transaction::log);
+        }
         self.cost.took += since.elapsed();
-        judged
+        decision
     }
 
     /// Nothing more of this exchange is of interest, unless its frames are.
@@ -400,23 +441,44 @@ impl Desk {
         if self.is_websocket { verdict } else { verdict.done() }
     }
 
-    /// Judges bytes here, or elsewhere if there are many.
-    async fn off_thread(
+    /// Judges a body here, or elsewhere if it is large.
+    async fn judge_body(
         mut self,
+        is_last: bool,
         bytes: Cow<'_, [u8]>,
-        judge: impl FnOnce(&mut Self, &[u8]) + Send + 'static,
+        judge: impl FnOnce(&mut Transaction, &[u8]) -> Decision + Send + 'static,
     ) -> Self {
         self.cost.bytes = bytes.len() as u64;
         if bytes.len() <= LARGE {
-            self.timed(|desk| judge(desk, &bytes));
+            self.decision = self.judge(is_last, |one| judge(one, &bytes));
             return self;
         }
+        self.is_large = true;
         let bytes = bytes.into_owned();
         elsewhere(move || {
-            self.timed(|desk| judge(desk, &bytes));
+            self.decision = self.judge(is_last, |one| judge(one, &bytes));
             self
         })
         .await
+    }
+}
+
+impl Drop for Desk {
+    /// Ends an exchange of which there was no last message: it was refused by others, or somebody went away.
+    fn drop(&mut self) {
+        if self.is_logged || std::thread::panicking() {
+            return;
+        }
+        let (ready, told) = (Arc::clone(&self.ready), self.told);
+        let mut transaction = self.transaction.take();
+        let mut end = move || {
+            transaction.judge(Transaction::log);
+            ready.tally.count_matches(&transaction.matches()[told..], Outcome::Passed);
+        };
+        match Handle::try_current().ok().filter(|_| self.is_large) {
+            Some(runtime) => drop(runtime.spawn_blocking(end)),
+            None => end(),
+        }
     }
 }
 
@@ -475,13 +537,7 @@ fn is_websocket(request: &RequestHead<'_>) -> bool {
     upgrades || request.method() == "CONNECT"
 }
 
-/// Begins an exchange with its request's head.
-fn begin(
-    transaction: &mut engine::Transaction,
-    ready: &Ready,
-    request: &RequestHead<'_>,
-) -> Decision {
-    transaction.begin(&ready.profile, &connection(request), SystemTime::now());
+fn request_head(transaction: &mut Transaction, request: &RequestHead<'_>) -> Decision {
     transaction.request_head(&engine::RequestHead {
         method: request.method().as_bytes(),
         target: request.target().as_bytes(),
@@ -503,12 +559,13 @@ pub(super) fn response_fields<'r>(response: &'r ResponseHead<'_>) -> Vec<(&'r [u
     response.fields().iter().map(|(name, value)| (name.as_bytes(), value)).collect()
 }
 
-fn response_head(
-    transaction: &mut engine::Transaction,
+/// Does something with the head of a response, as the engine takes it.
+fn with_head<T>(
     request: &RequestHead<'_>,
     response: &ResponseHead<'_>,
-) -> Decision {
-    transaction.response_head(&engine::ResponseHead {
+    take: impl FnOnce(&engine::ResponseHead<'_>) -> T,
+) -> T {
+    take(&engine::ResponseHead {
         status: response.status(),
         version: version(request.version()),
         fields: &response_fields(response),

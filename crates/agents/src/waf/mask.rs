@@ -62,7 +62,7 @@ impl Whole {
         body: Vec<u8>,
     ) -> Option<Vec<u8>> {
         let work = ready.profile.policy().limits.work;
-        let mut transaction = Transaction::new();
+        let mut transaction = Transaction::trial();
         masked(leaks, body, work, |body| self.judge(&mut transaction, ready, body))
     }
 

@@ -135,9 +135,12 @@ impl Tally {
             self.unread[*unread as usize].add(1);
         }
         self.exhausted.add(u64::from(*is_exhausted));
-        for found in *matches {
-            self.count_match(found, *outcome);
-        }
+        self.count_matches(matches, *outcome);
+    }
+
+    /// Counts matches in a message of which this came.
+    pub(super) fn count_matches(&self, matches: &[Match], outcome: Outcome) {
+        matches.iter().for_each(|found| self.count_match(found, outcome));
     }
 
     fn count_match(&self, found: &Match, outcome: Outcome) {

@@ -3,6 +3,7 @@
 mod counted;
 mod counters;
 mod crs;
+mod endings;
 mod guide;
 mod requests;
 mod responses;

@@ -63,7 +63,7 @@ fn check_log(folder: &Path, expected: &Expect) {
 fn contents() -> Expect {
     expect![[r#"
         1 orders 1..5 closed=true
-          1 
+          1
           2 three
           3 four
           4 five

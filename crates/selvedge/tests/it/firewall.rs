@@ -1,5 +1,6 @@
 //! A firewall as its operators have it: beside a running edge.
 
+mod collections;
 mod logins;
 mod websocket;
 

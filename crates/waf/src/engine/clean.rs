@@ -8,6 +8,7 @@
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     ops::RangeInclusive,
+    sync::LazyLock,
 };
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -20,46 +21,43 @@ const LEN: usize = 1 << 14;
 /// Longer values hardly come again.
 const BYTES: RangeInclusive<usize> = 1..=1024;
 
-/// The hashes.
-pub(super) struct Clean {
-    keys: (u64, u64),
-    hashes: Box<[u128]>,
-}
+/// Those of this process: what one transaction knows to be clean, another may remember.
+static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
+    let state = RandomState::new();
+    (state.hash_one(0), state.hash_one(1))
+});
+
+/// The hashes; there is no room for them before the first.
+#[derive(Default)]
+pub(super) struct Clean(Vec<u128>);
 
 /// The hash of a value under a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint(u128);
 
 impl Clean {
-    pub fn new() -> Self {
-        let state = RandomState::new();
-        let keys = (state.hash_one(0), state.hash_one(1));
-        Self { keys, hashes: vec![0; LEN].into() }
-    }
-
-    /// The fingerprint of a value; `None`: it is not worth one.
-    pub fn fingerprint(
-        &self,
-        profile: u64,
-        class: Variable,
-        key: Key,
-        value: &[u8],
-    ) -> Option<Fingerprint> {
-        if !BYTES.contains(&value.len()) {
-            return None;
-        }
-        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write_u64(profile << 24 | u64::from(key.0) << 8 | class as u64);
-        hasher.write(value);
-        Some(Fingerprint(hasher.finish128().as_u128()))
-    }
-
     pub fn contains(&self, fingerprint: Fingerprint) -> bool {
-        self.hashes[place(fingerprint)] == fingerprint.0
+        self.0.get(place(fingerprint)) == Some(&fingerprint.0)
     }
 
     pub fn insert(&mut self, fingerprint: Fingerprint) {
-        self.hashes[place(fingerprint)] = fingerprint.0;
+        if self.0.is_empty() {
+            self.0 = vec![0; LEN];
+        }
+        self.0[place(fingerprint)] = fingerprint.0;
+    }
+}
+
+impl Fingerprint {
+    /// `None`: the value is not worth one.
+    pub fn new(profile: u64, class: Variable, key: Key, value: &[u8]) -> Option<Self> {
+        if !BYTES.contains(&value.len()) {
+            return None;
+        }
+        let mut hasher = SipHasher13::new_with_keys(KEYS.0, KEYS.1);
+        hasher.write_u64(profile << 24 | u64::from(key.0) << 8 | class as u64);
+        hasher.write(value);
+        Some(Self(hasher.finish128().as_u128()))
     }
 }
 

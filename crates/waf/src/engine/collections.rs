@@ -1,7 +1,7 @@
 //! What rules remember from exchange to exchange, within bounds.
 //!
-//! An exchange sees what was remembered when it opened a collection, and what it makes of that itself. When it ends, not what it
-//! saw is stored but what it changed: of two exchanges at once that each add one, both count.
+//! An exchange sees what was remembered when it opened a collection, and what it makes of that itself. After each phase, not what
+//! it saw is stored but what it changed: of two exchanges at once that each add one, both count.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,9 +26,9 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// An entry that is not touched is forgotten after this, if none of its variables lives longer: ModSecurity's `SecCollectionTimeout`.
 const REST: Duration = Duration::from_secs(3600);
 
-/// What rules remember. Those of one process share it.
+/// What rules remember of addresses, sessions and users. Profiles share it as they are [told](super::Profile::remembering).
 #[derive(Default)]
-pub(super) struct Collections(Mutex<Store>);
+pub struct Collections(Mutex<Store>);
 
 #[derive(Default)]
 struct Store {
@@ -163,7 +163,7 @@ impl Entry {
     }
 
     fn change(&mut self, changed: Changed, now: SystemTime) {
-        let Changed { name, pending, decay, until } = changed;
+        let Changed { name, pending, decay, until, is_new: _ } = changed;
         let at = self.variables.iter().position(|variable| variable.name == name);
         let at = match (at, &pending) {
             (Some(at), Pending::Set(None)) => {
@@ -200,6 +200,7 @@ pub(super) struct Opened {
     /// From when on `deprecatevar` counts, by name.
     since: Vec<(Vec<u8>, SystemTime)>,
     changes: Vec<Changed>,
+    is_kept: bool,
 }
 
 /// What an exchange did to a variable.
@@ -208,6 +209,8 @@ struct Changed {
     pending: Pending,
     decay: Option<Decay>,
     until: Option<SystemTime>,
+    /// It is not remembered yet.
+    is_new: bool,
 }
 
 /// What becomes of a variable's value.
@@ -232,10 +235,12 @@ impl Opened {
                     pending: Pending::Kept,
                     decay: None,
                     until: None,
+                    is_new: true,
                 });
                 self.changes.len() - 1
             }
         };
+        self.changes[at].is_new = true;
         Some(&mut self.changes[at])
     }
 }
@@ -256,7 +261,7 @@ impl Transaction {
             self.state.set(&mut self.data.arena, &rules.slots, collection, &variable.name, held);
             since.push((variable.name, variable.since));
         }
-        self.opened.push(Opened { collection, owner, since, changes: Vec::new() });
+        self.opened.push(Opened { collection, owner, since, changes: Vec::new(), is_kept: false });
     }
 
     fn opened(&mut self, collection: Variable) -> Option<&mut Opened> {
@@ -318,18 +323,32 @@ impl Transaction {
         self.state.set(&mut self.data.arena, &rules.slots, collection, &name, held);
     }
 
-    /// Remembers what became of the collections that were opened.
+    /// Remembers what became of the collections that were opened since that was last done.
     pub(super) fn keep(&mut self) {
-        let Some(profile) = self.profile.clone() else { return };
-        for Opened { collection, owner, since: _, mut changes } in std::mem::take(&mut self.opened)
-        {
-            for changed in &mut changes {
-                if let Pending::Set(value) = &mut changed.pending {
-                    *value = self.remembered(collection, &changed.name);
-                }
+        let Some(profile) = self.profile.clone().filter(|_| !self.is_trial) else { return };
+        let mut opened = std::mem::take(&mut self.opened);
+        for Opened { collection, owner, since: _, changes, is_kept } in &mut opened {
+            let changes: Vec<Changed> = changes
+                .iter_mut()
+                .filter(|changed| changed.is_new)
+                .map(|changed| self.taken(*collection, changed))
+                .collect();
+            // Who came by is not forgotten, whatever became of it.
+            if !changes.is_empty() || !std::mem::replace(is_kept, true) {
+                profile.collections.commit((*collection, owner.clone()), changes, self.now);
             }
-            profile.collections.commit((collection, owner), changes, self.now);
         }
+        self.opened = opened;
+    }
+
+    /// What is to be done to a variable. What is done once, such as to shrink, stays noted.
+    fn taken(&self, collection: Variable, changed: &mut Changed) -> Changed {
+        changed.is_new = false;
+        let mut pending = std::mem::replace(&mut changed.pending, Pending::Kept);
+        if let Pending::Set(value) = &mut pending {
+            *value = self.remembered(collection, &changed.name);
+        }
+        Changed { name: changed.name.clone(), pending, ..*changed }
     }
 
     /// The text that a variable holds, if it can be remembered.
@@ -352,7 +371,8 @@ mod tests {
 
     fn add(store: &Collections, owner: usize, now: SystemTime) {
         let pending = Pending::Added(1);
-        let changed = Changed { name: b"n".to_vec(), pending, decay: None, until: None };
+        let changed =
+            Changed { name: b"n".to_vec(), pending, decay: None, until: None, is_new: true };
         store.commit((Variable::Ip, owner.to_string().into_bytes()), vec![changed], now);
     }
 
@@ -377,8 +397,8 @@ mod tests {
     fn nobody_is_remembered_for_nothing() {
         let (store, now) = (Collections::default(), SystemTime::UNIX_EPOCH);
         store.commit((Variable::Ip, b"a".to_vec()), Vec::new(), now);
-        let kept =
-            Changed { name: b"n".to_vec(), pending: Pending::Kept, decay: None, until: None };
+        let pending = Pending::Kept;
+        let kept = Changed { name: b"n".to_vec(), pending, decay: None, until: None, is_new: true };
         store.commit((Variable::Ip, b"a".to_vec()), vec![kept], now);
         assert!(store.0.into_inner().unwrap().entries.is_empty());
     }

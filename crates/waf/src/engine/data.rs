@@ -44,6 +44,12 @@ impl Data {
         self.by_class.iter_mut().for_each(|class| arena::empty(class, KEPT_MAX));
     }
 
+    /// What its lists have room for.
+    pub fn memory_bytes(&self) -> usize {
+        let numbers: usize = self.by_class.iter().map(Vec::capacity).sum();
+        self.values.capacity() * size_of::<Value>() + numbers * size_of::<u32>()
+    }
+
     pub fn push(&mut self, class: Variable, name: Span, key: Key, value: Span) {
         self.by_class[class as usize].push(self.values.len() as u32);
         self.values.push(Value { class, name, key, value });

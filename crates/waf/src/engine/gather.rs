@@ -63,7 +63,8 @@ impl Transaction {
         for &class in classes {
             for &at in self.data.of_class(class) {
                 let value = self.data.values[at as usize];
-                if selector.chooses(rules, &mut self.caches, self.data.arena.get(value.name)) {
+                if selector.chooses(rules, &mut self.bench.caches, self.data.arena.get(value.name))
+                {
                     self.gathered.push(Entry { name: value.name, value: value.value });
                 }
             }
@@ -94,7 +95,7 @@ impl Transaction {
             for slot in 0..rules.slots.len() as u16 {
                 let name = rules.slots.name(slot);
                 if self.state.slot(Slot(slot)) != Held::Nothing
-                    && selector.chooses(rules, &mut self.caches, name)
+                    && selector.chooses(rules, &mut self.bench.caches, name)
                 {
                     self.gather_held(name, self.state.slot(Slot(slot)));
                 }
@@ -103,7 +104,7 @@ impl Transaction {
         for at in 0..self.state.named.len() {
             let named = self.state.named[at];
             if named.collection == variable
-                && selector.chooses(rules, &mut self.caches, self.data.arena.get(named.name))
+                && selector.chooses(rules, &mut self.bench.caches, self.data.arena.get(named.name))
             {
                 let value = self.held(named.held);
                 value

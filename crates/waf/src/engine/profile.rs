@@ -47,7 +47,7 @@ pub struct Profile {
     pub(super) exclusions: Vec<CompiledExclusion>,
     /// What variables hold before the first rule is asked.
     pub(super) start: Vec<(Slot, Start)>,
-    pub(super) collections: Collections,
+    pub(super) collections: Arc<Collections>,
     /// Percent, by category.
     weights: Vec<u16>,
 }
@@ -101,13 +101,24 @@ impl Profile {
             shadow: shadow(&rules, &policy),
             exclusions,
             start,
-            collections: Collections::default(),
+            collections: Arc::default(),
             weights: weights(&policy),
             rules,
             policy,
         };
         profile.divide();
         profile
+    }
+
+    /// Remembers where other profiles do, too.
+    pub fn remembering(self, collections: &Arc<Collections>) -> Self {
+        Self { collections: Arc::clone(collections), ..self }
+    }
+
+    /// Returns whether rules of phase 5 look at the response.
+    pub fn logs_response(&self) -> bool {
+        let mut last = self.live().filter(|rule| rule.phase == Phase::Log);
+        last.any(Rule::looks_at_response)
     }
 
     /// Returns the rules.

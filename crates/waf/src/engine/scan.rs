@@ -50,6 +50,12 @@ impl Candidates {
         self.steps.iter_mut().for_each(Bits::clear);
     }
 
+    /// What its lists have room for.
+    pub fn memory_bytes(&self) -> usize {
+        let heads = self.first.capacity() + self.last.capacity();
+        heads * size_of::<u32>() + self.list.capacity() * size_of::<Candidate>()
+    }
+
     fn push(&mut self, at: usize, probe: &Probe, candidate: Candidate) {
         let number = self.list.len() as u32;
         if self.first[at] == NONE {

@@ -12,16 +12,16 @@ use std::{
 use super::{
     Connection, Decision, Match, Profile, Refusal, RequestHead, ResponseHead, Rules, Score,
     arena::{self, Span},
+    bench::Bench,
     bits::Bits,
-    clean::{Clean, Fingerprint},
+    clean::Fingerprint,
     collections::Opened,
     compile::CompiledTarget,
     data::Data,
     gather::Entry,
     intake::{Asked, Multipart},
-    scan::{Candidates, Scanner},
+    scan::Candidates,
     state::State,
-    walk::Caches,
 };
 use crate::{
     body,
@@ -45,14 +45,12 @@ pub struct Transaction {
     pub(super) data: Data,
     pub(super) state: State,
     pub(super) candidates: Candidates,
-    scanner: Scanner,
+    pub(super) bench: Bench,
     /// So many of the values were scanned.
     scanned: usize,
-    clean: Clean,
     pub(super) suspects: Vec<Suspect>,
     /// For each phase whether its rules were asked.
     pub(super) walked: [bool; 5],
-    pub(super) caches: Caches,
     pub(super) gathered: Vec<Entry>,
     pub(super) swap: Vec<u8>,
     pub(super) expanded: Vec<u8>,
@@ -83,6 +81,8 @@ pub struct Transaction {
     /// Whether it is a message of a WebSocket.
     pub(super) framed: bool,
     pub(super) response_oversize: bool,
+    /// Collections remember nothing of it.
+    pub(super) is_trial: bool,
 }
 
 /// Room for so many is kept for the next exchange.
@@ -120,12 +120,10 @@ impl Transaction {
             data: Data::default(),
             state: State::default(),
             candidates: Candidates::default(),
-            scanner: Scanner::default(),
+            bench: Bench::default(),
             scanned: 0,
-            clean: Clean::new(),
             suspects: Vec::new(),
             walked: [false; 5],
-            caches: Caches::default(),
             gathered: Vec::new(),
             swap: Vec::new(),
             expanded: Vec::new(),
@@ -153,7 +151,35 @@ impl Transaction {
             response_body: Span::default(),
             framed: false,
             response_oversize: false,
+            is_trial: false,
         }
+    }
+
+    /// Returns one whose exchanges are only tried out: collections remember nothing of them.
+    pub fn trial() -> Self {
+        Self { is_trial: true, ..Self::new() }
+    }
+
+    /// Judges on a bench that others use, too, instead of on one of its own.
+    pub fn with<T>(&mut self, bench: &mut Bench, judge: impl FnOnce(&mut Self) -> T) -> T {
+        std::mem::swap(&mut self.bench, bench);
+        if let Some(profile) = &self.profile {
+            self.bench.fit(profile.rules());
+        }
+        let judged = judge(self);
+        std::mem::swap(&mut self.bench, bench);
+        judged
+    }
+
+    /// Returns the bytes that its buffers have room for, without its bench.
+    pub fn memory_bytes(&self) -> usize {
+        let buffers = [&self.data.arena.received, &self.data.arena.derived, &self.swap];
+        let buffers: usize = buffers.iter().map(|buffer| buffer.capacity()).sum();
+        let lists = size_of_val(self)
+            + self.suspects.capacity() * size_of::<Suspect>()
+            + self.gathered.capacity() * size_of::<Entry>();
+        let (data, candidates) = (self.data.memory_bytes(), self.candidates.memory_bytes());
+        buffers + self.expanded.capacity() + lists + data + candidates + self.parsers.memory_bytes()
     }
 
     /// Begins another exchange, and forgets the last one.
@@ -163,6 +189,7 @@ impl Transaction {
         if !same {
             self.fit(profile.rules());
         }
+        self.bench.fit(profile.rules());
         self.profile = Some(profile.clone());
         (self.connection, self.now) = (*connection, now);
         self.exchange += 1;
@@ -177,8 +204,6 @@ impl Transaction {
     /// Makes room for what these rules need.
     fn fit(&mut self, rules: &Rules) {
         self.candidates = Candidates::new(rules);
-        self.scanner = Scanner::new(rules);
-        self.caches = Caches::new(rules);
         self.removed = Bits::new(rules.len());
     }
 
@@ -255,6 +280,13 @@ impl Transaction {
         self.phase(&profile, Phase::ResponseHead)
     }
 
+    /// Takes the head of a response that is not judged, for what phase 5 says of it.
+    pub fn note_response_head(&mut self, head: &ResponseHead<'_>) {
+        if let Some(profile) = self.asking() {
+            self.take_response_head(profile.rules(), head);
+        }
+    }
+
     /// Returns whether rules want to see the body of the response whose head was judged.
     pub fn wants_response_body(&self) -> bool {
         let Some(profile) = &self.profile else { return false };
@@ -328,6 +360,10 @@ impl Transaction {
             return;
         };
         self.state.allowed = None;
+        if let Some(refusal) = self.refusal.as_ref().filter(|_| self.refused) {
+            // What the client got, where there was no other answer.
+            self.response_status.get_or_insert(refusal.status);
+        }
         if self.state.mode != Mode::Off {
             self.scan(&profile);
             self.walk(&profile, Phase::Log);
@@ -398,6 +434,8 @@ impl Transaction {
     fn phase(&mut self, profile: &Profile, phase: Phase) -> Decision {
         self.scan(profile);
         let decision = self.walk(profile, phase);
+        // At once: while this exchange waits for its body or its answer, others see what it counted.
+        self.keep();
         if decision == Decision::Pass
             && self.exhausted(profile)
             && profile.policy().exhausted == Exhausted::Reject
@@ -414,16 +452,17 @@ impl Transaction {
             let value = self.data.values[self.scanned];
             self.scanned += 1;
             let bytes = self.data.arena.get(value.value);
-            let fingerprint = self.clean.fingerprint(profile.number, value.class, value.key, bytes);
-            if fingerprint.is_some_and(|fingerprint| self.clean.contains(fingerprint)) {
+            let fingerprint = Fingerprint::new(profile.number, value.class, value.key, bytes);
+            if fingerprint.is_some_and(|fingerprint| self.bench.clean.contains(fingerprint)) {
                 continue;
             }
             let before = self.candidates.len();
             let (rules, live) = (profile.rules(), &profile.live_probes);
-            self.work += self.scanner.scan(rules, live, &mut self.data, at, &mut self.candidates);
+            self.work +=
+                self.bench.scanner.scan(rules, live, &mut self.data, at, &mut self.candidates);
             let left = self.candidates.len() - before;
             match fingerprint {
-                Some(fingerprint) if left == 0 => self.clean.insert(fingerprint),
+                Some(fingerprint) if left == 0 => self.bench.clean.insert(fingerprint),
                 Some(fingerprint) => self.suspects.push(Suspect { value: at, left, fingerprint }),
                 None => {}
             }
@@ -444,7 +483,7 @@ impl Transaction {
 
     /// Remembers the values all of whose candidates were none; others may still be found to be.
     fn remember(&mut self) {
-        let Self { suspects, clean, .. } = self;
+        let Self { suspects, bench: Bench { clean, .. }, .. } = self;
         suspects.retain(|suspect| {
             let innocent = suspect.left == 0;
             if innocent {

@@ -168,7 +168,7 @@ impl Transaction {
             let may_match = match link.test {
                 Test::Rx(regex) => {
                     let bytes = self.data.arena.get(text);
-                    self.caches.may_match(rules, regex, candidate.tier, bytes)
+                    self.bench.caches.may_match(rules, regex, candidate.tier, bytes)
                 }
                 _ => true,
             };
@@ -196,7 +196,7 @@ impl Transaction {
         let name = self.data.arena.get(name);
         let mut targets = link.targets.iter();
         targets
-            .find(|target| target.covers(rules, &mut self.caches, class, name))
+            .find(|target| target.covers(rules, &mut self.bench.caches, class, name))
             .map(|target| target.variable)
     }
 
@@ -210,7 +210,7 @@ impl Transaction {
     ) -> bool {
         let rules = &**profile.rules();
         let name = self.data.arena.get(name);
-        let caches = &mut self.caches;
+        let caches = &mut self.bench.caches;
         if link.excludes.iter().any(|target| target.covers(rules, caches, class, name)) {
             return true;
         }
@@ -304,10 +304,10 @@ impl Transaction {
 
     fn operator(&mut self, rules: &Rules, test: &Test, text: Span) -> test::Found {
         let find_where = |this: &mut Self, regex: &RegexId, accepts| {
-            this.caches.find_where(rules, *regex, this.data.arena.get(text), accepts)
+            this.bench.caches.find_where(rules, *regex, this.data.arena.get(text), accepts)
         };
         match test {
-            Test::Rx(regex) => self.caches.find(rules, *regex, self.data.arena.get(text)),
+            Test::Rx(regex) => self.bench.caches.find(rules, *regex, self.data.arena.get(text)),
             Test::CreditCard(regex) => find_where(self, regex, test::is_credit_card),
             Test::Cpf(regex) => find_where(self, regex, test::is_cpf),
             Test::Ssn(regex) => find_where(self, regex, test::is_ssn),
@@ -349,7 +349,7 @@ impl Transaction {
     fn capture(&mut self, rules: &Rules, link: &CompiledLink, hit: &Hit) {
         match &link.test {
             Test::Rx(regex) if !link.negated => {
-                let groups = self.caches.groups(rules, *regex, self.data.arena.get(hit.text));
+                let groups = self.bench.caches.groups(rules, *regex, self.data.arena.get(hit.text));
                 for (slot, group) in groups.into_iter().enumerate().take(10) {
                     if let Some((start, end)) = group {
                         self.state

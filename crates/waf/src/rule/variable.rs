@@ -21,6 +21,11 @@ macro_rules! variables {
             pub fn is_collection(self) -> bool {
                 match self { $(Self::$name => variables!(@$shape)),* }
             }
+
+            /// Returns whether it is of the response.
+            pub fn is_of_response(self) -> bool {
+                self.name().starts_with("RESPONSE_")
+            }
         }
     };
     (@one) => { false };

@@ -116,9 +116,18 @@ pub async fn ask<A: Agent>(agent: &A, request: &Message, response: Option<&Messa
 
 /// The verdict on a request's head.
 pub async fn head_verdict<A: Agent>(agent: &A, request: &Message) -> Verdict {
+    head_verdict_in(agent, request, &mut A::Exchange::default()).await
+}
+
+/// Likewise, of an exchange that goes on.
+pub async fn head_verdict_in<A: Agent>(
+    agent: &A,
+    request: &Message,
+    exchange: &mut A::Exchange,
+) -> Verdict {
     let payload = request.payload();
     let head = RequestHead::parse(&payload, !request.body.is_empty()).unwrap();
-    agent.request_headers(&head, &mut A::Exchange::default()).await
+    agent.request_headers(&head, exchange).await
 }
 
 /// Writes a verdict down, and returns whether the exchange goes on with this agent.

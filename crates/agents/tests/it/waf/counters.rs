@@ -201,3 +201,12 @@ fn a_robot_that_is_not_who_it_says_has_points() {
     );
     assert!(!from("66.249.66.1").contains("finding"));
 }
+
+#[test]
+fn what_counters_refuse_is_counted() {
+    let agent = watcher("login \"/login\" { address-failures 1 }");
+    tries(&agent, ("192.0.2.1", "ada"), 401);
+    tries(&agent, ("192.0.2.1", "ada"), 401);
+    let counted = crate::measured::counted(&agent);
+    assert!(counted.contains("decisions_total [(none) request blocked] 1\n"), "{counted}");
+}

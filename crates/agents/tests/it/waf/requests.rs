@@ -13,13 +13,13 @@ fn an_attack_is_refused_and_explained() {
         "",
         get(INJECTION),
         expect![[r#"
-        request head: block 403
-          content-type: application/problem+json
-          {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
-          finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:id, bytes 0 to 38 of the decoded text: »1' union select password from users-- «
-          finding sql/union-behind-value: Behind a value a second query is united with the page's own, whose rows the page then shows: any table can be read.: ARGS:id, bytes 1 to 30 of the decoded text: 1»' union select password from «users--
-          finding sql/union-select: Two queries united, as an attack appends them; a lesson in SQL has them too.: ARGS:id, bytes 3 to 30 of the decoded text: 1' »union select password from «users--
-    "#]],
+            request head: block 403
+              content-type: application/problem+json
+              {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
+              finding sql/union-behind-value: Behind a value a second query is united with the page's own, whose rows the page then shows: any table can be read.: ARGS:id, bytes 1 to 30 of the decoded text: 1»' union select password from «users--
+              finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:id, bytes 0 to 38 of the decoded text: »1' union select password from users-- «
+              finding sql/union-select: Two queries united, as an attack appends them; a lesson in SQL has them too.: ARGS:id, bytes 3 to 30 of the decoded text: 1' »union select password from «users--
+        "#]],
     );
 }
 
@@ -60,29 +60,29 @@ fn bodies_are_read_as_what_they_are() {
         "",
         post("/login").json(json),
         expect![[r#"
-        request head: allow
-        request body: block 403
-          content-type: application/problem+json
-          {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
-          finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:json.user.name, bytes 0 to 17 of the decoded text: »x' or '1'='1' -- «
-          finding sql/tautology-strings: A literal is closed and compared with itself: the condition of the page's query always holds, or never.: ARGS:json.user.name, bytes 1 to 11 of the decoded text: x»' or '1'='«1' --
-          finding sql/comment-behind-quote: Behind a quote begins a comment of SQL.: ARGS:json.user.name, bytes 12 to 17 of the decoded text: x' or '1'='1»' -- «
-    "#]],
+            request head: allow
+            request body: block 403
+              content-type: application/problem+json
+              {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
+              finding sql/tautology-strings: A literal is closed and compared with itself: the condition of the page's query always holds, or never.: ARGS:json.user.name, bytes 1 to 11 of the decoded text: x»' or '1'='«1' --
+              finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:json.user.name, bytes 0 to 17 of the decoded text: »x' or '1'='1' -- «
+              finding sql/comment-behind-quote: Behind a quote begins a comment of SQL.: ARGS:json.user.name, bytes 12 to 17 of the decoded text: x' or '1'='1»' -- «
+        "#]],
     );
     let form = post("/c").field("content-type", "application/x-www-form-urlencoded");
     check(
         "",
         form.body("text=%3Cscript%3Ealert(document.cookie)%3C/script%3E"),
         expect![[r#"
-        request head: allow
-        request body: block 403
-          content-type: application/problem+json
-          {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
-          finding xss/parsed: A browser would run a script in the value, or load something for it, wherever in a page the value lands.: ARGS:text, bytes 0 to 39 of the decoded text: »<script>alert(document.cookie)</script>«; MATCHED_VARS:text, bytes 0 to 1 of the decoded text: »<«script>alert(document.cookie)</script>
-          finding xss/script-tag: A script element: the page's visitors run what the client sends.: ARGS:text, bytes 0 to 8 of the decoded text: »<script>«alert(document.cookie)</script>
-          finding xss/dialog-call: A dialog is opened, as proofs of a scripting hole do it.: ARGS:text, bytes 7 to 30 of the decoded text: <script»>alert(document.cookie)«</script>
-          finding xss/document-access: A script reads or rewrites the page's document.: ARGS:text, bytes 14 to 29 of the decoded text: <script>alert(»document.cookie«)</script>
-    "#]],
+            request head: allow
+            request body: block 403
+              content-type: application/problem+json
+              {"type":"urn:selvedge:problem:waf/refused","title":"Request refused","status":403,"detail":"The request looks like an attack.","code":"waf/refused"}
+              finding xss/dialog-call: A dialog is opened, as proofs of a scripting hole do it.: ARGS:text, bytes 7 to 30 of the decoded text: <script»>alert(document.cookie)«</script>
+              finding xss/parsed: A browser would run a script in the value, or load something for it, wherever in a page the value lands.: ARGS:text, bytes 0 to 39 of the decoded text: »<script>alert(document.cookie)</script>«; MATCHED_VARS:text, bytes 0 to 1 of the decoded text: »<«script>alert(document.cookie)</script>
+              finding xss/script-tag: A script element: the page's visitors run what the client sends.: ARGS:text, bytes 0 to 8 of the decoded text: »<script>«alert(document.cookie)</script>
+              finding xss/document-access: A script reads or rewrites the page's document.: ARGS:text, bytes 14 to 29 of the decoded text: <script>alert(»document.cookie«)</script>
+        "#]],
     );
 }
 

@@ -12,12 +12,12 @@ fn detection_reports_and_lets_pass() {
         "mode \"detect\"",
         get(INJECTION),
         expect![[r#"
-        request head: allow, done
-          value waf-score: 55
-          finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:id, bytes 0 to 38 of the decoded text: »1' union select password from users-- «
-          finding sql/union-behind-value: Behind a value a second query is united with the page's own, whose rows the page then shows: any table can be read.: ARGS:id, bytes 1 to 30 of the decoded text: 1»' union select password from «users--
-          finding sql/union-select: Two queries united, as an attack appends them; a lesson in SQL has them too.: ARGS:id, bytes 3 to 30 of the decoded text: 1' »union select password from «users--
-    "#]],
+            request head: allow, done
+              value waf-score: 55
+              finding sql/union-behind-value: Behind a value a second query is united with the page's own, whose rows the page then shows: any table can be read.: ARGS:id, bytes 1 to 30 of the decoded text: 1»' union select password from «users--
+              finding sql/parsed: Put into a query, the value would be read as SQL and not as a value: the query does what the client wants.: ARGS:id, bytes 0 to 38 of the decoded text: »1' union select password from users-- «
+              finding sql/union-select: Two queries united, as an attack appends them; a lesson in SQL has them too.: ARGS:id, bytes 3 to 30 of the decoded text: 1' »union select password from «users--
+        "#]],
     );
 }
 

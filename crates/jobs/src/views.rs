@@ -88,6 +88,8 @@ struct Board {
 
 struct Entry {
     view: Arc<View>,
+    /// The stream's name in the log.
+    source: String,
     /// Fields that rows have, where that is known beforehand.
     fields: Option<Vec<String>>,
     standing: watch::Sender<Standing>,
@@ -103,7 +105,12 @@ impl Board {
             let kept = before.remove(&view.name).filter(|entry| entry.view == *view);
             let fresh = || {
                 let standing = watch::Sender::new(follow.standing.clone());
-                Arc::new(Entry { view: view.clone(), fields: follow.fields(), standing })
+                Arc::new(Entry {
+                    view: view.clone(),
+                    fields: follow.fields(),
+                    source: definition::source(view),
+                    standing,
+                })
             };
             entries.insert(view.name.clone(), kept.unwrap_or_else(fresh));
         }

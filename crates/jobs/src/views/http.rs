@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use selvedge_eventlog::StreamId;
+use selvedge_eventlog::{StreamId, StreamInfo};
 use selvedge_identity::{Caller, Refusal as Unknown};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -101,19 +101,29 @@ struct Lag {
 }
 
 impl Shared {
+    /// The view's stream as it is now, whatever the thread that follows it knows of it.
+    fn stream(&self, entry: &Entry) -> Option<StreamInfo> {
+        self.log.info(self.log.stream(&entry.source)?).ok()
+    }
+
     /// Blocks, for the time of a record lies on disk.
-    fn lag(&self, stream: Option<StreamId>, generation: &Generation) -> Lag {
-        let ours = stream.filter(|stream| stream.get() == generation.stream);
-        let Some(info) = ours.and_then(|stream| self.log.info(stream).ok()) else {
-            return Lag::default();
-        };
-        let records = info.tail.saturating_sub(generation.cursor);
+    fn lag(&self, entry: &Entry, generation: &Generation) -> Lag {
+        let Some(info) = self.stream(entry) else { return Lag::default() };
+        let cursor = generation.cursor_in(info.id);
+        let records = info.tail.saturating_sub(cursor);
         if records == 0 {
             return Lag::default();
         }
-        let first = self.log.read(info.id, generation.cursor.max(info.start), 1).ok();
+        let first = self.log.read(info.id, cursor.max(info.start), 1).ok();
         let time_ms = first.and_then(|chunk| chunk.slices.first().map(|slice| slice.time_ms));
         Lag { records, ms: now_ms().saturating_sub(time_ms.unwrap_or(info.time_ms)) }
+    }
+}
+
+impl Generation {
+    /// How much of a stream it includes: nothing of one that it was not built from.
+    fn cursor_in(&self, stream: StreamId) -> u64 {
+        if self.stream == stream.get() { self.cursor } else { 0 }
     }
 }
 
@@ -132,8 +142,8 @@ async fn list(State(door): State<Arc<Door>>, caller: Caller) -> Result<Response,
 
 fn describe(shared: &Shared, entry: &Entry) -> Value {
     let standing = entry.standing.borrow().clone();
-    let Standing { state, trouble, stream, shown, building } = &standing;
-    let lag = shown.as_ref().map(|shown| shared.lag(*stream, shown)).unwrap_or_default();
+    let Standing { state, trouble, stream: _, shown, building } = &standing;
+    let lag = shown.as_ref().map(|shown| shared.lag(entry, shown)).unwrap_or_default();
     let faults = standing.current().map(|current| shared.readers.faults(current.id));
     let faults = faults.and_then(Result::ok).unwrap_or_default();
     let Tally { rows, folded, passed, bad, overflowed } = standing.tally();
@@ -229,7 +239,7 @@ fn read(shared: &Shared, entry: &Entry, query: &Query) -> Result<(Page, Lag), Re
     let view = (entry.view.name.as_str(), &entry.view.shape);
     match shared.readers.page(view, query)? {
         Some(page) => {
-            let lag = shared.lag(standing.stream, &page.generation);
+            let lag = shared.lag(entry, &page.generation);
             Ok((page, lag))
         }
         None => Err(match standing.trouble {
@@ -296,11 +306,15 @@ impl Freshness {
     async fn wait(&self, door: &Door, entry: &Entry) -> Result<(), Refusal> {
         let Some(least) = self.min_offset else { return Ok(()) };
         let mut standing = entry.standing.subscribe();
-        let cursor = |standing: &Standing| standing.shown.as_ref().map_or(0, |shown| shown.cursor);
+        let stream = door.shared.stream(entry);
+        let tail = stream.as_ref().map_or(0, |stream| stream.tail);
+        let cursor = |standing: &Standing| match (&stream, &standing.shown) {
+            (Some(stream), Some(shown)) => shown.cursor_in(stream.id),
+            _ => 0,
+        };
         if cursor(&standing.borrow_and_update()) >= least {
             return Ok(());
         }
-        let tail = door.shared.tail(&standing.borrow());
         if least > tail {
             return Err(Refusal::Offset("It lies behind the end of the stream."));
         }
@@ -314,14 +328,6 @@ impl Freshness {
         };
         let lag = tail.saturating_sub(cursor(&standing.borrow()));
         if reached { Ok(()) } else { Err(Refusal::Behind { lag }) }
-    }
-}
-
-impl Shared {
-    /// Where the view's stream ends.
-    fn tail(&self, standing: &Standing) -> u64 {
-        let info = standing.stream.and_then(|stream| self.log.info(stream).ok());
-        info.map_or(0, |info| info.tail)
     }
 }
 
@@ -363,7 +369,7 @@ async fn order_rebuild(
 ) -> Result<(), Refusal> {
     let entry = door.find(name, caller)?;
     let standing = entry.standing.borrow().clone();
-    let lost = door.shared.lost_by_rebuild(&standing);
+    let lost = door.shared.lost_by_rebuild(&entry, &standing);
     if lost > 0 && !is_lossy {
         return Err(Refusal::Lossy { lost });
     }
@@ -380,49 +386,45 @@ async fn order_rebuild(
 
 impl Shared {
     /// How many records the view has that its stream does not hold any more.
-    fn lost_by_rebuild(&self, standing: &Standing) -> u64 {
+    fn lost_by_rebuild(&self, entry: &Entry, standing: &Standing) -> u64 {
         let Some(shown) = &standing.shown else { return 0 };
-        match standing.stream.filter(|stream| stream.get() == shown.stream) {
-            Some(stream) => {
-                let start = self.log.info(stream).map_or(0, |info| info.start);
-                start.min(shown.cursor).saturating_sub(shown.missed)
-            }
-            None => shown.cursor.saturating_sub(shown.missed),
-        }
+        let same = self.stream(entry).filter(|stream| stream.id.get() == shown.stream);
+        let gone = same.map_or(shown.cursor, |stream| stream.start.min(shown.cursor));
+        gone.saturating_sub(shown.missed)
     }
 
     /// Appends metrics in Prometheus' text format.
     pub(super) fn render_metrics(&self, out: &mut String) {
-        type Read = fn(&Shared, &Standing) -> u64;
+        type Read = fn(&Shared, &Entry, &Standing) -> u64;
         let metrics: [(&str, &str, &str, Read); 5] = [
             (
                 "lag_records",
                 "gauge",
                 "Records of the stream that the view does not include.",
-                |shared, it| {
-                    shared
-                        .tail(it)
-                        .saturating_sub(it.shown.as_ref().map_or(0, |shown| shown.cursor))
+                |shared, entry, it| {
+                    let Some(stream) = shared.stream(entry) else { return 0 };
+                    let included = it.shown.as_ref().map_or(0, |shown| shown.cursor_in(stream.id));
+                    stream.tail.saturating_sub(included)
                 },
             ),
-            ("rows", "gauge", "Rows of the view.", |_, it| it.tally().rows),
+            ("rows", "gauge", "Rows of the view.", |_, _, it| it.tally().rows),
             (
                 "bad_events_total",
                 "counter",
                 "Events that were not what the view expects.",
-                |_, it| it.tally().bad,
+                |_, _, it| it.tally().bad,
             ),
             (
                 "overflowed_events_total",
                 "counter",
                 "Events for which there was no row left.",
-                |_, it| it.tally().overflowed,
+                |_, _, it| it.tally().overflowed,
             ),
             (
                 "missed_records",
                 "gauge",
                 "Records that retention removed before they were folded.",
-                |_, it| it.shown.as_ref().map_or(0, |shown| shown.missed),
+                |_, _, it| it.shown.as_ref().map_or(0, |shown| shown.missed),
             ),
         ];
         let entries = self.board.all();
@@ -435,7 +437,7 @@ impl Shared {
                 "# HELP selvedge_view_{name} {help}\n# TYPE selvedge_view_{name} {kind}"
             );
             for entry in &entries {
-                let value = read(self, &entry.standing.borrow());
+                let value = read(self, entry, &entry.standing.borrow());
                 let _ =
                     writeln!(out, "selvedge_view_{name}{{view=\"{}\"}} {value}", entry.view.name);
             }

@@ -333,3 +333,7 @@ pub(crate) fn beginning(bytes: &[u8]) -> String {
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+#[path = "store/tests.rs"]
+mod tests;

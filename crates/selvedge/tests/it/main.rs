@@ -21,4 +21,5 @@ mod process;
 mod reload;
 mod streams;
 mod up;
+mod views;
 mod waf;

@@ -40,7 +40,8 @@ fn check_reader(folder: &Path, expected: &Expect) {
         let reader::Stream { name, start, tail, closed, records } = stream;
         writeln!(text, "{number} {name} {start}..{tail} closed={closed}").unwrap();
         for (sequence, record) in records {
-            writeln!(text, "  {sequence} {}", String::from_utf8_lossy(&record)).unwrap();
+            let line = format!("  {sequence} {}", String::from_utf8_lossy(&record));
+            writeln!(text, "{}", line.trim_end()).unwrap();
         }
     }
     expected.assert_eq(&text);

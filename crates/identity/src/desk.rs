@@ -72,8 +72,6 @@ struct Known {
 
 /// How old what is known of the file may be: so late is a revocation obeyed at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How soon an unknown id may have the file looked at: a new token counts at once.
-const LOOK_FOR_NEW: Duration = Duration::from_millis(50);
 /// Bytes of what an agent says of a caller.
 const NAME_BYTES_MAX: usize = 256;
 /// Roles of one user that count.
@@ -243,12 +241,12 @@ impl WatchedFile {
         }
     }
 
-    /// What is known, fresh enough to tell whether `id` counts.
+    /// What is known, fresh enough to tell whether `id` counts: a new token counts at once. Who guesses ids has the
+    /// file's metadata looked at, which costs less than the request.
     fn known(&self, id: &str, now: SystemTime) -> RwLockReadGuard<'_, Known> {
         let is_fresh = |known: &Known| {
-            let bound = if known.entries.contains_key(id) { LOOK_AGAIN } else { LOOK_FOR_NEW };
             let looked = known.looked_at.and_then(|at| now.duration_since(at).ok());
-            looked.is_some_and(|age| age < bound)
+            known.entries.contains_key(id) && looked.is_some_and(|age| age < LOOK_AGAIN)
         };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if is_fresh(&known) {

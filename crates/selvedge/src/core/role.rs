@@ -161,9 +161,10 @@ impl<'a> Role<'a> {
         if let (Some(tls), Some(listen)) = (&self.tls, &next.process.listen) {
             *tls.write().unwrap_or_else(PoisonError::into_inner) = EdgeTls::load(listen)?;
         }
+        // What is in force writes down first what its successor reads.
+        self.keep_usage();
         let fresh = in_force(&next.process);
         tell_of_tokens(&fresh.desk, &self.hub);
-        self.keep_usage();
         self.gate.put_in_force(fresh);
         self.services.iter().for_each(|service| service.reconfigure(&next.config));
         self.say_what_waits(&next);

@@ -57,7 +57,7 @@ impl Door {
         }
     }
 
-    /// Nanoseconds since the door was opened, and one bucket's worth.
+    /// Nanoseconds since the door was opened.
     pub(crate) fn now_ns(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

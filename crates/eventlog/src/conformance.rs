@@ -1,6 +1,11 @@
 //! What an engine has to do to be an [`EventLog`]. Every engine runs this in its tests.
 
-use crate::{Append, AppendError, EventLog, Producer, ReadError, StreamId, StreamOptions};
+use std::{
+    pin::pin,
+    task::{Context, Waker},
+};
+
+use crate::{Append, AppendError, Batch, EventLog, Producer, ReadError, StreamId, StreamOptions};
 
 /// Demands everything of an engine without streams. Panics at the first demand that is not met.
 pub async fn check(log: &impl EventLog) {
@@ -9,6 +14,8 @@ pub async fn check(log: &impl EventLog) {
     appends(log, stream).await;
     expectations(log, stream).await;
     retries(log, stream).await;
+    batches(log, stream).await;
+    follows(log).await;
     trims(log, stream).await;
     closes(log, stream).await;
     deletes(log, stream).await;
@@ -58,6 +65,47 @@ async fn retries(log: &impl EventLog, stream: StreamId) {
     assert_eq!(send(2, 1).await, Err(AppendError::EpochStart { received: 1 }));
     assert_eq!(send(2, 0).await, Ok(7));
     assert_eq!(send(1, 1).await, Err(AppendError::Fenced { epoch: 2 }));
+}
+
+/// Every step of a batch happens, over several streams, or none does.
+async fn batches(log: &impl EventLog, stream: StreamId) {
+    let tail = log.range(stream).await.expect("it exists").end;
+    let other = log.new_stream();
+    let create = || Batch::create(other, "other", StreamOptions::default());
+    let refused = create().and(Append::to(stream).record(b"x").expect_tail(tail + 1));
+    let refused = log.submit(refused).await;
+    assert_eq!(refused, Err(AppendError::Tail { expected: tail + 1, tail }));
+    assert_eq!(log.find("other").await, None, "a batch happens as a whole or not at all");
+    let twice = Batch::from(Append::to(stream).record(b"x")).and(Append::to(stream).record(b"x"));
+    let twice = log.submit(twice).await;
+    assert!(matches!(twice, Err(AppendError::Invalid(_))), "{twice:?}");
+    let append = Append::to(other).record(b"first").metadata(&b"said"[..]);
+    let done = log.submit(create().and(append)).await.expect("nothing speaks against it");
+    assert_eq!((done.placed.stream, done.others[0].tail), (other, 1));
+    let info = log.info(other).await.expect("it was created");
+    assert_eq!((&*info.name, info.start, info.tail, info.closed), ("other", 0, 1, false));
+    let chunk = log.read(other, 0, 1).await.expect("it was written");
+    assert_eq!(&chunk.slices[0].metadata[..], b"said");
+    let options = StreamOptions { metadata: (&b"new"[..]).into(), ..StreamOptions::default() };
+    log.submit(Batch::configure(other, options.clone())).await.expect("it exists");
+    assert_eq!(log.info(other).await.expect("it exists").options, options);
+    log.delete(other).await.expect("it exists");
+}
+
+/// Who waits at the end is given what comes, and the end.
+async fn follows(log: &impl EventLog) {
+    let stream = log.create("followed", StreamOptions::default()).await.expect("a name is free");
+    let mut next = pin!(log.next(stream, 0));
+    let waits = next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    assert!(waits, "there is nothing yet");
+    assert_eq!(log.append(Append::to(stream).record(b"0")).await, Ok(1));
+    let chunk = next.await.expect("it is there");
+    assert_eq!((chunk.next, chunk.is_last()), (1, false));
+    let mut end = pin!(log.next(stream, 1));
+    assert!(end.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(log.append(Append::to(stream).close()).await, Ok(1));
+    assert!(end.await.expect("the end can be read").is_last());
+    log.delete(stream).await.expect("it exists");
 }
 
 async fn trims(log: &impl EventLog, stream: StreamId) {

@@ -71,8 +71,22 @@ pub(crate) fn put_file_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io:
     disk.sync_dir()
 }
 
+/// Ending of the index of a segment.
+pub(crate) const INDEX: &str = ".index";
+
 /// Ending of a file that is not finished; opening removes it.
 pub(crate) const DRAFT: &str = ".draft";
+
+/// The name that a file has when it is finished, which is its own but for a draft.
+pub fn finished_name(name: &str) -> &str {
+    name.strip_suffix(DRAFT).unwrap_or(name)
+}
+
+/// Whether a file is made again from others where it is missing, so that a copy of the log need not
+/// have it.
+pub fn is_derived(name: &str) -> bool {
+    finished_name(name).ends_with(INDEX)
+}
 
 fn draft(name: &str) -> String {
     format!("{name}{DRAFT}")

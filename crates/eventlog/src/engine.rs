@@ -1,12 +1,27 @@
 //! What any engine of a log does, so that an application need not know which one keeps its events.
 
-use crate::{Append, AppendError, Batch, Chunk, Log, ReadError, StreamId, StreamOptions};
+use crate::{
+    Append, AppendError, Batch, Chunk, Committed, Log, ReadError, StreamId, StreamInfo,
+    StreamOptions,
+};
 
-/// Append with expectation, read, tail, trim, create, delete, list: [`Log`] on the disk of this machine,
-/// and whatever keeps streams elsewhere.
+/// What the core's services need of a log: [`Log`] on the disk of this machine, or on one whose files are
+/// kept elsewhere.
 ///
-/// What an engine promises is what `conformance` demands of it.
+/// - A batch happens as a whole or not at all, over as many streams as it names.
+/// - The records of a stream have the numbers 0, 1, 2 … without a gap, in the order of their batches.
+/// - A repetition of a producer's batch is answered as the first was, and written once.
+/// - What is answered, read or followed is durable: nothing takes it back. A refusal was judged by what is
+///   durable.
+///
+/// `conformance` demands this, and every engine runs it.
 pub trait EventLog: Send + Sync {
+    /// Returns a number for a stream that a batch creates. A number that is not used is lost.
+    fn new_stream(&self) -> StreamId;
+
+    /// Does every step of a batch, or none, and answers when they are durable.
+    fn submit(&self, batch: Batch) -> impl Future<Output = Result<Committed, AppendError>> + Send;
+
     /// Creates a stream, and answers with its number when that is durable.
     fn create(
         &self,
@@ -27,6 +42,16 @@ pub trait EventLog: Send + Sync {
         from: u64,
         bytes: usize,
     ) -> impl Future<Output = Result<Chunk, ReadError>> + Send;
+
+    /// Reads from a sequence on as soon as there is something, or the stream has ended.
+    fn next(
+        &self,
+        stream: StreamId,
+        from: u64,
+    ) -> impl Future<Output = Result<Chunk, ReadError>> + Send;
+
+    /// Returns what a stream is now.
+    fn info(&self, stream: StreamId) -> impl Future<Output = Result<StreamInfo, ReadError>> + Send;
 
     /// Returns the first sequence that is kept and the next one.
     fn range(
@@ -55,6 +80,14 @@ pub trait EventLog: Send + Sync {
 
 /// Reads block the thread where memory does not have the records.
 impl EventLog for Log {
+    fn new_stream(&self) -> StreamId {
+        Self::new_stream(self)
+    }
+
+    async fn submit(&self, batch: Batch) -> Result<Committed, AppendError> {
+        Self::append(self, batch).await
+    }
+
     async fn create(&self, name: &str, options: StreamOptions) -> Result<StreamId, AppendError> {
         Self::create(self, name, options).await
     }
@@ -71,8 +104,16 @@ impl EventLog for Log {
         Self::read(self, stream, from, bytes)
     }
 
+    async fn next(&self, stream: StreamId, from: u64) -> Result<Chunk, ReadError> {
+        self.follow(stream, from)?.next().await
+    }
+
+    async fn info(&self, stream: StreamId) -> Result<StreamInfo, ReadError> {
+        Self::info(self, stream)
+    }
+
     async fn range(&self, stream: StreamId) -> Result<std::ops::Range<u64>, ReadError> {
-        self.info(stream).map(|info| info.start..info.tail)
+        Self::info(self, stream).map(|info| info.start..info.tail)
     }
 
     async fn trim(&self, stream: StreamId, start: u64) -> Result<(), AppendError> {

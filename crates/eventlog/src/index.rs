@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, BytesMut};
 
 use crate::{
+    disk::INDEX,
     format::{Bites, Entries, Frames, Kind, LogId, SEGMENT_HEADER, seal, unsealed},
     stream::Extent,
 };
@@ -30,7 +31,7 @@ pub(crate) struct Index {
 
 /// The name of the index of the segment that begins at `base`.
 pub(crate) fn index_name(base: u64) -> String {
-    format!("{base:016x}.index")
+    format!("{base:016x}{INDEX}")
 }
 
 impl Index {

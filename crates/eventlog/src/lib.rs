@@ -50,7 +50,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 pub use batch::{
     Append, Batch, Committed, Lsn, Placed, Producer, Retention, StreamId, StreamOptions,
 };
-pub use disk::{Disk, File, Folder};
+pub use disk::{Disk, File, Folder, finished_name, is_derived};
 pub use engine::EventLog;
 pub use error::{AppendError, ErrorKind, OpenError, ReadError};
 pub use follow::{Changed, Follower};

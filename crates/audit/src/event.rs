@@ -203,7 +203,7 @@ impl Recorder<'_> {
 }
 
 /// Names of details need no escapes in JSON.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(plain)

@@ -104,6 +104,11 @@ impl Fields {
         self.0.is_empty()
     }
 
+    /// The name of a field that nobody took.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.0.keys().next().map(String::as_str)
+    }
+
     /// All that is left.
     pub(crate) fn rest(self) -> impl Iterator<Item = (String, Value)> {
         self.0.into_iter()

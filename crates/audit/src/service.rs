@@ -2,6 +2,7 @@
 //! thread makes tiles and heads of them.
 
 mod follow;
+mod intake;
 
 use std::{
     fmt, io,
@@ -13,10 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use selvedge_eventlog::{
-    Append, AppendError, Log, Producer, ReadError, StreamId, StreamOptions, block_on,
-};
+use selvedge_eventlog::{Append, AppendError, Log, ReadError, StreamId, StreamOptions, block_on};
 
+pub use self::intake::{DELIVERIES, NODES_MAX};
 use crate::{
     checkpoint::Trust,
     entry::{Delivery, KeyId},
@@ -217,20 +217,6 @@ impl AuditLog {
             append.push(&self.recorded(&self.node, event, None)?.entry);
         }
         Ok(append)
-    }
-
-    /// The same for an event that another machine kept until now: an event that comes twice is
-    /// appended once.
-    pub fn delivered(
-        &self,
-        node: &str,
-        event: &Event,
-        delivery: Delivery,
-    ) -> Result<Append, AuditError> {
-        let recorded = self.recorded(node, event, Some(delivery))?;
-        let Delivery { epoch, sequence } = delivery;
-        let producer = Producer { id: node.to_owned().into(), epoch, sequence };
-        Ok(Append::to(self.stream).record(&recorded.entry).producer(producer))
     }
 
     /// Destroys the key of a subject, and so everything personal about them in the log. Returns the

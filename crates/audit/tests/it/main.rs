@@ -9,6 +9,7 @@ mod note;
 mod proof;
 mod service;
 mod sim;
+mod spool;
 mod vectors;
 mod verify;
 mod witness;

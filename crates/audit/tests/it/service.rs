@@ -8,12 +8,12 @@ use selvedge_audit::{
     files::LogFiles,
     keys::{KEYS_MAX, KeyStore, MasterKey, Subject},
     note::Scheme,
-    service::{AuditLog, Pace, Parts},
+    service::{AuditError, AuditLog, Pace, Parts},
     store::Folder,
     time::Timestamp,
     verify::{Scope, verify},
 };
-use selvedge_eventlog::{Append, Batch, Log, StreamOptions, block_on};
+use selvedge_eventlog::{Append, AppendError, Batch, Log, StreamOptions, block_on};
 use tempfile::TempDir;
 
 use crate::note::key;
@@ -79,18 +79,54 @@ fn an_entry_is_in_one_batch_with_its_change_and_is_proven_soon_after() {
     assert_eq!((report.entries, report.faults), (3, vec![]));
 }
 
+/// Delivers an event of `edge-7` by its number, and says what the log said.
+fn deliver((log, audit): (&Log, &AuditLog), epoch: u64, sequence: u64) -> Result<(), AppendError> {
+    let event = Event::by_system(Timestamp(sequence), "waf.block", ("route", "api"));
+    match audit.delivered("edge-7", &event, Delivery { epoch, sequence }) {
+        Ok(batch) => log.append(batch).wait().map(drop),
+        Err(AuditError::Stream(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    }
+}
+
 #[test]
-fn what_comes_twice_is_there_once() {
+fn what_comes_twice_is_there_once_and_nothing_is_left_out() {
     let home = Home::new();
     let (log, audit) = home.start();
-    for sequence in [0, 0, 1, 1, 1, 2] {
-        let delivery = Delivery { epoch: 1, sequence };
-        let event = Event::by_system(Timestamp(sequence), "waf.block", ("route", "api"));
-        log.append(audit.delivered("edge-7", &event, delivery).unwrap()).wait().unwrap();
+    let place = (&log, &audit);
+    let unknown = deliver(place, 1, 0).unwrap_err();
+    assert!(matches!(unknown, AppendError::Gap { .. }), "{unknown}");
+    assert_eq!(audit.next_of("edge-7", 1).unwrap(), 0);
+    for sequence in [0, 0, 1, 3, 1, 0, 2] {
+        let next = audit.next_of("edge-7", 1).unwrap();
+        let tail = AppendError::Tail { expected: sequence, tail: next };
+        let expected = if sequence == next { Ok(()) } else { Err(tail) };
+        assert_eq!(deliver(place, 1, sequence), expected);
     }
+    assert_eq!(audit.next_of("edge-8", 1).unwrap(), 0);
+    drop((audit, log));
+    let (log, audit) = home.start();
+    assert_eq!(audit.next_of("edge-7", 1).unwrap(), 3);
     assert!(audit.wait_signed(3, PATIENCE));
     let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
     assert_eq!((report.entries, report.faults), (3, vec![]));
+    drop(log);
+}
+
+#[test]
+fn a_new_epoch_ends_the_one_before() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    for epoch in [5, 9] {
+        assert_eq!(audit.next_of("edge-7", epoch).unwrap(), 0);
+        assert_eq!(deliver((&log, &audit), epoch, 0), Ok(()));
+    }
+    let older = audit.next_of("edge-7", 5).unwrap_err();
+    assert!(matches!(older, AuditError::Stream(AppendError::Fenced { epoch: 9 })), "{older:?}");
+    assert_eq!(audit.next_of("edge-7", 9).unwrap(), 1);
+    assert!(audit.wait_signed(2, PATIENCE));
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_eq!((report.entries, report.faults), (2, vec![]));
 }
 
 #[test]

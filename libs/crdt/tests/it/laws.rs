@@ -101,7 +101,7 @@ fn batches(ops: &[OwnOp]) -> Vec<Batch> {
     for op in &ops {
         if open.as_mut().is_none_or(|builder| builder.push(op.as_op()).is_err()) {
             let mut next = BatchBuilder::new(op.dot.replica);
-            next.push(op.as_op()).unwrap();
+            next.push(op.as_op()).expect("the first fits");
             done.extend(open.replace(next).and_then(BatchBuilder::finish));
         }
     }

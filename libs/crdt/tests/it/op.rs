@@ -63,7 +63,7 @@ fn op() -> impl Strategy<Value = OwnOp> {
     (dot, 1..5u64, entity, change()).prop_map(|((replica, seq), hlc, entity, change)| {
         let dot = Dot { replica: ReplicaId([replica; 16]), seq };
         let change = past(dot, change);
-        OwnOp { dot, hlc: Hlc(hlc), entity: EntityId::new(entity).unwrap(), change }
+        OwnOp { dot, hlc: Hlc(hlc), entity: EntityId::new(entity).expect("an id"), change }
     })
 }
 
@@ -79,7 +79,7 @@ fn change() -> impl Strategy<Value = OwnChange> {
 fn field() -> impl Strategy<Value = Field> {
     let kinds = prop::sample::select(vec![1, 2, 3, 4, 5, 6, 7, 8, 99]);
     let named = (prop::sample::select(vec!["tags", "title"]), kinds)
-        .prop_map(|(name, kind)| Field::new(name, Kind(kind)).unwrap());
+        .prop_map(|(name, kind)| Field::new(name, Kind(kind)).expect("a field"));
     prop_oneof![4 => named, 1 => Just(Field::life())]
 }
 

@@ -182,7 +182,9 @@ fn place<T: PartialEq>(list: &[T], item: &T) -> u64 {
 
 fn runs(seqs: &BTreeSet<u64>) -> Vec<(u64, u64)> {
     let starts = seqs.iter().filter(|seq| !seqs.contains(&(**seq - 1)));
-    let end = |start: &u64| (*start..).take_while(|seq| seqs.contains(seq)).last().unwrap();
+    let end = |start: &u64| {
+        (*start..).take_while(|seq| seqs.contains(seq)).last().expect("it has its start")
+    };
     starts.map(|start| (*start, end(start))).collect()
 }
 
@@ -191,7 +193,10 @@ fn names<'a>(out: &mut Vec<u8>, names: impl Iterator<Item = (Option<u8>, &'a str
     for (kind, name) in names {
         out.extend(kind);
         let name = name.as_bytes();
-        let shared = (0..=name.len()).rev().find(|len| last.starts_with(&name[..*len])).unwrap();
+        let shared = (0..=name.len())
+            .rev()
+            .find(|len| last.starts_with(&name[..*len]))
+            .expect("nothing at least");
         varint(out, shared as u64);
         varint(out, (name.len() - shared) as u64);
         out.extend(&name[shared..]);

@@ -37,7 +37,7 @@ impl Site {
     ) -> (Vec<Batch>, Undo) {
         self.now_ms += 1;
         let mut edit = self.writer.edit(&mut self.document, self.now_ms);
-        write(&mut edit).unwrap();
+        write(&mut edit).expect("stories write within bounds");
         let undo = edit.finish();
         (self.sent(), undo)
     }
@@ -51,7 +51,9 @@ impl Site {
 
     fn sent(&mut self) -> Vec<Batch> {
         let batches = std::iter::from_fn(|| self.writer.take_batch());
-        batches.map(|batch| Batch::decode(&batch.encode(BatchHash::NONE)).unwrap().1).collect()
+        batches
+            .map(|batch| Batch::decode(&batch.encode(BatchHash::NONE)).expect("what was written").1)
+            .collect()
     }
 
     pub fn receive(&mut self, batches: &[Batch]) {

@@ -159,9 +159,22 @@ impl<S: Storage> LogFiles<S> {
 
     /// The newest entries of the first `size` that fit, at most `count`, oldest first.
     pub fn tail(&self, size: u64, query: &Query, count: usize) -> Result<Vec<Found>, FilesError> {
+        self.tail_within(0..size, size, query, count)
+    }
+
+    /// The same among the entries of a range.
+    pub fn tail_within(
+        &self,
+        range: Range<u64>,
+        size: u64,
+        query: &Query,
+        count: usize,
+    ) -> Result<Vec<Found>, FilesError> {
         let mut newest = Vec::new();
-        for index in (0..size.div_ceil(256)).rev() {
+        let end = range.end.min(size);
+        for index in (range.start / 256..end.div_ceil(256)).rev() {
             let mut entries = self.fitting(index, size, query)?;
+            entries.retain(|entry| range.contains(&entry.index));
             entries.reverse();
             entries.truncate(count - newest.len());
             newest.append(&mut entries);

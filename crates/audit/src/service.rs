@@ -285,7 +285,7 @@ impl AuditLog {
 
     /// The same, done by somebody: `event` says who, when and from where.
     pub fn prune_by(&self, minimum: u64, mut event: Event) -> Result<u64, AuditError> {
-        let minimum = minimum.min(self.status().settled);
+        let minimum = minimum.min(self.status().settled).min(self.published());
         event.action = PRUNE_ACTION.to_owned();
         event.resource = ("log".to_owned(), self.trust.origin.clone());
         let number = i64::try_from(minimum).unwrap_or(i64::MAX);

@@ -76,7 +76,7 @@ pub(super) fn tail(args: &TailArgs, terminal: &mut Terminal) -> Outcome {
     };
     let files = place.files()?;
     let found = files.tail(size(&files)?, &query.query()?, args.lines).map_err(unreadable)?;
-    let found = found.iter().map(|found| (found.index, value(found, keys.as_ref())));
+    let found = found.iter().map(|found| (found.index, value(found, keys.as_deref())));
     shown.print(found, terminal)
 }
 
@@ -93,7 +93,7 @@ pub(super) fn search(args: &SearchArgs, terminal: &mut Terminal) -> Outcome {
     files
         .search(size(&files)?, &query.query()?, |found| {
             if left > 0 && written.is_ok() {
-                let one = (found.index, value(&found, keys.as_ref()));
+                let one = (found.index, value(&found, keys.as_deref()));
                 written = shown.print([one], terminal);
             }
             left = left.saturating_sub(1);
@@ -120,7 +120,7 @@ fn search_there(args: &SearchArgs, core: &Remote, terminal: &mut Terminal) -> Ou
 /// Who opens what is sealed.
 enum Revealed {
     No,
-    ByKeys(KeyStore),
+    ByKeys(Box<KeyStore>),
     ByCore(Remote),
 }
 
@@ -134,7 +134,7 @@ impl ShownArgs {
             return Ok(Revealed::ByCore(place.core()?));
         }
         match place.home().open_keys() {
-            Ok(keys) => Ok(Revealed::ByKeys(keys)),
+            Ok(keys) => Ok(Revealed::ByKeys(Box::new(keys))),
             Err(HomeError::Folder { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
                 Ok(Revealed::ByCore(place.core()?))
             }

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -18,6 +18,8 @@ const FOLDER: &str = "intents";
 const BYTES_MAX: u64 = 4 << 10;
 /// Intents that are looked at in one go.
 const INTENTS_MAX: usize = 1_000;
+/// After so long nobody is still writing.
+const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Something that somebody is about to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,10 @@ impl Intent {
         id: Option<&str>,
     ) -> io::Result<Self> {
         let folder = data_dir.join(FOLDER);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        if !folder.is_dir() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            own_as(data_dir, &folder)?;
+        }
         let at = SystemTime::now();
         let nanos = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let path = folder.join(format!("{nanos}-{}", std::process::id()));
@@ -82,7 +87,13 @@ impl Intent {
     pub(crate) fn all(data_dir: &Path) -> Vec<Self> {
         let Ok(names) = fs::read_dir(data_dir.join(FOLDER)) else { return Vec::new() };
         let names = names.take(INTENTS_MAX).filter_map(Result::ok);
-        let mut intents: Vec<Self> = names.filter_map(|name| Self::read(name.path())).collect();
+        let mut intents = Vec::new();
+        for path in names.map(|name| name.path()) {
+            match Self::read(path.clone()) {
+                Some(intent) => intents.push(intent),
+                None => remove_if_old(&path),
+            }
+        }
         intents.sort_by_key(|intent| intent.at);
         intents
     }
@@ -105,9 +116,11 @@ impl Intent {
         let options = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
         let mut file = options.open(&next)?;
         writeln!(file, "{text}")?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        own_as(folder, &next)?;
         file.sync_all()?;
         fs::rename(&next, path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        fs::File::open(folder)?.sync_all()
     }
 
     fn read(path: PathBuf) -> Option<Self> {
@@ -123,6 +136,24 @@ impl Intent {
             at: UNIX_EPOCH + Duration::from_micros(value["at"].as_u64()?),
             path,
         })
+    }
+}
+
+/// Gives a path the owner of another, so that root may help out.
+fn own_as(model: &Path, path: &Path) -> io::Result<()> {
+    let (model, own) = (fs::metadata(model)?, fs::metadata(path)?);
+    if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
+        chown(path, Some(model.uid()), Some(model.gid()))?;
+    }
+    Ok(())
+}
+
+/// What was left half-written says nothing, and its writer has gone.
+fn remove_if_old(path: &Path) {
+    let changed = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+    if age.is_some_and(|age| age > LEFT_AFTER) {
+        let _ = fs::remove_file(path);
     }
 }
 

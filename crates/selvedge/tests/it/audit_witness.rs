@@ -53,7 +53,16 @@ impl Node {
     fn verify(&self, other: &Self) -> String {
         let (url, key) = (&self.url, self.key("audit.vkey"));
         let witness = other.key("audit-witness.vkey");
-        self.place.run_args(&["audit", "verify", "--url", url, "--key", &key, "--witness", &witness])
+        self.place.run_args(&[
+            "audit",
+            "verify",
+            "--url",
+            url,
+            "--key",
+            &key,
+            "--witness",
+            &witness,
+        ])
     }
 
     fn status(&self) -> Value {
@@ -93,10 +102,13 @@ fn two_cores_witness_each_other_and_a_rolled_back_one_is_refused() {
         assert!(whole.contains("example/audit/witness, at "), "{whole}");
     }
     stop(core_a);
-    let copy = Command::new("cp").args(["-a", "data", "old"]).current_dir(a.place.path(".")).status();
+    let copy =
+        Command::new("cp").args(["-a", "data", "old"]).current_dir(a.place.path(".")).status();
     assert!(copy.unwrap().success());
     let core_a = a.core("a", &b);
-    let before = a.key("audit/checkpoint").lines().nth(1).unwrap().parse::<u64>().unwrap();
+    let before = fs::read_to_string(a.place.path("old/audit/checkpoint")).unwrap();
+    let before = before.lines().nth(1).unwrap().parse::<u64>().unwrap();
+    // That the core began, and the token.
     a.place.run("token create app");
     eventually("the other has seen more", || (a.cosigned() > before + 1).then_some(()));
     let seen = a.cosigned();

@@ -37,8 +37,11 @@ use crate::exit::{Exit, Failure};
 
 /// Searches at once; each reads files for a while.
 const SEARCHES_MAX: usize = 4;
+/// Requests to our witness at once; each may have 264 KiB.
+const SUBMISSIONS_MAX: usize = 64;
 /// Entries that nobody signs for so long are a fault that somebody should look at.
 const UNSIGNED_MAX: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The audit log, and the tasks around it.
 pub(super) struct AuditService {
@@ -54,6 +57,7 @@ struct Desk {
     watch: Watch,
     ledger: Mutex<Ledger>,
     searches: Semaphore,
+    submissions: Semaphore,
     /// The first entry that was not given up.
     minimum: AtomicU64,
     hub: Hub,
@@ -86,6 +90,7 @@ impl AuditService {
             cosigners: Cosigners::open(&process.audit.witnesses)?,
             watch: Watch::open(&home, &origin, &process.audit.watched)?,
             searches: Semaphore::new(SEARCHES_MAX),
+            submissions: Semaphore::new(SUBMISSIONS_MAX),
             minimum: AtomicU64::new(minimum),
             ledger: Mutex::new(ledger),
             journal,
@@ -94,6 +99,7 @@ impl AuditService {
         let mut tasks = vec![
             tokio::spawn(retention::keep(desk.clone())),
             tokio::spawn(ledger::follow(desk.clone())),
+            tokio::spawn(watch_over(desk.clone())),
         ];
         if !process.audit.witnesses.is_empty() {
             tasks.push(tokio::spawn(cosign::run(desk.clone(), process.audit.cosign_every)));
@@ -138,6 +144,28 @@ impl Desk {
 
     fn minimum(&self) -> u64 {
         self.minimum.load(Relaxed)
+    }
+}
+
+/// Tells the core's log when something goes wrong with the audit log, and when it is right again.
+async fn watch_over(desk: Arc<Desk>) {
+    let mut turns = tokio::time::interval(LOOK_EVERY);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut was_wrong = false;
+    loop {
+        turns.tick().await;
+        let fault = desk.fault();
+        match &fault {
+            Some(fault) if !was_wrong => {
+                let fields: &[(&str, &dyn std::fmt::Display)] = &[("fault", fault)];
+                desk.hub.event(Level::Error, "the audit log is not in order", fields);
+            }
+            None if was_wrong => {
+                desk.hub.event(Level::Info, "the audit log is in order again", &[]);
+            }
+            _ => {}
+        }
+        was_wrong = fault.is_some();
     }
 }
 

@@ -18,7 +18,7 @@ use selvedge_audit::{
     merkle::Hash,
     store::Storage,
     tile::Tile,
-    witness::{Answer, REQUEST_BYTES_MAX},
+    witness::{Answer, REQUEST_BYTES_MAX, TEXT_TYPE},
 };
 use selvedge_identity::Caller;
 use selvedge_telemetry::Level;
@@ -28,6 +28,9 @@ use super::{Desk, problem::Problem, since_1970};
 
 /// What it takes to read the log, where it is not public.
 pub(super) const READ: &str = "audit:read";
+/// How long a request to our witness may take to come: nobody has to say who they are for it.
+const SUBMISSION_TIMEOUT: Duration = Duration::from_secs(10);
+const UNKNOWN: &str = "no log is watched here\n";
 const BYTES: &str = "application/octet-stream";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// What never changes may be kept for a year, which is as long as caches keep anything.
@@ -177,7 +180,16 @@ impl Desk {
 
 /// What another log asks of our witness. The signature on its head is all the authentication there is.
 async fn add_checkpoint(State(desk): State<Arc<Desk>>, body: Body) -> Result<Response, Problem> {
-    let body = whole(body, REQUEST_BYTES_MAX).await?;
+    if desk.watch.is_idle() {
+        return Ok(spoken(Answer {
+            status: 404,
+            content_type: TEXT_TYPE,
+            body: UNKNOWN.to_owned(),
+        }));
+    }
+    let _place = desk.submissions.try_acquire().map_err(|_| Problem::Busy)?;
+    let body = tokio::time::timeout(SUBMISSION_TIMEOUT, whole(body, REQUEST_BYTES_MAX)).await;
+    let body = body.map_err(|_| Problem::Body("it did not come in time".to_owned()))??;
     let watching = desk.clone();
     let judged = tokio::task::spawn_blocking(move || watching.watch.add_checkpoint(&body)).await;
     let judged = judged.map_err(|_| Problem::Unreadable("a bug".to_owned()))?;

@@ -167,16 +167,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn tell(
-        &mut self,
-        news: &[(Event, Option<(String, Mark)>, Option<PathBuf>)],
-    ) -> Result<(), Failure> {
+    fn tell(&mut self, news: &[Piece]) -> Result<(), Failure> {
         let mut append = Append::to(self.stream);
-        let marks = news.iter().filter_map(|(_, mark, _)| mark.as_ref());
+        let marks = news.iter().filter_map(|piece| piece.mark.as_ref());
         marks.for_each(|(id, mark)| append.push(mark.line(id).as_bytes()));
-        let events: Vec<Event> = news.iter().map(|(event, ..)| event.clone()).collect();
+        let events: Vec<Event> = news.iter().map(|piece| piece.event.clone()).collect();
         self.journal.commit(&events, append)?;
-        for (_, mark, intent) in news {
+        for Piece { event: _, mark, intent } in news {
             if let Some((id, mark)) = mark {
                 self.told.tokens.insert(id.clone(), mark.clone());
             }
@@ -193,11 +190,20 @@ impl Ledger {
     }
 }
 
+/// Something to tell.
+struct Piece {
+    event: Event,
+    /// What will have been told of the token.
+    mark: Option<(String, Mark)>,
+    /// The intent that is told with it.
+    intent: Option<PathBuf>,
+}
+
 /// What one look finds.
 struct News<'l> {
     ledger: &'l Ledger,
     intents: Vec<Intent>,
-    told: Vec<(Event, Option<(String, Mark)>, Option<PathBuf>)>,
+    told: Vec<Piece>,
 }
 
 impl News<'_> {
@@ -220,7 +226,8 @@ impl News<'_> {
             mark.day = day;
             let mut event = self.event("token.use", &entry.id);
             event.details.insert("name".to_owned(), Fact::Text(entry.name.clone()));
-            self.told.push((event, Some((entry.id.clone(), mark)), None));
+            let mark = Some((entry.id.clone(), mark));
+            self.told.push(Piece { event, mark, intent: None });
         }
     }
 
@@ -240,8 +247,8 @@ impl News<'_> {
         if let Some(intent) = &intent {
             (event.actor, event.time) = (person(intent), moment(intent.at));
         }
-        let path = intent.map(|intent| intent.path);
-        self.told.push((event, Some((entry.id.clone(), mark.clone())), path));
+        let intent = intent.map(|intent| intent.path);
+        self.told.push(Piece { event, mark: Some((entry.id.clone(), mark.clone())), intent });
     }
 
     fn look_for_gone(&mut self, entries: &BTreeMap<String, Entry>) {
@@ -249,8 +256,8 @@ impl News<'_> {
         let gone = tokens.iter().filter(|(id, mark)| !mark.gone && !entries.contains_key(*id));
         for (id, mark) in gone {
             let event = self.event("token.remove", id);
-            let mark = Mark { gone: true, ..mark.clone() };
-            self.told.push((event, Some((id.clone(), mark)), None));
+            let mark = Some((id.clone(), Mark { gone: true, ..mark.clone() }));
+            self.told.push(Piece { event, mark, intent: None });
         }
     }
 
@@ -261,13 +268,24 @@ impl News<'_> {
             if age < INTENT_PATIENCE {
                 continue;
             }
+            // Its maker came to say which token it is after we had found it ourselves.
+            if self.is_told(&intent) {
+                intent.drop_it();
+                continue;
+            }
             let mut event = self.event(&intent.action, intent.id.as_deref().unwrap_or_default());
             event.details.insert("name".to_owned(), Fact::Text(intent.name.clone()));
             event.outcome = Outcome::Failed;
             event.reason = Some("unfinished".to_owned());
             (event.actor, event.time) = (person(&intent), moment(intent.at));
-            self.told.push((event, None, Some(intent.path)));
+            self.told.push(Piece { event, mark: None, intent: Some(intent.path) });
         }
+    }
+
+    fn is_told(&self, intent: &Intent) -> bool {
+        let id = intent.id.as_ref();
+        let mark = id.and_then(|id| self.ledger.told.tokens.get(id));
+        mark.is_some_and(|mark| intent.action == "token.create" || mark.revoked)
     }
 
     fn event(&self, action: &str, id: &str) -> Event {

@@ -35,7 +35,7 @@ const ERASE: &str = "audit:erase";
 const PRUNE: &str = "audit:prune";
 /// Entries of one answer, unless the query asks for fewer.
 const LIMIT_MAX: usize = 1_000;
-/// Entries that one search looks at; the answer says where to go on.
+/// Entries that one search looks at; the answer says where to go on. A search for the newest ends there.
 const LOOKED_AT_MAX: u64 = 65_536;
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -94,7 +94,8 @@ impl Search {
     /// Entries that fit, and where to go on.
     fn run(&self, files: &Files, size: u64) -> Result<(Vec<Found>, Option<u64>), Problem> {
         if self.newest {
-            return Ok((files.tail(size, &self.wanted, self.limit)?, None));
+            let range = size.saturating_sub(LOOKED_AT_MAX)..size;
+            return Ok((files.tail_within(range, size, &self.wanted, self.limit)?, None));
         }
         let end = self.from.saturating_add(LOOKED_AT_MAX).min(size);
         let mut found = Vec::new();

@@ -22,7 +22,7 @@ pub(super) const CODES: &[(u16, &str, &str)] = &[
     (410, "audit/pruned", "What was asked for was given up"),
     (413, "audit/too-large", "The body is larger than its bound"),
     (500, "audit/damaged", "The log's files are not what was signed"),
-    (503, "audit/busy", "As many searches run as may"),
+    (503, "audit/busy", "As much is in progress as may be"),
     (503, "audit/unwritten", "The audit log takes no entries, so nothing was done"),
     (503, "audit/unsigned", "No head is being signed, so nothing was given up"),
     (503, "audit/unreadable", "The log's files cannot be read"),

@@ -72,6 +72,11 @@ impl Watch {
         self.key.to_string()
     }
 
+    /// Whether no log is watched.
+    pub(super) fn is_idle(&self) -> bool {
+        self.origins.is_empty()
+    }
+
     /// Cosigns a head, or says why not. Blocks: the head is durable when this returns.
     pub(super) fn add_checkpoint(&self, body: &[u8]) -> Judged {
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,4 +130,63 @@ impl Watch {
 /// The file of a log's head: names of logs have slashes.
 fn name(origin: &str) -> String {
     Hash::of(origin.as_bytes()).to_hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_audit::{
+        checkpoint::Checkpoint,
+        merkle::Frontier,
+        note::{Scheme, SigningKey},
+        witness::Submitter,
+    };
+
+    use super::*;
+
+    /// A data-dir whose witness watches the log of `key`.
+    fn watch(folder: &tempfile::TempDir, key: &SigningKey) -> Watch {
+        let home = Home::new(folder.path());
+        std::fs::create_dir_all(home.keys()).unwrap();
+        Watch::open(&home, "w.example/audit", &[key.verifier().to_string()]).unwrap()
+    }
+
+    fn request(key: &SigningKey, entries: &[&str]) -> String {
+        let mut tree = Frontier::new();
+        entries.iter().for_each(|entry| tree.append(Hash::of_leaf(entry.as_bytes())));
+        let head = Checkpoint::new("log.example/audit", tree.size(), tree.root()).sign(key);
+        Submitter::new(key.verifier().clone()).request(&head, Vec::new())
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_not_cosigned() {
+        let key = SigningKey::new("log.example/audit", Scheme::Ed25519, [7; 32]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let here = watch(&folder, &key);
+        assert!(here.key().starts_with("w.example/audit/witness+"));
+        let request = request(&key, &["a"]);
+        let store = folder.path().join("audit-witness");
+        std::fs::remove_dir_all(&store).unwrap();
+        std::fs::write(&store, "").unwrap();
+        let judged = here.add_checkpoint(request.as_bytes());
+        assert_eq!(judged.answer.status, 503);
+        assert!(judged.fault.is_some());
+    }
+
+    #[test]
+    fn what_was_cosigned_is_remembered_by_the_next_life() {
+        let key = SigningKey::new("log.example/audit", Scheme::Ed25519, [7; 32]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(&key, &["a", "b"]);
+        assert_eq!(watch(&folder, &key).add_checkpoint(request.as_bytes()).answer.status, 200);
+        let next = watch(&folder, &key);
+        let judged = next.add_checkpoint(request.as_bytes());
+        assert_eq!((judged.answer.status, &*judged.answer.body), (409, "2\n"));
+        assert_eq!(next.to_json()["refused"], 1);
+
+        let stored = folder.path().join("audit-witness").join(name("log.example/audit"));
+        std::fs::write(stored, "another head").unwrap();
+        let home = Home::new(folder.path());
+        let refused = Watch::open(&home, "w.example/audit", &[key.verifier().to_string()]);
+        assert_eq!(refused.err().map(|failure| failure.exit), Some(Exit::Data));
+    }
 }

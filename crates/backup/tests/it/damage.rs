@@ -23,7 +23,7 @@ async fn whatever_is_damaged_is_named() {
         let whole = fs::read(&path).unwrap();
         let mut rotten = whole.clone();
         rotten[whole.len() / 2] ^= 0x10;
-        for bytes in [Some(&rotten[..]), Some(&whole[..whole.len() - 1]), None] {
+        for bytes in [Some(&rotten[..]), Some(&whole[..whole.len() - 2]), None] {
             match bytes {
                 Some(bytes) => fs::write(&path, bytes).unwrap(),
                 None => fs::remove_file(&path).unwrap(),
@@ -46,7 +46,7 @@ async fn check_found(place: &Place, store: &Store, name: &str) {
         assert!(restored.unwrap_err().to_string().contains(name));
     } else if is_there || !name.starts_with("newest/") {
         // The state of keys and tokens is no backup's: where there is none, none comes back.
-        let error = restored.unwrap_err();
+        let error = restored.expect_err(name);
         assert!(matches!(error.kind(), ErrorKind::Data | ErrorKind::Unavailable), "{name}: {error}");
     }
 }

@@ -206,9 +206,11 @@ impl Making<'_> {
         }
         let lengths: BTreeMap<String, u64> =
             moment.files.iter().map(|it| (format!("{LOG}/{}", it.name), it.length)).collect();
-        let common = parent.files.values().rev().find(|file| {
-            file.path.ends_with(".segment") && lengths.contains_key(&file.path)
-        });
+        let common = parent
+            .files
+            .values()
+            .rev()
+            .find(|file| file.path.ends_with(".segment") && lengths.contains_key(&file.path));
         let Some(common) = common else { return Ok(true) };
         let fits = lengths.get(&common.path).is_some_and(|length| *length >= common.bytes);
         let Some(last) = common.slices.last().filter(|_| fits) else { return Ok(fits) };
@@ -235,7 +237,8 @@ impl Making<'_> {
         let path = format!("{LOG}/{name}");
         let before = self.parent.and_then(|parent| parent.files.get(&path));
         let before = before.filter(|it| it.bytes <= length && it.slices.len() < SLICES_MAX);
-        let (mut at, mut slices) = before.map_or((0, Vec::new()), |it| (it.bytes, it.slices.clone()));
+        let (mut at, mut slices) =
+            before.map_or((0, Vec::new()), |it| (it.bytes, it.slices.clone()));
         if at < length {
             let file = open(&self.plan.data_dir.join(&path))?;
             let mut is_whole = true;

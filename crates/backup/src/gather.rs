@@ -29,8 +29,17 @@ const SETTLED: &str = "state/settled";
 const SIGNED: &str = "state/signed";
 /// Names in a data-dir that this backup covers, or that mean nothing to another core.
 const KNOWN: &[&str] = &[
-    LOG, "audit", "audit-keys", "audit.vkey", "tokens", "tokens.used", "views.db", "views.db-wal",
-    "views.db-shm", "run", "core.lock",
+    LOG,
+    "audit",
+    "audit-keys",
+    "audit.vkey",
+    "tokens",
+    "tokens.used",
+    "views.db",
+    "views.db-wal",
+    "views.db-shm",
+    "run",
+    "core.lock",
 ];
 
 /// Everything that is to be backed up, but for the newest state of keys and tokens.

@@ -70,10 +70,10 @@ pub(crate) async fn put(
     for path in wanted.iter().chain(&TOKENS) {
         let at = data_dir.join(path);
         let content = if *path == KEYS { read_keys(data_dir)? } else { read(&at)? };
-        files.extend(content.map(|content| Kept {
-            path: (*path).to_owned(),
-            content: BASE64.encode(&content),
-        }));
+        files.extend(
+            content
+                .map(|content| Kept { path: (*path).to_owned(), content: BASE64.encode(&content) }),
+        );
     }
     let bytes = encode(&State { version: VERSION, files });
     let next = states(store).await?.last().map_or(0, |(number, _)| number + 1);

@@ -124,10 +124,7 @@ async fn fill(
 }
 
 /// Makes every file, empty, and says what of each object goes where.
-fn begin<'f>(
-    files: &'f Files,
-    folder: &Path,
-) -> Result<BTreeMap<Digest, Vec<Place<'f>>>, Error> {
+fn begin<'f>(files: &'f Files, folder: &Path) -> Result<BTreeMap<Digest, Vec<Place<'f>>>, Error> {
     let mut places: HashMap<Digest, Vec<Place<'f>>> = HashMap::new();
     for file in files.values() {
         write_private(&folder.join(&file.path), b"")?;

@@ -17,8 +17,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::{
-    Error as Refusal, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-    local::LocalFileSystem, memory::InMemory, path::Path,
+    Error as Refusal, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, local::LocalFileSystem, memory::InMemory, path::Path,
 };
 
 pub use destination::Destination;

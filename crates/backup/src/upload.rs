@@ -79,7 +79,8 @@ impl Upload {
     async fn wait(&mut self) -> Result<(), Error> {
         let Some(done) = self.under_way.join_next().await else { return Ok(()) };
         // A task that panicked has said so; its object is not there.
-        let sent = done.map_err(|_| Error::Missing { object: "an object being sent".to_owned() })?;
+        let sent =
+            done.map_err(|_| Error::Missing { object: "an object being sent".to_owned() })?;
         if let Some(bytes) = sent? {
             self.objects += 1;
             self.bytes += bytes;

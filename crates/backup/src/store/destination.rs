@@ -74,7 +74,8 @@ mod tests {
         check("s3://bucket", Some("s3://bucket"));
         check("s3://bucket/", Some("s3://bucket"));
         check("s3://bucket/a/b/", Some("s3://bucket/a/b"));
-        for wrong in ["", "s3://", "s3:///a", "s3://b/a/../c", "s3://b/a//c", "gs://b", "s3://a b"] {
+        for wrong in ["", "s3://", "s3:///a", "s3://b/a/../c", "s3://b/a//c", "gs://b", "s3://a b"]
+        {
             check(wrong, None);
         }
     }

@@ -47,7 +47,10 @@ async fn check_found(place: &Place, store: &Store, name: &str) {
     } else if is_there || !name.starts_with("newest/") {
         // The state of keys and tokens is no backup's: where there is none, none comes back.
         let error = restored.expect_err(name);
-        assert!(matches!(error.kind(), ErrorKind::Data | ErrorKind::Unavailable), "{name}: {error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Data | ErrorKind::Unavailable),
+            "{name}: {error}"
+        );
     }
 }
 

@@ -13,8 +13,7 @@ use selvedge_eventlog::{Append, Log, Settings, Snapshot, StreamId, StreamOptions
 use tempfile::TempDir;
 
 /// Small segments, so that a few records are several of them.
-pub const SMALL: Settings =
-    Settings { segment_bytes: 64 << 10, upkeep_ms: 1, ..Settings::DEFAULT };
+pub const SMALL: Settings = Settings { segment_bytes: 64 << 10, upkeep_ms: 1, ..Settings::DEFAULT };
 
 pub struct Place {
     pub folder: TempDir,

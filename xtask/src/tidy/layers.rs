@@ -35,7 +35,7 @@ const TOOLS: &[&str] =
 const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-agent", &["hyper", "http", "rustls", "kdl", "selvedge-base"]),
     ("selvedge-audit", &["hyper", "http", "rustls", "kdl", "socket2"]),
-    ("selvedge-backup", &["reqwest", "ring", "kdl", "axum"]),
+    ("selvedge-backup", &["reqwest", "kdl", "axum"]),
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-eventlog", &["tokio", "hyper", "http", "serde"]),

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-telemetry", 1),
     ("selvedge-waf", 1),
     ("selvedge-audit", 2),
+    ("selvedge-eventlog-nats", 2),
     ("selvedge-routing", 2),
     ("selvedge-backup", 3),
     ("selvedge-identity", 3),
@@ -49,6 +50,7 @@ const ABSENT: &[(&str, &[&str])] = &[
 
 /// Dependencies that stay behind one door.
 const DOORS: &[(&str, &[&str])] = &[
+    ("async-nats", &["selvedge-eventlog-nats"]),
     ("clap", &["selvedge"]),
     ("h2", &["selvedge-edge"]),
     ("hyper", &["selvedge", "selvedge-agents", "selvedge-edge", "selvedge-telemetry"]),

@@ -11,6 +11,7 @@ use crate::{Result, process};
 const LAYERS: &[(&str, u8)] = &[
     ("selvedge-agent", 0),
     ("selvedge-base", 0),
+    ("selvedge-crdt", 0),
     ("selvedge-config", 1),
     ("selvedge-eventlog", 1),
     ("selvedge-http1", 1),
@@ -39,6 +40,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-backup", &["reqwest", "kdl", "axum"]),
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
+    ("selvedge-crdt", &["tokio", "serde", "getrandom", "rand", "selvedge-base"]),
     ("selvedge-eventlog", &["tokio", "hyper", "http", "serde"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
     ("selvedge-identity", &["tokio", "hyper", "rustls"]),

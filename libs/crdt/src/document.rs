@@ -1,0 +1,243 @@
+//! The document: what nobody has covered, and what is decided.
+
+mod apply;
+mod compact;
+mod entity;
+mod entry;
+mod merge;
+mod read;
+mod slab;
+mod snapshot;
+mod tables;
+
+use std::collections::BTreeMap;
+
+pub use read::{EntityRef, Written};
+
+pub(crate) use read::int;
+
+use crate::{Dot, EntityId, Field, Hlc, Kind, ReplicaId, Stamp, context::Decided};
+use entity::{Cell, Entity};
+use entry::{Entries, Entry};
+use slab::Slab;
+use tables::Table;
+
+/// The payload of a tombstone.
+pub(crate) const TOMB: &[u8] = &[1, 0];
+
+/// The payload of an entry that says no more than that its entity exists.
+pub(crate) const EXISTS: &[u8] = &[0];
+
+/// A document: entities by their ids, and what of all operations is decided.
+///
+/// Two documents that took in the same operations have the same [snapshot](Document::snapshot), in
+/// whatever order and by whatever way these came.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    replicas: Table<ReplicaId>,
+    fields: Table<Field>,
+    entities: Slab<Entity>,
+    order: BTreeMap<EntityId, u32>,
+    entries: Entries,
+    /// For each replica the entries by their sequences. No dot has two.
+    live: Vec<BTreeMap<u64, u32>>,
+    /// For each replica. Whatever is in `live` is in here, or not beyond the horizon.
+    decided: Vec<Decided>,
+    horizon: Hlc,
+    latest: Hlc,
+}
+
+impl Document {
+    /// A document in which nothing was written.
+    pub fn new() -> Self {
+        Document::default()
+    }
+
+    /// The greatest stamp that was seen here. Clocks of who writes go on behind it.
+    pub fn latest(&self) -> Hlc {
+        self.latest
+    }
+
+    /// The stamp at which this was compacted last; zero if it never was.
+    pub fn horizon(&self) -> Hlc {
+        self.horizon
+    }
+
+    /// How many entries there are, in living and dead entities.
+    pub fn entries_len(&self) -> usize {
+        self.live.iter().map(BTreeMap::len).sum()
+    }
+
+    /// The replicas of which something is known, with the greatest stamp that was received of each.
+    pub fn replicas(&self) -> impl Iterator<Item = (ReplicaId, Hlc)> {
+        let known = self.replicas.sorted();
+        let known = known.map(|(id, at)| (*id, &self.decided[at as usize]));
+        known.filter(|(_, decided)| !decided.is_empty()).map(|(id, decided)| (id, decided.latest))
+    }
+
+    /// Returns whether this operation can change nothing here any more: it was seen, or covered.
+    pub fn is_decided(&self, dot: Dot) -> bool {
+        self.replicas.find(&dot.replica).is_some_and(|at| self.decided_at(at).contains(dot.seq))
+    }
+
+    fn decided_at(&self, replica: u32) -> &Decided {
+        &self.decided[replica as usize]
+    }
+
+    fn replica(&mut self, id: ReplicaId) -> u32 {
+        let at = self.replicas.intern(&id);
+        self.live.resize_with(self.replicas.len(), BTreeMap::new);
+        self.decided.resize_with(self.replicas.len(), Decided::default);
+        at
+    }
+
+    /// The entity with this id; a new one has nothing in it yet.
+    fn entity_or_new(&mut self, id: &EntityId) -> u32 {
+        if let Some(at) = self.order.get(id) {
+            return *at;
+        }
+        let at = self.entities.insert(Entity { id: Some(id.clone()), ..Entity::default() });
+        self.order.insert(id.clone(), at);
+        at
+    }
+
+    fn add(&mut self, entry: Entry, payload: &[u8]) {
+        let at = self.place(entry, payload);
+        self.live[entry.replica as usize].insert(entry.seq, at);
+    }
+
+    /// Puts an entry into its cell; it is not found by its dot yet.
+    fn place(&mut self, entry: Entry, payload: &[u8]) -> u32 {
+        let at = self.entries.insert(entry, payload);
+        let entity = self.entities.get_mut(entry.entity);
+        let cell = self.entries.join_cell(entity.cells.get(entry.field), at);
+        entity.cells.set(entry.field, cell);
+        if self.fields.get(entry.field).kind() == Kind::LIFE && payload == TOMB {
+            entity.tombs += 1;
+        }
+        at
+    }
+
+    fn remove(&mut self, at: u32) {
+        let entry = *self.entries.get(at);
+        self.live[entry.replica as usize].remove(&entry.seq);
+        let is_tomb = self.is_tomb(at);
+        let entity = self.entities.get_mut(entry.entity);
+        let cell = entity.cells.get(entry.field).expect("an entry lies in a cell");
+        match self.entries.leave_cell(cell, at) {
+            Some(cell) => entity.cells.set(entry.field, cell),
+            None => entity.cells.remove(entry.field),
+        }
+        entity.tombs -= u32::from(is_tomb);
+        self.entries.remove(at);
+        self.drop_if_bare(entry.entity);
+        if self.entries.is_wasteful() {
+            self.entries.repack(self.live.iter().flat_map(BTreeMap::values).copied());
+        }
+    }
+
+    fn is_tomb(&self, at: u32) -> bool {
+        let field = self.entries.get(at).field;
+        self.fields.get(field).kind() == Kind::LIFE && self.entries.payload(at) == TOMB
+    }
+
+    /// Returns whether somebody deleted the entity for good.
+    pub(crate) fn has_tomb(&self, entity: u32) -> bool {
+        self.entities.get(entity).tombs > 0
+    }
+
+    fn drop_if_bare(&mut self, at: u32) {
+        let entity = self.entities.get(at);
+        if entity.cells.is_empty()
+            && entity.deletion.is_none()
+            && let Some(id) = &entity.id
+        {
+            self.order.remove(id);
+            self.entities.remove(at);
+        }
+    }
+
+    /// All entries of an entity, in no order that means anything.
+    pub(crate) fn entries_of(&self, entity: u32) -> impl Iterator<Item = u32> {
+        let cells = self.entities.get(entity).cells.iter();
+        cells.flat_map(|(_, cell)| self.entries.of_cell(Some(cell)))
+    }
+
+    /// All entries of a cell, in no order that means anything.
+    pub(crate) fn entries_in(&self, entity: u32, field: u32) -> impl Iterator<Item = u32> {
+        self.entries.of_cell(self.cell(entity, field))
+    }
+
+    /// The entries of a cell that have this payload.
+    pub(crate) fn entries_with(
+        &self,
+        entity: u32,
+        field: u32,
+        payload: &[u8],
+    ) -> impl Iterator<Item = u32> {
+        self.entries.with_payload(self.cell(entity, field), payload)
+    }
+
+    fn cell(&self, entity: u32, field: u32) -> Option<Cell> {
+        self.entities.get(entity).cells.get(field)
+    }
+
+    pub(crate) fn payload(&self, at: u32) -> &[u8] {
+        self.entries.payload(at)
+    }
+
+    pub(crate) fn field_of(&self, at: u32) -> &Field {
+        self.fields.get(self.entries.get(at).field)
+    }
+
+    pub(crate) fn stamp(&self, at: u32) -> Stamp {
+        let entry = self.entries.get(at);
+        let replica = *self.replicas.get(entry.replica);
+        Stamp { hlc: entry.hlc, dot: Dot { replica, seq: entry.seq } }
+    }
+
+    /// The entry with this dot.
+    pub(crate) fn entry(&self, dot: Dot) -> Option<u32> {
+        let replica = self.replicas.find(&dot.replica)?;
+        self.live[replica as usize].get(&dot.seq).copied()
+    }
+
+    /// The number of an entity of which anything is known.
+    pub(crate) fn entity_number(&self, id: &str) -> Option<u32> {
+        self.order.get(id).copied()
+    }
+
+    /// The id of an entity by its number.
+    pub(crate) fn entity_id(&self, entity: u32) -> &EntityId {
+        self.entities.get(entity).id.as_ref().expect("numbers are given to what has an id")
+    }
+
+    /// The number of a field that was ever used.
+    pub(crate) fn field_number(&self, name: &str, kind: Kind) -> Option<u32> {
+        let key: &dyn crate::name::FieldKey = &(kind, name);
+        self.fields.find(key)
+    }
+
+    /// The name of a field by its number.
+    pub(crate) fn field_at(&self, field: u32) -> &Field {
+        self.fields.get(field)
+    }
+
+    /// Returns whether an entity is there, for those who read.
+    pub(crate) fn is_alive(&self, entity: u32) -> bool {
+        let state = self.entities.get(entity);
+        state.tombs == 0
+            && match &state.deletion {
+                None => !state.cells.is_empty(),
+                Some(_) => self.entries_of(entity).any(|at| !self.is_marked(at)),
+            }
+    }
+
+    /// Returns whether an entry was there when its entity was deleted.
+    fn is_marked(&self, at: u32) -> bool {
+        let entry = self.entries.get(at);
+        let deletion = self.entities.get(entry.entity).deletion.as_deref();
+        let mark = deletion.and_then(|deletion| deletion.marks.get(&entry.replica));
+        mark.is_some_and(|mark| entry.seq <= *mark)
+    }
+}

@@ -1,0 +1,112 @@
+//! Taking in operations.
+
+use std::collections::BTreeMap;
+
+use super::{Document, Entry, entity::Deletion};
+use crate::{Batch, Change, DotRange, EntityId, Field, Op};
+
+impl Document {
+    /// Takes in a batch. Which were taken in before, and in which order, makes no difference.
+    pub fn apply(&mut self, batch: &Batch) {
+        batch.ops().for_each(|op| self.apply_op(op));
+    }
+
+    /// Takes in one operation: joins this document with the smallest one that has it.
+    pub fn apply_op(&mut self, op: Op<'_>) {
+        // Whatever counts up to the horizon is here; who repeats it may not bring anything back.
+        if op.hlc <= self.horizon {
+            return;
+        }
+        self.latest = self.latest.max(op.hlc);
+        let replica = self.replica(op.dot.replica);
+        match op.change {
+            Change::Put { field, payload, covers } => {
+                covers.iter().for_each(|range| self.cover(range));
+                self.put(replica, op, (field, payload));
+            }
+            Change::Cover { covers, .. } => {
+                covers.iter().for_each(|range| self.cover(range));
+                self.take_dot(replica, op);
+            }
+            Change::Delete { marks } => {
+                self.mark(op, marks);
+                self.take_dot(replica, op);
+            }
+        }
+    }
+
+    fn put(&mut self, replica: u32, op: Op<'_>, (field, payload): (&Field, &[u8])) {
+        if self.decided_at(replica).contains(op.dot.seq) {
+            if !self.has(replica, op, (field, payload)) {
+                self.take_dot(replica, op);
+            }
+            return;
+        }
+        self.decide(replica, op);
+        let entry = Entry {
+            hlc: op.hlc,
+            seq: op.dot.seq,
+            replica,
+            entity: self.entity_or_new(op.entity),
+            field: self.fields.intern(field),
+            ..Entry::default()
+        };
+        self.add(entry, payload);
+    }
+
+    fn has(&self, replica: u32, op: Op<'_>, (field, payload): (&Field, &[u8])) -> bool {
+        self.live[replica as usize].get(&op.dot.seq).is_some_and(|at| {
+            let same_place = self.is_in(*at, op.entity, field);
+            let same_hlc = self.entries.get(*at).hlc == op.hlc;
+            same_place && same_hlc && self.entries.payload(*at) == payload
+        })
+    }
+
+    /// Returns whether an entry lies in this cell.
+    pub(super) fn is_in(&self, at: u32, entity: &EntityId, field: &Field) -> bool {
+        let entry = self.entries.get(at);
+        self.entity_id(entry.entity) == entity && self.fields.get(entry.field) == field
+    }
+
+    /// Notes that the operation was seen. Another entry under its dot is a clone's: they cover each other.
+    fn take_dot(&mut self, replica: u32, op: Op<'_>) {
+        if let Some(at) = self.live[replica as usize].get(&op.dot.seq) {
+            self.remove(*at);
+        }
+        self.decide(replica, op);
+    }
+
+    fn decide(&mut self, replica: u32, op: Op<'_>) {
+        let decided = &mut self.decided[replica as usize];
+        decided.insert(op.dot.seq, op.dot.seq);
+        decided.latest = decided.latest.max(op.hlc);
+    }
+
+    fn cover(&mut self, range: &DotRange) {
+        let replica = self.replica(range.replica);
+        self.decided[replica as usize].insert(range.first, range.last);
+        let live = &self.live[replica as usize];
+        let covered: Vec<u32> = live.range(range.first..=range.last).map(|(_, at)| *at).collect();
+        covered.into_iter().for_each(|at| self.remove(at));
+    }
+
+    fn mark(&mut self, op: Op<'_>, marks: &[DotRange]) {
+        let entity = self.entity_or_new(op.entity);
+        let marks: BTreeMap<u32, u64> =
+            marks.iter().map(|mark| (self.replica(mark.replica), mark.last)).collect();
+        self.join_deletion(entity, Deletion { stamp: op.stamp(), marks });
+    }
+
+    pub(super) fn join_deletion(&mut self, entity: u32, deletion: Deletion) {
+        let known = &mut self.entities.get_mut(entity).deletion;
+        let Some(known) = known.as_deref_mut() else {
+            *known = Some(Box::new(deletion));
+            return;
+        };
+        known.stamp = known.stamp.max(deletion.stamp);
+        for (replica, last) in deletion.marks {
+            let mark = known.marks.entry(replica).or_default();
+            *mark = last.max(*mark);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! From bytes to a state; whatever has another encoding is refused.
+
+use std::collections::BTreeMap;
+
+use super::{Document, MAGIC, VERSION};
+use crate::{
+    Dot, EntityId, Field, Hlc, Stamp,
+    batch::{read_entities, read_fields, read_ids},
+    document::{
+        entity::{Deletion, Entity},
+        entry::{Entries, Entry},
+    },
+    op::check_payload,
+    wire::{Malformed, Reader, read_column, read_deltas},
+};
+
+const UNUSED: Malformed = Malformed::NotCanonical("a name that nothing uses");
+
+/// Reads the one encoding of a document.
+pub(super) fn snapshot(bytes: &[u8]) -> Result<Document, Malformed> {
+    let reader = &mut Reader::new(bytes);
+    if reader.take(MAGIC.len()) != Ok(MAGIC) {
+        return Err(Malformed::Foreign);
+    }
+    let version = reader.varint()?;
+    if version != VERSION {
+        return Err(Malformed::Version(version));
+    }
+    let (horizon, latest) = (Hlc(reader.u64()?), Hlc(reader.u64()?));
+    let document = Document { horizon, latest, ..Document::default() };
+    let mut loader = Loader { document, live: Vec::new(), used: Vec::new() };
+    loader.replicas(reader)?;
+    loader.entities(reader)?;
+    loader.deletions(reader)?;
+    loader.fields(reader)?;
+    reader.finish()?;
+    loader.finish()
+}
+
+/// A document while it is read; its replicas, entities and fields have the numbers of the snapshot.
+struct Loader {
+    document: Document,
+    /// For each replica its entries.
+    live: Vec<Vec<(u64, u32)>>,
+    /// Which replicas appear.
+    used: Vec<bool>,
+}
+
+impl Loader {
+    fn replicas(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let ids = read_ids(reader, usize::MAX)?;
+        for id in &ids {
+            self.document.replica(*id);
+        }
+        self.live = vec![Vec::new(); ids.len()];
+        self.used = vec![false; ids.len()];
+        (0..ids.len()).try_for_each(|at| self.decided(at, reader))
+    }
+
+    fn decided(&mut self, at: usize, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let out_of_range = Malformed::Invalid("sequences out of range");
+        let count = reader.count(reader.remaining() / 2, "ranges of a replica")?;
+        let decided = &mut self.document.decided[at];
+        let mut end = 0u64;
+        for range in 0..count {
+            let gap = reader.varint()?;
+            if range > 0 && gap == 0 {
+                return Err(Malformed::NotCanonical("a range"));
+            }
+            let first = end.checked_add(gap).and_then(|end| end.checked_add(1));
+            let first = first.ok_or(out_of_range)?;
+            end = first.checked_add(reader.varint()?).ok_or(out_of_range)?;
+            decided.insert(first, end);
+        }
+        if count > 0 {
+            decided.latest = Hlc(reader.u64()?);
+            self.used[at] = true;
+        }
+        if decided.latest > self.document.latest {
+            return Err(Malformed::Invalid("a stamp after the greatest"));
+        }
+        Ok(())
+    }
+
+    fn entities(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let ids = read_entities(reader, usize::MAX)?;
+        let number = |id: EntityId| {
+            let entity = Entity { id: Some(id.clone()), ..Entity::default() };
+            (id, self.document.entities.insert(entity))
+        };
+        self.document.order = ids.into_iter().map(number).collect();
+        Ok(())
+    }
+
+    fn deletions(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let count = reader.count(self.document.order.len(), "deletions")?;
+        let mut next = 0u64;
+        for _ in 0..count {
+            let place = next.checked_add(reader.varint()?);
+            let place = place.filter(|place| *place < self.document.order.len() as u64);
+            let place = place.ok_or(Malformed::Invalid("an entity that is not there"))?;
+            let deletion = self.deletion(reader)?;
+            self.document.entities.get_mut(place as u32).deletion = Some(Box::new(deletion));
+            next = place + 1;
+        }
+        Ok(())
+    }
+
+    fn deletion(&mut self, reader: &mut Reader<'_>) -> Result<Deletion, Malformed> {
+        let hlc = Hlc(reader.u64()?);
+        let by = self.replica(reader.varint()?)?;
+        let seq = reader.varint()?;
+        let count = reader.count(self.used.len(), "marks of a deletion")?;
+        let mut marks = BTreeMap::new();
+        for _ in 0..count {
+            let replica = self.replica(reader.varint()?)?;
+            let ascending = marks.last_key_value().is_none_or(|(last, _)| *last < replica);
+            let last = reader.varint()?;
+            if !ascending || last == 0 {
+                return Err(Malformed::Invalid("marks are not in order"));
+            }
+            marks.insert(replica, last);
+        }
+        if hlc > self.document.latest || hlc == Hlc::ZERO || seq == 0 || marks.is_empty() {
+            return Err(Malformed::Invalid("a deletion that cannot be"));
+        }
+        let replica = *self.document.replicas.get(by);
+        Ok(Deletion { stamp: Stamp { hlc, dot: Dot { replica, seq } }, marks })
+    }
+
+    fn replica(&mut self, place: u64) -> Result<u32, Malformed> {
+        let used = usize::try_from(place).ok().and_then(|place| self.used.get_mut(place));
+        *used.ok_or(Malformed::Invalid("a replica that is not there"))? = true;
+        Ok(place as u32)
+    }
+
+    fn fields(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let fields = read_fields(reader, usize::MAX)?;
+        // Payloads have a byte at least, so that entries are no more than bytes.
+        self.document.entries = Entries::with_capacity(0, reader.remaining());
+        fields.iter().try_for_each(|field| self.entries(field, reader))
+    }
+
+    fn entries(&mut self, field: &Field, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let number = self.document.fields.intern(field);
+        let count = reader.count(reader.remaining(), "entries of a field")?;
+        if count == 0 {
+            return Err(UNUSED);
+        }
+        let entities = read_column(reader, count)?;
+        let replicas = read_column(reader, count)?;
+        let seqs = read_deltas(reader, count)?;
+        let hlcs = read_deltas(reader, count)?;
+        let lens = read_column(reader, count)?;
+        let (mut entity, mut last) = (0u64, None);
+        for at in 0..count {
+            entity = entity.saturating_add(entities[at]);
+            let replica = self.replica(replicas[at])?;
+            let (hlc, seq) = (Hlc(hlcs[at]), seqs[at]);
+            let place = Some((entity, hlc, replica, seq));
+            if last >= place {
+                return Err(Malformed::Invalid("entries are not in order"));
+            }
+            last = place;
+            let len = usize::try_from(lens[at]).map_err(|_| Malformed::Truncated)?;
+            let payload = reader.take(len)?;
+            check_payload(field, payload)?;
+            if entity >= self.document.order.len() as u64 {
+                return Err(Malformed::Invalid("an entity that is not there"));
+            }
+            let entity = entity as u32;
+            self.entry(
+                Entry { hlc, seq, replica, entity, field: number, ..Entry::default() },
+                payload,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: Entry, payload: &[u8]) -> Result<(), Malformed> {
+        let document = &mut self.document;
+        let decided = document.decided_at(entry.replica).contains(entry.seq);
+        if entry.hlc > document.latest || entry.hlc == Hlc::ZERO || entry.seq == 0 {
+            return Err(Malformed::Invalid("an entry that cannot be"));
+        }
+        if !decided && entry.hlc > document.horizon {
+            return Err(Malformed::Invalid("an entry that was not decided"));
+        }
+        let at = document.place(entry, payload);
+        self.live[entry.replica as usize].push((entry.seq, at));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Document, Malformed> {
+        for (at, mut entries) in self.live.into_iter().enumerate() {
+            entries.sort_unstable();
+            if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                return Err(Malformed::Invalid("two entries with one dot"));
+            }
+            self.document.live[at] = entries.into_iter().collect();
+        }
+        let document = self.document;
+        let horizon = document.horizon;
+        let is_used = |at: &u32| {
+            let entity = document.entities.get(*at);
+            let deletion = entity.deletion.as_deref();
+            !entity.cells.is_empty()
+                || deletion.is_some_and(|deletion| deletion.stamp.hlc > horizon)
+        };
+        if self.used.contains(&false) || !document.order.values().all(is_used) {
+            return Err(UNUSED);
+        }
+        Ok(document)
+    }
+}

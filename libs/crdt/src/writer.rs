@@ -1,0 +1,73 @@
+//! Who writes: a replica with its clock and its next sequence, and what it has not handed out yet.
+
+use std::collections::VecDeque;
+
+use crate::{Batch, BatchBuilder, Clock, Document, Edit, Hlc, Op, ReplicaId};
+
+/// A replica that writes to a document.
+///
+/// What it wrote is in the document at once, and waits here as batches. Who keeps the document keeps
+/// [`next_seq`](Writer::next_seq) and [`last_hlc`](Writer::last_hlc) with it, in one transaction: a writer that goes
+/// back writes other operations under the same names.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    replica: ReplicaId,
+    next_seq: u64,
+    clock: Clock,
+    open: BatchBuilder,
+    full: VecDeque<Batch>,
+}
+
+impl Writer {
+    /// A replica that has never written. Its id is drawn at random by the caller, and used for one copy
+    /// of one document only.
+    pub fn new(replica: ReplicaId) -> Self {
+        Writer::resume(replica, 1, Hlc::ZERO)
+    }
+
+    /// A replica that goes on where it was.
+    pub fn resume(replica: ReplicaId, next_seq: u64, last: Hlc) -> Self {
+        let (clock, open) = (Clock::after(last), BatchBuilder::new(replica));
+        Writer { replica, next_seq: next_seq.max(1), clock, open, full: VecDeque::new() }
+    }
+
+    /// Who this is.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// The sequence of its next operation.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The last stamp that it gave or saw.
+    pub fn last_hlc(&self) -> Hlc {
+        self.clock.last()
+    }
+
+    /// Begins a change: what it does has one stamp, and can be undone as a whole.
+    pub fn edit<'a>(&'a mut self, document: &'a mut Document, now_ms: u64) -> Edit<'a> {
+        self.clock.observe(document.latest());
+        let hlc = self.clock.tick(now_ms);
+        Edit::new(self, document, hlc)
+    }
+
+    /// The oldest operations that were not taken yet, as one batch.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        self.full.pop_front().or_else(|| self.next_builder().finish())
+    }
+
+    fn next_builder(&mut self) -> BatchBuilder {
+        std::mem::replace(&mut self.open, BatchBuilder::new(self.replica))
+    }
+
+    pub(crate) fn push(&mut self, op: Op<'_>) {
+        if self.open.push(op).is_err() {
+            let full = self.next_builder();
+            self.full.extend(full.finish());
+            self.open.push(op).expect("an operation within its bounds fits into an empty batch");
+        }
+        self.next_seq += 1;
+    }
+}

@@ -3,6 +3,7 @@
 //! The store is one file of slots beside the log, and no part of the tree. A key is durable before
 //! anything is sealed under it, and its place is durable as destroyed before anybody is told so.
 
+mod copy;
 pub(crate) mod master;
 mod slot;
 
@@ -24,6 +25,7 @@ use selvedge_eventlog::{Disk, File};
 
 use crate::entry::{KeyId, Sealed};
 
+pub use copy::{destroy_in, is_whole};
 pub use master::{MasterError, MasterKey};
 use slot::{HEADER_BYTES, SLOT_BYTES, Slot, SlotState};
 

@@ -42,6 +42,7 @@ mod settings;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod snapshot;
 mod stream;
 mod ticket;
 
@@ -57,6 +58,7 @@ pub use follow::{Changed, Follower};
 pub use log::{Log, StreamInfo};
 pub use read::{Chunk, Slice};
 pub use settings::Settings;
+pub use snapshot::{Snapshot, SnapshotFile, whole_until};
 pub use ticket::{Ticket, block_on};
 
 /// Locks what stays consistent when a holder panics: every change under a lock is made last.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     AppendError, Batch, Chunk, Disk, Folder, Follower, Lsn, OpenError, ReadError, Settings,
-    StreamId, StreamOptions, Ticket, core::Core, error::opening, locked, read_locked,
+    Snapshot, StreamId, StreamOptions, Ticket, core::Core, error::opening, locked, read_locked,
     shared::Shared, ticket::Reply,
 };
 
@@ -145,6 +145,11 @@ impl Log {
     /// Follows a stream from a sequence on.
     pub fn follow(&self, stream: StreamId, from: u64) -> Result<Follower, ReadError> {
         Follower::new(Arc::clone(&self.shared), stream, from)
+    }
+
+    /// Holds on to the log as it is now, for a copy of its files.
+    pub fn snapshot(&self) -> io::Result<Snapshot> {
+        Snapshot::take(Arc::clone(&self.shared))
     }
 
     /// Returns where the durable part of the log ends.

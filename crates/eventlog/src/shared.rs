@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// Where the durable part of the log ends.
     pub durable: AtomicU64,
     pub next_stream: AtomicU64,
+    /// How many snapshots there are, for which everything stays.
+    pub pins: Mutex<usize>,
     /// Why the log takes no appends, if it does not.
     pub fault: RwLock<Option<Arc<str>>>,
 }

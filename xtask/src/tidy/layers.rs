@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-audit", 2),
     ("selvedge-eventlog-nats", 2),
     ("selvedge-routing", 2),
+    ("selvedge-backup", 3),
     ("selvedge-identity", 3),
     ("selvedge-edge", 4),
     ("selvedge-agents", 4),
@@ -36,6 +37,7 @@ const TOOLS: &[&str] =
 const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-agent", &["hyper", "http", "rustls", "kdl", "selvedge-base"]),
     ("selvedge-audit", &["hyper", "http", "rustls", "kdl", "socket2"]),
+    ("selvedge-backup", &["reqwest", "kdl", "axum"]),
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-crdt", &["tokio", "serde", "getrandom", "rand", "selvedge-base"]),
@@ -56,6 +58,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["selvedge", "selvedge-agents", "selvedge-edge", "selvedge-telemetry"]),
     ("kdl", &["selvedge-config", "selvedge-waf"]),
     ("mimalloc", &["selvedge"]),
+    ("object_store", &["selvedge-backup"]),
     ("ppp", &["selvedge-edge"]),
     ("rcgen", &["selvedge-edge"]),
     ("redis", &["selvedge-agents"]),

@@ -12,7 +12,7 @@ pub(super) const HEADER_BYTES: usize = 128;
 pub(super) const SLOT_BYTES: usize = 128;
 
 const MAGIC: &[u8; 16] = b"selvedge-keys v1";
-const CHECKED: usize = SLOT_BYTES - 8;
+pub(super) const CHECKED: usize = SLOT_BYTES - 8;
 const WRAPPED: usize = 12 + 32 + 16;
 
 /// What a slot is.
@@ -116,7 +116,7 @@ fn finish(bytes: &mut [u8; SLOT_BYTES]) {
     bytes[CHECKED..].copy_from_slice(&sum);
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 8] {
+pub(super) fn checksum(bytes: &[u8]) -> [u8; 8] {
     let digest = Hash::of(&bytes[..CHECKED]).0;
     *digest.first_chunk().expect("SHA-256 has more than 8 bytes")
 }

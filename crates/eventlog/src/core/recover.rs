@@ -140,6 +140,7 @@ impl Core {
             cache: RwLock::default(),
             durable: AtomicU64::new(0),
             next_stream: AtomicU64::new(1),
+            pins: Mutex::default(),
             fault: RwLock::default(),
             settings,
         };

@@ -17,7 +17,7 @@ use crate::{
     disk::{put_file, put_file_durably},
     format::{ENTRY_HEADER, FRAME_HEADER, segment_name},
     index::{Extents, Index, add, index_name},
-    read_locked,
+    locked, read_locked,
     stream::{Extent, Piece, Run, Stream},
 };
 
@@ -283,7 +283,9 @@ impl Core {
         }
         self.space.keep(catalogue.lsn, catalogue.indexed, bytes.len() as u64);
         self.space.catalogue_ms = self.time_ms;
-        while self.space.catalogues.len() > 2
+        let pins = locked(&self.shared.pins);
+        while *pins == 0
+            && self.space.catalogues.len() > 2
             && let Some(oldest) = self.space.catalogues.pop_front()
         {
             // One that stays is older than two others, and never asked.
@@ -373,6 +375,11 @@ impl Core {
 
     /// Deletes segments of which nothing is wanted, and that no catalogue needs.
     fn delete_dead(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let pins = locked(&shared.pins);
+        if *pins > 0 {
+            return;
+        }
         let horizon = self.space.horizon();
         let segments = read_locked(&self.shared.segments).clone();
         let dead = self.space.live.iter().filter(|(base, live)| {

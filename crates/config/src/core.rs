@@ -5,11 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use selvedge_base::{ByteSize, Secret};
 
 use crate::{
-    Action, Balance, CORE, Code, Core, CoreGrant, CoreLimits, CoreListen, CorePlace, CoreProcess,
-    CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits, Target,
-    TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+    Action, Balance, CORE, Code, Core, CoreGrant, CoreLimits, CoreListen, CoreNats, CorePlace,
+    CoreProcess, CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits,
+    Target, TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
     core_audit::AuditPart,
+    core_log,
     core_streams::StreamsPart,
     core_views::{self, ViewPart},
     cursor::Cursor,
@@ -48,6 +49,7 @@ pub(crate) struct CorePart {
     timeouts: TimeoutsPart,
     streams: StreamsPart,
     audit: AuditPart,
+    log: Option<Option<Option<CoreNats>>>,
     tokens: Vec<Spanned<Option<CoreToken>>>,
     grants: Vec<Option<CoreGrant>>,
     views: Vec<ViewPart>,
@@ -83,8 +85,9 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local = ["data-dir", "socket", "listen", "streams", "audit", "token", "grant", "view"]
-            .into_iter();
+        let local =
+            ["data-dir", "socket", "listen", "log", "streams", "audit", "token", "grant", "view"]
+                .into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -99,6 +102,7 @@ impl CorePart {
             timeouts: cursor.child("timeouts", TimeoutsPart::read).unwrap_or_default(),
             streams: cursor.child("streams", StreamsPart::read).unwrap_or_default(),
             audit: cursor.child("audit", AuditPart::read).unwrap_or_default(),
+            log: cursor.child("log", core_log::read),
             tokens: cursor.children(&["token"], read_token),
             grants: cursor.children(&["grant"], read_grant),
             views: cursor.children(&["view"], ViewPart::read),
@@ -118,6 +122,7 @@ impl CorePart {
             timeouts,
             streams,
             audit,
+            log,
             tokens,
             grants,
             views,
@@ -149,6 +154,7 @@ impl CorePart {
                     limits: limits.clone(),
                     streams: streams.settle(reading)?,
                     audit: audit.settle(reading)?,
+                    nats: sound(log)?.flatten(),
                     tokens,
                     grants: grants.into_iter().collect::<Option<_>>()?,
                     views: views?,

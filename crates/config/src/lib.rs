@@ -27,6 +27,7 @@ mod code;
 mod config_part;
 mod core;
 mod core_audit;
+mod core_log;
 mod core_streams;
 mod core_views;
 mod cursor;

@@ -26,6 +26,7 @@ use self::{data_dir::DataDir, role::Role};
 pub(crate) use self::{
     link::{Link, seal},
     operator::Operator,
+    services::NOT_BUILT_IN,
 };
 use crate::{
     cli::Outcome,

@@ -47,6 +47,7 @@ pub(crate) fn load_to_run(file: &Path) -> Result<Checked, Findings> {
     findings.diagnostics.extend(faults.iter().map(|fault| unusable(fault, &config)));
     findings.diagnostics.extend(rules_of_firewalls(&config));
     findings.diagnostics.extend(queries_of_views(&config));
+    findings.diagnostics.extend(parts_not_built_in(&config));
     settle(config, findings)
 }
 
@@ -89,6 +90,19 @@ fn queries_of_views(config: &Config) -> Vec<Diagnostic> {
         note: None,
     };
     refused.map(diagnostic).collect()
+}
+
+/// What a program that was built without it cannot do.
+fn parts_not_built_in(config: &Config) -> Option<Diagnostic> {
+    let process = config.core.as_ref().and_then(|core| core.process())?;
+    (process.nats.is_some() && !cfg!(feature = "nats")).then(|| Diagnostic {
+        severity: Severity::Error,
+        code: Code::Unusable,
+        message: crate::core::NOT_BUILT_IN.to_owned(),
+        place: None,
+        help: Some("docs/guide/at-scale.md says how".to_owned()),
+        note: None,
+    })
 }
 
 /// What is wrong with files of rules.

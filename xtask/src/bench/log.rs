@@ -12,7 +12,6 @@ mod server;
 use std::fs;
 
 use self::report::Report;
-pub use self::server::NATS;
 use super::{CURL, RESULTS, TASKSET, machine};
 use crate::{Result, flags::Flags, setup, workspace};
 

@@ -81,6 +81,21 @@ impl Stage {
         self.role((&self.programs()?.join("selvedge"), "up"), (name, config), ports)
     }
 
+    /// As [`Self::selvedge_up`], by a program that was built with a feature.
+    pub fn selvedge_up_with(
+        &self,
+        feature: &str,
+        named: (&str, &str),
+        ports: &[u16],
+    ) -> Result<Server> {
+        let arguments = ["build", "--quiet", "-p", "selvedge", "--features", feature];
+        process::run(&mut process::cargo(&arguments))?;
+        // Of its own, so that the next build of the program without the feature does not take its place.
+        let program = self.file(&format!("selvedge-{feature}"));
+        fs::copy(workspace::target().join("debug/selvedge"), &program)?;
+        self.role((&program, "up"), named, ports)
+    }
+
     /// Starts an edge of this build of selvedge likewise.
     pub fn started(&self, program: &Path, named: (&str, &str), ports: &[u16]) -> Result<Server> {
         self.role((program, "edge"), named, ports)

@@ -11,6 +11,7 @@ mod grpc;
 mod h2;
 mod libinjection;
 mod llhttp;
+mod nats;
 mod tls;
 mod tonic;
 mod trace_context;
@@ -76,6 +77,8 @@ Those of the firewall are on [a page of their own](conformance-waf.md).",
             ext_proc::SUITE,
             autobahn::SUITE,
             durable_streams::SUITE,
+            nats::STREAMS,
+            nats::SUITE,
             libinjection::SUITE,
         ],
     },

@@ -72,6 +72,8 @@ pub struct CoreProcess {
     pub streams: CoreStreams,
     /// The audit log.
     pub audit: CoreAudit,
+    /// Servers of NATS that keep the event log. `None`: the disk does.
+    pub nats: Option<CoreNats>,
     /// Tokens that the config declares.
     pub tokens: Vec<CoreToken>,
     /// What users may do whom agents have named.
@@ -162,6 +164,43 @@ pub struct AuditWitness {
     pub key: String,
     /// PEM file of roots for its certificate. `None`: Mozilla's.
     pub ca: Option<PathBuf>,
+}
+
+/// Servers of NATS that keep the event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreNats {
+    /// Servers of one cluster: `nats://host:port` or `tls://host:port`.
+    pub servers: Vec<String>,
+    /// The stream. Default `SELVEDGE`.
+    pub stream: String,
+    /// Servers that keep it, when it is made: 1, 3 or 5. Default 1.
+    pub replicas: usize,
+    /// Who the core is to the servers.
+    pub login: CoreNatsLogin,
+    /// PEM file of roots that vouch for the servers. Default: the system's.
+    pub ca: Option<PathBuf>,
+    /// Certificate and key that the core shows.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether the operator says that each server syncs every write.
+    pub sync_always: bool,
+    /// Where the servers' monitoring says whether they do.
+    pub monitors: Vec<String>,
+}
+
+/// Who the core is to the servers of NATS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CoreNatsLogin {
+    /// Nobody.
+    Anonymous,
+    /// A user.
+    Password {
+        /// Its name.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// Whoever has this.
+    Token(Secret),
 }
 
 /// A token that the config declares.

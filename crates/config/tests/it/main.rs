@@ -7,6 +7,7 @@ mod agent_waf;
 mod agent_waf_counters;
 mod agents;
 mod bounds;
+mod core_log;
 mod diff;
 mod documents;
 mod errors;

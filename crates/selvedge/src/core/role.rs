@@ -73,6 +73,9 @@ impl<'a> Role<'a> {
         let (drain, draining) = watch::channel(false);
         let revision = services::revision(&started.config);
         let foundation = Foundation::open(&started.process, &revision, hub.clone())?;
+        if let Some(doubt) = foundation.kept.doubt() {
+            hub.event(Level::Warn, "core: what is acknowledged may be lost", &[("reason", &doubt)]);
+        }
         let services: Arc<[Box<dyn Service>]> =
             services::open(&foundation, &started.process)?.into();
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
@@ -213,6 +216,7 @@ impl<'a> Role<'a> {
         let fixed = [
             ("path", old.core.path == new.core.path),
             ("data-dir", old.process.data_dir == new.process.data_dir),
+            ("log", old.process.nats == new.process.nats),
             ("socket", old.process.socket == new.process.socket),
             ("listen", address(&old.process) == address(&new.process)),
             ("audit", is_same_audit(&old.process.audit, &new.process.audit)),
@@ -290,6 +294,7 @@ fn in_force(process: &CoreProcess, operator: &CoreToken) -> InForce {
         listen: _,
         streams: _,
         audit: _,
+        nats: _,
         views: _,
     } = process;
     let mut tokens = tokens.clone();

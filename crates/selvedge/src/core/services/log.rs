@@ -7,19 +7,19 @@ use selvedge_eventlog::{Log, Lsn};
 use selvedge_identity::{Caller, Refusal};
 use serde_json::{Value, json};
 
-use super::Service;
+use super::{Kept, Service};
 
 /// The state of the log.
 pub(super) struct LogService {
-    log: Log,
+    kept: Kept,
 }
 
 /// What it takes to see how the log is.
 const SCOPE: &str = "log:read";
 
 impl LogService {
-    pub(super) fn new(log: Log) -> Self {
-        Self { log }
+    pub(super) fn new(kept: Kept) -> Self {
+        Self { kept }
     }
 }
 
@@ -29,16 +29,16 @@ impl Service for LogService {
     }
 
     fn router(&self) -> Router {
-        Router::new().route("/", get(state)).with_state(self.log.clone())
+        Router::new().route("/", get(state)).with_state(self.kept.log().clone())
     }
 
     fn health(&self) -> Result<(), String> {
-        self.log.fault().map_or(Ok(()), |fault| Err(fault.to_string()))
+        self.kept.trouble().map_or(Ok(()), Err)
     }
 
     fn render_metrics(&self, out: &mut String) {
-        let Lsn(durable) = self.log.durable();
-        let sound = u8::from(self.log.fault().is_none());
+        let Lsn(durable) = self.kept.log().durable();
+        let sound = u8::from(self.kept.log().fault().is_none());
         write!(
             out,
             "# HELP selvedge_log_durable_lsn Position up to which the log is safe on disk.\n\
@@ -49,6 +49,10 @@ impl Service for LogService {
              selvedge_log_writable {sound}\n"
         )
         .expect("a String takes every write");
+    }
+
+    fn close(&self) {
+        self.kept.leave();
     }
 }
 

@@ -63,7 +63,7 @@ fn what_is_wrong_is_said() {
     check("", "`nats` needs servers");
     check(r#""a:4222""#, "is no server of NATS");
     check(r#""nats://a""#, "is no server of NATS");
-    check(r#""nats://core:hunter2@a:4222""#, "is no server of NATS");
+    check(r#""nats://core:word@a:4222""#, "is no server of NATS");
     check(r#""nats://a:4222" { stream "a.b" }"#, "cannot be the name of a stream");
     check(r#""nats://a:4222" { stream "a>" }"#, "cannot be the name of a stream");
     check(r#""nats://a:4222" { replicas 2 }"#, "1, 3 or 5 replicas");

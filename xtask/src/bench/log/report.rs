@@ -49,7 +49,7 @@ pub fn assemble(mut machine: Value, settings: &Settings, results: &Results) -> R
 
 fn versions() -> Value {
     let nats =
-        setup::nats().map(|program| machine::said(&program.to_string_lossy(), &["--version"]));
+        crate::setup::nats().map(|program| machine::said(&program.to_string_lossy(), &["--version"]));
     let (name, version) = server::DURABLE_STREAMS;
     json!({
         "selvedge": machine::commit().unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 mod accepting;
 mod clients;
-mod files;
+mod contents;
 mod reloading;
 mod served;
 mod upstreams;
@@ -208,4 +208,9 @@ fn describe(outcome: Result<Pair, rustls::Error>) -> String {
             format!("{version} {sni} {alpn:?} {resumed} {subject}")
         }
     }
+}
+
+/// Long enough for a handshake in memory.
+fn soon() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(60)
 }

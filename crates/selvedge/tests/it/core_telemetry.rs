@@ -164,8 +164,11 @@ fn one_scrape_of_a_machine_has_the_core_too() {
 
     let core = role(&up, "core").unwrap();
     send(core, Signal::STOP);
-    let hanging = page(&admin);
-    assert!(hanging.lines().any(|line| line == "selvedge_core_up 0"), "{hanging}");
+    // Its threads stop one by one.
+    let hanging = eventually("the core hangs", || {
+        let told = page(&admin);
+        told.contains("\nselvedge_core_up 0\n").then_some(told)
+    });
     assert!(!hanging.contains("selvedge_core_requests_total"), "{hanging}");
     assert!(hanging.contains("selvedge_requests_total"), "the edge's are there");
     send(core, Signal::KILL);

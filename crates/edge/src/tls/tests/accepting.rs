@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn soon() -> tokio::time::Instant {
-    tokio::time::Instant::now() + Duration::from_secs(60)
-}
-
 #[test]
 fn plain_http_is_told_from_tls() {
     for first in [b"GET / HTTP/1.1".as_slice(), b"PRI * HTTP/2.0", b"options *"] {

@@ -69,26 +69,3 @@ fn a_bad_file_changes_nothing() {
     assert!(server.changed());
     server.reload().unwrap();
 }
-
-#[test]
-fn what_a_reload_would_bring_anew() {
-    let authority = Authority::new();
-    authority.issue("edge", &["edge.test"]);
-    let (ca, key) = (authority.path("ca.pem"), authority.path("edge.key"));
-    let identity = Some((authority.path("edge.pem"), key.clone()));
-    let settings = UpstreamTls { identity, ..upstream(Some(&ca)) };
-    let http1 = UpstreamProtocol::Http1;
-    let client = ClientTls::load(&settings, http1).unwrap();
-    assert!(client.is_current(&settings, http1));
-    assert!(!client.is_current(&settings, UpstreamProtocol::Http2));
-    assert!(!client.is_current(&UpstreamTls { verify: false, ..settings.clone() }, http1));
-    for file in [&ca, &key] {
-        let content = fs::read(file).unwrap();
-        fs::write(file, &content).unwrap();
-        assert!(client.is_current(&settings, http1), "touched, and the same");
-        fs::write(file, "other").unwrap();
-        assert!(!client.is_current(&settings, http1), "{file:?}");
-        fs::write(file, &content).unwrap();
-        assert!(client.is_current(&settings, http1), "as it was");
-    }
-}

@@ -12,6 +12,7 @@ mod housekeeping;
 mod kept;
 mod link;
 mod metrics;
+mod operator;
 mod refusal;
 mod role;
 mod services;
@@ -24,8 +25,11 @@ use clap::Args;
 use selvedge_config::{Bound, Config, Core, CoreProcess};
 use selvedge_telemetry::{Hub, Otlp, Settings};
 
-pub(crate) use self::link::{Link, seal};
 use self::{data_dir::DataDir, role::Role};
+pub(crate) use self::{
+    link::{Link, seal},
+    operator::Operator,
+};
 use crate::{
     cli::Outcome,
     edge::{follow_supervisor, signals::Signals, telemetry::exporter},

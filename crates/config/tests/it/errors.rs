@@ -1,6 +1,7 @@
 //! Each kind of mistake as it is shown.
 
 mod core;
+mod core_audit;
 mod language;
 mod listeners;
 mod routes;

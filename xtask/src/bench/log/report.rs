@@ -48,8 +48,8 @@ pub fn assemble(mut machine: Value, settings: &Settings, results: &Results) -> R
 }
 
 fn versions() -> Value {
-    let nats =
-        crate::setup::nats().map(|program| machine::said(&program.to_string_lossy(), &["--version"]));
+    let nats = crate::setup::nats()
+        .map(|program| machine::said(&program.to_string_lossy(), &["--version"]));
     let (name, version) = server::DURABLE_STREAMS;
     json!({
         "selvedge": machine::commit().unwrap_or_default(),

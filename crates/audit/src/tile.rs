@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_tree_has_the_tiles_of_the_specification() {
-        let mut counts = std::collections::BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for tile in Tile::between(0, 70_000) {
             *counts.entry((tile.content(), tile.width())).or_insert(0) += 1;
         }

@@ -279,7 +279,7 @@ fn who_proves_many_finds_the_same_ways() {
     let files = LogFiles(Arc::clone(&sim));
     // Room for two tiles of the four, so that tiles come and go.
     let prover = Prover::new(LogFiles(Arc::clone(&sim)), 2);
-    for size in [1, 2, 255, 256, 257, 300, 512, 699, 700] {
+    for size in [1, 2, 255, 256, 700] {
         for index in (0..size).step_by(37).chain([size - 1]) {
             let path = files.prove_path(index, size).unwrap();
             assert_eq!(prover.prove_path(index, size).unwrap(), path, "{index} of {size}");

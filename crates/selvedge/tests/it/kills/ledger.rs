@@ -184,7 +184,10 @@ impl Ledger {
             ("streams created", count(|made| made.created == Known::Done)),
             ("of these, deleted", count(|made| made.deleted == Known::Done)),
             ("of these, closed", count(|made| made.closed == Known::Done)),
-            ("of these, with a lifetime of a second", count(|made| made.has_lifetime && made.created == Known::Done)),
+            (
+                "of these, with a lifetime of a second",
+                count(|made| made.has_lifetime && made.created == Known::Done),
+            ),
             ("segments at the end", *segments as u64),
             ("MiB in sealed ones", bytes >> 20),
             ("acknowledged appends, creations, deletions lost", 0),

@@ -177,7 +177,7 @@ impl Ledger {
             ),
             ("appends of plain writers acknowledged", sum(plain, acknowledged)),
             (
-                "of theirs, sent and not acknowledged",
+                "of theirs, sent and not acknowledged, most while no core was there",
                 sum(plain, |books| books.sent - books.acknowledged.len() as u64),
             ),
             ("not acknowledged and yet in the files, once", self.unheard.load(SeqCst)),

@@ -1,6 +1,7 @@
 //! Materialised views: what streams of events come to, kept up as events come.
 
 mod accumulator;
+mod copy;
 mod definition;
 mod field;
 mod fold;
@@ -36,7 +37,7 @@ use self::{
     runner::{Order, Orders, Runner},
     store::Store,
 };
-pub use self::{refusal::CODES, store::StoreError};
+pub use self::{copy::copy, refusal::CODES, store::StoreError};
 
 /// The file in the data-dir.
 pub const FILE: &str = "views.db";

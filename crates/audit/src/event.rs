@@ -23,6 +23,9 @@ pub const DETAILS_MAX: usize = 64;
 /// The most bytes of what lies aside.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The action of the entry that says a key was destroyed; its resource is the key.
+pub const ERASE_ACTION: &str = "subject.erase";
+
 /// Something that was done, or refused, or did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -148,9 +151,9 @@ impl Event {
         }
     }
 
-    /// The entry that says a key has been destroyed.
-    pub fn of_erasure(time: Timestamp, key: KeyId) -> Self {
-        Self::by_system(time, "subject.erase", ("key", &key.to_string()))
+    /// That Selvedge itself destroyed a key, of which nothing is said yet.
+    pub fn of_erasure(time: Timestamp) -> Self {
+        Self::by_system(time, ERASE_ACTION, ("key", ""))
     }
 
     /// Whose key seals what is personal in it.

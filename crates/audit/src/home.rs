@@ -12,7 +12,7 @@ use selvedge_eventlog::Log;
 use crate::{
     keys::{KEYS_MAX, KeyError, KeyStore, MasterError, MasterKey, master},
     note::{KeyError as SigningKeyError, Scheme, SigningKey},
-    service::{Pace, Parts},
+    service::{Heads, Pace, Parts},
     store::Folder,
 };
 
@@ -129,7 +129,43 @@ impl Home {
             key,
             node: node.to_owned(),
             pace: Pace::default(),
+            heads: Heads::default(),
         })
+    }
+
+    /// What the log here is called: its name is in the key that signs, and never changes. `None` where
+    /// there is no log yet.
+    pub fn origin(&self) -> Result<Option<String>, HomeError> {
+        let path = self.signing_key_at();
+        match master::private_text(&path) {
+            Err(MasterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => {
+                let key = parse_signing_key(&path, text.map(Secret::new))?;
+                Ok(Some(key.verifier().name().to_owned()))
+            }
+        }
+    }
+
+    /// The key with which this machine cosigns heads of other logs, made where there is none; its name is
+    /// that of the log with `/witness`. [`Home::open`] comes first.
+    pub fn witness_key(&self, origin: &str) -> Result<SigningKey, HomeError> {
+        let name = format!("{origin}/witness");
+        let key = self.key_in("witness.key", (&name, Scheme::Cosignature))?;
+        let public = format!("{}\n", key.verifier());
+        let at = self.witness_public_key();
+        fs::write(&at, public).map_err(|source| HomeError::Folder { path: at, source })?;
+        Ok(key)
+    }
+
+    /// Heads of other logs that were cosigned here.
+    pub fn witnessed(&self) -> Result<Folder, HomeError> {
+        let path = self.root.join("audit-witness");
+        Folder::create(&path).map_err(|source| HomeError::Folder { path, source })
+    }
+
+    /// The public key of the witness here, for the logs that it watches.
+    pub fn witness_public_key(&self) -> PathBuf {
+        self.root.join("audit-witness.vkey")
     }
 
     /// The keys of subjects, to open what is sealed. Not while a core has them open.
@@ -147,33 +183,51 @@ impl Home {
         Ok(keys.holding(disk))
     }
 
+    fn signing_key_at(&self) -> PathBuf {
+        self.keys().join("signing.key")
+    }
+
     fn signing_key(&self, origin: &str) -> Result<SigningKey, HomeError> {
-        let path = self.keys().join("signing.key");
+        self.key_in("signing.key", (origin, Scheme::Ed25519))
+    }
+
+    /// The key in this file, which is made if need be; it must have this name.
+    fn key_in(&self, file: &str, (name, scheme): (&str, Scheme)) -> Result<SigningKey, HomeError> {
+        let path = self.keys().join(file);
         let text = match master::private_text(&path) {
             Err(MasterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                self.new_signing_key(&path, origin)
+                new_signing_key(&path, name, scheme)
             }
             text => text.map(Secret::new),
         };
-        let text = text.map_err(|source| HomeError::KeyFile { path: path.clone(), source })?;
-        let text = Secret::new(text.expose().trim_end());
-        let key = SigningKey::parse(&text);
-        let key = key.map_err(|source| HomeError::SigningKey { path, source })?;
+        let key = parse_signing_key(&path, text)?;
         let found = key.verifier().name();
-        if found != origin {
-            let (found, expected) = (found.to_owned(), origin.to_owned());
+        if found != name {
+            let (found, expected) = (found.to_owned(), name.to_owned());
             return Err(HomeError::Origin { found, expected });
         }
         Ok(key)
     }
+}
 
-    fn new_signing_key(&self, path: &Path, origin: &str) -> Result<Secret, MasterError> {
-        let mut seed = [0; 32];
-        aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
-        let key = SigningKey::new(origin, Scheme::Ed25519, seed);
-        let key = key.map_err(|error| io::Error::other(error.to_string()))?;
-        let text = key.to_secret();
-        master::write_private(path, &format!("{}\n", text.expose()))?;
-        Ok(text)
-    }
+fn parse_signing_key(
+    path: &Path,
+    text: Result<Secret, MasterError>,
+) -> Result<SigningKey, HomeError> {
+    let path = path.to_owned();
+    let text = match text {
+        Ok(text) => Secret::new(text.expose().trim_end()),
+        Err(source) => return Err(HomeError::KeyFile { path, source }),
+    };
+    SigningKey::parse(&text).map_err(|source| HomeError::SigningKey { path, source })
+}
+
+fn new_signing_key(path: &Path, name: &str, scheme: Scheme) -> Result<Secret, MasterError> {
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
+    let key = SigningKey::new(name, scheme, seed);
+    let key = key.map_err(|error| io::Error::other(error.to_string()))?;
+    let text = key.to_secret();
+    master::write_private(path, &format!("{}\n", text.expose()))?;
+    Ok(text)
 }

@@ -39,6 +39,8 @@ pub struct Integrator<S> {
     caught_up: bool,
     /// Files that may not be durable.
     dirty: Vec<String>,
+    /// Whether a head is seen as soon as it is signed.
+    shows: bool,
 }
 
 /// Files to make durable, and the tree that is whole when they are.
@@ -119,7 +121,13 @@ impl From<io::Error> for IntegrateError {
 impl<S: Storage> Integrator<S> {
     /// Goes on where everything is known to be durable. Entries are wanted from [`Integrator::size`] on.
     pub fn open(storage: S, key: SigningKey) -> Result<Self, IntegrateError> {
-        Self::open_with(storage, Arc::new(key))
+        Self::open_with(storage, Arc::new(key), true)
+    }
+
+    /// The same, but somebody else decides when a head is seen that was signed. Only where none is that
+    /// can be believed, the last one is shown.
+    pub fn open_quietly(storage: S, key: SigningKey) -> Result<Self, IntegrateError> {
+        Self::open_with(storage, Arc::new(key), false)
     }
 
     /// Goes on where everything is known to be durable, because something went wrong on the way.
@@ -127,11 +135,11 @@ impl<S: Storage> Integrator<S> {
     where
         S: Clone,
     {
-        *self = Self::open_with(self.storage.clone(), Arc::clone(&self.key))?;
+        *self = Self::open_with(self.storage.clone(), Arc::clone(&self.key), self.shows)?;
         Ok(())
     }
 
-    fn open_with(storage: S, key: Arc<SigningKey>) -> Result<Self, IntegrateError> {
+    fn open_with(storage: S, key: Arc<SigningKey>, shows: bool) -> Result<Self, IntegrateError> {
         let signed = read_signed(&storage, &key)?;
         let signed_tree = match &signed {
             Some((_, checkpoint)) => checkpoint.tree(),
@@ -143,7 +151,7 @@ impl<S: Storage> Integrator<S> {
         let caught_up = signed.is_none();
         let (bundle, dirty) = (Vec::new(), Vec::new());
         let mut integrator =
-            Self { storage, key, tree, rows, bundle, signed, signed_tree, caught_up, dirty };
+            Self { storage, key, tree, rows, bundle, signed, signed_tree, caught_up, dirty, shows };
         integrator.load(settled)?;
         integrator.drop_unsettled()?;
         integrator.meet_signed()?;
@@ -194,7 +202,9 @@ impl<S: Storage> Integrator<S> {
         let note = Checkpoint::new(origin, tree.0, tree.1).sign(&self.key);
         self.storage.replace(SIGNED, note.to_string().as_bytes())?;
         (self.signed_tree, self.signed) = (tree, Some(note));
-        self.show()?;
+        if self.shows {
+            self.show()?;
+        }
         Ok(self.signed.as_ref())
     }
 
@@ -220,7 +230,17 @@ impl<S: Storage> Integrator<S> {
         }
         self.put_partial()?;
         self.caught_up = true;
-        self.show()
+        if self.shows || !self.is_shown()? {
+            self.show()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a head of this log is seen. After a crash, what was there may be anything.
+    fn is_shown(&self) -> Result<bool, IntegrateError> {
+        let Some(bytes) = self.storage.read(CHECKPOINT)? else { return Ok(false) };
+        let opened = Trust::in_key(self.key.verifier().clone()).open(&bytes);
+        Ok(opened.is_ok_and(|opened| opened.checkpoint.size <= self.signed_tree.0))
     }
 
     fn show(&mut self) -> Result<(), IntegrateError> {

@@ -1,7 +1,7 @@
 //! Looking for entries: the newest, or those that fit. Bundles are read one at a time, and most
 //! entries are passed over by their bytes alone.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use memchr::memmem::Finder;
 use serde_json::Value;
@@ -100,10 +100,23 @@ impl<S: Storage> LogFiles<S> {
         &self,
         size: u64,
         query: &Query,
+        found: impl FnMut(Found) -> bool,
+    ) -> Result<(), FilesError> {
+        self.search_within(0..size, size, query, found)
+    }
+
+    /// The same among the entries of a range.
+    pub fn search_within(
+        &self,
+        range: Range<u64>,
+        size: u64,
+        query: &Query,
         mut found: impl FnMut(Found) -> bool,
     ) -> Result<(), FilesError> {
-        for index in 0..size.div_ceil(256) {
-            for entry in self.fitting(index, size, query)? {
+        let end = range.end.min(size);
+        for index in range.start / 256..end.div_ceil(256) {
+            let fitting = self.fitting(index, size, query)?.into_iter();
+            for entry in fitting.filter(|entry| range.contains(&entry.index)) {
                 if !found(entry) {
                     return Ok(());
                 }
@@ -112,11 +125,56 @@ impl<S: Storage> LogFiles<S> {
         Ok(())
     }
 
+    /// The first entry of the first `size` that is still there: bundles before it were given up.
+    pub fn minimum(&self, size: u64) -> Result<u64, FilesError> {
+        let (mut gone, mut there) = (0, size / 256);
+        while gone < there {
+            let middle = gone + (there - gone) / 2;
+            let bundle =
+                Tile::in_tree(Content::Entries, middle, size).expect("it is below the size");
+            match self.file(&bundle.path()) {
+                Ok(_) => there = middle,
+                Err(FilesError::Missing { .. }) => gone = middle + 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gone * 256)
+    }
+
+    /// Up to which entry every bundle has only entries from before `time`: what may be given up.
+    pub fn all_before(&self, time: Timestamp, size: u64) -> Result<u64, FilesError> {
+        let mut minimum = self.minimum(size)?;
+        while minimum + 256 <= size {
+            let bundle = Tile::in_tree(Content::Entries, minimum / 256, size);
+            let entries = self.bundle(bundle.expect("it is below the size"))?;
+            let is_before =
+                |bytes: &Vec<u8>| Entry::decode(bytes).is_ok_and(|entry| entry.time < time);
+            if !entries.iter().all(is_before) {
+                break;
+            }
+            minimum += 256;
+        }
+        Ok(minimum)
+    }
+
     /// The newest entries of the first `size` that fit, at most `count`, oldest first.
     pub fn tail(&self, size: u64, query: &Query, count: usize) -> Result<Vec<Found>, FilesError> {
+        self.tail_within(0..size, size, query, count)
+    }
+
+    /// The same among the entries of a range.
+    pub fn tail_within(
+        &self,
+        range: Range<u64>,
+        size: u64,
+        query: &Query,
+        count: usize,
+    ) -> Result<Vec<Found>, FilesError> {
         let mut newest = Vec::new();
-        for index in (0..size.div_ceil(256)).rev() {
+        let end = range.end.min(size);
+        for index in (range.start / 256..end.div_ceil(256)).rev() {
             let mut entries = self.fitting(index, size, query)?;
+            entries.retain(|entry| range.contains(&entry.index));
             entries.reverse();
             entries.truncate(count - newest.len());
             newest.append(&mut entries);

@@ -18,13 +18,13 @@ use selvedge_eventlog::{Append, AppendError, Log, ReadError, StreamId, StreamOpt
 
 pub use self::intake::{DELIVERIES, NODES_MAX};
 use crate::{
-    checkpoint::Trust,
+    checkpoint::{CheckpointError, Trust},
     entry::{Delivery, KeyId},
-    event::{Event, Fact, RecordError, Recorded, Recorder},
+    event::{ERASE_ACTION, Event, Fact, RecordError, Recorded, Recorder},
     files::{LogFiles, payload_path},
-    integrate::{IntegrateError, Integrator},
+    integrate::{CHECKPOINT, IntegrateError, Integrator},
     keys::{KeyError, KeyStore, Subject},
-    note::SigningKey,
+    note::{Note, SigningKey},
     store::Storage,
     tile::{Content, TILE_LEVELS, Tile},
     time::Timestamp,
@@ -51,6 +51,18 @@ pub struct Parts {
     pub node: String,
     /// How fast.
     pub pace: Pace,
+    /// When heads are seen.
+    pub heads: Heads,
+}
+
+/// When a head is seen that was signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heads {
+    /// At once.
+    #[default]
+    Shown,
+    /// When [`AuditLog::publish`] is called, such as with the signatures of witnesses.
+    Held,
 }
 
 /// How often heads are signed and files made durable.
@@ -71,7 +83,7 @@ impl Default for Pace {
 /// How far the log has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Entries under the last head that everybody sees.
+    /// Entries under the last head that was signed.
     pub signed: u64,
     /// Entries whose files are durable; the event log may forget them.
     pub settled: u64,
@@ -103,6 +115,8 @@ pub enum AuditError {
     Keys(KeyError),
     /// Files of entries that were given up cannot be removed.
     Files(io::Error),
+    /// A head that is to be seen is none that this log signed.
+    Head(CheckpointError),
     /// No head came to cover the entry that says what is given up, so nothing was removed.
     NotSigned,
     /// The machine gives no thread.
@@ -124,6 +138,7 @@ impl fmt::Display for AuditError {
             Self::Payload(_) => f.write_str("what is too long for an entry cannot be stored"),
             Self::Keys(_) => f.write_str("the keys of subjects cannot be had"),
             Self::Files(_) => f.write_str("files of entries that were given up cannot be removed"),
+            Self::Head(_) => f.write_str("the head is none of this log's"),
             Self::NotSigned => f.write_str("no head is being signed, so nothing is given up"),
             Self::Thread(_) => f.write_str("there is no thread for the audit log"),
         }
@@ -138,6 +153,7 @@ impl std::error::Error for AuditError {
             Self::Integrate(error) => error,
             Self::Record(error) => error,
             Self::Keys(error) => error,
+            Self::Head(error) => error,
             Self::Payload(error) | Self::Files(error) | Self::Thread(error) => error,
             Self::Gap { .. } | Self::NotSigned => return None,
         })
@@ -153,13 +169,17 @@ pub struct AuditLog {
     node: String,
     trust: Trust,
     shared: Arc<Shared>,
-    follower: Option<JoinHandle<()>>,
+    follower: Mutex<Option<JoinHandle<()>>>,
+    heads: Heads,
+    /// The size of the head that was published last; held while another takes its place.
+    published: Mutex<u64>,
 }
 
 /// What the threads and everybody else tell each other.
 #[derive(Default)]
 pub(crate) struct Shared {
     status: Mutex<Status>,
+    head: Mutex<Option<Note>>,
     changed: Condvar,
     stop: AtomicBool,
 }
@@ -169,15 +189,18 @@ impl AuditLog {
     ///
     /// Keys that were destroyed without an entry are recorded first.
     pub fn start(parts: Parts) -> Result<Self, AuditError> {
-        let Parts { log, storage, keys, key, node, pace } = parts;
+        let Parts { log, storage, keys, key, node, pace, heads } = parts;
         let stream = match log.stream(STREAM) {
             Some(stream) => stream,
             None => block_on(log.create(STREAM, StreamOptions::default()))
                 .map_err(AuditError::Stream)?,
         };
         let trust = Trust::in_key(key.verifier().clone());
-        let integrator =
-            Integrator::open(Arc::clone(&storage), key).map_err(AuditError::Integrate)?;
+        let integrator = match heads {
+            Heads::Shown => Integrator::open(Arc::clone(&storage), key),
+            Heads::Held => Integrator::open_quietly(Arc::clone(&storage), key),
+        };
+        let integrator = integrator.map_err(AuditError::Integrate)?;
         let info = log.info(stream).map_err(AuditError::Read)?;
         if info.start > integrator.size() {
             return Err(AuditError::Gap { start: info.start, wanted: integrator.size() });
@@ -188,6 +211,7 @@ impl AuditLog {
         }
         let shared = Arc::new(Shared::default());
         shared.tell(|status| status.settled = integrator.size());
+        shared.keep_head(integrator.signed());
         let follow = follow::Follow {
             log: log.clone(),
             stream,
@@ -197,8 +221,11 @@ impl AuditLog {
         };
         let thread = thread::Builder::new().name("audit".into());
         let follower = thread.spawn(move || follow.run(integrator)).map_err(AuditError::Thread)?;
-        let follower = Some(follower);
-        let audit = Self { log, stream, storage, keys, node, trust, shared, follower };
+        let seen = LogFiles(Arc::clone(&storage)).head(&trust);
+        let published = Mutex::new(seen.map_or(0, |head| head.checkpoint.size));
+        let follower = Mutex::new(Some(follower));
+        let audit =
+            Self { log, stream, storage, keys, node, trust, shared, follower, heads, published };
         audit.record_erasures()?;
         Ok(audit)
     }
@@ -222,16 +249,29 @@ impl AuditLog {
     /// Destroys the key of a subject, and so everything personal about them in the log. Returns the
     /// id of the key, of which an entry is durable then; `None` if there was none.
     pub fn erase(&self, subject: &Subject, now: Timestamp) -> Result<Option<KeyId>, AuditError> {
+        self.erase_by(subject, Event::of_erasure(now))
+    }
+
+    /// The same, done by somebody: `event` says who, when and from where.
+    pub fn erase_by(&self, subject: &Subject, event: Event) -> Result<Option<KeyId>, AuditError> {
         let key = self.keys.destroy(subject).map_err(AuditError::Keys)?;
-        key.map(|key| self.record_erasure(key, now).map(|()| key)).transpose()
+        key.map(|key| self.record_erasure(key, event).map(|()| key)).transpose()
+    }
+
+    /// The same for whoever this key stands for; returns whether it was there.
+    pub fn erase_key_by(&self, key: KeyId, event: Event) -> Result<bool, AuditError> {
+        let destroyed = self.keys.destroy_key(key).map_err(AuditError::Keys)?;
+        if destroyed {
+            self.record_erasure(key, event)?;
+        }
+        Ok(destroyed)
     }
 
     /// Destroys the keys of hours before a time: what the retention of personal data asks for.
     pub fn erase_hours_before(&self, time: Timestamp, now: Timestamp) -> Result<usize, AuditError> {
         let keys = self.keys.hours_before(time.0 / 1_000_000);
         for key in &keys {
-            self.keys.destroy_key(*key).map_err(AuditError::Keys)?;
-            self.record_erasure(*key, now)?;
+            self.erase_key_by(*key, Event::of_erasure(now))?;
         }
         Ok(keys.len())
     }
@@ -240,8 +280,14 @@ impl AuditLog {
     /// before; payloads stay, as later entries may have the same. Returns the minimum, which is at
     /// most what is settled.
     pub fn prune(&self, minimum: u64, now: Timestamp) -> Result<u64, AuditError> {
-        let minimum = minimum.min(self.status().settled);
-        let mut event = Event::by_system(now, PRUNE_ACTION, ("log", &self.trust.origin));
+        self.prune_by(minimum, Event::by_system(now, PRUNE_ACTION, ("log", "")))
+    }
+
+    /// The same, done by somebody: `event` says who, when and from where.
+    pub fn prune_by(&self, minimum: u64, mut event: Event) -> Result<u64, AuditError> {
+        let minimum = minimum.min(self.status().settled).min(self.published());
+        event.action = PRUNE_ACTION.to_owned();
+        event.resource = ("log".to_owned(), self.trust.origin.clone());
         let number = i64::try_from(minimum).unwrap_or(i64::MAX);
         event.details.insert("minimum".to_owned(), Fact::Number(number));
         let committed = self.log.append(self.entry(&event)?).wait().map_err(AuditError::Stream)?;
@@ -255,6 +301,62 @@ impl AuditLog {
     /// How far it has come.
     pub fn status(&self) -> Status {
         self.shared.lock().clone()
+    }
+
+    /// The last head that was signed, if there is one.
+    pub fn head(&self) -> Option<Note> {
+        self.shared.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets everybody see a head that this log signed, with whatever signatures it has by now. One that
+    /// is smaller than what is seen already changes nothing.
+    pub fn publish(&self, head: &Note) -> Result<(), AuditError> {
+        let opened = self.trust.open(head.to_string().as_bytes()).map_err(AuditError::Head)?;
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = opened.checkpoint.size;
+        if size < *published {
+            return Ok(());
+        }
+        self.storage.write(CHECKPOINT, head.to_string().as_bytes()).map_err(AuditError::Files)?;
+        *published = size;
+        Ok(())
+    }
+
+    /// Entries under the head that everybody sees.
+    pub fn published(&self) -> u64 {
+        match self.heads {
+            Heads::Shown => self.status().signed,
+            Heads::Held => *self.published.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// How many entries the event log has for the tree, signed or not.
+    pub fn entries_taken(&self) -> u64 {
+        self.log.info(self.stream).map_or(0, |info| info.tail)
+    }
+
+    /// When the oldest entry came that no head covers, in milliseconds since 1970; `None` if there is
+    /// none.
+    pub fn waiting_since(&self) -> Option<u64> {
+        let chunk = self.log.read(self.stream, self.status().signed, 1).ok()?;
+        chunk.slices.first().map(|slice| slice.time_ms)
+    }
+
+    /// Keys of subjects, to open what is sealed.
+    pub fn keys(&self) -> &KeyStore {
+        &self.keys
+    }
+
+    /// Signs what is there, settles, and ends the threads. Entries that come later wait for the next
+    /// start. Blocks.
+    pub fn close(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(follower) = follower {
+            follower.thread().unpark();
+            // A thread that panicked has nothing left to tell.
+            let _ = follower.join();
+        }
     }
 
     /// Waits until a head covers so many entries; says whether one does.
@@ -299,11 +401,14 @@ impl AuditLog {
     fn record_erasures(&self) -> Result<(), AuditError> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = Timestamp(now.unwrap_or_default().as_micros() as u64);
-        self.keys.unrecorded().into_iter().try_for_each(|key| self.record_erasure(key, now))
+        let keys = self.keys.unrecorded();
+        keys.into_iter().try_for_each(|key| self.record_erasure(key, Event::of_erasure(now)))
     }
 
-    fn record_erasure(&self, key: KeyId, now: Timestamp) -> Result<(), AuditError> {
-        let entry = self.entry(&Event::of_erasure(now, key))?;
+    fn record_erasure(&self, key: KeyId, mut event: Event) -> Result<(), AuditError> {
+        event.action = ERASE_ACTION.to_owned();
+        event.resource = ("key".to_owned(), key.to_string());
+        let entry = self.entry(&event)?;
         self.log.append(entry).wait().map_err(AuditError::Stream)?;
         self.keys.record(key).map_err(AuditError::Keys)
     }
@@ -311,12 +416,7 @@ impl AuditLog {
 
 impl Drop for AuditLog {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(follower) = self.follower.take() {
-            follower.thread().unpark();
-            // A thread that panicked has nothing left to tell.
-            let _ = follower.join();
-        }
+        self.close();
     }
 }
 
@@ -336,24 +436,31 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    fn keep_head(&self, head: Option<&Note>) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head.cloned();
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 }
 
-/// Removes bundles and tiles of which every entry comes before `minimum`, the newest first: after a
-/// crash on the way, the rest is still found from there.
+/// Removes bundles and tiles of which every entry comes before `minimum`, the oldest first: after a
+/// crash on the way, what is left still reaches up to the minimum and is found from there.
 fn remove_before(storage: &dyn Storage, minimum: u64) -> io::Result<()> {
     let contents = (0..TILE_LEVELS).map(Content::Hashes).chain([Content::Entries]);
     for content in contents {
         let tiles = minimum >> (8 * (1 + u32::from(content.level()))).min(63);
-        for index in (0..tiles).rev() {
-            let tile = Tile::in_tree(content, index, minimum).expect("the tile is full");
-            if storage.read(&tile.path())?.is_none() {
-                break;
-            }
-            storage.remove(&tile.path())?;
+        let path = |index| {
+            Tile::in_tree(content, index, minimum)
+                .expect("every entry of the tile comes before")
+                .path()
+        };
+        let mut first = tiles;
+        while first > 0 && storage.read(&path(first - 1))?.is_some() {
+            first -= 1;
         }
+        (first..tiles).try_for_each(|index| storage.remove(&path(index)))?;
     }
     Ok(())
 }

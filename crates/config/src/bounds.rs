@@ -10,9 +10,9 @@ use std::{
 use selvedge_base::format_duration;
 
 use crate::{
-    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreLimits, CoreStreams, Ejection,
-    HealthCheck, Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit, schema,
-    waf,
+    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreAudit, CoreLimits, CoreStreams,
+    Ejection, HealthCheck, Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit,
+    schema, waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -202,6 +202,7 @@ fn core_bounds(table: &mut Table<'_>, config: &Config) {
         let CoreLimits { connections: _, in_flight, body: _ } = process.limits;
         table.row("limits in-flight", in_flight, "503 with Retry-After");
         stream_bounds(table, &process.streams);
+        audit_bounds(table, &process.audit);
     }
     table.row("limits body", mount.limits.body, "413");
     let timeouts = &upstream.timeouts;
@@ -220,6 +221,16 @@ fn stream_bounds(table: &mut Table<'_>, streams: &CoreStreams) {
     table.row("streams per-tenant", optional(streams.per_tenant), "429");
     table.row("streams age", optional_time(streams.age), "older records are given up");
     table.row("streams size", optional(streams.size), "a stream's oldest records are given up");
+}
+
+fn audit_bounds(table: &mut Table<'_>, audit: &CoreAudit) {
+    table.time("audit retention personal", audit.personal, "keys of callers are destroyed");
+    table.row(
+        "audit retention entries",
+        optional_time(audit.entries),
+        "older entries are given up",
+    );
+    table.time("audit cosign-every", audit.cosign_every, "witnesses are asked for the newest head");
 }
 
 fn upstream_bounds(table: &mut Table<'_>, upstream: &Upstream) {

@@ -9,6 +9,7 @@ use crate::{
     CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits, Target,
     TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
+    core_audit::AuditPart,
     core_streams::StreamsPart,
     core_views::{self, ViewPart},
     cursor::Cursor,
@@ -46,6 +47,7 @@ pub(crate) struct CorePart {
     limits: LimitsPart,
     timeouts: TimeoutsPart,
     streams: StreamsPart,
+    audit: AuditPart,
     tokens: Vec<Spanned<Option<CoreToken>>>,
     grants: Vec<Option<CoreGrant>>,
     views: Vec<ViewPart>,
@@ -81,8 +83,8 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local =
-            ["data-dir", "socket", "listen", "streams", "token", "grant", "view"].into_iter();
+        let local = ["data-dir", "socket", "listen", "streams", "audit", "token", "grant", "view"]
+            .into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -96,6 +98,7 @@ impl CorePart {
             limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
             timeouts: cursor.child("timeouts", TimeoutsPart::read).unwrap_or_default(),
             streams: cursor.child("streams", StreamsPart::read).unwrap_or_default(),
+            audit: cursor.child("audit", AuditPart::read).unwrap_or_default(),
             tokens: cursor.children(&["token"], read_token),
             grants: cursor.children(&["grant"], read_grant),
             views: cursor.children(&["view"], ViewPart::read),
@@ -114,6 +117,7 @@ impl CorePart {
             limits,
             timeouts,
             streams,
+            audit,
             tokens,
             grants,
             views,
@@ -144,6 +148,7 @@ impl CorePart {
                     listen: sound(listen)?,
                     limits: limits.clone(),
                     streams: streams.settle(reading)?,
+                    audit: audit.settle(reading)?,
                     tokens,
                     grants: grants.into_iter().collect::<Option<_>>()?,
                     views: views?,

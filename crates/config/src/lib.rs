@@ -26,6 +26,7 @@ mod breaker;
 mod code;
 mod config_part;
 mod core;
+mod core_audit;
 mod core_streams;
 mod core_views;
 mod cursor;

@@ -160,6 +160,11 @@ impl TokenFile {
         parse(&self.text()?).map(|(line, entry)| entry.ok_or_else(|| wrong(line))).collect()
     }
 
+    /// The tokens of all lines that are understood, in the file's order.
+    pub fn understood(&self) -> Result<Vec<Entry>, TokenFileError> {
+        Ok(parse(&self.text()?).filter_map(|(_, entry)| entry).collect())
+    }
+
     /// All tokens by their ids. Lines that are not understood let nobody in, and are told; an id that
     /// is there twice lets nobody in either.
     pub(crate) fn load(&self) -> Result<(HashMap<String, Entry>, Vec<usize>), TokenFileError> {

@@ -10,6 +10,7 @@ mod gate;
 mod health;
 mod link;
 mod metrics;
+mod operator;
 mod problem;
 mod role;
 mod services;
@@ -21,8 +22,12 @@ use clap::Args;
 use selvedge_config::{Config, Core, CoreProcess};
 use selvedge_telemetry::{Hub, Settings};
 
-pub(crate) use self::link::{Link, seal};
-use self::{data_dir::DataDir, role::Role};
+use self::role::Role;
+pub(crate) use self::{
+    data_dir::DataDir,
+    link::{Link, seal},
+    operator::Operator,
+};
 use crate::{
     cli::Outcome,
     edge::{follow_supervisor, signals::Signals},

@@ -1,5 +1,7 @@
 //! `selvedge token`: what services come to the core with.
 
+mod intent;
+
 use std::{
     fs,
     os::unix::fs::DirBuilderExt as _,
@@ -12,6 +14,7 @@ use selvedge_base::parse_duration;
 use selvedge_identity::{Entry, NewToken, Scope, TokenFile, TokenFileError, Usage};
 use serde_json::json;
 
+pub(crate) use self::intent::Intent;
 use crate::{
     cli::{Format, Outcome},
     exit::{Exit, Failure},
@@ -93,7 +96,7 @@ pub(crate) fn run(args: &TokenArgs, terminal: &mut Terminal) -> Outcome {
         TokenCommand::Create(args) => create(args, terminal)?,
         TokenCommand::List(args) => list(args, terminal)?,
         TokenCommand::Revoke(args) => {
-            let entry = args.core.file()?.revoke(&args.id, SystemTime::now())?;
+            let entry = revoke(args)?;
             terminal.write(&format!("revoked: {}\n", line(&entry, None)))?;
         }
     }
@@ -110,8 +113,36 @@ fn create(args: &CreateArgs, terminal: &mut Terminal) -> Result<(), Failure> {
     let data_dir = args.core.data_dir()?;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&data_dir);
     made.map_err(|error| TokenFileError::Write(data_dir.clone(), error))?;
-    let token = TokenFile::within(&data_dir).create(&new)?;
+    let intent = Intent::begin(&data_dir, "token.create", &new.name, None)?;
+    let token = match TokenFile::within(&data_dir).create(&new) {
+        Ok(token) => token,
+        Err(error) => {
+            intent.drop_it();
+            return Err(error.into());
+        }
+    };
+    intent.made(token.id())?;
     Ok(terminal.write(&format!("{}\n", token.text().expose()))?)
+}
+
+fn revoke(args: &RevokeArgs) -> Result<Entry, Failure> {
+    let data_dir = args.core.data_dir()?;
+    let file = TokenFile::within(&data_dir);
+    let known = file.list()?.into_iter().find(|entry| entry.id == args.id);
+    let known = known.ok_or_else(|| TokenFileError::Unknown(args.id.clone()))?;
+    let intent = Intent::begin(&data_dir, "token.revoke", &known.name, Some(&known.id))?;
+    match file.revoke(&args.id, SystemTime::now()) {
+        // It was revoked before: there is nothing to tell.
+        Ok(entry) if known.revoked.is_some() => {
+            intent.drop_it();
+            Ok(entry)
+        }
+        Ok(entry) => Ok(entry),
+        Err(error) => {
+            intent.drop_it();
+            Err(error.into())
+        }
+    }
 }
 
 fn list(args: &ListArgs, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -142,10 +173,6 @@ impl CoreOf {
         let checked = loaded.map_err(|them| them.into_failure(Paint::on_stderr()))?;
         let process = checked.config.core.as_ref().and_then(|core| core.process());
         process.map(|process| process.data_dir.clone()).ok_or_else(|| no_core(&self.config))
-    }
-
-    fn file(&self) -> Result<TokenFile, Failure> {
-        Ok(TokenFile::within(&self.data_dir()?))
     }
 }
 

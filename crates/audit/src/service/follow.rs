@@ -80,7 +80,9 @@ impl Follow {
         loop {
             let stopped = self.shared.is_stopped();
             let more = self.take(&mut follower, integrator)?;
-            integrator.publish().map_err(AuditError::Integrate)?;
+            if let Some(head) = integrator.publish().map_err(AuditError::Integrate)? {
+                self.shared.keep_head(Some(head));
+            }
             let signed = integrator.signed_size();
             self.shared.tell(|status| status.signed = signed);
             let is_behind = sent > self.shared.lock().settled;

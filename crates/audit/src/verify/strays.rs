@@ -14,6 +14,8 @@ use crate::{
 /// The writer's own notes, which are not published.
 const PRIVATE: &str = "state/";
 
+const FOREIGN: &str = "it is no part of the log";
+
 impl<S: Storage> Audit<'_, S> {
     pub(super) fn look_for_strays(&mut self) {
         let mut folders = vec![String::new()];
@@ -43,14 +45,24 @@ impl<S: Storage> Audit<'_, S> {
         if path.starts_with("payload/") {
             return self.check_stray_payload(path);
         }
-        let tile = Tile::from_path(path).and_then(|tile| {
-            let current = Tile::in_tree(tile.content(), tile.index(), self.size)?;
-            (tile.width() <= current.width()).then_some((tile, current))
-        });
-        match tile {
-            None => self.fault(path, None, "it is no part of the log".to_owned()),
-            Some((tile, current)) if tile != current => self.check_older(tile, current),
-            Some(_) => {}
+        let Some(tile) = Tile::from_path(path) else {
+            return self.fault(path, None, FOREIGN.to_owned());
+        };
+        match Tile::in_tree(tile.content(), tile.index(), self.size) {
+            Some(current) if tile == current => {}
+            Some(current) if tile.width() < current.width() => self.check_older(tile, current),
+            current => self.check_ahead(tile, current),
+        }
+    }
+
+    /// What was written for a head that is still to come, as a copy of a log at work has it: nothing
+    /// vouches for it, but it must go on where the tree ends.
+    fn check_ahead(&mut self, ahead: Tile, current: Option<Tile>) {
+        let path = ahead.path();
+        let Ok(bytes) = self.files.file(&path) else { return };
+        let begin = current.and_then(|current| self.files.file(&current.path()).ok());
+        if !is_whole(ahead, &bytes) || !bytes.starts_with(&begin.unwrap_or_default()) {
+            self.fault(&path, None, FOREIGN.to_owned());
         }
     }
 
@@ -58,7 +70,7 @@ impl<S: Storage> Audit<'_, S> {
     fn check_stray_payload(&mut self, path: &str) {
         let digest = path.rsplit('/').next().and_then(Hash::from_hex);
         let Some(digest) = digest.filter(|digest| payload_path(*digest) == path) else {
-            return self.fault(path, None, "it is no part of the log".to_owned());
+            return self.fault(path, None, FOREIGN.to_owned());
         };
         let known = self.payloads.contains(&digest);
         if !known && self.files.file(path).is_ok_and(|bytes| Hash::of(&bytes) != digest) {
@@ -71,13 +83,17 @@ impl<S: Storage> Audit<'_, S> {
         else {
             return;
         };
-        let whole = match older.content() {
-            Content::Hashes(_) => old.len() == usize::from(older.width()) * 32,
-            Content::Entries => bundle::entries(&old, usize::from(older.width())).is_ok(),
-        };
-        if !whole || !new.starts_with(&old) {
+        if !is_whole(older, &old) || !new.starts_with(&old) {
             let what = format!("it is not the beginning of {}", current.path());
             self.fault(&older.path(), None, what);
         }
+    }
+}
+
+/// Whether a tile has as much in it as its name says.
+fn is_whole(tile: Tile, bytes: &[u8]) -> bool {
+    match tile.content() {
+        Content::Hashes(_) => bytes.len() == usize::from(tile.width()) * 32,
+        Content::Entries => bundle::entries(bytes, usize::from(tile.width())).is_ok(),
     }
 }

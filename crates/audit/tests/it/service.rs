@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use selvedge_audit::{
+    checkpoint::{Checkpoint, Trust},
     entry::{ActorKind, Delivery, Entry},
     event::{Event, Fact, Principal},
     files::LogFiles,
     keys::{KEYS_MAX, KeyStore, MasterKey, Subject},
+    merkle::Hash,
     note::Scheme,
-    service::{AuditError, AuditLog, Pace, Parts},
+    query::Query,
+    service::{AuditError, AuditLog, Heads, Pace, Parts},
     store::Folder,
     time::Timestamp,
     verify::{Scope, verify},
@@ -28,6 +31,10 @@ impl Home {
     }
 
     fn start(&self) -> (Log, AuditLog) {
+        self.start_with(Heads::Shown)
+    }
+
+    fn start_with(&self, heads: Heads) -> (Log, AuditLog) {
         let log = Log::open(&self.0.path().join("log"), Default::default()).unwrap();
         let disk = selvedge_eventlog::Folder::open(&self.0.path().join("keys")).unwrap();
         let keys = KeyStore::open(&disk, MasterKey::new([3; 32]), KEYS_MAX).unwrap();
@@ -38,6 +45,7 @@ impl Home {
             key: key("log.example/audit", Scheme::Ed25519, 1),
             node: "core-1".to_owned(),
             pace: Pace { head: Duration::from_millis(1), settle: Duration::from_millis(1) },
+            heads,
         });
         (log, audit.unwrap())
     }
@@ -199,4 +207,67 @@ fn entries_that_were_given_up_are_gone_and_the_rest_is_proven() {
     std::fs::remove_file(home.0.path().join("audit/tile/entries/002.p/89")).unwrap();
     let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
     assert_ne!(report.faults, []);
+}
+
+#[test]
+fn a_head_that_is_held_is_seen_when_it_has_the_signatures_of_others() {
+    let home = Home::new();
+    let event = || Event::by_system(Timestamp(1), "a", ("b", "c"));
+    let (log, audit) = home.start_with(Heads::Held);
+    log.append(audit.entry(&event()).unwrap()).wait().unwrap();
+    assert!(audit.wait_signed(1, PATIENCE));
+    assert!(audit.files().head(audit.trust()).is_err(), "nothing is seen yet");
+
+    let witness = key("witness.example/w1", Scheme::Cosignature, 2);
+    let mut head = audit.head().expect("it was signed");
+    head.add(witness.cosign(head.text(), 7).unwrap());
+    audit.publish(&head).unwrap();
+    let trust =
+        Trust { witnesses: vec![witness.verifier().clone()], quorum: 1, ..audit.trust().clone() };
+    assert_eq!(audit.files().head(&trust).unwrap().checkpoint.size, 1);
+
+    log.append(audit.entry(&event()).unwrap()).wait().unwrap();
+    assert!(audit.wait_signed(2, PATIENCE));
+    let report = verify(&audit.files(), &trust, Scope::Everything { since: None });
+    assert_eq!((report.entries, report.faults), (1, vec![]), "what lies ahead is no fault");
+    drop((audit, log));
+
+    let (_log, audit) = home.start_with(Heads::Held);
+    assert_eq!(audit.files().head(&trust).unwrap().checkpoint.size, 1, "a start keeps it");
+    let strange =
+        Checkpoint::new("another", 9, Hash::of(b"")).sign(&key("another", Scheme::Ed25519, 3));
+    assert!(audit.publish(&strange).is_err());
+    audit.publish(&audit.head().expect("it was signed")).unwrap();
+    audit.publish(&head).unwrap();
+    assert_eq!(audit.files().head(audit.trust()).unwrap().checkpoint.size, 2, "never back");
+}
+
+#[test]
+fn what_is_old_enough_is_found_by_bundles() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    let tickets = (0..600).map(|number| {
+        let event = Event::by_system(Timestamp(number), "a", ("b", "c"));
+        log.append(audit.entry(&event).unwrap())
+    });
+    tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    assert!(audit.wait_signed(600, PATIENCE));
+    let files = audit.files();
+    for (time, expected) in [(0, 0), (255, 0), (256, 256), (511, 256), (512, 512), (9_999, 512)] {
+        assert_eq!(files.all_before(Timestamp(time), 600).unwrap(), expected, "{time}");
+    }
+    while audit.status().settled < 600 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(files.minimum(600).unwrap(), 0);
+    audit.prune(300, Timestamp(1)).unwrap();
+    assert_eq!(files.minimum(601).unwrap(), 256);
+    assert_eq!(files.all_before(Timestamp(256), 601).unwrap(), 256);
+    let mut numbers = Vec::new();
+    let within = files.search_within(250..260, 601, &Query::default(), |found| {
+        numbers.push(found.index);
+        true
+    });
+    within.unwrap();
+    assert_eq!(numbers, [256, 257, 258, 259]);
 }

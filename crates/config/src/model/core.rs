@@ -70,6 +70,8 @@ pub struct CoreProcess {
     pub limits: CoreLimits,
     /// Bounds of event streams.
     pub streams: CoreStreams,
+    /// The audit log.
+    pub audit: CoreAudit,
     /// Tokens that the config declares.
     pub tokens: Vec<CoreToken>,
     /// What users may do whom agents have named.
@@ -127,6 +129,39 @@ pub struct CoreStreams {
     pub size: Option<ByteSize>,
     /// Origins of web pages that may read and write; `*` for all.
     pub origins: Vec<String>,
+}
+
+/// The audit log of a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreAudit {
+    /// Its name, which it never changes. Default: the one it has, or a new one with the machine's name.
+    pub origin: Option<String>,
+    /// What entries call this machine. Default: its host name.
+    pub node: Option<String>,
+    /// Whether everybody may read the log's files. Default: only with the scope `audit:read`.
+    pub public: bool,
+    /// How long addresses and the like of callers without an identity can be read. Default 90 days;
+    /// then their keys are destroyed.
+    pub personal: Duration,
+    /// How long entries are kept. Then they are given up, in bundles of 256.
+    pub entries: Option<Duration>,
+    /// How often witnesses are asked at most. Default 1 s.
+    pub cosign_every: Duration,
+    /// Who cosigns the log's heads.
+    pub witnesses: Vec<AuditWitness>,
+    /// Public keys of other logs whose heads are cosigned here.
+    pub watched: Vec<String>,
+}
+
+/// Somebody who cosigns the heads of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditWitness {
+    /// What stands before `/add-checkpoint`.
+    pub url: String,
+    /// Public key, as `NAME+ID+KEY`.
+    pub key: String,
+    /// PEM file of roots for its certificate. `None`: Mozilla's.
+    pub ca: Option<PathBuf>,
 }
 
 /// A token that the config declares.

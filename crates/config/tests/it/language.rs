@@ -434,7 +434,28 @@ fn the_process() {
     );
     let core = core.unwrap();
     assert_eq!(core.path, "/_selvedge");
-    assert_eq!(core.process().unwrap().data_dir, path("data"));
+    let process = core.process().unwrap();
+    assert_eq!(process.data_dir, path("data"));
+    let day = 86_400;
+    assert_eq!(
+        process.audit,
+        CoreAudit {
+            origin: Some("log.example.com/audit".into()),
+            node: Some("core-1".into()),
+            public: true,
+            personal: secs(30 * day),
+            entries: Some(secs(730 * day)),
+            cosign_every: secs(5),
+            witnesses: vec![AuditWitness {
+                url: "https://b.example.com/_selvedge/audit".into(),
+                key: "b.example.com/audit/witness+bc17bb49+BPom91lYaB69WXnpm+W2B1VI4UOOsGXVU2QuR+6ujdrk".into(),
+                ca: None,
+            }],
+            watched: vec![
+                "b.example.com/audit+7b9b7b90+AfzFVR1ZKF8ZyS4h+u42FNwpumjwqq30wF+AEEN2hTaS".into(),
+            ],
+        }
+    );
     assert_eq!((workers, drain_timeout), (3, secs(15)));
     assert_eq!(files, [path("selvedge.kdl")]);
     assert_eq!(agents["waf"].failure_mode, FailureMode::Open);

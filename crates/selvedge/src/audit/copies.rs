@@ -7,9 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use selvedge_audit::{checkpoint::Trust, files::LogFiles, query::Found, store::Folder};
+use selvedge_audit::{checkpoint::Trust, query::Found};
 
-use super::place::{PlaceArgs, QueryArgs, TrustArgs, head, unreadable};
+use super::place::{Files, PlaceArgs, QueryArgs, TrustArgs, head, unreadable};
 use crate::{
     cli::Outcome,
     exit::{Exit, Failure},
@@ -84,7 +84,7 @@ pub(super) fn export(args: &ExportArgs, terminal: &mut Terminal) -> Outcome {
 /// The entry stands in the line as it was logged, to the byte.
 fn write_one(
     args: &ExportArgs,
-    log: (&LogFiles<Folder>, &Trust),
+    log: (&Files, &Trust),
     found: &Found,
     lines: &mut impl Write,
 ) -> Result<(), Failure> {

@@ -1,18 +1,23 @@
 //! `selvedge audit tail` and `search`: entries for people, or as JSON lines.
 
+use std::io::ErrorKind;
+
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use selvedge_audit::{
     checkpoint::Checkpoint,
-    files::LogFiles,
+    home::HomeError,
     integrate::CHECKPOINT,
     keys::KeyStore,
     note::Note,
     query::{Found, revealed},
-    store::Folder,
 };
 use serde_json::{Value, json};
 
-use super::place::{PlaceArgs, QueryArgs, unreadable};
+use super::{
+    place::{Files, PlaceArgs, QueryArgs, unreadable},
+    remote::Remote,
+};
 use crate::{
     cli::{Format, Outcome},
     exit::{Exit, Failure},
@@ -49,7 +54,7 @@ pub(super) struct SearchArgs {
 
 #[derive(Args, Debug)]
 struct ShownArgs {
-    /// Open what is sealed, where the data folder still has its key
+    /// Open what is sealed, where its key is still there; a core that runs is asked, and logs it
     #[arg(long)]
     reveal: bool,
     /// For whom
@@ -59,74 +64,141 @@ struct ShownArgs {
 
 /// Prints the newest entries.
 pub(super) fn tail(args: &TailArgs, terminal: &mut Terminal) -> Outcome {
-    let files = args.place.files()?;
-    let keys = args.shown.keys(&args.place)?;
-    let query = args.query.query()?;
-    let found = files.tail(size(&files)?, &query, args.lines).map_err(unreadable)?;
-    for found in found {
-        terminal.write(&shown(&found, args.shown.format, keys.as_ref()))?;
-    }
-    Ok(Exit::Success)
+    let (place, query, shown) = (&args.place, &args.query, &args.shown);
+    let keys = match shown.reveal(place)? {
+        Revealed::ByCore(core) => {
+            let more = [("newest", "true".to_owned()), ("limit", args.lines.to_string())];
+            let page = core.json(&asked(query, more))?;
+            return shown.print(entries(&page), terminal);
+        }
+        Revealed::ByKeys(keys) => Some(keys),
+        Revealed::No => None,
+    };
+    let files = place.files()?;
+    let found = files.tail(size(&files)?, &query.query()?, args.lines).map_err(unreadable)?;
+    let found = found.iter().map(|found| (found.index, value(found, keys.as_deref())));
+    shown.print(found, terminal)
 }
 
 /// Prints all entries that fit.
 pub(super) fn search(args: &SearchArgs, terminal: &mut Terminal) -> Outcome {
-    let files = args.place.files()?;
-    let keys = args.shown.keys(&args.place)?;
-    let (mut left, mut written) = (args.max, Ok(()));
+    let (place, query, shown) = (&args.place, &args.query, &args.shown);
+    let keys = match shown.reveal(place)? {
+        Revealed::ByCore(core) => return search_there(args, &core, terminal),
+        Revealed::ByKeys(keys) => Some(keys),
+        Revealed::No => None,
+    };
+    let files = place.files()?;
+    let (mut left, mut written) = (args.max, Ok(Exit::Success));
     files
-        .search(size(&files)?, &args.query.query()?, |found| {
+        .search(size(&files)?, &query.query()?, |found| {
             if left > 0 && written.is_ok() {
-                written = terminal.write(&shown(&found, args.shown.format, keys.as_ref()));
+                let one = (found.index, value(&found, keys.as_deref()));
+                written = shown.print([one], terminal);
             }
             left = left.saturating_sub(1);
             left > 0 && written.is_ok()
         })
         .map_err(unreadable)?;
-    written?;
+    written
+}
+
+/// Has the core search, page by page.
+fn search_there(args: &SearchArgs, core: &Remote, terminal: &mut Terminal) -> Outcome {
+    let (mut left, mut from) = (args.max, Some(0));
+    while let Some(begin) = from.filter(|_| left > 0) {
+        let more = [("from", begin.to_string()), ("limit", left.to_string())];
+        let page = core.json(&asked(&args.query, more))?;
+        args.shown.print(entries(&page), terminal)?;
+        left = left.saturating_sub(entries(&page).count());
+        // A page that does not lead on is the last one.
+        from = page["next"].as_u64().filter(|next| *next > begin);
+    }
     Ok(Exit::Success)
 }
 
+/// Who opens what is sealed.
+enum Revealed {
+    No,
+    ByKeys(Box<KeyStore>),
+    ByCore(Remote),
+}
+
 impl ShownArgs {
-    fn keys(&self, place: &PlaceArgs) -> Result<Option<KeyStore>, Failure> {
-        let keys = self.reveal.then(|| place.home().open_keys());
-        keys.transpose().map_err(|error| Failure::chain(Exit::Unavailable, &error))
+    /// A core that runs has the keys for itself, and is asked.
+    fn reveal(&self, place: &PlaceArgs) -> Result<Revealed, Failure> {
+        if !self.reveal {
+            return Ok(Revealed::No);
+        }
+        if place.is_remote() {
+            return Ok(Revealed::ByCore(place.core()?));
+        }
+        match place.home().open_keys() {
+            Ok(keys) => Ok(Revealed::ByKeys(Box::new(keys))),
+            Err(HomeError::Folder { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
+                Ok(Revealed::ByCore(place.core()?))
+            }
+            Err(error) => Err(Failure::chain(Exit::Unavailable, &error)),
+        }
+    }
+
+    fn print(
+        &self,
+        found: impl IntoIterator<Item = (u64, Value)>,
+        terminal: &mut Terminal,
+    ) -> Outcome {
+        for (index, entry) in found {
+            terminal.write(&match self.format {
+                Format::Json => format!("{}\n", json!({ "index": index, "entry": entry })),
+                Format::Text => line(index, &entry),
+            })?;
+        }
+        Ok(Exit::Success)
     }
 }
 
 /// How many entries the head says there are. Looking proves nothing, and needs no key.
-fn size(files: &LogFiles<Folder>) -> Result<u64, Failure> {
+pub(super) fn size(files: &Files) -> Result<u64, Failure> {
     let bytes = files.file(CHECKPOINT).map_err(unreadable)?;
     let note = Note::parse(&bytes).map_err(unreadable)?;
     Ok(Checkpoint::parse(note.text()).map_err(unreadable)?.size)
 }
 
-fn shown(found: &Found, format: Format, keys: Option<&KeyStore>) -> String {
-    let value: Value = match keys {
+/// The question for a page with what is sealed opened.
+fn asked(query: &QueryArgs, more: [(&'static str, String); 2]) -> String {
+    let pairs = query.pairs().into_iter().chain(more);
+    let pairs = pairs.chain([("reveal", "true".to_owned())]);
+    let written = pairs
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(&value, NON_ALPHANUMERIC)));
+    format!("/entries?{}", written.collect::<Vec<_>>().join("&"))
+}
+
+fn entries(page: &Value) -> impl Iterator<Item = (u64, Value)> {
+    let entries = page["entries"].as_array().into_iter().flatten();
+    entries.filter_map(|one| Some((one["index"].as_u64()?, one["entry"].clone())))
+}
+
+fn value(found: &Found, keys: Option<&KeyStore>) -> Value {
+    match keys {
         Some(keys) => revealed(found, keys),
         None => serde_json::from_slice(&found.bytes).unwrap_or_default(),
-    };
-    match format {
-        Format::Json => format!("{}\n", json!({ "index": found.index, "entry": value })),
-        Format::Text => line(found, &value),
     }
 }
 
 /// `7  TIME  done  user 3f…  config.reload  config/main  (E0123)`
-fn line(found: &Found, value: &Value) -> String {
-    let entry = &found.entry;
-    let who = value["who"]["name"].as_str().map(str::to_owned);
-    let who = who.or_else(|| entry.actor.id.clone());
-    let who = who.or_else(|| entry.actor.subject.map(|subject| subject.to_string()));
-    let (time, outcome) = (entry.time, entry.outcome.name());
-    let (kind, resource) = (entry.actor.kind.name(), &entry.resource);
-    let mut line = format!("{:>8}  {time}  {outcome:<6}  {kind}", found.index);
-    for part in [who.unwrap_or_default(), format!(" {}", entry.action)] {
+fn line(index: u64, entry: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (who, resource) = (&entry["who"], &entry["resource"]);
+    let name = ["name", "id", "subject"].into_iter().find_map(|name| who[name].as_str());
+    let (time, outcome) = (text(&entry["time"]), text(&entry["outcome"]));
+    let mut line = format!("{index:>8}  {time}  {outcome:<6}  {}", text(&who["kind"]));
+    for part in [name.unwrap_or_default().to_owned(), format!(" {}", text(&entry["action"]))] {
         line.push(' ');
         line.push_str(&printable(&part));
     }
-    line.push_str(&printable(&format!("  {}/{}", resource.kind, resource.id)));
-    if let Some(reason) = &entry.reason {
+    let on = format!("  {}/{}", text(&resource["kind"]), text(&resource["id"]));
+    line.push_str(&printable(&on));
+    if let Some(reason) = entry["reason"].as_str() {
         line.push_str(&printable(&format!("  ({reason})")));
     }
     line.push('\n');

@@ -1,9 +1,11 @@
 //! Which log is meant, and whom to believe about it.
 
 use std::{
+    env,
     error::Error,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,35 +17,93 @@ use selvedge_audit::{
     home::Home,
     note::VerifierKey,
     query::Query,
-    store::Folder,
+    store::{Folder, Storage},
     time::Timestamp,
 };
-use selvedge_base::parse_duration;
+use selvedge_base::{Secret, parse_duration};
 
+use super::{remote::Remote, site::Site};
+use crate::core::Operator;
 use crate::exit::{Exit, Failure};
 
-/// Where the log's files lie.
+/// The log's files, wherever they are.
+pub(super) type Files = LogFiles<Arc<dyn Storage>>;
+
+/// Where the log is.
 #[derive(Args, Debug)]
 pub(super) struct PlaceArgs {
     /// The core's data folder, or a copy of the log's files
-    #[arg(long, value_name = "DIR", default_value = "./data")]
+    #[arg(long, value_name = "DIR", default_value = "./data", conflicts_with = "url")]
     data_dir: PathBuf,
+    /// Where a core serves its log, such as https://example.com/_selvedge/audit
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// File with the token to come with; otherwise what SELVEDGE_TOKEN holds
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
+    /// PEM file of roots for the URL's certificate; Mozilla's, if nothing is said
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
 }
 
 impl PlaceArgs {
     /// The log's files.
-    pub(super) fn files(&self) -> Result<LogFiles<Folder>, Failure> {
+    pub(super) fn files(&self) -> Result<Files, Failure> {
+        if let Some(url) = &self.url {
+            return Ok(LogFiles(self.at(url)?.into_files()));
+        }
         let below = self.home().files();
         let root = if below.is_dir() { below } else { self.data_dir.clone() };
         if !root.join("checkpoint").is_file() {
             let text = format!("{} has no audit log (no `checkpoint`)", self.data_dir.display());
             return Err(Failure::new(Exit::Unavailable, text));
         }
-        Ok(LogFiles(Folder::open(&root)))
+        Ok(LogFiles(Arc::new(Folder::open(&root))))
+    }
+
+    /// The core that has the log: at the URL, or at work in the data folder.
+    pub(super) fn core(&self) -> Result<Remote, Failure> {
+        if let Some(url) = &self.url {
+            return self.at(url);
+        }
+        let found = Operator::of(&self.data_dir)?;
+        let Operator { secret, socket, path } = found.ok_or_else(|| {
+            let text = format!("no core has run in {}", self.data_dir.display());
+            Failure::new(Exit::Unavailable, text)
+        })?;
+        Remote::new(Site::behind(&socket, &path).with_token(secret))
+    }
+
+    /// Whether a URL says where the log is.
+    pub(super) fn is_remote(&self) -> bool {
+        self.url.is_some()
     }
 
     pub(super) fn home(&self) -> Home {
         Home::new(&self.data_dir)
+    }
+
+    fn at(&self, url: &str) -> Result<Remote, Failure> {
+        let site = Site::parse(url, self.ca.as_deref());
+        let site = site.map_err(|error| Failure::new(Exit::Usage, format!("--url: {error}")))?;
+        Remote::new(match self.token()? {
+            Some(token) => site.with_token(token),
+            None => site,
+        })
+    }
+
+    /// Nobody needs one to read a log that is public.
+    fn token(&self) -> Result<Option<Secret>, Failure> {
+        let text = match &self.token_file {
+            Some(path) => Some(fs::read_to_string(path)?),
+            None => env::var("SELVEDGE_TOKEN").ok(),
+        };
+        let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let is_sound = text.iter().all(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+        match is_sound {
+            true => Ok(text.map(Secret::new)),
+            false => Err(Failure::new(Exit::Usage, "a token is one word of visible characters")),
+        }
     }
 }
 
@@ -127,12 +187,31 @@ impl QueryArgs {
     }
 }
 
+impl QueryArgs {
+    /// As the core is asked: names and values of a query.
+    pub(super) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let Self { since, until, actor, action, resource, outcome, tenant, trace } = self;
+        let outcome = outcome.map(|outcome| outcome.name().to_owned());
+        let pairs = [
+            ("since", since.clone()),
+            ("until", until.clone()),
+            ("actor", actor.clone()),
+            ("action", action.clone()),
+            ("resource", resource.clone()),
+            ("outcome", outcome),
+            ("tenant", tenant.clone()),
+            ("trace", trace.clone()),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 fn outcome(text: &str) -> Result<Result_, String> {
     Result_::from_name(text).ok_or_else(|| "expected done, denied or failed".to_owned())
 }
 
 /// A date, a date with a time, or a duration before now.
-fn moment(text: &str) -> Result<Timestamp, Failure> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, Failure> {
     let dated = [text.to_owned(), format!("{text}T00:00:00.000000Z")];
     let with_fraction = text.strip_suffix('Z').map(|text| format!("{text}.000000Z"));
     let mut spellings = dated.into_iter().chain(with_fraction);
@@ -153,6 +232,6 @@ pub(super) fn unreadable(error: impl Error) -> Failure {
 }
 
 /// The head, believed.
-pub(super) fn head(files: &LogFiles<Folder>, trust: &Trust) -> Result<Opened, Failure> {
+pub(super) fn head(files: &Files, trust: &Trust) -> Result<Opened, Failure> {
     files.head(trust).map_err(unreadable)
 }

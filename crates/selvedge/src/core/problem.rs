@@ -40,8 +40,27 @@ impl Problem {
         title: "Too many requests at once",
         detail: "The core is working at its bound. Try again shortly.",
     };
+    pub(super) const MOMENTS: Self = Self {
+        status: 503,
+        code: "core/moments",
+        title: "Too many backups at once",
+        detail: "As many backups hold on to the log as may. Try again when one has ended.",
+    };
+    pub(super) const UNREADABLE: Self = Self {
+        status: 503,
+        code: "core/unreadable",
+        title: "The log's folder cannot be read",
+        detail: "The disk refuses; the core's own log says more.",
+    };
     #[cfg(test)]
-    const ALL: [Self; 4] = [Self::NOT_FOUND, Self::METHOD, Self::BODY, Self::IN_FLIGHT];
+    const ALL: [Self; 6] = [
+        Self::NOT_FOUND,
+        Self::METHOD,
+        Self::BODY,
+        Self::IN_FLIGHT,
+        Self::MOMENTS,
+        Self::UNREADABLE,
+    ];
 
     /// The answer: `application/problem+json` (RFC 9457).
     pub(super) fn response(self) -> Response<Body> {

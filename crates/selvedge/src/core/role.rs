@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use selvedge_config::{CORE, CoreProcess};
+use selvedge_config::{CORE, CoreAudit, CoreProcess, CoreToken};
 use selvedge_identity::Desk;
 use selvedge_telemetry::{Hub, Level};
 use tokio::{sync::watch, task::JoinHandle};
@@ -21,7 +21,8 @@ use super::{
     health::Vitals,
     link::Link,
     metrics::Metrics,
-    services::{self, Foundation, Service},
+    operator,
+    services::{self, Foundation, Journal, Service},
     tls::EdgeTls,
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(super) struct Role<'a> {
     drain: watch::Sender<bool>,
     notifier: Notifier,
     housekeeping: JoinHandle<()>,
+    journal: Arc<Journal>,
+    operator: CoreToken,
     /// Let go of last.
     _data_dir: DataDir,
 }
@@ -68,7 +71,8 @@ impl<'a> Role<'a> {
     ) -> Result<Self, Failure> {
         let doors = Doors::bind(&started.process).await?;
         let (drain, draining) = watch::channel(false);
-        let foundation = Foundation::open(&started.process.data_dir)?;
+        let revision = services::revision(&started.config);
+        let foundation = Foundation::open(&started.process, &revision, hub.clone())?;
         let services: Arc<[Box<dyn Service>]> =
             services::open(&foundation, &started.process)?.into();
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
@@ -78,7 +82,8 @@ impl<'a> Role<'a> {
             draining: draining.clone(),
         };
         let keeper = Gatekeeper { link, hub: hub.clone() };
-        let in_force = in_force(&started.process);
+        let operator = operator::renew(data_dir.run(), &started.core, &started.process.socket)?;
+        let in_force = in_force(&started.process, &operator);
         tell_of_tokens(&in_force.desk, &hub);
         let gate = Arc::new(Gate::new(&started.core.path, keeper, vitals, in_force));
         let reachable = reachable(&started.process.socket, &doors);
@@ -98,6 +103,8 @@ impl<'a> Role<'a> {
             drain,
             notifier: Notifier::from_env(),
             housekeeping,
+            journal: foundation.journal,
+            operator,
             _data_dir: data_dir,
         })
     }
@@ -143,6 +150,7 @@ impl<'a> Role<'a> {
             Ok(()) => self.say(Level::Info, "core: config reloaded", &[]),
             Err(failure) => {
                 complain(&failure.text);
+                self.tell_of_refusal(&failure);
                 let fields: Fields<'_> = &[("config", &self.args.config.display())];
                 self.say(
                     Level::Error,
@@ -158,18 +166,44 @@ impl<'a> Role<'a> {
         let checked =
             load_to_run(&self.args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
         let next = Started::new(checked.config)?;
-        if let (Some(tls), Some(listen)) = (&self.tls, &next.process.listen) {
-            *tls.write().unwrap_or_else(PoisonError::into_inner) = EdgeTls::load(listen)?;
+        let fresh_tls = next.process.listen.as_ref().map(EdgeTls::load).transpose()?;
+        // That it changes is in the audit log before it does.
+        let revision = services::revision(&next.config);
+        self.tell_of_reload(&next, &revision)?;
+        if let (Some(tls), Some(fresh)) = (&self.tls, fresh_tls) {
+            *tls.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
+        self.journal.set_revision(&revision);
         // What is in force writes down first what its successor reads.
         self.keep_usage();
-        let fresh = in_force(&next.process);
+        let fresh = in_force(&next.process, &self.operator);
         tell_of_tokens(&fresh.desk, &self.hub);
         self.gate.put_in_force(fresh);
         self.services.iter().for_each(|service| service.reconfigure(&next.config));
         self.say_what_waits(&next);
         self.started = Started { core: self.started.core.clone(), ..next };
         Ok(())
+    }
+
+    fn tell_of_reload(&self, next: &Started, revision: &str) -> Result<(), Failure> {
+        let changes = selvedge_config::diff(&self.started.config, &next.config).to_string();
+        let mut event = self.journal.own("config.reload", ("config", "core"));
+        event.config = Some(revision.to_owned());
+        event.details.insert("changes".to_owned(), services::list(changes.lines()));
+        self.journal.write_now(&event)?;
+        Ok(())
+    }
+
+    fn tell_of_refusal(&self, failure: &Failure) {
+        let mut event = self.journal.own("config.reload", ("config", "core"));
+        event.outcome = selvedge_audit::entry::Outcome::Failed;
+        event.reason = Some("refused".to_owned());
+        let why = failure.text.lines().next().unwrap_or_default().to_owned();
+        event.details.insert("error".to_owned(), selvedge_audit::event::Fact::Text(why));
+        if let Err(error) = self.journal.write_now(&event) {
+            let what = "core: the refused config is not in the audit log";
+            self.say(Level::Error, what, &[("error", &error)]);
+        }
     }
 
     /// Paths, sockets and folders are only looked at when the process starts.
@@ -181,6 +215,7 @@ impl<'a> Role<'a> {
             ("data-dir", old.process.data_dir == new.process.data_dir),
             ("socket", old.process.socket == new.process.socket),
             ("listen", address(&old.process) == address(&new.process)),
+            ("audit", is_same_audit(&old.process.audit, &new.process.audit)),
             (
                 "limits connections",
                 old.process.limits.connections == new.process.limits.connections,
@@ -235,7 +270,17 @@ impl<'a> Role<'a> {
 
 const UNKEPT: &str = "core: the last uses of tokens cannot be written down";
 
-fn in_force(process: &CoreProcess) -> InForce {
+/// Whether what a reload does not change of the audit log is the same.
+fn is_same_audit(old: &CoreAudit, new: &CoreAudit) -> bool {
+    let CoreAudit { origin, node, cosign_every, witnesses, watched, .. } = old;
+    *origin == new.origin
+        && *node == new.node
+        && *cosign_every == new.cosign_every
+        && *witnesses == new.witnesses
+        && *watched == new.watched
+}
+
+fn in_force(process: &CoreProcess, operator: &CoreToken) -> InForce {
     let CoreProcess {
         data_dir,
         tokens,
@@ -244,9 +289,12 @@ fn in_force(process: &CoreProcess) -> InForce {
         socket: _,
         listen: _,
         streams: _,
+        audit: _,
         views: _,
     } = process;
-    let desk = Desk::new(tokens.clone(), grants.clone(), Some(data_dir));
+    let mut tokens = tokens.clone();
+    tokens.push(operator.clone());
+    let desk = Desk::new(tokens, grants.clone(), Some(data_dir));
     InForce { desk, limits: limits.clone() }
 }
 

@@ -1,16 +1,20 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
+mod audit;
+mod backup;
 mod log;
 mod streams;
 mod views;
 
-use std::path::Path;
+use std::sync::Arc;
 
 use axum::Router;
 use selvedge_config::{Config, CoreProcess};
 use selvedge_eventlog::{Log, OpenError, Settings};
+use selvedge_telemetry::Hub;
 
-use self::{log::LogService, streams::StreamsService, views::ViewsService};
+pub(super) use self::audit::{Journal, list, revision};
+use self::{audit::AuditService, backup::BackupService, log::LogService, streams::StreamsService, views::ViewsService};
 use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
@@ -47,6 +51,9 @@ pub(super) trait Service: Send + Sync {
 pub(super) struct Foundation {
     /// The one log of all: what is in it survives.
     pub(super) log: Log,
+    /// The way into the audit log: an entry is part of the batch of what it tells.
+    pub(super) journal: Arc<Journal>,
+    hub: Hub,
 }
 
 /// The folder of the log in the data-dir.
@@ -54,8 +61,8 @@ const LOG: &str = "log";
 
 impl Foundation {
     /// Opens the log; what was torn when the last core died is put right first. Blocks.
-    pub(super) fn open(data_dir: &Path) -> Result<Self, Failure> {
-        let opened = Log::open(&data_dir.join(LOG), Settings::default());
+    pub(super) fn open(process: &CoreProcess, revision: &str, hub: Hub) -> Result<Self, Failure> {
+        let opened = Log::open(&process.data_dir.join(LOG), Settings::default());
         let log = opened.map_err(|error| {
             let exit = match error {
                 OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Data,
@@ -63,7 +70,8 @@ impl Foundation {
             };
             Failure::new(exit, format!("the log cannot be opened: {}", chain(&error)))
         })?;
-        Ok(Self { log })
+        let journal = Arc::new(Journal::open(process, log.clone(), revision)?);
+        Ok(Self { log, journal, hub })
     }
 }
 
@@ -73,10 +81,12 @@ pub(super) fn open(
     foundation: &Foundation,
     process: &CoreProcess,
 ) -> Result<Vec<Box<dyn Service>>, Failure> {
-    let log = || foundation.log.clone();
+    let (log, journal) = (|| foundation.log.clone(), || foundation.journal.clone());
     Ok(vec![
         Box::new(LogService::new(log())),
-        Box::new(StreamsService::open(log(), &process.streams)),
+        Box::new(AuditService::open(journal(), process, foundation.hub.clone())?),
+        Box::new(StreamsService::open((log(), journal()), &process.streams)),
         Box::new(ViewsService::open(log(), process)?),
+        Box::new(BackupService::open(log(), journal())),
     ])
 }

@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     include_str!("../../../../docs/errors/http.md"),
     include_str!("../../../../docs/errors/agents.md"),
     include_str!("../../../../docs/errors/core.md"),
     include_str!("../../../../docs/errors/streams.md"),
+    include_str!("../../../../docs/errors/audit.md"),
 ];
 
 /// The rows about `code`, each with the headings of its table: a code of the head gate may stand in

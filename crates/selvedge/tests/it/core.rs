@@ -17,7 +17,7 @@ use crate::{
 const CONFIG: &str = "workers 1\nadmin #false\ntelemetry { access-log #false }\ndrain-timeout \"5s\"\n\
     listener \"web\" { address \"127.0.0.1:0\" }\nroute \"all\" { respond 200 \"hello\" }\n";
 
-fn config(core: &str) -> String {
+pub fn config(core: &str) -> String {
     format!("{CONFIG}{core}\n")
 }
 

@@ -19,7 +19,7 @@ const COMMANDS: [&str; 12] = [
     "completions",
 ];
 /// Commands of commands whose help is looked at too.
-const INNER: [&str; 10] = [
+const INNER: [&str; 13] = [
     "waf check",
     "waf test",
     "waf replay",
@@ -30,6 +30,9 @@ const INNER: [&str; 10] = [
     "audit verify",
     "audit prove",
     "audit export",
+    "audit status",
+    "audit erase",
+    "audit prune",
 ];
 
 /// What every `--help` says, one after the other.

@@ -54,8 +54,9 @@ pub fn send((method, url): (&str, &str), fields: &[&str], body: &str) -> std::io
         "{method} {target} HTTP/1.1\r\nHost: {address}\r\n{fields}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
     let broken = || std::io::Error::other(format!("not an answer: {text:?}"));
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());

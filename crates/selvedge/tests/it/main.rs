@@ -5,6 +5,8 @@
 mod agent_metrics;
 mod agents_table;
 mod audit;
+mod audit_core;
+mod audit_witness;
 mod bounds;
 mod chaos;
 mod check;

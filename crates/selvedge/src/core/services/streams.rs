@@ -1,27 +1,80 @@
 //! Event streams for applications: the Durable Streams protocol on the log.
 
-use axum::Router;
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::Method,
+    middleware::{self, Next},
+    response::Response,
+};
+use selvedge_audit::event::{Event, Fact};
 use selvedge_base::ByteSize;
 use selvedge_config::CoreStreams;
 use selvedge_eventlog::Log;
 use selvedge_streams::{Settings, Streams};
 use tokio::task::JoinHandle;
 
-use super::Service;
+use super::{
+    Service,
+    audit::{Asker, Journal, outcome, unwritten},
+};
 
 /// The streams, and the task that deletes those whose time is over.
 pub(super) struct StreamsService {
     streams: Streams,
+    journal: Arc<Journal>,
     sweep: JoinHandle<()>,
 }
 
 impl StreamsService {
     /// Reads which streams there are. Inside of the runtime.
-    pub(super) fn open(log: Log, bounds: &CoreStreams) -> Self {
+    pub(super) fn open((log, journal): (Log, Arc<Journal>), bounds: &CoreStreams) -> Self {
         let streams = Streams::new(log, settings(bounds));
         let sweeping = streams.clone();
-        Self { streams, sweep: tokio::spawn(async move { sweeping.sweep().await }) }
+        Self { streams, journal, sweep: tokio::spawn(async move { sweeping.sweep().await }) }
     }
+}
+
+/// Puts creations and deletions into the audit log: that one is about to be done is durable before
+/// it is, and what came of it follows.
+async fn audited(
+    State(journal): State<Arc<Journal>>,
+    asker: Asker,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (action, scope) = match *request.method() {
+        Method::PUT => ("stream.create", "streams:write"),
+        Method::DELETE => ("stream.delete", "streams:delete"),
+        _ => return next.run(request).await,
+    };
+    // Who may not do it is told so, and has done nothing.
+    if asker.caller.require(scope).is_err() {
+        return next.run(request).await;
+    }
+    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let event = journal.by(&asker, action, ("stream", &path));
+    let begun = match journal.write(staged(&event, "begun")).await {
+        Ok(begun) => begun,
+        Err(error) => return unwritten(&error),
+    };
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let mut ended = Event { outcome: outcome(status), ..staged(&event, "ended") };
+    let number = |number: u64| Fact::Number(i64::try_from(number).unwrap_or(i64::MAX));
+    ended.details.insert("begun".to_owned(), number(begun));
+    ended.details.insert("status".to_owned(), number(status.into()));
+    // The answer does not wait: what was done is done, and that it was begun is in the log.
+    tokio::spawn(async move { drop(journal.write(ended).await) });
+    response
+}
+
+fn staged(event: &Event, stage: &str) -> Event {
+    let mut event = event.clone();
+    event.details.insert("stage".to_owned(), Fact::Text(stage.to_owned()));
+    event
 }
 
 fn settings(bounds: &CoreStreams) -> Settings {
@@ -59,7 +112,8 @@ impl Service for StreamsService {
     }
 
     fn router(&self) -> Router {
-        self.streams.router()
+        let audited = middleware::from_fn_with_state(self.journal.clone(), audited);
+        self.streams.router().layer(audited)
     }
 
     fn drain(&self) {

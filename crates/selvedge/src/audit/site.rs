@@ -1,0 +1,281 @@
+//! Where an audit log is served, or a witness, and how it is asked: HTTP/1.1 over TCP, TLS or the
+//! core's socket.
+
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    client::conn::http1::{SendRequest, handshake},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use selvedge_base::Secret;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+/// How long a connection may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the log is under, where a URL names a host alone.
+const MOUNT: &str = "/_selvedge/audit";
+
+/// Where something is served.
+pub(crate) struct Site {
+    door: Door,
+    /// What `Host` says.
+    authority: String,
+    /// What stands before each path.
+    prefix: String,
+    bearer: Option<Secret>,
+    kept: Option<SendRequest<Full<Bytes>>>,
+}
+
+enum Door {
+    Tcp { host: String, port: u16, tls: Option<(TlsConnector, ServerName<'static>)> },
+    Unix(PathBuf),
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    method: Method,
+    /// Below the site's prefix, with the query.
+    path: String,
+    body: Vec<u8>,
+    answer_bytes_max: usize,
+}
+
+/// What was said.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    /// Nobody is there.
+    Connect(io::Error),
+    /// The connection broke, or what came is no answer.
+    Broken(String),
+    /// It took too long.
+    Late,
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "no connection: {error}"),
+            Self::Broken(why) => write!(f, "no whole answer: {why}"),
+            Self::Late => f.write_str("no answer in time"),
+        }
+    }
+}
+
+impl Error for AskError {}
+
+impl Question {
+    pub(crate) fn get(path: impl Into<String>, answer_bytes_max: usize) -> Self {
+        Self { method: Method::GET, path: path.into(), body: Vec::new(), answer_bytes_max }
+    }
+
+    pub(crate) fn post(path: impl Into<String>, body: Vec<u8>, answer_bytes_max: usize) -> Self {
+        Self { method: Method::POST, path: path.into(), body, answer_bytes_max }
+    }
+}
+
+impl Site {
+    /// `https://host/prefix`; roots are those in the file, or Mozilla's.
+    pub(crate) fn parse(url: &str, ca: Option<&Path>) -> Result<Self, String> {
+        let wrong = || format!("{url} is no URL such as https://host/_selvedge/audit");
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let secure = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return Err(wrong()),
+        };
+        let (host, port) = split_port(authority).ok_or_else(wrong)?;
+        let port = port.unwrap_or(if secure { 443 } else { 80 });
+        let tls = secure.then(|| tls(&host, ca)).transpose()?;
+        let prefix = match path.trim_end_matches('/') {
+            "" => MOUNT.to_owned(),
+            path => path.to_owned(),
+        };
+        let door = Door::Tcp { host, port, tls };
+        Ok(Self { door, authority: authority.to_owned(), prefix, bearer: None, kept: None })
+    }
+
+    /// The core behind this socket, mounted at `path`.
+    pub(crate) fn behind(socket: &Path, path: &str) -> Self {
+        Self {
+            door: Door::Unix(socket.to_owned()),
+            authority: "core".to_owned(),
+            prefix: format!("{path}/audit"),
+            bearer: None,
+            kept: None,
+        }
+    }
+
+    /// Comes with a token from now on.
+    pub(crate) fn with_token(self, token: Secret) -> Self {
+        Self { bearer: Some(token), ..self }
+    }
+
+    /// Asks, and waits for the whole answer. A connection that was kept may have been closed meanwhile:
+    /// then it is asked on a new one.
+    pub(crate) async fn ask(&mut self, question: &Question) -> Result<Reply, AskError> {
+        if let Some(mut kept) = self.kept.take().filter(|kept| !kept.is_closed())
+            && kept.ready().await.is_ok()
+            && let Ok(reply) = self.exchange(&mut kept, question).await
+        {
+            self.kept = Some(kept);
+            return Ok(reply);
+        }
+        let connecting = timeout(CONNECT_TIMEOUT, self.connect());
+        let mut fresh = connecting.await.map_err(|_| AskError::Late)??;
+        let reply = self.exchange(&mut fresh, question).await?;
+        self.kept = Some(fresh);
+        Ok(reply)
+    }
+
+    async fn exchange(
+        &self,
+        sender: &mut SendRequest<Full<Bytes>>,
+        question: &Question,
+    ) -> Result<Reply, AskError> {
+        let answered = async {
+            let response = sender.send_request(self.request(question)?).await.map_err(broken)?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), question.answer_bytes_max);
+            let body = body.collect().await.map_err(|error| AskError::Broken(error.to_string()))?;
+            Ok(Reply { status, body: body.to_bytes().to_vec() })
+        };
+        timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| AskError::Late)?
+    }
+
+    fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, AskError> {
+        let Question { method, path, body, answer_bytes_max: _ } = question;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.prefix))
+            .header(header::HOST, &self.authority)
+            .header(header::USER_AGENT, concat!("selvedge/", env!("CARGO_PKG_VERSION")));
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+        }
+        let body = Full::new(Bytes::copy_from_slice(body));
+        request.body(body).map_err(|error| AskError::Broken(error.to_string()))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, AskError> {
+        match &self.door {
+            Door::Unix(path) => {
+                speak(UnixStream::connect(path).await.map_err(AskError::Connect)?).await
+            }
+            Door::Tcp { host, port, tls } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(AskError::Connect)?;
+                let _ = stream.set_nodelay(true);
+                match tls {
+                    None => speak(stream).await,
+                    Some((connector, name)) => {
+                        let shaken = connector.connect(name.clone(), stream).await;
+                        speak(shaken.map_err(AskError::Connect)?).await
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The connection is served by a task that ends with it.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Full<Bytes>>, AskError> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+fn broken(error: hyper::Error) -> AskError {
+    AskError::Broken(crate::exit::chain(&error))
+}
+
+/// `host`, `host:8443`, `[::1]:8443`.
+fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (authority, None),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_host = !host.is_empty() && !host.contains(['@', ' ']);
+    is_host.then(|| (host.to_owned(), port))
+}
+
+fn tls(host: &str, ca: Option<&Path>) -> Result<(TlsConnector, ServerName<'static>), String> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    let store = match ca {
+        Some(path) => roots(path)?,
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    Ok((TlsConnector::from(Arc::new(config)), name))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let unusable = |why: &dyn fmt::Display| format!("{} cannot be used: {why}", path.display());
+    let mut store = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
+        let root = root.map_err(|error| unusable(&error))?;
+        store.add(root).map_err(|error| unusable(&error))?;
+    }
+    match store.is_empty() {
+        true => Err(unusable(&"it holds no certificate")),
+        false => Ok(store),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_host_a_port_and_a_prefix() {
+        for (url, authority, prefix) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080", MOUNT),
+            ("http://127.0.0.1:8080/", "127.0.0.1:8080", MOUNT),
+            ("https://b.example/logs/audit/", "b.example", "/logs/audit"),
+            ("http://[::1]:8080/x", "[::1]:8080", "/x"),
+        ] {
+            let site = Site::parse(url, None).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((&*site.authority, &*site.prefix), (authority, prefix), "{url}");
+        }
+        for url in ["", "b.example", "ftp://b.example", "http://", "http://a@b/", "http://b:port/"]
+        {
+            assert!(Site::parse(url, None).is_err(), "{url}");
+        }
+        assert_eq!(split_port("[::1]"), Some(("::1".to_owned(), None)));
+    }
+}

@@ -64,8 +64,17 @@ const OF_PROCESSES: [&str; 3] = ["core.lock", "run", STAGING];
 const LOG: &str = selvedge_backup::LOG;
 const KEYS: &str = "audit-keys/keys";
 /// What only counts in its newest state; that on the machine is newer than any backup's.
-const NEWEST: [&str; 5] =
-    [KEYS, "audit-keys/master.key", "audit-keys/signing.key", "tokens", "tokens.used"];
+const NEWEST: [&str; 7] = [
+    KEYS,
+    "audit-keys/master.key",
+    "audit-keys/signing.key",
+    "audit-keys/witness.key",
+    "audit-witness.vkey",
+    "tokens",
+    "tokens.used",
+];
+/// What the witness here cosigned; no backup has it, as it may never be older than the witness.
+const WITNESSED: &str = "audit-witness";
 
 /// Restores.
 pub(super) async fn run(args: &RestoreArgs, terminal: &mut Terminal) -> Outcome {
@@ -199,13 +208,18 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
 fn keep_newest(replaced: &Path, staging: &Path) -> Result<(), Failure> {
     let public = |data_dir: &Path| fs::read(Home::new(data_dir).public_key()).ok();
     let is_same_core = public(replaced).is_some_and(|key| Some(key) == public(staging));
-    for name in NEWEST.iter().filter(|_| is_same_core) {
-        let from = replaced.join(name);
+    if !is_same_core {
+        return Ok(());
+    }
+    let witnessed = names(&replaced.join(WITNESSED))?.into_iter();
+    let witnessed = witnessed.map(|name| format!("{WITNESSED}/{name}"));
+    for name in NEWEST.map(str::to_owned).into_iter().chain(witnessed) {
+        let from = replaced.join(&name);
         let Ok(bytes) = fs::read(&from) else { continue };
-        if *name == KEYS && !keys::is_whole(&bytes) {
+        if name == KEYS && !keys::is_whole(&bytes) {
             continue;
         }
-        let to = staging.join(name);
+        let to = staging.join(&name);
         fs::create_dir_all(to.parent().unwrap_or(staging))?;
         fs::copy(&from, &to)?;
         fs::File::open(&to)?.sync_all()?;

@@ -7,6 +7,8 @@ mod agents_table;
 mod audit;
 mod audit_core;
 mod audit_witness;
+mod backup;
+mod backup_s3;
 mod bounds;
 mod chaos;
 mod check;

@@ -121,7 +121,7 @@ fn search_there(args: &SearchArgs, core: &Remote, terminal: &mut Terminal) -> Ou
 enum Revealed {
     No,
     ByKeys(Box<KeyStore>),
-    ByCore(Remote),
+    ByCore(Box<Remote>),
 }
 
 impl ShownArgs {
@@ -131,12 +131,12 @@ impl ShownArgs {
             return Ok(Revealed::No);
         }
         if place.is_remote() {
-            return Ok(Revealed::ByCore(place.core()?));
+            return Ok(Revealed::ByCore(Box::new(place.core()?)));
         }
         match place.home().open_keys() {
             Ok(keys) => Ok(Revealed::ByKeys(Box::new(keys))),
             Err(HomeError::Folder { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
-                Ok(Revealed::ByCore(place.core()?))
+                Ok(Revealed::ByCore(Box::new(place.core()?)))
             }
             Err(error) => Err(Failure::chain(Exit::Unavailable, &error)),
         }

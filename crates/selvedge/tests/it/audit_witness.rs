@@ -116,8 +116,7 @@ fn two_cores_witness_each_other_and_a_rolled_back_one_is_refused() {
 
     fs::rename(a.place.path("data"), a.place.path("newer")).unwrap();
     fs::rename(a.place.path("old"), a.place.path("data")).unwrap();
-    let mut core_a = a.core("a", &b);
-    core_a.hear("a witness does not cosign");
+    let core_a = a.core("a", &b);
     eventually("the core is not ready", || (health(&a.url).status == 503).then_some(()));
     let status = a.status();
     assert_eq!(status["witnesses"][0]["contradicts"], true, "{status}");
@@ -135,8 +134,8 @@ fn two_cores_witness_each_other_and_a_rolled_back_one_is_refused() {
 #[test]
 fn without_its_witness_a_log_goes_on_and_says_so() {
     let (a, b) = (Node::new("a"), Node::new("b"));
-    let mut core_a = a.core("a", &b);
-    core_a.hear("a witness does not cosign");
+    let core_a = a.core("a", &b);
+    eventually("it is missed", || a.status()["witnesses"][0]["error"].is_string().then_some(()));
     let alone = eventually("the head is seen", || {
         let key = a.key("audit.vkey");
         let said = a.place.run_args(&["audit", "verify", "--url", &a.url, "--key", &key]);

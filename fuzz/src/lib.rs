@@ -18,6 +18,7 @@ mod path;
 mod schema;
 mod seclang;
 mod transformations;
+mod views;
 
 pub use agent::{agent_answers, agent_questions};
 pub use audit::audit_formats;
@@ -32,6 +33,7 @@ pub use path::path;
 pub use schema::{agent_settings, api_description};
 pub use seclang::seclang;
 pub use transformations::transformations;
+pub use views::views;
 
 /// A property by the name of its fuzz target.
 pub type Property = fn(&[u8]);
@@ -52,4 +54,5 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("path", path),
     ("seclang", seclang),
     ("transformations", transformations),
+    ("views", views),
 ];

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    Code, Config, Diagnostic, Environment, Report,
+    Code, Config, Core, Diagnostic, Environment, Report,
     config_part::ConfigPart,
     cursor::Cursor,
     include,
@@ -47,7 +47,7 @@ fn read(reading: Reading<'_>, main: Source) -> Result<Loaded, Report> {
     let main = reading.add_source(main);
     let config = read_config(&reading, main);
     let failed = reading.failed();
-    let is_deaf = config.as_ref().is_some_and(|config| config.listeners.is_empty());
+    let is_deaf = config.as_ref().is_some_and(is_deaf);
     if is_deaf && !failed {
         warn_of_no_listener(&reading);
     }
@@ -71,6 +71,12 @@ fn read_config(reading: &Reading<'_>, main: FileId) -> Option<Config> {
         part.check_references(reading);
     }
     part.settle(reading)
+}
+
+/// Whether nobody can connect: neither clients to a listener, nor edges to the core.
+fn is_deaf(config: &Config) -> bool {
+    let core = config.core.as_ref().and_then(Core::process);
+    config.listeners.is_empty() && core.is_none_or(|core| core.listen.is_none())
 }
 
 fn warn_of_no_listener(reading: &Reading<'_>) {

@@ -2,6 +2,7 @@
 //! tell it, to reload. A small HTTP/1 server on the control thread, away from the dataplane.
 
 mod agents;
+pub(crate) mod core_page;
 mod door;
 mod status;
 #[cfg(test)]
@@ -243,9 +244,11 @@ impl Desk {
             let measures = agent.door.measures().clone();
             looks.spawn_local(async move { measures.refresh().await });
         }
-        looks.join_all().await;
+        // Both at once: a core that hangs is waited for no longer than that.
+        let (core, _) = tokio::join!(core_page::render(&in_force.plan.config), looks.join_all());
         publish(&in_force.plan, std::time::Instant::now());
-        let page = self.shared.hub.render_prometheus();
+        let mut page = self.shared.hub.render_prometheus();
+        page.push_str(&core);
         typed(StatusCode::OK, "text/plain; version=0.0.4", page)
     }
 

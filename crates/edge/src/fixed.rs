@@ -8,8 +8,8 @@ use selvedge_http1::TRAILER_BYTES_MAX;
 use selvedge_telemetry::{EVENT_SHARE, EVENTS_IN_A_ROW_MAX, LOG_BATCHES_MAX, LOG_BYTES_MAX};
 
 use crate::{
-    admin,
-    agent::{link, state, supervise},
+    admin::{self, core_page},
+    agent::{link, measures, state, supervise},
     client_address, control, crew, http1_body, message,
     proxy::forward::heads,
     proxy_protocol, serve, server,
@@ -106,6 +106,16 @@ fn agents(rows: &mut Vec<Bound>) {
         supervise::LINES_PER_SECOND,
         "further ones are counted",
     ));
+    rows.push(row(
+        "series that an agent measures itself",
+        selvedge_agent::SERIES_MAX,
+        "further ones are left out, counted",
+    ));
+    rows.push(time(
+        "answer to what an agent measures",
+        measures::PATIENCE,
+        "what it told before is shown",
+    ));
 }
 
 fn sites(rows: &mut Vec<Bound>) {
@@ -124,6 +134,8 @@ fn operators(rows: &mut Vec<Bound>) {
     rows.push(time("admin request head, time", admin::HEAD_TIMEOUT, CLOSES));
     rows.push(time("admin connection, time", admin::CONNECTION_TIMEOUT, CLOSES));
     rows.push(time("admin reload, time", admin::RELOAD_TIMEOUT, "504; the reload goes on"));
+    rows.push(time("metrics of the core, time", core_page::WITHIN, "they are left out"));
+    rows.push(size("metrics of the core", core_page::BYTES_MAX, "they are left out"));
     rows.push(row("reloads that wait", control::RELOADS_MAX, "503"));
     rows.push(row("files and names read beside the cores", control::BLOCKING_THREADS_MAX, "wait"));
     rows.push(size("certificate file", tls::files::FILE_MAX as usize, "refused"));
@@ -154,7 +166,7 @@ mod tests {
     #[test]
     fn the_page_lists_every_fixed_bound() {
         let page = include_str!("../../../docs/reference/bounds.md");
-        let after = page.split("## Fixed bounds").nth(1).unwrap();
+        let after = page.split("## Fixed bounds").nth(1).unwrap().split("\n## ").next().unwrap();
         let written: Vec<&str> =
             after.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
         let actual: Vec<String> = fixed_bounds()

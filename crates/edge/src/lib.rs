@@ -38,6 +38,6 @@ pub use admin::ReloadRequest;
 pub use agent::confine::{ConfineError, Confinement, Files};
 pub use fixed::fixed_bounds;
 pub use plan::{PlanError, preflight};
-pub use server::{Drained, Edge, StartError};
+pub use server::{Drained, Edge, StartError, provide_descriptors};
 pub use site::SiteError;
-pub use tls::TlsError;
+pub use tls::{CertificateFacts, ServerTls, TlsError, Warning as CertificateWarning};

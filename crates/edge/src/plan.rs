@@ -94,6 +94,11 @@ pub enum PlanError {
         /// What is wrong.
         source: TlsError,
     },
+    /// TLS material of the core, where edges elsewhere connect.
+    CoreTls {
+        /// What is wrong.
+        source: TlsError,
+    },
     /// A static site cannot be opened.
     Site {
         /// Which route.
@@ -120,8 +125,11 @@ pub fn preflight(config: &Config) -> Vec<PlanError> {
         let error = |source| PlanError::UpstreamTls { upstream: upstream.id.clone(), source };
         faults.unwrap_or_default().into_iter().map(error)
     });
+    let core = config.core.as_ref().and_then(|core| core.process()?.listen.as_ref());
+    let core = core.map(|listen| ServerTls::faults(&listen.tls())).unwrap_or_default();
+    let core = core.into_iter().map(|source| PlanError::CoreTls { source });
     let sites = config.routes.iter().filter_map(|route| open_site(route).err());
-    listeners.chain(upstreams).chain(sites).collect()
+    listeners.chain(upstreams).chain(core).chain(sites).collect()
 }
 
 /// The folder of a route that serves one.
@@ -135,7 +143,9 @@ impl PlanError {
     /// The file or folder that is to be corrected, as the config names it.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => source.path(),
+            Self::ListenerTls { source, .. }
+            | Self::UpstreamTls { source, .. }
+            | Self::CoreTls { source } => source.path(),
             Self::Site { source, .. } => match source {
                 SiteError::Root { root, .. } | SiteError::Fallback { root, .. } => Some(root),
                 SiteError::Confinement { .. } | SiteError::CacheControl { .. } => None,
@@ -154,6 +164,7 @@ impl std::fmt::Display for PlanError {
             Self::UpstreamTls { upstream, .. } => {
                 write!(f, "TLS of upstream {upstream:?} cannot be set up")
             }
+            Self::CoreTls { .. } => f.write_str("TLS of the core cannot be set up"),
             Self::Site { route, .. } => {
                 write!(f, "the site of route {route:?} cannot be served")
             }
@@ -165,7 +176,9 @@ impl std::fmt::Display for PlanError {
 impl std::error::Error for PlanError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::ListenerTls { source, .. } | Self::UpstreamTls { source, .. } => Some(source),
+            Self::ListenerTls { source, .. }
+            | Self::UpstreamTls { source, .. }
+            | Self::CoreTls { source } => Some(source),
             Self::Site { source, .. } => Some(source),
             Self::Agent(error) => std::error::Error::source(error),
         }

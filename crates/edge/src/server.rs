@@ -17,10 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use selvedge_config::{Config, Id};
+use selvedge_config::{Config, Id, Limits};
 use selvedge_telemetry::{Hub, Level};
 use tokio::sync::mpsc;
 
+pub use self::descriptors::provide_descriptors;
 use self::{
     sockets::{Bound, Sockets},
     worker::{Command, Worker},
@@ -132,7 +133,7 @@ impl Edge {
         let (bound, sockets) = sockets::bind(&config, &Bound::new(), config.workers)?;
         let bounds = Arc::new(Bounds::default());
         let admin = bind_admin(&config, None)?;
-        descriptors::provide(&config.limits, &hub);
+        provide_for(&config.limits, &hub);
         let in_force = InForce { plan: plan.clone(), bound: bound.clone(), admin };
         let control = Control::start(&hub, in_force).map_err(StartError::Thread)?;
         let mut edge = Self { hub, bounds, plan, workers: Vec::new(), bound, control };
@@ -256,7 +257,7 @@ impl Edge {
         }
         self.hand_out(sockets)?;
         if plan.config.limits != self.plan.config.limits {
-            descriptors::provide(&plan.config.limits, &self.hub);
+            provide_for(&plan.config.limits, &self.hub);
         }
         self.control.swap(InForce { plan: plan.clone(), bound: bound.clone(), admin });
         (self.plan, self.bound) = (plan, bound);
@@ -305,6 +306,12 @@ impl Handle {
     fn has_ended(&self) -> bool {
         self.commands.is_closed()
     }
+}
+
+/// A descriptor for each connection, to clients and to upstreams.
+fn provide_for(limits: &Limits, hub: &Hub) {
+    let connections = limits.connections.saturating_add(limits.upstream_connections);
+    provide_descriptors(connections, "limits { connections …; upstream-connections … }", hub);
 }
 
 fn bind_admin(

@@ -21,11 +21,11 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub(crate) use accept::{AcceptError, accept};
-pub(crate) use certificate::{CertificateFacts, Warning};
+pub use certificate::{CertificateFacts, Warning};
 pub(crate) use client::ClientTls;
 pub use error::TlsError;
 pub(crate) use facts::{Alpn, TlsFacts};
-pub(crate) use server::ServerTls;
+pub use server::ServerTls;
 
 /// ALPN's name of HTTP/1.1.
 pub(crate) const ALPN_HTTP1: &[u8] = b"http/1.1";

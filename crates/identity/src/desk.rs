@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     path::Path,
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, SystemTime},
 };
 
@@ -60,7 +60,8 @@ struct Grant {
 struct WatchedFile {
     file: TokenFile,
     known: RwLock<Known>,
-    usage: Mutex<Usage>,
+    /// Shared with the desk that comes after this one: a request under way may still note a use here.
+    usage: Arc<Mutex<Usage>>,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +118,15 @@ impl Desk {
     /// Looks at the file now, and tells which of its lines are not understood.
     pub fn look(&self, now: SystemTime) -> Result<Vec<usize>, TokenFileError> {
         self.file.as_ref().map_or(Ok(Vec::new()), |file| file.load(now))
+    }
+
+    /// Takes over from the desk before this one, of the same data-dir: no use of a token is forgotten.
+    pub fn follow(&mut self, previous: &Self) {
+        if let (Some(file), Some(before)) = (&mut self.file, &previous.file)
+            && file.file == before.file
+        {
+            file.usage = before.usage.clone();
+        }
     }
 
     /// Writes down which tokens were used lately. Costs nothing when none was.
@@ -237,7 +247,7 @@ impl WatchedFile {
         Self {
             file: TokenFile::within(data_dir),
             known: RwLock::default(),
-            usage: Mutex::new(Usage::within(data_dir)),
+            usage: Arc::new(Mutex::new(Usage::within(data_dir))),
         }
     }
 
@@ -435,6 +445,25 @@ mod tests {
         check_refused(&desk, &twice, Via::Edge, Refusal::Identity);
         let long = fields(&[("x-user-id", &"x".repeat(257))]);
         check_refused(&desk, &long, Via::Edge, Refusal::Identity);
+    }
+
+    #[test]
+    fn a_desk_that_takes_over_forgets_no_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = desk(Some(folder.path()));
+        let new = NewToken {
+            name: "app".to_owned(),
+            scopes: Scopes::default(),
+            tenant: None,
+            expires: None,
+        };
+        let token = TokenFile::within(folder.path()).create(&new).unwrap();
+        let mut after = desk(Some(folder.path()));
+        after.follow(&before);
+        // A request that began before the reload.
+        before.identify(&bearer(token.text().expose()), Via::Unknown, now()).unwrap();
+        after.keep_usage().unwrap();
+        assert_eq!(Usage::within(folder.path()).last(token.id()), Some(now()));
     }
 
     #[test]

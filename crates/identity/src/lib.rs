@@ -25,7 +25,8 @@
 
 mod caller;
 mod desk;
-mod guarded_file;
+pub mod guarded_file;
+mod problem;
 mod refusal;
 mod scope;
 mod token;
@@ -34,6 +35,7 @@ mod usage;
 
 pub use caller::{Caller, Means, Principal};
 pub use desk::{Desk, Via};
+pub use problem::{Codes, Problem};
 pub use refusal::{CODES, Refusal};
 pub use scope::{Scope, ScopeError, Scopes};
 pub use token::{PREFIX as TOKEN_PREFIX, Token, TokenError};

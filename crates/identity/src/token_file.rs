@@ -192,7 +192,7 @@ impl TokenFile {
     }
 
     fn text(&self) -> Result<String, TokenFileError> {
-        guarded_file::read(&self.path, FILE_BYTES_MAX)
+        guarded_file::read_if_there(&self.path, FILE_BYTES_MAX)
             .map_err(|error| TokenFileError::Read(self.path.clone(), error))
     }
 

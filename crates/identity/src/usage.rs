@@ -29,7 +29,7 @@ impl Usage {
     /// What the file in `data_dir` says. It is a convenience: one that cannot be read is begun anew.
     pub fn within(data_dir: &Path) -> Self {
         let path = data_dir.join(NAME);
-        let text = guarded_file::read(&path, FILE_BYTES_MAX).unwrap_or_default();
+        let text = guarded_file::read_if_there(&path, FILE_BYTES_MAX).unwrap_or_default();
         let lines = text.lines().filter_map(|line| {
             let (id, seconds) = line.split_once(' ')?;
             Some((id.to_owned(), seconds.parse::<u64>().ok()? / HOUR))

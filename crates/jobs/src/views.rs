@@ -7,6 +7,7 @@ mod field;
 mod fold;
 mod follow;
 mod http;
+mod lineage;
 mod plan;
 mod query;
 mod reading;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Format, Outcome},
+    core,
     exit::Exit,
     findings::load,
     terminal::{Paint, Terminal},
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &BoundsArgs, terminal: &mut Terminal) -> Outcome {
     let checked = load(&args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
     let mut bounds = selvedge_config::bounds(&checked.config);
     bounds.extend(selvedge_edge::fixed_bounds());
+    bounds.extend(core::fixed_bounds(&checked.config));
     let text = match args.format {
         Format::Text => table(&bounds, terminal.paint),
         Format::Json => format!("{:#}\n", bounds.iter().map(to_json).collect::<Value>()),

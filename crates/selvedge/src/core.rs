@@ -8,19 +8,22 @@ mod data_dir;
 mod doors;
 mod gate;
 mod health;
+mod housekeeping;
+mod kept;
 mod link;
 mod metrics;
 mod operator;
-mod problem;
+mod refusal;
 mod role;
 mod services;
+mod spans;
 mod tls;
 
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use selvedge_config::{Config, Core, CoreProcess};
-use selvedge_telemetry::{Hub, Settings};
+use selvedge_config::{Bound, Config, Core, CoreProcess};
+use selvedge_telemetry::{Hub, Otlp, Settings};
 
 use self::role::Role;
 pub(crate) use self::{
@@ -30,11 +33,19 @@ pub(crate) use self::{
 };
 use crate::{
     cli::Outcome,
-    edge::{follow_supervisor, signals::Signals},
+    edge::{follow_supervisor, signals::Signals, telemetry::exporter},
     exit::{Exit, Failure},
     findings::load_to_run,
     terminal::Paint,
 };
+
+/// Bounds of a core that no config sets; none where the config has no core on this machine.
+pub(crate) fn fixed_bounds(config: &Config) -> Vec<Bound> {
+    match config.core.as_ref().and_then(Core::process) {
+        Some(_) => doors::fixed_bounds(),
+        None => Vec::new(),
+    }
+}
 
 /// Options of `selvedge core`.
 #[derive(Args, Debug)]
@@ -67,7 +78,7 @@ pub(crate) fn run(args: &CoreArgs) -> Outcome {
     let checked =
         load_to_run(&args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
     let started = Started::new(checked.config)?;
-    let hub = Hub::start(&Settings::quiet(1)).map_err(|error| Failure::from(&error))?;
+    let hub = Hub::start(&telemetry(&started.config)).map_err(|error| Failure::from(&error))?;
     let data_dir = DataDir::open(&started.process.data_dir)?;
     let link = link.map_or_else(|| Link::of_folder(data_dir.run()), Ok)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -96,4 +107,13 @@ impl Started {
         };
         Ok(Self { core, process, config })
     }
+}
+
+/// Events and spans. Requests are counted by the core itself; the edge logs them.
+fn telemetry(config: &Config) -> Settings {
+    let otlp = config.telemetry.otlp.as_ref().map(|otlp| {
+        let edge = exporter(otlp);
+        Otlp { service: format!("{}-core", edge.service), ..edge }
+    });
+    Settings { otlp, ..Settings::quiet(1) }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod notify;
 mod role;
 pub(crate) mod signals;
-mod telemetry;
+pub(crate) mod telemetry;
 
 use std::{io, path::PathBuf, sync::Arc};
 

@@ -67,3 +67,25 @@ impl Meta {
         StreamOptions { retention, metadata: metadata.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log keeps it for ever, and views read `source` and `base` of it.
+    #[test]
+    fn a_fork_is_written_as_it_always_was() {
+        let meta = Meta {
+            content_type: ContentType::unsaid(),
+            lifetime: Lifetime::default(),
+            fork: Some(Fork::new(StreamId::from(7), "/orders".to_owned(), (Some(2), 1), Offset(3))),
+            gone: false,
+        };
+        let options = meta.options(Retention::default());
+        let json: serde_json::Value = serde_json::from_slice(&options.metadata).unwrap();
+        let fork =
+            serde_json::json!({ "source": 7, "from": "/orders", "asked": [2, 1], "base": 3 });
+        assert_eq!(json["fork"], fork);
+        assert_eq!(Meta::parse(&options.metadata), Some(meta));
+    }
+}

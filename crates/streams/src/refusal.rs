@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use selvedge_eventlog::{AppendError, ReadError};
-use serde_json::json;
+use selvedge_identity::{Codes, Problem};
 
 use crate::{headers, lifetime::LifetimeError, offset::Offset};
 
 /// Every code with its status and what it means, for the page of codes.
-pub const CODES: &[(u16, &str, &str)] = &[
+pub const CODES: &Codes = &[
     (400, "streams/header", "A header field says what it must not"),
     (400, "streams/path", "The path names no stream"),
     (400, "streams/query", "The query says what it must not"),
@@ -114,10 +111,8 @@ impl Refusal {
         }
     }
 
-    fn known(&self) -> (StatusCode, &'static str) {
-        let known = CODES.iter().find(|(_, code, _)| *code == self.code());
-        let (status, _, title) = known.expect("every code is in the table, as a test checks");
-        (StatusCode::from_u16(*status).expect("the table holds statuses"), title)
+    fn problem(&self) -> Problem {
+        Problem::new(CODES, self.code(), self.detail())
     }
 
     fn detail(&self) -> String {
@@ -258,21 +253,9 @@ impl From<AppendError> for Refusal {
 }
 
 impl IntoResponse for Refusal {
-    /// A problem document (RFC 9457).
     fn into_response(self) -> Response {
-        let (status, title) = self.known();
-        let body = json!({
-            "type": format!("urn:selvedge:problem:{}", self.code()),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": self.detail(),
-            "code": self.code(),
-        });
-        let mut response = Response::new(Body::from(format!("{body}\n")));
-        *response.status_mut() = status;
-        *response.headers_mut() = self.fields();
-        put(response.headers_mut(), header::CONTENT_TYPE, "application/problem+json");
-        put(response.headers_mut(), header::CACHE_CONTROL, "no-store");
+        let mut response = self.problem().response();
+        response.headers_mut().extend(self.fields());
         response
     }
 }

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use fastrand::Rng;
+
 use crate::{
     core::Core,
     event::{Events, Level},
@@ -14,9 +16,11 @@ use crate::{
         CertificateExpiry, CoreCells, Counter, Label, Labels, Page, Registered, RouteLabel, render,
         render_process, render_reported,
     },
-    otlp::{Endpoint, EndpointError, Exporter},
+    otlp::{Endpoint, EndpointError, Exporter, push_served},
+    served::Served,
     settings::Settings,
-    writer::{OpenError, Output, Writer},
+    trace::{Sampling, TraceContext},
+    writer::{Batch, OpenError, Output, Writer},
 };
 
 /// The route of requests that were refused before one was chosen. No id looks like this.
@@ -117,6 +121,26 @@ impl Hub {
         Arc::clone(&current)
     }
 
+    /// The trace that the headers of a request name, or a new one; for processes without cores.
+    /// See [`TraceContext::from_headers`].
+    pub fn trace<'h>(
+        &self,
+        parents: impl IntoIterator<Item = &'h [u8]>,
+        states: impl IntoIterator<Item = &'h [u8]>,
+    ) -> TraceContext {
+        let sampling = self.shared.exporter.sampling();
+        TraceContext::from_headers(parents, states, &mut Rng::new(), sampling)
+    }
+
+    /// Exports the span of a request that ended, if its trace is recorded. Never waits.
+    pub fn record(&self, served: &Served<'_>) {
+        if served.trace.is_recorded() && self.shared.exporter.sampling() != Sampling::Off {
+            let mut batch = Batch { count: 1, ..Batch::default() };
+            push_served(&mut batch.bytes, served);
+            self.shared.exporter.send(batch);
+        }
+    }
+
     /// Follows new settings, or changes nothing and says why not. Cores and events stay as they are.
     pub fn reconfigure(&self, settings: &Settings) -> Result<(), SettingsError> {
         let Settings { access_log, requests, decisions, otlp, events: _, cores: _ } = settings;
@@ -182,8 +206,17 @@ impl Hub {
             "When the process started.",
             unix_seconds(self.shared.started),
         );
-        render_process(&mut page);
+        render_process(&mut page, "");
         render_reported(&mut page, &registered.agents);
+        page.finish()
+    }
+
+    /// What there is to know of a process without cores, for a page that the edge's page may be put before: names
+    /// begin with `prefix`, such as `selvedge_core_`.
+    pub fn render_process(&self, prefix: &str) -> String {
+        let mut page = Page::default();
+        render_exporter(&mut page, prefix, &self.shared.exporter);
+        render_process(&mut page, prefix);
         page.finish()
     }
 
@@ -215,7 +248,7 @@ impl Hub {
         let help = "Events of the process left out because there were too many.";
         let suppressed = events.suppressed.get();
         page.single("selvedge_events_suppressed_total", "counter", help, suppressed);
-        render_exporter(page, exporter);
+        render_exporter(page, "selvedge_", exporter);
     }
 
     fn render_state(&self, page: &mut Page) {
@@ -259,29 +292,25 @@ impl Hub {
     }
 }
 
-fn render_exporter(page: &mut Page, exporter: &Exporter) {
+fn render_exporter(page: &mut Page, prefix: &str, exporter: &Exporter) {
     let counts = exporter.counts();
-    let exported = counts.exported.get();
-    page.single(
-        "selvedge_spans_exported_total",
-        "counter",
-        "Spans taken by a collector.",
-        exported,
-    );
-    const DROPPED: &str = "selvedge_spans_dropped_total";
-    page.family(DROPPED, "counter", "Spans lost, by reason.");
+    let name = |name: &str| format!("{prefix}{name}");
+    let (exported, help) = (counts.exported.get(), "Spans taken by a collector.");
+    page.single(&name("spans_exported_total"), "counter", help, exported);
+    let dropped = name("spans_dropped_total");
+    page.family(&dropped, "counter", "Spans lost, by reason.");
     let reasons = [
         ("queue_full", &counts.overflowed),
         ("rejected", &counts.rejected),
         ("abandoned", &counts.abandoned),
     ];
     for (reason, count) in reasons {
-        page.sample(DROPPED, &[("reason", reason)], count.get());
+        page.sample(&dropped, &[("reason", reason)], count.get());
     }
-    let help = "Exports that failed and were tried again.";
-    page.single("selvedge_span_export_retries_total", "counter", help, counts.retried.get());
+    let (retried, help) = (counts.retried.get(), "Exports that failed and were tried again.");
+    page.single(&name("span_export_retries_total"), "counter", help, retried);
     let help = "Spans waiting for the collector.";
-    page.single("selvedge_spans_queued", "gauge", help, exporter.queued());
+    page.single(&name("spans_queued"), "gauge", help, exporter.queued());
 }
 
 impl From<Arc<Shared>> for Hub {

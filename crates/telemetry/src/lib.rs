@@ -41,6 +41,7 @@ mod json;
 mod line;
 mod metrics;
 mod otlp;
+mod served;
 mod settings;
 mod timestamp;
 mod trace;
@@ -58,6 +59,7 @@ pub use crate::{
         UpstreamLabels,
     },
     otlp::EndpointError,
+    served::Served,
     settings::{LogTarget, Otlp, Settings},
     trace::{Sampling, TraceContext},
     writer::{BATCHES_MAX as LOG_BATCHES_MAX, BYTES_MAX as LOG_BYTES_MAX, OpenError},

@@ -11,5 +11,5 @@ pub use endpoint::EndpointError;
 pub(crate) use {
     endpoint::Endpoint,
     export::{Exporter, SPANS_BATCH_MAX},
-    spans::{EXCHANGE_SPANS_MAX, push_spans},
+    spans::{EXCHANGE_SPANS_MAX, push_served, push_spans},
 };

@@ -14,8 +14,6 @@ use std::{
     collections::{BTreeSet, HashMap},
     error::Error,
     fmt, fs, io,
-    io::{Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, fchown},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -27,6 +25,7 @@ use aws_lc_rs::{
 };
 use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
 use selvedge_base::Secret;
+use selvedge_identity::guarded_file;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::identity::Named;
@@ -244,12 +243,6 @@ impl ApiKeys {
     }
 }
 
-/// What tells a file from a later one; a rename over it changes the inode.
-pub(super) fn version(file: &Path) -> io::Result<(u64, u64, i64, i64)> {
-    let metadata = fs::metadata(file)?;
-    Ok((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
-}
-
 impl Entry {
     fn parse(line: &str) -> Option<Self> {
         if line.len() > LINE_BYTES_MAX {
@@ -359,50 +352,19 @@ fn written(time: SystemTime) -> Result<String, KeyFileError> {
 }
 
 fn read(file: &Path) -> Result<String, KeyFileError> {
-    let failed = |error| KeyFileError::Read(file.to_owned(), error);
-    let mut text = String::new();
-    let open = fs::File::open(file).map_err(failed)?;
-    open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(KeyFileError::TooLarge(file.to_owned()));
-    }
-    Ok(text)
+    guarded_file::read(file, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => KeyFileError::TooLarge(file.to_owned()),
+        _ => KeyFileError::Read(file.to_owned(), error),
+    })
 }
 
-/// Holds off others who change the file: they lock its folder, because the file itself is replaced.
 fn lock(file: &Path) -> Result<fs::File, KeyFileError> {
-    let failed = |error| KeyFileError::Write(file.to_owned(), error);
-    let folder = fs::File::open(folder(file)).map_err(failed)?;
-    folder.lock().map_err(failed)?;
-    Ok(folder)
+    guarded_file::lock(file).map_err(|error| KeyFileError::Write(file.to_owned(), error))
 }
 
-/// Replaces the file in one step, so that whoever reads it sees the old text or the new one. Owner and
-/// mode stay; a new file is for its owner alone.
 fn write(file: &Path, text: &str) -> Result<(), KeyFileError> {
-    let replace = || -> io::Result<()> {
-        let target = if file.exists() { fs::canonicalize(file)? } else { file.to_owned() };
-        let mut new = tempfile::NamedTempFile::new_in(folder(&target))?;
-        new.write_all(text.as_bytes())?;
-        if let Ok(old) = fs::metadata(&target) {
-            new.as_file().set_permissions(old.permissions())?;
-            let own = new.as_file().metadata()?;
-            if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-                fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
-            }
-        }
-        new.as_file().sync_all()?;
-        new.persist(&target).map_err(|error| error.error)?;
-        fs::File::open(folder(&target))?.sync_all()
-    };
-    replace().map_err(|error| KeyFileError::Write(file.to_owned(), error))
-}
-
-fn folder(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+    let replaced = guarded_file::replace(file, text);
+    replaced.map_err(|error| KeyFileError::Write(file.to_owned(), error))
 }
 
 impl fmt::Display for KeyRefused {

@@ -7,10 +7,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use selvedge_identity::guarded_file::{Version, version};
 use tokio::{task::AbortHandle, time::sleep};
 
 use super::{
-    api_keys::{self, ApiKeys, KeyFileError},
+    api_keys::{ApiKeys, KeyFileError},
     notice,
 };
 
@@ -24,7 +25,7 @@ pub(super) struct KeyFile {
 impl KeyFile {
     /// Reads the file, and looks at it `every` so often. Within a tokio runtime.
     pub(super) fn start(file: &Path, every: Duration) -> Result<Self, KeyFileError> {
-        let seen = api_keys::version(file).ok();
+        let seen = version(file);
         let current = Arc::new(ArcSwap::from_pointee(read(file)?));
         let watch = Watch { file: file.to_owned(), every, seen, is_failing: false };
         let task = tokio::spawn(watch.run(Arc::clone(&current))).abort_handle();
@@ -47,7 +48,7 @@ struct Watch {
     file: PathBuf,
     every: Duration,
     /// The version that was read.
-    seen: Option<(u64, u64, i64, i64)>,
+    seen: Option<Version>,
     is_failing: bool,
 }
 
@@ -55,7 +56,7 @@ impl Watch {
     async fn run(mut self, current: Arc<ArcSwap<ApiKeys>>) {
         loop {
             sleep(self.every).await;
-            let version = api_keys::version(&self.file).ok();
+            let version = version(&self.file);
             if version == self.seen && !self.is_failing {
                 continue;
             }

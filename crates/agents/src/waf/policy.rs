@@ -258,9 +258,29 @@ fn category(word: &str) -> Option<Category> {
 
 #[cfg(test)]
 mod tests {
-    use selvedge_config::waf::{CATEGORIES, TARGETS};
+    use selvedge_config::{
+        AgentSettings, MemoryEnvironment, parse_str,
+        waf::{CATEGORIES, TARGETS},
+    };
 
     use super::*;
+
+    /// Two crates that do not see each other say what holds where nobody says anything: the config and the engine.
+    #[test]
+    fn a_policy_of_which_nothing_is_said_is_the_engines_own() {
+        let text = "agent \"a\" { type \"waf\" }\nroute \"r\" { agents \"a\"; respond 200 }";
+        let config = parse_str("a.kdl", text, &MemoryEnvironment::default()).unwrap().config;
+        let agent = &config.agents["a"];
+        let AgentSettings::Waf(settings) = &agent.settings else { panic!("{agent:?}") };
+        let known =
+            Known { names: BTreeMap::new(), numbers: BTreeSet::new(), tags: BTreeSet::new() };
+        let policy = known.policy(&settings.policy, &mut Vec::new());
+        // An agent sees no more of a response than of a request.
+        let limits =
+            Limits { response_body_bytes: policy.limits.request_body_bytes, ..Limits::default() };
+        let own = Policy { limits, ..Policy::default() };
+        assert_eq!(format!("{policy:?}"), format!("{own:?}"));
+    }
 
     #[test]
     fn every_word_of_a_config_stands_for_something() {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use selvedge_base::{ByteSize, Secret};
 
-use super::{HostPattern, Id, View};
+use super::{Certificate, ClientAuth, HostPattern, Id, ListenerTls, TlsVersion, View};
 
 /// The id of the core among upstreams, and of its mount among routes. No operator can write it.
 pub const CORE: &str = "(core)";
@@ -93,6 +93,21 @@ pub struct CoreListen {
     pub client_ca: PathBuf,
     /// Names of edges: one must be in the certificate. Empty: whoever the roots vouch for.
     pub edges: Vec<String>,
+}
+
+impl CoreListen {
+    /// What is asked of a connection, in the words of listeners: TLS 1.3, a certificate on both sides, and a whole
+    /// handshake each time, so that nobody gets in with what counted before.
+    pub fn tls(&self) -> ListenerTls {
+        let Self { address: _, cert, key, client_ca, edges: _ } = self;
+        ListenerTls {
+            certificates: vec![Certificate::Files { cert: cert.clone(), key: key.clone() }],
+            min_version: TlsVersion::Tls13,
+            max_version: TlsVersion::Tls13,
+            client_auth: ClientAuth::Required { ca: client_ca.clone() },
+            resumption: false,
+        }
+    }
 }
 
 /// Bounds of the core.

@@ -1,5 +1,6 @@
 //! Each kind of mistake as it is shown.
 
+mod core;
 mod core_audit;
 mod language;
 mod listeners;

@@ -16,20 +16,20 @@ const EXPIRES_SOON: i64 = 7 * 24 * 3600;
 
 /// What is told of a certificate: for metrics, `check` and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CertificateFacts {
+pub struct CertificateFacts {
     /// The file it came from, or `self-signed`.
-    pub(crate) source: String,
+    pub source: String,
     /// DNS names and IP addresses it is for, as written in it.
-    pub(crate) names: Vec<String>,
+    pub names: Vec<String>,
     /// Beginning of its validity, in seconds since 1970.
-    pub(crate) not_before: i64,
+    pub not_before: i64,
     /// End of its validity, in seconds since 1970.
-    pub(crate) not_after: i64,
+    pub not_after: i64,
 }
 
 /// What is wrong with a certificate that is served all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Warning {
+pub enum Warning {
     /// Clients refuse it.
     Expired {
         /// Its file.

@@ -32,7 +32,7 @@ pub(crate) const SESSIONS_MAX: usize = 4096;
 ///
 /// A core asks for [`server_config`](Self::server_config) at each accept; a reload shows in the
 /// next one, and connections that are open keep what they were made with.
-pub(crate) struct ServerTls {
+pub struct ServerTls {
     settings: ListenerTls,
     alpn: Vec<Vec<u8>>,
     current: ArcSwap<Current>,
@@ -55,7 +55,7 @@ impl ServerTls {
 
     /// As [`load`](Self::load), for a listener that exists already: where it asks the same of its
     /// clients as `previous` did, sessions begun before may be resumed.
-    pub(crate) fn load_after(
+    pub fn load_after(
         previous: Option<&Self>,
         settings: &ListenerTls,
         http1: bool,
@@ -86,13 +86,13 @@ impl ServerTls {
     }
 
     /// Returns what the next connection is accepted with.
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+    pub fn server_config(&self) -> Arc<ServerConfig> {
         self.current.load().config.clone()
     }
 
     /// Whether a file differs from what was last read, well or not: one `stat` per file as long as
     /// nobody touches them. Cheap enough for every few seconds.
-    pub(crate) fn changed(&self) -> bool {
+    pub fn changed(&self) -> bool {
         let mut prints = self.prints.lock().unwrap_or_else(PoisonError::into_inner);
         prints.iter_mut().any(Print::changed)
     }
@@ -110,12 +110,12 @@ impl ServerTls {
     }
 
     /// The certificates in force, in the order written.
-    pub(crate) fn certificates(&self) -> Vec<CertificateFacts> {
+    pub fn certificates(&self) -> Vec<CertificateFacts> {
         self.current.load().certificates.iter().map(|served| served.facts.clone()).collect()
     }
 
     /// What is wrong with the certificates in force today.
-    pub(crate) fn warnings(&self) -> Vec<Warning> {
+    pub fn warnings(&self) -> Vec<Warning> {
         let now = unix_now();
         let current = self.current.load();
         current.certificates.iter().flat_map(|served| served.facts.warnings(now)).collect()

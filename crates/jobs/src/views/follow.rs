@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use selvedge_config::View;
-use selvedge_eventlog::{Chunk, Log, ReadError, StreamId, StreamInfo};
+use selvedge_eventlog::{Log, ReadError, StreamId};
 
 use super::{
     definition,
     field::Event,
     fold::{Batch, FoldError, Tally},
+    lineage::{Lineage, Piece},
     plan::Plan,
     sql::Unfit,
     store::{Fault, Generation, Store, beginning},
@@ -77,8 +78,6 @@ pub(crate) enum Trouble {
     Store(rusqlite::Error),
     /// The state of a row cannot be read.
     Damaged(String),
-    /// The stream continues another; its own numbers are not those that clients see.
-    Fork,
 }
 
 impl std::fmt::Display for Trouble {
@@ -88,9 +87,6 @@ impl std::fmt::Display for Trouble {
             Trouble::Store(error) => write!(out, "views.db: {error}"),
             Trouble::Damaged(reason) => {
                 write!(out, "the state of a row is damaged: {reason}; rebuild the view")
-            }
-            Trouble::Fork => {
-                out.write_str("the stream is a fork; follow the stream that it was forked from")
             }
         }
     }
@@ -167,8 +163,8 @@ impl Follow {
     /// Begins a build beside what is shown.
     pub(crate) fn rebuild(&mut self, store: &mut Store, log: &Log) -> Result<(), Trouble> {
         if let (Some(stream), Ok(_)) = (log.stream(&self.source), &self.plan) {
-            let info = log.info(stream).map_err(Trouble::Log)?;
-            self.begin(store, &info)?;
+            let lineage = Lineage::of(log, stream).map_err(Trouble::Log)?;
+            self.begin(store, &lineage)?;
         }
         Ok(())
     }
@@ -180,16 +176,13 @@ impl Follow {
             self.standing.trouble = None;
             return Ok(false);
         };
-        let info = log.info(stream).map_err(Trouble::Log)?;
-        if is_fork(&info) {
-            return Err(Trouble::Fork);
-        }
+        let lineage = Lineage::of(log, stream).map_err(Trouble::Log)?;
         let generation = match self.current(store, stream)? {
-            Some(generation) if generation.cursor <= info.tail => generation,
+            Some(generation) if generation.cursor <= lineage.tail => generation,
             // None, or of a log that had more than this one: restored from an older backup.
-            _ => self.begin(store, &info)?,
+            _ => self.begin(store, &lineage)?,
         };
-        self.advance(store, generation, (log, &info), now_ms)
+        self.advance(store, generation, (log, &lineage), now_ms)
     }
 
     /// The build that goes on: of this definition and this stream.
@@ -207,8 +200,8 @@ impl Follow {
         Ok(self.standing.shown.as_ref().filter(fits).cloned())
     }
 
-    fn begin(&mut self, store: &mut Store, info: &StreamInfo) -> Result<Generation, Trouble> {
-        let of = (info.id.get(), info.tail);
+    fn begin(&mut self, store: &mut Store, lineage: &Lineage) -> Result<Generation, Trouble> {
+        let of = (lineage.id.get(), lineage.tail);
         let begun = store.begin(&self.view.name, &self.definition, of)?;
         self.standing.put(begun.clone());
         Ok(begun)
@@ -218,25 +211,25 @@ impl Follow {
         &mut self,
         store: &mut Store,
         mut generation: Generation,
-        (log, info): (&Log, &StreamInfo),
+        (log, lineage): (&Log, &Lineage),
         now_ms: u64,
     ) -> Result<bool, Trouble> {
         let plan = self.plan.as_ref().expect("a view without a plan takes no turns");
-        let chunk = match log.read(info.id, generation.cursor, BATCH_BYTES) {
-            Ok(chunk) => chunk,
+        let piece = match lineage.read(log, generation.cursor, BATCH_BYTES) {
+            Ok(piece) => piece,
             Err(ReadError::Trimmed { start }) => {
                 generation.missed += start - generation.cursor;
                 generation.missed_since_ms.get_or_insert(now_ms);
                 generation.cursor = start;
-                Chunk { next: start, ..Chunk::default() }
+                Piece::nothing(start)
             }
             Err(error) => return Err(Trouble::Log(error)),
         };
         let is_due = !generation.is_shown && generation.cursor >= generation.goal;
         let is_new = Some(generation.cursor) != self.standing.cursor_of(generation.id);
-        let progressed = !chunk.slices.is_empty() || is_due || is_new;
+        let progressed = !piece.is_empty() || is_due || is_new;
         let generation = match progressed {
-            true => write(store, plan, generation, &chunk)?,
+            true => write(store, plan, generation, &piece)?,
             false => generation,
         };
         self.standing.put(generation);
@@ -250,33 +243,23 @@ fn write(
     store: &mut Store,
     plan: &Plan,
     mut generation: Generation,
-    chunk: &Chunk,
+    piece: &Piece,
 ) -> Result<Generation, Trouble> {
     let writing = store.write()?;
     let mut batch = Batch::new(plan, generation.tally);
     let mut faults = Vec::new();
     let mut rows = writing.rows(&generation);
-    for slice in &chunk.slices {
-        for (seq, bytes) in slice.records() {
-            let event = Event { seq, time_ms: slice.time_ms, bytes: &bytes };
-            if let Some(reason) = batch.fold(&event, &mut rows)? {
-                if faults.len() == FAULTS_OF_BATCH {
-                    faults.remove(0);
-                }
-                let beginning = beginning(&bytes);
-                faults.push(Fault { seq, time_ms: slice.time_ms, reason, beginning });
+    for (seq, time_ms, bytes) in piece.records() {
+        let event = Event { seq, time_ms, bytes: &bytes };
+        if let Some(reason) = batch.fold(&event, &mut rows)? {
+            if faults.len() == FAULTS_OF_BATCH {
+                faults.remove(0);
             }
+            faults.push(Fault { seq, time_ms, reason, beginning: beginning(&bytes) });
         }
     }
-    generation.cursor = chunk.next;
+    generation.cursor = piece.next;
     Ok(writing.finish(generation, &batch, &faults)?)
-}
-
-/// Whether a stream of the HTTP service continues another.
-fn is_fork(info: &StreamInfo) -> bool {
-    let meta: serde_json::Value =
-        serde_json::from_slice(&info.options.metadata).unwrap_or_default();
-    meta.get("fork").is_some_and(|fork| !fork.is_null())
 }
 
 impl Standing {

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use selvedge_eventlog::{StreamId, StreamInfo};
+use selvedge_eventlog::StreamId;
 use selvedge_identity::{Caller, Refusal as Unknown};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -19,6 +19,7 @@ use super::{
     Entry, Shared, definition,
     fold::Tally,
     follow::Standing,
+    lineage::Lineage,
     query::Query,
     reading::Page,
     refusal::Refusal,
@@ -102,21 +103,21 @@ struct Lag {
 
 impl Shared {
     /// The view's stream as it is now, whatever the thread that follows it knows of it.
-    fn stream(&self, entry: &Entry) -> Option<StreamInfo> {
-        self.log.info(self.log.stream(&entry.source)?).ok()
+    fn stream(&self, entry: &Entry) -> Option<Lineage> {
+        Lineage::of(&self.log, self.log.stream(&entry.source)?).ok()
     }
 
     /// Blocks, for the time of a record lies on disk.
     fn lag(&self, entry: &Entry, generation: &Generation) -> Lag {
-        let Some(info) = self.stream(entry) else { return Lag::default() };
-        let cursor = generation.cursor_in(info.id);
-        let records = info.tail.saturating_sub(cursor);
+        let Some(stream) = self.stream(entry) else { return Lag::default() };
+        let cursor = generation.cursor_in(stream.id);
+        let records = stream.tail.saturating_sub(cursor);
         if records == 0 {
             return Lag::default();
         }
-        let first = self.log.read(info.id, cursor.max(info.start), 1).ok();
-        let time_ms = first.and_then(|chunk| chunk.slices.first().map(|slice| slice.time_ms));
-        Lag { records, ms: now_ms().saturating_sub(time_ms.unwrap_or(info.time_ms)) }
+        let first = stream.read(&self.log, cursor.max(stream.start), 1).ok();
+        let time_ms = first.and_then(|piece| piece.time_ms());
+        Lag { records, ms: now_ms().saturating_sub(time_ms.unwrap_or(stream.time_ms)) }
     }
 }
 

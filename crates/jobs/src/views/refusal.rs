@@ -1,14 +1,11 @@
 //! Why a reader is sent away, in the words of HTTP.
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use selvedge_identity::{Codes, Problem};
 
 /// Every code with its status and what it means, for the page of codes.
-pub const CODES: &[(u16, &str, &str)] = &[
+pub const CODES: &Codes = &[
     (400, "views/query", "The query says what it must not"),
     (400, "views/offset", "The offset is none that an answer gave"),
     (404, "views/missing", "There is no such view"),
@@ -52,10 +49,8 @@ impl Refusal {
         }
     }
 
-    fn known(&self) -> (StatusCode, &'static str) {
-        let known = CODES.iter().find(|(_, code, _)| *code == self.code());
-        let (status, _, title) = known.expect("every code is in the table, as a test checks");
-        (StatusCode::from_u16(*status).expect("the table holds statuses"), title)
+    fn problem(&self) -> Problem {
+        Problem::new(CODES, self.code(), self.detail())
     }
 
     fn detail(&self) -> String {
@@ -82,23 +77,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, title) = self.known();
-        let code = self.code();
-        let body = json!({
-            "type": format!("urn:selvedge:problem:{code}"),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": self.detail(),
-            "code": code,
-        });
-        let mut response = Response::new(Body::from(format!("{body}\n")));
-        *response.status_mut() = status;
-        let fields = response.headers_mut();
-        let media = HeaderValue::from_static("application/problem+json");
-        fields.insert(header::CONTENT_TYPE, media);
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let problem = self.problem();
+        let mut response = problem.response();
+        let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        if again.contains(&problem.status) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
@@ -144,8 +127,8 @@ mod tests {
         let page = include_str!("../../../../docs/errors/views.md");
         assert_eq!(all.len(), CODES.len());
         for refusal in all {
-            let (status, title) = refusal.known();
-            let row = format!("| {} | `{}` | {title} |", status.as_u16(), refusal.code());
+            let Problem { status, code, title, .. } = refusal.problem();
+            let row = format!("| {} | `{code}` | {title} |", status.as_u16());
             let found = page.lines().filter(|line| line.starts_with(&row)).count();
             assert_eq!(found, 1, "docs/errors/views.md needs the row {row}");
         }

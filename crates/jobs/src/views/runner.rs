@@ -13,7 +13,7 @@ use selvedge_config::View;
 use selvedge_eventlog::{Follower, Log};
 use tokio::sync::{Notify, oneshot};
 
-use super::{Board, follow::Follow, store::Store};
+use super::{Board, follow::Follow, lineage::Lineage, store::Store};
 
 /// How long nothing is looked at that does not call: streams that are to be created, a disk that was full.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -141,12 +141,12 @@ impl Runner {
     fn follower(&self, follow: &Follow) -> Option<Follower> {
         let stream = follow.standing.stream?;
         let current = follow.standing.current().filter(|_| follow.standing.trouble.is_none())?;
-        let info = self.log.info(stream).ok()?;
+        let lineage = Lineage::of(&self.log, stream).ok()?;
         // The end of a closed stream would call without end.
-        if info.closed && current.cursor >= info.tail {
+        if lineage.closed && current.cursor >= lineage.tail {
             return None;
         }
-        self.log.follow(stream, current.cursor).ok()
+        self.log.follow(stream, lineage.own(current.cursor)).ok()
     }
 }
 

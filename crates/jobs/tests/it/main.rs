@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod follow;
+mod forks;
 mod rows;
 mod world;

@@ -18,6 +18,16 @@ pub(super) enum Door {
     Tls,
 }
 
+impl Door {
+    /// `unix` or `tls`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// Tells the edge from others.
 pub(super) struct Gatekeeper {
     pub(super) link: Link,

@@ -1,17 +1,20 @@
 //! Where connections come in: a unix socket for the edge of this machine, TLS for edges elsewhere.
 
 use std::{
-    fs, io,
+    fs,
+    future::{Future, pending},
+    io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
-use selvedge_config::CoreProcess;
+use selvedge_base::{ByteSize, format_duration};
+use selvedge_config::{Bound, BoundOrigin, CoreProcess};
 use selvedge_telemetry::{Hub, Level};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -24,13 +27,34 @@ use tokio::{
 use super::{callers::Door, gate::Gate, tls::EdgeTls};
 use crate::exit::{Exit, Failure};
 
+/// Bounds of the core that no config sets, with what happens there.
+pub(super) fn fixed_bounds() -> Vec<Bound> {
+    const CLOSES: &str = "the connection closes";
+    let head = ByteSize(HEAD_BYTES_MAX as u64);
+    let rows = [
+        ("handshakes with edges", HANDSHAKES_MAX.to_string(), "further ones wait"),
+        ("handshake with an edge, time", format_duration(HANDSHAKE_TIMEOUT), CLOSES),
+        ("request head at the core", head.to_string(), "431"),
+        ("fields of a request at the core", FIELDS_MAX.to_string(), "431"),
+        ("silence of an edge", format_duration(HEAD_TIMEOUT), CLOSES),
+    ];
+    let row = |(name, value, at_bound)| {
+        let scope = "fixed, of the core".to_owned();
+        Bound { name, scope, value, origin: BoundOrigin::Fixed, at_bound }
+    };
+    rows.into_iter().map(row).collect()
+}
+
 /// All doors, bound and not yet open.
 pub(super) struct Doors {
     unix: UnixListener,
     socket: PathBuf,
-    tls: Option<(TcpListener, Arc<RwLock<EdgeTls>>)>,
+    tls: Option<(TcpListener, Certificates)>,
     connections_max: usize,
 }
+
+/// What edges elsewhere are met with, for a reload to replace.
+pub(super) type Certificates = watch::Sender<Arc<EdgeTls>>;
 
 /// What serves connections.
 #[derive(Clone)]
@@ -55,6 +79,8 @@ const HEAD_BYTES_MAX: usize = 128 << 10;
 const FIELDS_MAX: usize = 256;
 /// How long nothing is accepted when the system has no descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Handshakes at once. They have places of their own, so that strangers take none from edges.
+pub(super) const HANDSHAKES_MAX: usize = 256;
 
 impl Doors {
     /// Binds all of them, before any work begins.
@@ -72,7 +98,7 @@ impl Doors {
                     let text = format!("the core cannot listen on {}: {error}", listen.address);
                     Failure::new(Exit::Unavailable, text)
                 })?;
-                Some((listener, Arc::new(RwLock::new(tls))))
+                Some((listener, watch::Sender::new(Arc::new(tls))))
             }
         };
         Ok(Self { unix, socket, tls, connections_max: process.limits.connections })
@@ -83,8 +109,8 @@ impl Doors {
         self.tls.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
-    /// The certificates, for a reload to replace.
-    pub(super) fn tls(&self) -> Option<Arc<RwLock<EdgeTls>>> {
+    /// What edges elsewhere are met with.
+    pub(super) fn certificates(&self) -> Option<Certificates> {
         self.tls.as_ref().map(|(_, tls)| tls.clone())
     }
 
@@ -97,8 +123,10 @@ impl Doors {
         let hall =
             |source| Hall { source, places: places.clone(), desk: desk.clone(), end: end.clone() };
         tasks.spawn(hall(Source::Unix(unix)).run());
-        if let Some((listener, tls)) = tls {
-            tasks.spawn(hall(Source::Tls(listener, tls)).run());
+        if let Some((listener, certificates)) = tls {
+            let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+            let certificates = certificates.subscribe();
+            tasks.spawn(hall(Source::Tls { listener, certificates, handshakes }).run());
         }
         Open { tasks, deadline, socket }
     }
@@ -130,12 +158,17 @@ struct Hall {
 
 enum Source {
     Unix(UnixListener),
-    Tls(TcpListener, Arc<RwLock<EdgeTls>>),
+    Tls {
+        listener: TcpListener,
+        certificates: watch::Receiver<Arc<EdgeTls>>,
+        handshakes: Arc<Semaphore>,
+    },
 }
 
 enum Accepted {
     Unix(UnixStream),
-    Tls(TcpStream, EdgeTls),
+    /// Somebody who has yet to show that it is an edge.
+    Tls(TcpStream, watch::Receiver<Arc<EdgeTls>>),
 }
 
 impl Hall {
@@ -149,7 +182,8 @@ impl Hall {
                 Some(_) = guests.join_next() => {}
                 (place, accepted) = accept(&self.places, &self.source) => match accepted {
                     Ok(accepted) => {
-                        guests.spawn(welcome(accepted, self.desk.clone(), place));
+                        let places = self.places.clone();
+                        guests.spawn(welcome(accepted, self.desk.clone(), (place, places)));
                     }
                     Err(error) => {
                         self.desk.hub.event(Level::Warn, "no connection can be accepted", &[("error", &error)]);
@@ -179,28 +213,36 @@ async fn accept(
     places: &Arc<Semaphore>,
     source: &Source,
 ) -> (Option<OwnedSemaphorePermit>, io::Result<Accepted>) {
-    let place = places.clone().acquire_owned().await.ok();
-    let accepted = match source {
-        Source::Unix(listener) => listener.accept().await.map(|(it, _)| Accepted::Unix(it)),
-        Source::Tls(listener, tls) => listener.accept().await.map(|(stream, _)| {
-            let tls = tls.read().unwrap_or_else(PoisonError::into_inner).clone();
-            Accepted::Tls(stream, tls)
-        }),
-    };
-    (place, accepted)
+    match source {
+        Source::Unix(listener) => {
+            let place = places.clone().acquire_owned().await.ok();
+            (place, listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)))
+        }
+        Source::Tls { listener, certificates, handshakes } => {
+            let place = handshakes.clone().acquire_owned().await.ok();
+            let accepted = listener.accept().await;
+            (place, accepted.map(|(stream, _)| Accepted::Tls(stream, certificates.clone())))
+        }
+    }
 }
 
+/// Where somebody who came in is counted, and where it may go on to.
+type Places = (Option<OwnedSemaphorePermit>, Arc<Semaphore>);
+
 /// Serves one connection to its end.
-async fn welcome(accepted: Accepted, desk: Desk, place: Option<OwnedSemaphorePermit>) {
+async fn welcome(accepted: Accepted, desk: Desk, (place, places): Places) {
     let metrics = desk.gate.metrics().clone();
     let is_counted = metrics.connections.try_enter(usize::MAX);
     let refused = match accepted {
         Accepted::Unix(stream) if is_of_our_user(&stream) => {
-            serve(stream, Door::Unix, &desk).await;
+            serve(stream, (Door::Unix, &desk), pending()).await;
+            drop(place);
             None
         }
         Accepted::Unix(_) => Some("a process of another user".to_owned()),
-        Accepted::Tls(stream, tls) => meet_edge(stream, &tls, &desk).await.err(),
+        Accepted::Tls(stream, certificates) => {
+            meet_edge(stream, certificates, (&desk, place, places)).await.err()
+        }
     };
     if let Some(why) = refused {
         metrics.refused_connections.fetch_add(1, Relaxed);
@@ -209,7 +251,6 @@ async fn welcome(accepted: Accepted, desk: Desk, place: Option<OwnedSemaphorePer
     if is_counted {
         metrics.connections.leave();
     }
-    drop(place);
 }
 
 /// Root may as well: nothing could be kept from it.
@@ -218,26 +259,36 @@ fn is_of_our_user(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn meet_edge(stream: TcpStream, tls: &EdgeTls, desk: &Desk) -> Result<(), String> {
+/// Serves an edge elsewhere until it goes, or until what it was let in with counts no more: a reload that leaves
+/// it out ends its connections after the request under way.
+async fn meet_edge(
+    stream: TcpStream,
+    mut certificates: watch::Receiver<Arc<EdgeTls>>,
+    (desk, place, places): (&Desk, Option<OwnedSemaphorePermit>, Arc<Semaphore>),
+) -> Result<(), String> {
     let peer = stream.peer_addr().map_or_else(|_| "somebody".to_owned(), |peer| peer.to_string());
     let _ = stream.set_nodelay(true);
-    let shaken = timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
-    let stream = match shaken {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(format!("{peer}: {error}")),
-        Err(_) => return Err(format!("{peer}: no handshake in time")),
+    let tls = certificates.borrow_and_update().clone();
+    let met = timeout(HANDSHAKE_TIMEOUT, tls.meet(stream)).await;
+    let met = met.unwrap_or_else(|_| Err("no handshake in time".to_owned()));
+    let stream = met.map_err(|why| format!("{peer}: {why}"))?;
+    let lasting = places.acquire_owned().await.ok();
+    drop(place);
+    let outdated = async {
+        // An error means that the core ends, which the drain tells as well.
+        let _ = certificates.changed().await;
     };
-    if !tls.is_edge(&stream) {
-        return Err(format!("{peer}: its certificate names none of the edges"));
-    }
-    serve(stream, Door::Tls, desk).await;
+    serve(stream, (Door::Tls, desk), outdated).await;
+    drop(lasting);
     Ok(())
 }
 
+/// Answers requests until the other end goes; once the core drains, or `outdated` says so, none after the one under
+/// way.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    door: Door,
-    desk: &Desk,
+    (door, desk): (Door, &Desk),
+    outdated: impl Future<Output = ()>,
 ) {
     let gate = desk.gate.clone();
     let service = service_fn(move |request| gate.clone().answer(request, door));
@@ -250,10 +301,16 @@ async fn serve(
         .with_upgrades();
     tokio::pin!(connection);
     let mut draining = desk.draining.clone();
+    let is_last = async {
+        tokio::select! {
+            () = is_draining(&mut draining) => {}
+            () = outdated => {}
+        }
+    };
     // How it ended concerns only the other end.
     tokio::select! {
         _ = connection.as_mut() => {}
-        () = is_draining(&mut draining) => {
+        () = is_last => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
@@ -280,4 +337,21 @@ fn draft(path: &Path) -> PathBuf {
     let mut draft = format!("~{:x}", std::process::id());
     draft.truncate(name.max(1));
     path.with_file_name(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_lists_every_fixed_bound() {
+        let page = include_str!("../../../../docs/reference/bounds.md");
+        let table = page.split("## Bounds of the core").nth(1).unwrap();
+        let written: Vec<&str> =
+            table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        let row =
+            |bound: &Bound| format!("| {} | {} | {} |", bound.name, bound.value, bound.at_bound);
+        let actual: Vec<String> = fixed_bounds().iter().map(row).collect();
+        assert_eq!(written, actual, "write these lines:\n{}", actual.join("\n"));
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::{
     convert::Infallible,
-    pin::Pin,
     sync::{Arc, PoisonError, RwLock},
-    task::{Context, Poll},
     time::Instant,
 };
 
@@ -14,7 +12,6 @@ use axum::{
     http::{Request, Response, header},
     response::IntoResponse,
 };
-use http_body::{Frame, SizeHint};
 use http_body_util::Limited;
 use hyper::body::Incoming;
 use selvedge_base::ByteSize;
@@ -25,8 +22,10 @@ use tower::ServiceExt as _;
 use super::{
     callers::{Door, Gatekeeper},
     health::{self, Vitals},
+    kept::keep,
     metrics::{Metrics, OF_CORE},
-    problem::Problem,
+    refusal::Refusal,
+    spans::Recording,
 };
 
 /// The way in, shared by all connections.
@@ -35,6 +34,8 @@ pub(super) struct Gate {
     router: Router,
     /// Where each service begins, in the order of its label in the metrics, the core's own left out.
     mounts: Vec<String>,
+    /// Where the core itself answers.
+    path: String,
     /// Answered even when all else is at its bound.
     health: String,
     metrics: Arc<Metrics>,
@@ -59,12 +60,13 @@ impl Gate {
             .zip(services.iter())
             .fold(own, |router, (at, service)| router.nest(at, service.router()));
         let router = router
-            .fallback(async || Problem::NOT_FOUND.response())
-            .method_not_allowed_fallback(async || Problem::METHOD.response());
+            .fallback(async || Refusal::Nothing.response())
+            .method_not_allowed_fallback(async || Refusal::Method.response());
         Self {
             keeper,
             router,
             mounts,
+            path: path.to_owned(),
             health: format!("{path}/health"),
             metrics,
             in_force: RwLock::new(Arc::new(in_force)),
@@ -92,9 +94,13 @@ impl Gate {
     ) -> Result<Response<Body>, Infallible> {
         let begun = Instant::now();
         let service = self.service_of(request.uri().path());
+        let recording = Recording::begin(&self.keeper.hub, &request, (self.mount(service), door));
         let response = self.clone().pass(request, door).await;
         self.metrics.answered(service, response.status().as_u16(), begun.elapsed());
-        Ok(response)
+        Ok(match recording {
+            Some(recording) => recording.follow(response),
+            None => response,
+        })
     }
 
     async fn pass(self: Arc<Self>, request: Request<Incoming>, door: Door) -> Response<Body> {
@@ -103,12 +109,12 @@ impl Gate {
             return self.route(request.map(Body::new)).await;
         }
         if !self.metrics.in_flight.try_enter(in_force.limits.in_flight) {
-            return Problem::IN_FLIGHT.response();
+            return Refusal::InFlight.response();
         }
         let place = Place(self.metrics.clone());
         let mut request = match bounded(request, in_force.limits.body) {
             Ok(request) => request,
-            Err(problem) => return problem.response(),
+            Err(refusal) => return refusal.response(),
         };
         let known = (door, &in_force.desk);
         match self.keeper.admit(known, request.headers_mut(), &self.metrics) {
@@ -116,7 +122,7 @@ impl Gate {
             Err(refusal) => return refusal.into_response(),
         };
         let response = self.route(request).await;
-        response.map(|body| Body::new(Counted { body, _place: place }))
+        keep(response, place)
     }
 
     async fn route(&self, request: Request<Body>) -> Response<Body> {
@@ -132,6 +138,11 @@ impl Gate {
         self.mounts.iter().position(holds).map_or(OF_CORE, |service| service + 1)
     }
 
+    /// Where the service of this label begins.
+    fn mount(&self, service: usize) -> &str {
+        service.checked_sub(1).and_then(|service| self.mounts.get(service)).unwrap_or(&self.path)
+    }
+
     fn is_health(&self, path: &str) -> bool {
         lies_under(path, &self.health)
     }
@@ -142,11 +153,11 @@ fn lies_under(path: &str, mount: &str) -> bool {
 }
 
 /// Refuses a body that says it is too large, and cuts one that turns out to be.
-fn bounded(request: Request<Incoming>, most: ByteSize) -> Result<Request<Body>, Problem> {
+fn bounded(request: Request<Incoming>, most: ByteSize) -> Result<Request<Body>, Refusal> {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > most.0) {
-        return Err(Problem::BODY);
+        return Err(Refusal::Body);
     }
     let most = usize::try_from(most.0).unwrap_or(usize::MAX);
     Ok(request.map(|body| Body::new(Limited::new(body, most))))
@@ -158,31 +169,5 @@ struct Place(Arc<Metrics>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.in_flight.leave();
-    }
-}
-
-/// A body that keeps its request's place until its end.
-struct Counted {
-    body: Body,
-    _place: Place,
-}
-
-impl http_body::Body for Counted {
-    type Data = <Body as http_body::Body>::Data;
-    type Error = <Body as http_body::Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -11,16 +11,24 @@ use axum::{
     routing::get,
 };
 use selvedge_identity::{Caller, Principal, Refusal, Scope};
+use selvedge_telemetry::Hub;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::{metrics::Metrics, services::Service};
+use super::{
+    doors::Certificates,
+    metrics::{Metrics, render_expiry},
+    services::Service,
+};
 
 /// What these answers are made of.
 pub(super) struct Vitals {
     pub(super) services: Arc<[Box<dyn Service>]>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: watch::Receiver<bool>,
+    pub(super) hub: Hub,
+    /// What edges elsewhere are met with.
+    pub(super) certificates: Option<Certificates>,
 }
 
 /// What it takes to read metrics.
@@ -64,6 +72,10 @@ async fn metrics(
 ) -> Result<Response<Body>, Refusal> {
     caller.require(METRICS_SCOPE)?;
     let mut page = vitals.metrics.render();
+    if let Some(certificates) = &vitals.certificates {
+        render_expiry(&mut page, &certificates.borrow());
+    }
+    page.push_str(&vitals.hub.render_process("selvedge_core_"));
     vitals.services.iter().for_each(|service| service.render_metrics(&mut page));
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(fresh(([(header::CONTENT_TYPE, media)], page).into_response()))

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::tls::EdgeTls;
+
 /// Upper ends of the buckets of latencies, in microseconds.
 const BUCKETS_US: [u64; 12] =
     [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
@@ -133,6 +135,15 @@ impl Metrics {
             line(out, format_args!("{of}_sum{{service=\"{name}\"}} {sum}"));
             line(out, format_args!("{of}_count{{service=\"{name}\"}} {}", all.max(below)));
         }
+    }
+}
+
+/// When the certificate ends that edges elsewhere are shown.
+pub(super) fn render_expiry(out: &mut String, tls: &EdgeTls) {
+    const NAME: &str = "certificate_expiry_timestamp_seconds";
+    head(out, NAME, "gauge", "When the core's certificate ends");
+    for facts in tls.certificates() {
+        line(out, format_args!("selvedge_core_{NAME} {}", facts.not_after));
     }
 }
 

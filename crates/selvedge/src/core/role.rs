@@ -3,7 +3,7 @@
 use std::{
     fmt::Display,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -19,11 +19,12 @@ use super::{
     doors::{self, Doors},
     gate::{Gate, InForce},
     health::Vitals,
+    housekeeping::Housekeeping,
     link::Link,
     metrics::Metrics,
     operator,
     services::{self, Foundation, Journal, Service},
-    tls::EdgeTls,
+    telemetry,
 };
 use crate::{
     cli::Outcome,
@@ -44,10 +45,10 @@ pub(super) struct Role<'a> {
     gate: Arc<Gate>,
     services: Arc<[Box<dyn Service>]>,
     open: doors::Open,
-    tls: Option<Arc<RwLock<EdgeTls>>>,
     reachable: Reachable,
     drain: watch::Sender<bool>,
     notifier: Notifier,
+    house: Housekeeping,
     housekeeping: JoinHandle<()>,
     journal: Arc<Journal>,
     operator: CoreToken,
@@ -55,8 +56,6 @@ pub(super) struct Role<'a> {
     _data_dir: DataDir,
 }
 
-/// How often the last uses of tokens are written down.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// How long logs may take to be written at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -69,6 +68,7 @@ impl<'a> Role<'a> {
         started: Started,
         (data_dir, link, hub): (DataDir, Link, Hub),
     ) -> Result<Self, Failure> {
+        provide_descriptors(&started.process, &hub);
         let doors = Doors::bind(&started.process).await?;
         let (drain, draining) = watch::channel(false);
         let revision = services::revision(&started.config);
@@ -76,10 +76,13 @@ impl<'a> Role<'a> {
         let services: Arc<[Box<dyn Service>]> =
             services::open(&foundation, &started.process)?.into();
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+        let certificates = doors.certificates();
         let vitals = Vitals {
             services: services.clone(),
             metrics: Arc::new(Metrics::new(&names)),
             draining: draining.clone(),
+            hub: hub.clone(),
+            certificates: certificates.clone(),
         };
         let keeper = Gatekeeper { link, hub: hub.clone() };
         let operator = operator::renew(data_dir.run(), &started.core, &started.process.socket)?;
@@ -87,10 +90,13 @@ impl<'a> Role<'a> {
         tell_of_tokens(&in_force.desk, &hub);
         let gate = Arc::new(Gate::new(&started.core.path, keeper, vitals, in_force));
         let reachable = reachable(&started.process.socket, &doors);
-        let tls = doors.tls();
+        let house = Housekeeping { gate: gate.clone(), hub: hub.clone(), certificates };
+        if let Some(certificates) = &house.certificates {
+            house.tell_doubts(&certificates.borrow());
+        }
         let desk = doors::Desk { gate: gate.clone(), hub: hub.clone(), draining };
         let open = doors.open(&desk);
-        let housekeeping = tokio::spawn(keep_house(gate.clone(), hub.clone()));
+        let housekeeping = tokio::spawn(house.clone().run());
         Ok(Self {
             args,
             started,
@@ -98,10 +104,10 @@ impl<'a> Role<'a> {
             gate,
             services,
             open,
-            tls,
             reachable,
             drain,
             notifier: Notifier::from_env(),
+            house,
             housekeeping,
             journal: foundation.journal,
             operator,
@@ -166,17 +172,24 @@ impl<'a> Role<'a> {
         let checked =
             load_to_run(&self.args.config).map_err(|them| them.into_failure(Paint::on_stderr()))?;
         let next = Started::new(checked.config)?;
-        let fresh_tls = next.process.listen.as_ref().map(EdgeTls::load).transpose()?;
+        let renewed = match (&self.house.certificates, &next.process.listen) {
+            (Some(certificates), Some(listen)) => {
+                let current = certificates.borrow().clone();
+                current.next(listen)?.map(|renewed| (certificates, renewed))
+            }
+            _ => None,
+        };
         // That it changes is in the audit log before it does.
         let revision = services::revision(&next.config);
         self.tell_of_reload(&next, &revision)?;
-        if let (Some(tls), Some(fresh)) = (&self.tls, fresh_tls) {
-            *tls.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let settings = telemetry(&next.config);
+        self.hub.reconfigure(&settings).map_err(|error| Failure::from(&error))?;
+        if let Some((certificates, renewed)) = renewed {
+            self.house.put_in_force(certificates, renewed);
         }
         self.journal.set_revision(&revision);
-        // What is in force writes down first what its successor reads.
-        self.keep_usage();
-        let fresh = in_force(&next.process, &self.operator);
+        let mut fresh = in_force(&next.process, &self.operator);
+        fresh.desk.follow(&self.gate.in_force().desk);
         tell_of_tokens(&fresh.desk, &self.hub);
         self.gate.put_in_force(fresh);
         self.services.iter().for_each(|service| service.reconfigure(&next.config));
@@ -226,40 +239,29 @@ impl<'a> Role<'a> {
         }
     }
 
-    /// Lets requests end within the drain's time; a second order to stop ends it at once.
-    async fn stop(self, mut signals: Signals) -> Outcome {
-        self.notifier.stopping();
-        if !self.args.quiet {
-            let connections = self.gate.metrics().connections.now();
-            self.say(Level::Info, "core draining", &[("connections", &connections)]);
+    /// Lets requests end within the drain's time; a second order to stop cuts them. What was done is written down
+    /// either way.
+    async fn stop(self, signals: Signals) -> Outcome {
+        let Self { args, started, hub, gate, services, open, drain, notifier, house, .. } = self;
+        // Until the very end, nobody else may write there.
+        let _data_dir = self._data_dir;
+        notifier.stopping();
+        if !args.quiet {
+            let connections = gate.metrics().connections.now();
+            hub.event(Level::Info, "core draining", &[("connections", &connections)]);
         }
-        self.services.iter().for_each(|service| service.drain());
-        self.drain.send_replace(true);
+        services.iter().for_each(|service| service.drain());
+        drain.send_replace(true);
         self.housekeeping.abort();
-        let drained = self.open.drain(self.started.config.drain_timeout);
-        tokio::pin!(drained);
-        let cut = loop {
-            tokio::select! {
-                cut = &mut drained => break cut,
-                order = signals.next() => if order == Order::Stop {
-                    return Err(Failure::new(Exit::Failure, "told twice to stop: requests were cut"));
-                }
-            }
-        };
-        let services = self.services.clone();
+        let cut = until_told_again(open.drain(started.config.drain_timeout), signals).await;
         let closed = tokio::task::spawn_blocking(move || {
             services.iter().rev().for_each(|service| service.close());
+            house.keep_usage();
         });
-        let is_closed = closed.await.is_ok();
-        if let Err(error) = self.gate.in_force().desk.keep_usage() {
-            self.hub.event(Level::Warn, UNKEPT, &[("error", &error)]);
-        }
-        Ok(end(&self.hub, (cut, is_closed), self.args.quiet))
-    }
-
-    fn keep_usage(&self) {
-        if let Err(error) = self.gate.in_force().desk.keep_usage() {
-            self.say(Level::Warn, UNKEPT, &[("error", &error)]);
+        let exit = end(&hub, (cut, closed.await.is_ok()), args.quiet);
+        match cut {
+            Some(_) => Ok(exit),
+            None => Err(Failure::new(Exit::Failure, "told twice to stop: requests were cut")),
         }
     }
 
@@ -268,7 +270,26 @@ impl<'a> Role<'a> {
     }
 }
 
-const UNKEPT: &str = "core: the last uses of tokens cannot be written down";
+/// What the drain comes to; `None` once there is a second order to stop.
+async fn until_told_again(
+    drained: impl Future<Output = usize>,
+    mut signals: Signals,
+) -> Option<usize> {
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            cut = &mut drained => return Some(cut),
+            order = signals.next() => if order == Order::Stop { return None },
+        }
+    }
+}
+
+/// A descriptor for each connection and handshake.
+fn provide_descriptors(process: &CoreProcess, hub: &Hub) {
+    let handshakes = process.listen.as_ref().map_or(0, |_| doors::HANDSHAKES_MAX);
+    let connections = process.limits.connections.saturating_add(handshakes);
+    selvedge_edge::provide_descriptors(connections, "core { limits { connections … } }", hub);
+}
 
 /// Whether what a reload does not change of the audit log is the same.
 fn is_same_audit(old: &CoreAudit, new: &CoreAudit) -> bool {
@@ -319,24 +340,14 @@ fn reachable(socket: &Path, doors: &Doors) -> Reachable {
     Reachable { listeners: std::iter::once(unix).chain(tls).collect(), ..Reachable::default() }
 }
 
-async fn keep_house(gate: Arc<Gate>, hub: Hub) {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        ticks.tick().await;
-        let gate = gate.clone();
-        let kept = tokio::task::spawn_blocking(move || gate.in_force().desk.keep_usage()).await;
-        if let Ok(Err(error)) = kept {
-            hub.event(Level::Warn, UNKEPT, &[("error", &error)]);
-        }
-    }
-}
-
 /// Says how the drain went and writes what is left of the logs.
-fn end(hub: &Hub, (cut, is_closed): (usize, bool), quiet: bool) -> Exit {
+fn end(hub: &Hub, (cut, is_closed): (Option<usize>, bool), quiet: bool) -> Exit {
     match cut {
-        0 if quiet => {}
-        0 => hub.event(Level::Info, "core stopped", &[]),
-        cut => hub.event(Level::Warn, "core stopped; connections were cut", &[("cut", &cut)]),
+        Some(0) if quiet => {}
+        Some(0) => hub.event(Level::Info, "core stopped", &[]),
+        // Whoever told us twice is told on standard error.
+        None => {}
+        Some(cut) => hub.event(Level::Warn, "core stopped; connections were cut", &[("cut", &cut)]),
     }
     if !is_closed {
         hub.event(Level::Error, "core: a service did not close as it should", &[]);

@@ -28,7 +28,7 @@ fn target(target: &LogTarget) -> Target {
     }
 }
 
-fn exporter(otlp: &Otlp) -> Exporter {
+pub(crate) fn exporter(otlp: &Otlp) -> Exporter {
     let Otlp { endpoint, headers, sample, queue, service } = otlp.clone();
     Exporter { endpoint, headers, sample, queue, service }
 }

@@ -1,12 +1,15 @@
-//! A demonstration for somebody who has no config yet: a site, an echo, TLS, metrics, on loopback.
+//! A demonstration for somebody who has no config yet: a site, an echo, TLS, event streams, metrics, on loopback.
 
 use std::{
     fmt::Write,
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
+use selvedge_identity::{NewToken, Scope, Token, TokenFile};
 use tempfile::TempDir;
 
 use super::echo::Echo;
@@ -18,12 +21,20 @@ const PAGE: &str = include_str!("demo/index.html");
 const PORTS: [u16; 3] = [8080, 8443, 9900];
 /// Where the config has the echo.
 const ECHO: &str = "127.0.0.1:9000";
+/// Where the config has the core's files.
+const DATA_DIR: &str = "data";
+/// What the token that is shown lets do; it is for this one data-dir, and goes with it.
+const SCOPES: [&str; 4] = ["streams:*", "views:read", "log:read", "metrics:read"];
+/// How long it counts should the demonstration be forgotten.
+const TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files and the echo of a running demonstration; both go with it.
 pub(super) struct Demo {
     folder: TempDir,
     /// Ports that were taken, and those used instead.
     moved: Vec<(u16, u16)>,
+    /// With which a newcomer appends a first event.
+    token: Token,
     _echo: Echo,
 }
 
@@ -36,7 +47,8 @@ impl Demo {
         let config = move_ports(CONFIG, &moved).replace(ECHO, &echo.address().to_string());
         let page = move_ports(PAGE, &moved);
         write(folder.path(), &config, &page)?;
-        Ok(Self { folder, moved, _echo: echo })
+        let token = token(&folder.path().join(DATA_DIR))?;
+        Ok(Self { folder, moved, token, _echo: echo })
     }
 
     /// The config file.
@@ -61,9 +73,10 @@ impl Demo {
             writeln!(out, "Port {wanted} is taken; {used} serves instead.")
                 .expect("a String takes every write");
         }
+        out.push_str(&self.first_event(plain));
         let config = self.config();
         out.push_str(&format!(
-            "Config  {}\nTry     curl {plain}api/echo\n        selvedge explain {plain}api/echo --config {}\n\
+            "\nConfig  {}\nTry     curl {plain}api/echo\n        selvedge explain {plain}api/echo --config {}\n\
              Next    selvedge init writes a config of your own, selvedge up runs it.\n\
              \nCtrl-C stops it. Each request is one line of JSON from here on.\n",
             config.display(),
@@ -71,6 +84,32 @@ impl Demo {
         ));
         out
     }
+
+    /// What appends an event and reads it again, to be pasted into another terminal.
+    fn first_event(&self, plain: &str) -> String {
+        let token = self.token.text().expose();
+        format!(
+            "Events that must not be lost; this token is for the demonstration alone and ends with it:\n\n  \
+             S={plain}_selvedge/streams/orders\n  \
+             A='Authorization: Bearer {token}'\n  \
+             J='Content-Type: application/json'\n  \
+             curl -X PUT  $S -H \"$A\" -H \"$J\"\n  \
+             curl -X POST $S -H \"$A\" -H \"$J\" -d '{{\"order\":1,\"total\":25}}'\n  \
+             curl         $S -H \"$A\"\n"
+        )
+    }
+}
+
+/// A token that counts for the core in this data-dir, which is made as the core would make it.
+fn token(data_dir: &Path) -> Result<Token, Failure> {
+    fs::DirBuilder::new().mode(0o700).create(data_dir)?;
+    let new = NewToken {
+        name: "demo".to_owned(),
+        scopes: SCOPES.iter().filter_map(|scope| scope.parse::<Scope>().ok()).collect(),
+        tenant: None,
+        expires: Some(SystemTime::now() + TOKEN_LIFE),
+    };
+    Ok(TokenFile::within(data_dir).create(&new)?)
 }
 
 /// The ports that are taken, each with a free one.

@@ -136,11 +136,7 @@ impl Supervisor {
                 }
             }
             News::Ended(status) => match self.verdict(status) {
-                Some(exit) => {
-                    self.stopping = Some(Stopping { exit });
-                    self.core.forget();
-                    self.core.signal(Signal::TERM);
-                }
+                Some(exit) => self.follow_edge(exit),
                 None => {
                     let wait = self.edge.start_later();
                     complain(&format!(
@@ -151,6 +147,16 @@ impl Supervisor {
             News::Due => self.edge.start().await?,
         }
         Ok(())
+    }
+
+    /// The edge has ended for good, and so will the core. One that drains already is not told again: that would cut what
+    /// is under way.
+    fn follow_edge(&mut self, exit: Exit) {
+        let was_stopping = self.stopping.replace(Stopping { exit }).is_some();
+        self.core.forget();
+        if !was_stopping {
+            self.core.signal(Signal::TERM);
+        }
     }
 
     /// How we end, now that the edge has; `None`: it is to be started again.

@@ -66,6 +66,8 @@ fn the_table_has_value_origin_and_consequence() {
           calls that wait for each of an agent        10  fixed    failure mode
           body in place of another, by an agent    16MiB  fixed    failure mode
           lines of an agent in a second              100  fixed    further ones are counted
+          series that an agent measures itself      4096  fixed    further ones are left out, counted
+          answer to what an agent measures         250ms  fixed    what it told before is shown
           pages a site keeps on a core               512  fixed    the least recently used goes
           bytes a site keeps on a core              8MiB  fixed    the least recently used goes
           files a site keeps open on a core           64  fixed    the least recently used goes
@@ -76,6 +78,8 @@ fn the_table_has_value_origin_and_consequence() {
           admin request head, time                    5s  fixed    the connection closes
           admin connection, time                      1m  fixed    the connection closes
           admin reload, time                         30s  fixed    504; the reload goes on
+          metrics of the core, time                   2s  fixed    they are left out
+          metrics of the core                       4MiB  fixed    they are left out
           reloads that wait                            4  fixed    503
           files and names read beside the cores       16  fixed    wait
           certificate file                          4MiB  fixed    refused

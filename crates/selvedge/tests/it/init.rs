@@ -21,7 +21,7 @@ fn what_is_written_passes_the_check_without_a_warning() {
     expect![[r#"
         exit 0
         --- stdout
-        ok: site/selvedge.kdl: 1 listener, 1 route, 0 upstreams
+        ok: site/selvedge.kdl: 1 listener, 1 route, 0 upstreams, the core
     "#]]
     .assert_eq(&place.run("check --deny-warnings site/selvedge.kdl"));
 }

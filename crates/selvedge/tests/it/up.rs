@@ -1,4 +1,7 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use rustix::process::Signal;
 
@@ -19,6 +22,8 @@ struct Demo {
     tls: String,
     echo: String,
     metrics: String,
+    /// The commands that append a first event, as printed.
+    events: String,
 }
 
 fn demo(place: &Place) -> Demo {
@@ -28,15 +33,17 @@ fn demo(place: &Place) -> Demo {
         line.split_whitespace().find(|word| word.contains("://")).unwrap().to_owned()
     };
     let (site, tls, echo, metrics) = (url("Site"), url("Over TLS"), url("Echo"), url("Metrics"));
+    up.read("Events that must not be lost");
+    let events = (0..7).map(|_| up.read("").trim().to_owned() + "\n").collect();
     up.read("Ctrl-C stops it.");
-    Demo { up, site, tls, echo, metrics }
+    Demo { up, site, tls, echo, metrics, events }
 }
 
 #[test]
 fn without_a_config_a_demonstration_answers_on_its_urls() {
     let _alone = alone();
     let place = Place::new();
-    let Demo { mut up, site, tls, echo, metrics } = demo(&place);
+    let Demo { mut up, site, tls, echo, metrics, events: _ } = demo(&place);
     let page = get(&site);
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<title>Selvedge is running</title>"));
@@ -64,6 +71,27 @@ fn without_a_config_a_demonstration_answers_on_its_urls() {
     assert!(try_get(&site).is_err());
     let left: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_the_demonstration_prints_appends_an_event() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return eprintln!("skipped: there is no curl");
+    }
+    let _alone = alone();
+    let place = Place::new();
+    let Demo { mut up, site, events, .. } = demo(&place);
+    let commands = events.replace("curl ", "curl -sS ");
+    let ran = Command::new("sh").args(["-euc", &commands]).output().unwrap();
+    assert!(ran.status.success(), "{commands}\n{}", place.show(&ran));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), r#"[{"order":1,"total":25}]"#, "{commands}");
+    // Whoever can see the site sees no token.
+    let token = events.split("slv_").nth(1).unwrap().split('\'').next().unwrap();
+    for page in ["", "selvedge.kdl.txt"] {
+        assert!(!get(&format!("{site}{page}")).body.contains(token));
+    }
+    up.signal(Signal::INT);
+    assert_eq!(up.end(), 0);
 }
 
 #[test]

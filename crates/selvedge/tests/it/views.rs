@@ -55,6 +55,45 @@ fn each_event_counts_once_over_kills_and_is_read_by_who_wrote_it() {
 }
 
 #[test]
+fn a_fork_is_a_source_like_any_other() {
+    let place = Place::new();
+    let (mut up, url) = up(
+        &place,
+        "core { data-dir \"./data\"; view \"n\" { stream \"what/if\"; count \"n\"; sum \"total\" of=\"n\" } }",
+    );
+    let app = token(&place, "app --scope streams:* --scope views:read");
+    let bearer = format!("Authorization: Bearer {app}");
+    let stream = |path: &str| format!("{url}_selvedge/streams/{path}");
+    assert_eq!(send(("PUT", &stream("orders")), &[&bearer, TYPE], "").unwrap().status, 201);
+    let events = r#"[{"n":1},{"n":2},{"n":4}]"#;
+    assert_eq!(send(("POST", &stream("orders")), &[&bearer, TYPE], events).unwrap().status, 204);
+    let fork = [
+        &*bearer,
+        TYPE,
+        "Stream-Forked-From: orders",
+        "Stream-Fork-Offset: 0000000000000000_0000000000000000",
+        "Stream-Fork-Sub-Offset: 2",
+    ];
+    let forked = send(("PUT", &stream("what/if")), &fork, "").unwrap();
+    assert_eq!(forked.status, 201, "{forked:?}");
+    let appended = send(("POST", &stream("what/if")), &[&bearer, TYPE], r#"{"n":8}"#).unwrap();
+    let tail = "0000000000000003_0000000000000000";
+    assert!(appended.head.contains(&format!("stream-next-offset: {tail}")), "{appended:?}");
+    let view = format!("{url}_selvedge/views/n?wait_ms=30000&min_offset={tail}");
+    let answer = eventually("the view includes it", || {
+        let answer = get_with(&view, &[&bearer]);
+        (answer.status == 200).then_some(answer)
+    });
+    let json: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        (&json["rows"], &json["as_of"]),
+        (&serde_json::json!([{ "n": 3, "total": 11 }]), &tail.into())
+    );
+    up.signal(Signal::INT);
+    assert_eq!(up.end(), 0);
+}
+
+#[test]
 fn a_query_that_cannot_be_kept_up_is_found_before_anything_runs() {
     let place = Place::new();
     place.write(

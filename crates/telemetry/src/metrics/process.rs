@@ -2,16 +2,17 @@
 
 use super::Page;
 
-/// Writes memory, descriptors and threads where `/proc` tells them; elsewhere nothing.
-pub(crate) fn render(page: &mut Page) {
+/// Writes memory and descriptors where `/proc` tells them; elsewhere nothing. Names begin with `prefix`.
+pub(crate) fn render(page: &mut Page, prefix: &str) {
+    let name = |name: &str| format!("{prefix}process_{name}");
     if let Some(bytes) = status_kib("VmRSS:").map(|kib| kib * 1024) {
         let help = "Resident memory of the process.";
-        page.single("process_resident_memory_bytes", "gauge", help, bytes);
+        page.single(&name("resident_memory_bytes"), "gauge", help, bytes);
     }
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
         // One of them is the listing itself.
         let open = entries.count().saturating_sub(1);
-        page.single("process_open_fds", "gauge", "File descriptors open.", open);
+        page.single(&name("open_fds"), "gauge", "File descriptors open.", open);
     }
 }
 

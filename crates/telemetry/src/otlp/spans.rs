@@ -7,6 +7,7 @@ use fastrand::Rng;
 use super::protobuf::{push_bytes, push_fixed32, push_fixed64, push_message, push_uint};
 use crate::{
     exchange::{AgentCall, Exchange, Proxied, Timings},
+    served::Served,
     trace::{TraceContext, span_id},
 };
 
@@ -53,6 +54,32 @@ pub(crate) fn push_spans(out: &mut Vec<u8>, random: &mut Rng, exchange: &Exchang
     spans.phases();
     spans.agents();
     spans.count
+}
+
+/// Appends the span of a request that was answered behind the edge.
+pub(crate) fn push_served(out: &mut Vec<u8>, served: &Served<'_>) {
+    let Served { trace, timings, method, path, route, status, facts } = *served;
+    let frame = Frame {
+        id: trace.span_id(),
+        parent: trace.parent_id(),
+        name: &format!("{} {route}", known_method(method).unwrap_or("HTTP")),
+        kind: Kind::Server,
+        from: timings.head_first_byte,
+        to: timings.done,
+    };
+    push_message(out, SPANS, |out| {
+        push_frame(out, &frame, trace, timings);
+        push_method(out, method);
+        push_lossy(out, "url.path", Some(path));
+        push_string(out, "http.route", route);
+        push_status(out, status);
+        facts.iter().for_each(|(name, value)| push_string(out, name, value));
+        if status.is_none_or(|status| status >= 500) {
+            let status = status.map(|status| status.to_string());
+            push_string(out, "error.type", status.as_deref().unwrap_or("_OTHER"));
+            push_message(out, 15, |out| push_uint(out, 3, ERROR));
+        }
+    });
 }
 
 struct Spans<'a, 'e> {

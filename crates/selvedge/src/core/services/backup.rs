@@ -26,7 +26,7 @@ use super::{
     Service,
     audit::{Asker, Journal, unwritten},
 };
-use crate::core::problem::Problem;
+use crate::core::refusal::Refusal;
 
 /// What it takes to hold on to the log.
 const SCOPE: &str = "backup:create";
@@ -171,7 +171,7 @@ async fn take(asker: Asker, State(desk): State<Arc<Desk>>, Json(wanted): Json<Wa
         return refusal.into_response();
     }
     if desk.lock().moments.len() >= HELD_MAX {
-        return Problem::MOMENTS.response();
+        return Refusal::Moments.response();
     }
     let event = about(&desk, &asker, "backup.begin", ("log", "events"), &wanted.destination);
     if let Err(error) = desk.journal.write(event).await {
@@ -186,7 +186,7 @@ async fn take(asker: Asker, State(desk): State<Arc<Desk>>, Json(wanted): Json<Wa
     });
     match taken.await {
         Ok(Ok(answer)) => (StatusCode::CREATED, Json(answer)).into_response(),
-        _ => Problem::UNREADABLE.response(),
+        _ => Refusal::Unreadable.response(),
     }
 }
 
@@ -199,7 +199,7 @@ async fn keep(asker: Asker, State(desk): State<Arc<Desk>>, Path(id): Path<u64>) 
             held.until = Instant::now() + LEASE;
             StatusCode::NO_CONTENT.into_response()
         }
-        None => Problem::NOT_FOUND.response(),
+        None => Refusal::Nothing.response(),
     }
 }
 
@@ -209,7 +209,7 @@ async fn release(asker: Asker, State(desk): State<Arc<Desk>>, Path(id): Path<u64
     }
     match desk.lock().moments.remove(&id) {
         Some(_) => StatusCode::NO_CONTENT.into_response(),
-        None => Problem::NOT_FOUND.response(),
+        None => Refusal::Nothing.response(),
     }
 }
 

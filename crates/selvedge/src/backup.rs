@@ -105,9 +105,13 @@ mod tests {
 
     #[test]
     fn sizes_are_for_people() {
-        for (bytes, text) in
-            [(0, "0 B"), (1023, "1023 B"), (4300, "4.2 KiB"), (64 << 20, "64.0 MiB"), (u64::MAX, "16384.0 PiB")]
-        {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (4300, "4.2 KiB"),
+            (64 << 20, "64.0 MiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
     }

@@ -91,7 +91,10 @@ pub(super) async fn prune(args: &PruneArgs, terminal: &mut Terminal) -> Outcome 
         ),
         Format::Json => {
             let (objects, bytes) = (pruned.objects, pruned.bytes);
-            format!("{}\n", json!({ "gone": gone, "kept": kept, "objects": objects, "bytes": bytes }))
+            format!(
+                "{}\n",
+                json!({ "gone": gone, "kept": kept, "objects": objects, "bytes": bytes })
+            )
         }
     })?;
     Ok(Exit::Success)

@@ -261,7 +261,9 @@ fn text(restored: &Restored, data_dir: &Path, replaced: Option<&Path>) -> String
     }
     if !restored.missing.is_empty() {
         let missing = restored.missing.join(", ");
-        add(format!("warning: put these back from where you keep them, before a core starts: {missing}"));
+        add(format!(
+            "warning: put these back from where you keep them, before a core starts: {missing}"
+        ));
     }
     if let Some(replaced) = replaced {
         add(format!("what was there lies in {}", replaced.display()));
@@ -273,7 +275,9 @@ fn told(audit: &Proven) -> Vec<String> {
     let Proven { size, entries, behind, faults, signed_later } = audit;
     let mut lines: Vec<String> = faults.iter().map(|fault| format!("error: {fault}")).collect();
     let state = if faults.is_empty() { "proven" } else { "NOT proven" };
-    lines.push(format!("audit log {state}: {entries} entries under a head of {size}, {behind} behind it"));
+    lines.push(format!(
+        "audit log {state}: {entries} entries under a head of {size}, {behind} behind it"
+    ));
     if let Some(later) = signed_later {
         lines.push(format!(
             "warning: a head of {later} entries was signed later, so the core will sign nothing here: two \

@@ -14,7 +14,10 @@ use selvedge_eventlog::{Log, OpenError, Settings};
 use selvedge_telemetry::Hub;
 
 pub(super) use self::audit::{Journal, list, revision};
-use self::{audit::AuditService, backup::BackupService, log::LogService, streams::StreamsService, views::ViewsService};
+use self::{
+    audit::AuditService, backup::BackupService, log::LogService, streams::StreamsService,
+    views::ViewsService,
+};
 use crate::exit::{Exit, Failure, chain};
 
 /// A part of the core with paths of its own: `NAME` under the core's path.

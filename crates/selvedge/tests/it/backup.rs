@@ -56,7 +56,9 @@ fn append_all(
                 done(send(("PUT", &stream), &[bearer, TYPE], ""), 201);
                 for event in (0..).take_while(|_| !stop.load(SeqCst)) {
                     let event = format!("{writer}-{event}\n");
-                    if send(("POST", &stream), &[bearer, TYPE], &event).is_ok_and(|it| it.status == 204) {
+                    if send(("POST", &stream), &[bearer, TYPE], &event)
+                        .is_ok_and(|it| it.status == 204)
+                    {
                         acknowledged.lock().unwrap().insert(event);
                     }
                 }
@@ -75,7 +77,8 @@ fn events((url, bearer): (&str, &str)) -> Vec<String> {
             let answer = get_with(&page, &[bearer]);
             assert_eq!(answer.status, 200, "{}", answer.body);
             events.extend(answer.body.lines().map(str::to_owned));
-            let next = answer.head.lines().find_map(|line| line.strip_prefix("stream-next-offset: "));
+            let next =
+                answer.head.lines().find_map(|line| line.strip_prefix("stream-next-offset: "));
             let next = next.unwrap().to_owned();
             if next == offset || answer.head.contains("stream-up-to-date: true") {
                 break;

@@ -62,8 +62,10 @@ fn every_command_and_flag_is_in_the_reference() {
         HELP.split([' ', ',', '\n']).filter(|word| word.starts_with("--") && word.len() > 2);
     let missing: Vec<&str> = flags.filter(|flag| !reference.contains(*flag)).collect();
     assert_eq!(missing, Vec::<&str>::new());
-    for command in
-        COMMANDS.iter().filter(|command| !["waf", "audit", "backup"].contains(*command)).chain(&INNER)
+    for command in COMMANDS
+        .iter()
+        .filter(|command| !["waf", "audit", "backup"].contains(*command))
+        .chain(&INNER)
     {
         assert!(reference.contains(&format!("## `selvedge {command}")), "{command}");
     }

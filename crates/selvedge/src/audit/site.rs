@@ -58,6 +58,8 @@ pub(crate) struct Question {
     path: String,
     body: Vec<u8>,
     answer_bytes_max: usize,
+    /// Whether to ask twice comes to the same as to ask once.
+    is_repeatable: bool,
 }
 
 /// What was said.
@@ -92,11 +94,18 @@ impl Error for AskError {}
 
 impl Question {
     pub(crate) fn get(path: impl Into<String>, answer_bytes_max: usize) -> Self {
-        Self { method: Method::GET, path: path.into(), body: Vec::new(), answer_bytes_max }
+        let (method, path, body) = (Method::GET, path.into(), Vec::new());
+        Self { method, path, body, answer_bytes_max, is_repeatable: true }
     }
 
     pub(crate) fn post(path: impl Into<String>, body: Vec<u8>, answer_bytes_max: usize) -> Self {
-        Self { method: Method::POST, path: path.into(), body, answer_bytes_max }
+        let (method, path) = (Method::POST, path.into());
+        Self { method, path, body, answer_bytes_max, is_repeatable: false }
+    }
+
+    /// To ask twice comes to the same as to ask once.
+    pub(crate) fn repeatable(self) -> Self {
+        Self { is_repeatable: true, ..self }
     }
 }
 
@@ -139,9 +148,10 @@ impl Site {
     }
 
     /// Asks, and waits for the whole answer. A connection that was kept may have been closed meanwhile:
-    /// then it is asked on a new one.
+    /// only what may be asked twice goes over it.
     pub(crate) async fn ask(&mut self, question: &Question) -> Result<Reply, AskError> {
         if let Some(mut kept) = self.kept.take().filter(|kept| !kept.is_closed())
+            && question.is_repeatable
             && kept.ready().await.is_ok()
             && let Ok(reply) = self.exchange(&mut kept, question).await
         {
@@ -171,7 +181,7 @@ impl Site {
     }
 
     fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, AskError> {
-        let Question { method, path, body, answer_bytes_max: _ } = question;
+        let Question { method, path, body, answer_bytes_max: _, is_repeatable: _ } = question;
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.prefix))

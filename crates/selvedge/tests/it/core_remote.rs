@@ -181,10 +181,8 @@ fn whoever_shows_no_certificate_is_a_stranger() {
     let (mut core, address) = machines.start_core("");
     let ca = machines.core.path("ca.pem");
     let asked = ask((&address, &ca), None, ("/_selvedge/health", &[]));
-    assert!(
-        asked.as_ref().is_err_and(|error| error.to_string().contains("CertificateRequired")),
-        "{asked:?}"
-    );
+    // Whether the alert or the end of the connection comes first is chance; the core says which it was.
+    assert!(asked.as_ref().is_ok_and(String::is_empty) || asked.is_err(), "{asked:?}");
     core.hear("peer sent no certificates");
     let asked = ask((&address, &ca), Some(&machines.edge_file()), ("/_selvedge/health", &[]));
     assert!(asked.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")), "{asked:?}");

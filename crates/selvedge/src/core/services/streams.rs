@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::Method,
+    http::{Method, StatusCode},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use selvedge_audit::event::{Event, Fact};
 use selvedge_base::ByteSize;
@@ -60,15 +60,22 @@ async fn audited(
         Ok(begun) => begun,
         Err(error) => return unwritten(&error),
     };
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let mut ended = Event { outcome: outcome(status), ..staged(&event, "ended") };
+    // A task of its own: a client that goes away does not keep what came of it out of the log.
+    let ending = tokio::spawn(async move {
+        let response = next.run(request).await;
+        // What was done is done, and that it was begun is in the log.
+        drop(journal.write(ended(&event, begun, response.status().as_u16())).await);
+        response
+    });
+    ending.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+fn ended(event: &Event, begun: u64, status: u16) -> Event {
+    let mut ended = Event { outcome: outcome(status), ..staged(event, "ended") };
     let number = |number: u64| Fact::Number(i64::try_from(number).unwrap_or(i64::MAX));
     ended.details.insert("begun".to_owned(), number(begun));
     ended.details.insert("status".to_owned(), number(status.into()));
-    // The answer does not wait: what was done is done, and that it was begun is in the log.
-    tokio::spawn(async move { drop(journal.write(ended).await) });
-    response
+    ended
 }
 
 fn staged(event: &Event, stage: &str) -> Event {

@@ -192,6 +192,7 @@ impl Asked {
             let proof = self.proof(desk, head).await?;
             let body = self.submitter.request(head, proof);
             let question = Question::post("/add-checkpoint", body.into_bytes(), ANSWER_BYTES_MAX);
+            let question = question.repeatable();
             let said = self.site.ask(&question).await.map_err(|error| once(&error))?;
             match self.submitter.answered(head, said.status, &said.body) {
                 Ok(Submitted::Cosigned(line)) => return Ok(line),

@@ -109,10 +109,14 @@ impl Journal {
     pub(super) fn commit(
         &self,
         events: &[Event],
-        rest: impl Into<Batch>,
+        rest: Option<Append>,
     ) -> Result<Committed, Unwritten> {
-        let entries = self.audit.entries(events).map_err(Unwritten::Entry)?;
-        self.log.append(Batch::from(entries).and(rest)).wait().map_err(Unwritten::Append)
+        let entries = Batch::from(self.audit.entries(events).map_err(Unwritten::Entry)?);
+        let batch = match rest {
+            Some(rest) => entries.and(rest),
+            None => entries,
+        };
+        self.log.append(batch).wait().map_err(Unwritten::Append)
     }
 
     /// Commits an entry by itself, and returns its number. Blocks.

@@ -106,8 +106,11 @@ impl Ledger {
         let data_dir = data_dir.to_owned();
         let mut ledger = Self { journal, data_dir, stream, told, versions: Vec::new() };
         ledger.begin()?;
-        ledger.look()?;
-        Ok(ledger)
+        match ledger.look() {
+            // Tokens that cannot be read let nobody in, so there is nothing to tell yet.
+            Err(Failure { exit: Exit::Failure, .. }) | Ok(()) => Ok(ledger),
+            Err(unwritten) => Err(unwritten),
+        }
     }
 
     /// Tells that the core begins, and writes the ledger anew, so that it stays short.
@@ -128,7 +131,7 @@ impl Ledger {
         }
         self.told.tokens.retain(|_, mark| !mark.gone);
         append.push(End::Crash.line());
-        let committed = self.journal.commit(&[event], append)?;
+        let committed = self.journal.commit(&[event], Some(append))?;
         if let Some(placed) = committed.others.first() {
             // Refused or not: the next start asks for it again.
             let _ = self.journal.log.append(Batch::trim(self.stream, placed.first)).wait();
@@ -140,7 +143,8 @@ impl Ledger {
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         self.look()?;
         let event = self.journal.own("core.stop", ("core", "core"));
-        self.journal.commit(&[event], Append::to(self.stream).record(End::Stop.line()))?;
+        let append = Append::to(self.stream).record(End::Stop.line());
+        self.journal.commit(&[event], Some(append))?;
         Ok(())
     }
 
@@ -168,11 +172,14 @@ impl Ledger {
     }
 
     fn tell(&mut self, news: &[Piece]) -> Result<(), Failure> {
-        let mut append = Append::to(self.stream);
         let marks = news.iter().filter_map(|piece| piece.mark.as_ref());
-        marks.for_each(|(id, mark)| append.push(mark.line(id).as_bytes()));
+        // Nobody appends nothing.
+        let marks = marks.fold(None, |append: Option<Append>, (id, mark)| {
+            let append = append.unwrap_or_else(|| Append::to(self.stream));
+            Some(append.record(mark.line(id).as_bytes()))
+        });
         let events: Vec<Event> = news.iter().map(|piece| piece.event.clone()).collect();
-        self.journal.commit(&events, append)?;
+        self.journal.commit(&events, marks)?;
         for Piece { event: _, mark, intent } in news {
             if let Some((id, mark)) = mark {
                 self.told.tokens.insert(id.clone(), mark.clone());

@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: protocols and disks under a seed, with everything that can go wrong going wrong.
+//! `cargo xtask sim`: protocols and disks under a seed, with everything that can go wrong going wrong; and the real
+//! program, killed again and again.
 
 use std::{fs, process::Stdio};
 
@@ -9,26 +10,66 @@ const PAGE: &str = "docs/reference/sim.md";
 
 /// Stories unless `--seeds` says otherwise; each dies four times.
 const SEEDS: u64 = 10_000;
+/// Deaths unless `--kills` says otherwise.
+const KILLS: u64 = 200;
 
-/// Tells the stories of the log, and writes the page if asked. It fails where a promise was broken.
+/// Runs what is named, or all, and writes the page if asked. It fails where a promise was broken.
 pub fn run(arguments: &[String]) -> Result {
-    let flags = Flags::parse(arguments, &["--write"], &["--seeds", "--first"])?;
-    match flags.words() {
-        [] => {}
-        [word] if word == "log" => {}
-        words => return Err(format!("no simulation `{}`; there is log", words.join(" ")).into()),
+    let flags = Flags::parse(arguments, &["--write"], &["--seeds", "--first", "--kills"])?;
+    let named = flags.words();
+    if let Some(word) = named.iter().find(|word| SECTIONS.iter().all(|known| known.name != **word))
+    {
+        return Err(format!("no simulation `{word}`; there are log and kill").into());
     }
-    let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
-    let report = log(first, seeds)?;
-    println!("{report}");
-    if flags.has("--write") {
-        fs::write(workspace::root().join(PAGE), page(first, seeds, &report))?;
-        println!("sim: written to {PAGE}");
+    for section in
+        SECTIONS.iter().filter(|it| named.is_empty() || named.iter().any(|word| word == it.name))
+    {
+        let report = (section.run)(&flags)?;
+        println!("{report}");
+        if flags.has("--write") {
+            let path = workspace::root().join(PAGE);
+            let page = page(&fs::read_to_string(&path).unwrap_or_default(), section, &report);
+            fs::write(path, page)?;
+            println!("sim: written to {PAGE}");
+        }
     }
     Ok(())
 }
 
-fn log(first: u64, seeds: u64) -> Result<String> {
+/// A simulation, and what the page says of it.
+struct Section {
+    name: &'static str,
+    title: &'static str,
+    about: &'static str,
+    run: fn(&Flags) -> Result<String>,
+}
+
+const SECTIONS: &[Section] = &[
+    Section {
+        name: "log",
+        title: "The event log on a disk that fails",
+        about: "`cargo xtask sim log [--first N] [--seeds N]` lives through stories of the event log on a disk in memory: batches of all kinds,\n\
+            death at any write, sync, creation, rename or removal, also while the log is being opened; of what was not synced any\n\
+            sectors are lost, kept or torn, in any order, and any names of files forgotten; syncs fail and leave pages that only look clean; the\n\
+            disk fills up; segments are prepared, indexed, moved and deleted meanwhile. After each death the log is compared with a plain model\n\
+            of what was acknowledged: all of that is there, and of what was under way the first batches, each as a whole. A seed is\n\
+            a story; one that breaks a promise is told again by `--first SEED --seeds 1`.\n",
+        run: log,
+    },
+    Section {
+        name: "kill",
+        title: "The core, killed under load",
+        about: "`cargo xtask sim kill [--kills N]` kills `selvedge core` with signal 9, again and again, while writers append through the edge:\n\
+            half of them producers that repeat what was not answered, half of them plain; others make streams, close them, delete them, or leave\n\
+            them to their lifetime. After each death a reader that shares no code with the log (`crates/eventlog/tests/it/reader.rs`) reads the\n\
+            files as they are: whatever was acknowledged is where the answer said, whatever is there was sent, once, and in\n\
+            its writer's order. CI does the same with a few deaths.\n",
+        run: kill,
+    },
+];
+
+fn log(flags: &Flags) -> Result<String> {
+    let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of the event log");
     let build = ["run", "--quiet", "--release", "-p", "selvedge-eventlog"];
     let mut command = process::cargo(&build);
@@ -38,19 +79,60 @@ fn log(first: u64, seeds: u64) -> Result<String> {
     if !output.status.success() {
         return Err("a promise was broken; the seed is above".into());
     }
-    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    let last = first + seeds.saturating_sub(1);
+    let report = String::from_utf8(output.stdout)?;
+    Ok(format!("Seeds {first} to {last}.\n\n{}", report.trim_end()))
 }
 
-fn page(first: u64, seeds: u64, report: &str) -> String {
-    let last = first + seeds.saturating_sub(1);
-    format!(
-        "# Simulation\n\n\
-         `cargo xtask sim log [--first N] [--seeds N]` lives through stories of the event log on a disk in memory: batches of all kinds,\n\
-         death at any write, sync, creation, rename or removal, also while the log is being opened; of what was not synced any\n\
-         sectors are lost, kept or torn, in any order, and any names of files forgotten; syncs fail and leave pages that only look clean; the\n\
-         disk fills up; segments are indexed, moved and deleted meanwhile. After each death the log is compared with a plain model\n\
-         of what was acknowledged: all of that is there, and of what was under way the first batches, each as a whole. A seed is\n\
-         a story; one that breaks a promise is told again by `--first SEED --seeds 1`.\n\n\
-         ## Last run\n\nSeeds {first} to {last}.\n\n{report}\n"
-    )
+fn kill(flags: &Flags) -> Result<String> {
+    let kills = flags.number("--kills", KILLS)?;
+    println!("sim: {kills} deaths of a core");
+    let report = workspace::target().join("sim-kill.md");
+    let mut command = process::cargo(&["test", "--quiet", "-p", "selvedge"]);
+    command.args(["--test", "it", "--", "--exact"]);
+    command.arg("kills::a_core_that_is_killed_under_load_loses_nothing_and_makes_nothing_up");
+    command.env("SELVEDGE_KILLS", kills.to_string()).env("SELVEDGE_KILLS_REPORT", &report);
+    process::run(&mut command)?;
+    Ok(fs::read_to_string(report)?.trim_end().to_owned())
+}
+
+/// The page with a new report of one section; the others stay as they are.
+fn page(before: &str, written: &Section, report: &str) -> String {
+    let mut page = String::from("# Simulation\n");
+    for section in SECTIONS {
+        let report = match section.name == written.name {
+            true => Some(report),
+            false => last_report(before, section),
+        };
+        let report = report.unwrap_or("Not run yet.");
+        page += &format!(
+            "\n## {}\n\n{}\n### Last run: {}\n\n{report}\n",
+            section.title, section.about, section.name
+        );
+    }
+    page
+}
+
+/// What a page says of the last run of a section.
+fn last_report<'p>(page: &'p str, section: &Section) -> Option<&'p str> {
+    let (_, rest) = page.split_once(&format!("### Last run: {}\n\n", section.name))?;
+    Some(rest.split("\n## ").next().unwrap_or(rest).trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_written_and_the_others_stay() {
+        let [log, kill] = SECTIONS else { panic!("two sections") };
+        let first = page("", log, "| a | 1 |");
+        assert!(first.ends_with("### Last run: kill\n\nNot run yet.\n"), "{first}");
+        let both = page(&first, kill, "| b | 2 |");
+        assert_eq!(
+            (last_report(&both, log), last_report(&both, kill)),
+            (Some("| a | 1 |"), Some("| b | 2 |"))
+        );
+        assert_eq!(page(&both, kill, "| b | 2 |"), both);
+    }
 }

@@ -88,16 +88,17 @@ impl Writer for Own {
     }
 }
 
-/// Writes so many records, as fast as it goes.
-pub fn fill(folder: &Path, records: u64) -> Result {
+/// Writes so many records to so many streams in turns, as fast as it goes.
+pub fn fill(folder: &Path, records: u64, streams: usize) -> Result {
     let log = Log::open(folder, Settings::default())?;
-    let stream = block_on(log.create("replayed", StreamOptions::default()))?;
+    let create = |nth| block_on(log.create(&format!("replayed {nth}"), StreamOptions::default()));
+    let streams = (0..streams).map(create).collect::<Result<Vec<_>, _>>()?;
     let mut under_way = VecDeque::new();
-    for _ in 0..records {
+    for (_, stream) in (0..records).zip(streams.iter().cycle()) {
         if under_way.len() == UNDER_WAY {
             under_way.pop_front().map(Ticket::wait).transpose()?;
         }
-        under_way.push_back(log.append(Append::to(stream).record(&RECORD)));
+        under_way.push_back(log.append(Append::to(*stream).record(&RECORD)));
     }
     under_way.into_iter().try_for_each(|ticket| Ok(ticket.wait().map(drop)?))
 }

@@ -4,11 +4,15 @@ use serde_json::{Value, json};
 
 use crate::{Result, nats, options::Options, ours, sqlite};
 
+/// Streams whose records lie between each other: each is read by itself, one after the other.
+const IN_TURNS: usize = 64;
+
 /// Writes what [`read`] reads.
 pub async fn prepare(options: &Options) -> Result<Value> {
     let records = options.number("records")?;
     match options.text("engine")? {
-        "ours" => ours::fill(&options.fresh_folder()?, records)?,
+        "ours" => ours::fill(&options.fresh_folder()?, records, 1)?,
+        "ours-in-turns" => ours::fill(&options.fresh_folder()?, records, IN_TURNS)?,
         "sqlite" => sqlite::fill(&options.fresh_folder()?.join("log.sqlite"), records)?,
         "nats" => nats::fill(options, records).await?,
         engine => return Err(format!("`{engine}` is no engine").into()),
@@ -20,7 +24,7 @@ pub async fn prepare(options: &Options) -> Result<Value> {
 pub async fn read(options: &Options) -> Result<Value> {
     let records = options.number("records")?;
     let (found, elapsed) = match options.text("engine")? {
-        "ours" => ours::count_timed(&options.folder()?)?,
+        "ours" | "ours-in-turns" => ours::count_timed(&options.folder()?)?,
         "sqlite" => sqlite::count(&options.folder()?.join("log.sqlite"))?,
         "nats" => nats::replay(options, records).await?,
         engine => return Err(format!("`{engine}` is no engine").into()),

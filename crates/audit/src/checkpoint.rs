@@ -134,7 +134,11 @@ impl Trust {
 
     /// Reads a checkpoint and checks every signature of those that are trusted.
     pub fn open(&self, bytes: &[u8]) -> Result<Opened, CheckpointError> {
-        let note = Note::parse(bytes)?;
+        self.open_note(Note::parse(bytes)?)
+    }
+
+    /// The same for a note that was read before.
+    pub fn open_note(&self, note: Note) -> Result<Opened, CheckpointError> {
         let checkpoint = Checkpoint::parse(note.text())?;
         if checkpoint.origin != self.origin {
             let (found, expected) = (checkpoint.origin, self.origin.clone());

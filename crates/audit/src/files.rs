@@ -1,6 +1,9 @@
 //! The log as files, for who reads it: heads, tiles, entries, payloads, proofs.
 
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::{
     bundle,
@@ -9,7 +12,7 @@ use crate::{
     merkle::{self, Hash, NodeHashes},
     proof::TlogProof,
     store::Storage,
-    tile::{Content, Tile, TileNodes, Tiles, decode_hashes},
+    tile::{Content, Tile, TileCache, TileNodes, Tiles, decode_hashes},
 };
 
 /// Why something cannot be read from the log's files.
@@ -107,9 +110,7 @@ impl<S: Storage> LogFiles<S> {
         let size = head.checkpoint.size;
         let entry = self.entry(index, size)?;
         let path = self.prove_path(index, size)?;
-        let proof = TlogProof { extra: Some(entry.clone()), index, path, checkpoint: head.note };
-        proof.verify(&entry, trust).map_err(|_| FilesError::Inconsistent)?;
-        Ok(proof)
+        proven(head, (index, entry), path)
     }
 
     /// The way from an entry's leaf to the root of the first `size` entries. It is not checked.
@@ -151,6 +152,48 @@ impl<S: Storage> LogFiles<S> {
             }
             bytes => Ok((tile, bytes?)),
         }
+    }
+}
+
+/// The proof that an entry is under a head, if it is.
+fn proven(head: Opened, entry: (u64, Vec<u8>), path: Vec<Hash>) -> Result<TlogProof, FilesError> {
+    let (index, entry) = entry;
+    let leaf = (index, Hash::of_leaf(&entry));
+    let checked = merkle::verify_inclusion(&path, leaf, head.checkpoint.tree());
+    checked.map_err(|_| FilesError::Inconsistent)?;
+    Ok(TlogProof { extra: Some(entry), index, path, checkpoint: head.note })
+}
+
+/// Proves entry after entry, and remembers tiles: what a proof costs then is its entry and the head.
+#[derive(Debug)]
+pub struct Prover<S> {
+    files: LogFiles<S>,
+    tiles: Mutex<TileCache>,
+}
+
+impl<S: Storage> Prover<S> {
+    /// Whoever asks for proofs of these files gets them with at most so many tiles in memory, each of 16 KiB.
+    pub fn new(files: LogFiles<S>, tiles_max: usize) -> Self {
+        Self { files, tiles: Mutex::new(TileCache::new(tiles_max)) }
+    }
+
+    /// Proves that an entry is in the log, as [`LogFiles::prove`] does.
+    pub fn prove(&self, index: u64, trust: &Trust) -> Result<TlogProof, FilesError> {
+        let head = self.files.head(trust)?;
+        let size = head.checkpoint.size;
+        let entry = self.files.entry(index, size)?;
+        let path = self.prove_path(index, size)?;
+        proven(head, (index, entry), path)
+    }
+
+    /// The way from an entry's leaf to the root, as [`LogFiles::prove_path`] finds it.
+    pub fn prove_path(&self, index: u64, size: u64) -> Result<Vec<Hash>, FilesError> {
+        if index >= size {
+            return Err(FilesError::NoEntry { size });
+        }
+        // A holder who panicked left whole tiles.
+        let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
+        merkle::prove_inclusion(&mut tiles.nodes(&self.files, size), index, size)
     }
 }
 

@@ -98,12 +98,43 @@ impl TlogProof {
 
     /// The same for an entry of which only the hash of its leaf is known.
     pub fn verify_leaf(&self, leaf: Hash, trust: &Trust) -> Result<Opened, TlogProofError> {
-        let opened = trust
-            .open(self.checkpoint.to_string().as_bytes())
-            .map_err(TlogProofError::Checkpoint)?;
-        merkle::verify_inclusion(&self.path, (self.index, leaf), opened.checkpoint.tree())
-            .map_err(TlogProofError::Path)?;
+        let opened =
+            trust.open_note(self.checkpoint.clone()).map_err(TlogProofError::Checkpoint)?;
+        self.verify_path(leaf, &opened)?;
         Ok(opened)
+    }
+
+    fn verify_path(&self, leaf: Hash, head: &Opened) -> Result<(), TlogProofError> {
+        merkle::verify_inclusion(&self.path, (self.index, leaf), head.checkpoint.tree())
+            .map_err(TlogProofError::Path)
+    }
+}
+
+/// Checks proof after proof. The signatures of a head are checked when it is not that of the proof before: they cost most.
+#[derive(Debug)]
+pub struct Verifier<'t> {
+    trust: &'t Trust,
+    head: Option<Opened>,
+}
+
+impl<'t> Verifier<'t> {
+    /// Believes whom `trust` believes.
+    pub fn new(trust: &'t Trust) -> Self {
+        Self { trust, head: None }
+    }
+
+    /// Checks that `entry` is in a log that is trusted, as [`TlogProof::verify`] does, and returns the log's head.
+    pub fn verify(&mut self, proof: &TlogProof, entry: &[u8]) -> Result<&Opened, TlogProofError> {
+        let head = match self.head.take().filter(|head| head.note == proof.checkpoint) {
+            Some(head) => head,
+            None => {
+                let opened = self.trust.open_note(proof.checkpoint.clone());
+                opened.map_err(TlogProofError::Checkpoint)?
+            }
+        };
+        let head = self.head.insert(head);
+        proof.verify_path(Hash::of_leaf(entry), head)?;
+        Ok(head)
     }
 }
 

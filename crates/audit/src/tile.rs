@@ -1,7 +1,10 @@
 //! Tiles and entry bundles: which ones a tree has, how they are called, and which hash lies where
 //! (C2SP tlog-tiles).
 
-use std::fmt::{self, Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
 
 use crate::merkle::{Hash, NodeHashes, Span};
 
@@ -221,14 +224,108 @@ impl<T: Tiles> NodeHashes for TileNodes<T> {
     type Error = T::Error;
 
     fn node(&mut self, level: u8, number: u64) -> Result<Hash, T::Error> {
-        let (tile_level, above) = (level / 8, u32::from(level % 8));
-        let first = number << above;
-        let tile = Tile::in_tree(Content::Hashes(tile_level), first / 256, self.size)
-            .expect("proofs ask for nodes that the tree has");
-        let at = (first % 256) as usize;
+        let Place { tile, at, above } = Place::of(level, number, self.size);
         let hashes = self.read(tile)?;
         Ok(complete(&hashes[at..at + (1 << above)]))
     }
+}
+
+/// Where a node lies: over which hashes of which tile.
+struct Place {
+    tile: Tile,
+    /// The first of its hashes.
+    at: usize,
+    /// How many levels it is above them.
+    above: u32,
+}
+
+impl Place {
+    /// The place of a node in the tree of `size` leaves.
+    fn of(level: u8, number: u64, size: u64) -> Self {
+        let (tile_level, above) = (level / 8, u32::from(level % 8));
+        let first = number << above;
+        let tile = Tile::in_tree(Content::Hashes(tile_level), first / 256, size)
+            .expect("proofs ask for nodes that the tree has");
+        Self { tile, at: (first % 256) as usize, above }
+    }
+}
+
+/// Tiles in memory with every node in them, for who proves entry after entry: a hash is computed once, not once for each
+/// proof. The tile that was not asked for longest goes first.
+#[derive(Debug)]
+pub struct TileCache {
+    tiles_max: usize,
+    known: BTreeMap<Tile, Known>,
+    /// Counts questions.
+    clock: u64,
+}
+
+/// A tile in the cache.
+#[derive(Debug)]
+struct Known {
+    /// Its hashes, then those above each two of them, and so on; one that is partial ends each level early.
+    levels: Vec<Vec<Hash>>,
+    asked: u64,
+}
+
+impl TileCache {
+    /// At most so many tiles, each of 16 KiB.
+    pub fn new(tiles_max: usize) -> Self {
+        Self { tiles_max: tiles_max.max(1), known: BTreeMap::new(), clock: 0 }
+    }
+
+    /// The nodes of the tree of `size` leaves. All trees that one cache is asked about are of one log.
+    pub fn nodes<T: Tiles>(&mut self, tiles: T, size: u64) -> impl NodeHashes<Error = T::Error> {
+        CachedNodes { cache: self, tiles, size }
+    }
+
+    fn levels<T: Tiles>(&mut self, tile: Tile, tiles: &mut T) -> Result<&[Vec<Hash>], T::Error> {
+        if !self.known.contains_key(&tile) {
+            let levels = levels(tiles.hashes(tile)?);
+            self.make_room();
+            self.known.insert(tile, Known { levels, asked: 0 });
+        }
+        self.clock += 1;
+        let known = self.known.get_mut(&tile).expect("it was put in");
+        known.asked = self.clock;
+        Ok(&known.levels)
+    }
+
+    fn make_room(&mut self) {
+        while self.known.len() >= self.tiles_max {
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.asked);
+            let oldest = oldest.map(|(tile, _)| *tile).expect("it holds a tile at least");
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+/// A tree seen through a cache.
+struct CachedNodes<'c, T> {
+    cache: &'c mut TileCache,
+    tiles: T,
+    size: u64,
+}
+
+impl<T: Tiles> NodeHashes for CachedNodes<'_, T> {
+    type Error = T::Error;
+
+    fn node(&mut self, level: u8, number: u64) -> Result<Hash, T::Error> {
+        let Place { tile, at, above } = Place::of(level, number, self.size);
+        let levels = self.cache.levels(tile, &mut self.tiles)?;
+        Ok(levels[above as usize][at >> above])
+    }
+}
+
+/// All nodes over complete parts of a tile's hashes, from those up.
+fn levels(hashes: Vec<Hash>) -> Vec<Vec<Hash>> {
+    let mut levels = vec![hashes];
+    for level in 0..HEIGHT as usize - 1 {
+        let pairs = levels[level].chunks_exact(2);
+        let above = pairs.map(|pair| Hash::of_node(pair[0], pair[1])).collect();
+        levels.push(above);
+    }
+    levels
 }
 
 /// The root over a power of two of hashes.
@@ -317,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_tree_has_the_tiles_of_the_specification() {
-        let mut counts = std::collections::BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for tile in Tile::between(0, 70_000) {
             *counts.entry((tile.content(), tile.width())).or_insert(0) += 1;
         }

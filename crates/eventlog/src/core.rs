@@ -5,6 +5,7 @@
 
 mod judge;
 mod recover;
+mod spare;
 mod stage;
 mod upkeep;
 
@@ -16,6 +17,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
+pub(crate) use spare::Spare;
 pub(crate) use upkeep::Space;
 
 use crate::{
@@ -36,6 +38,8 @@ pub(crate) struct Core {
     streams: HashMap<StreamId, Staged>,
     names: HashMap<Arc<str>, StreamId>,
     active: Active,
+    /// What the next segment is written to, if it was prepared.
+    spare: Option<Spare>,
     /// Header checksum of the last frame that is staged.
     chain: u32,
     time_ms: u64,
@@ -288,7 +292,11 @@ impl Core {
         let base = self.active.base + self.active.written;
         let header =
             SegmentHeader { id: self.shared.id, base, created_ms: self.time_ms, chain: self.chain };
-        let file = create_segment(self.shared.disk.as_ref(), &header, self.settings())?;
+        let disk = self.shared.disk.as_ref();
+        let file = match self.spare.take() {
+            Some(spare) => spare.begin(disk, &header)?,
+            None => create_segment(disk, &header, self.settings())?,
+        };
         self.shared.enter(base, &file, Some(self.active.base));
         self.space.seal(self.active.base, base);
         self.active = Active { base, file, written: SEGMENT_HEADER };
@@ -312,10 +320,14 @@ fn create_segment(
     match made {
         Ok(()) => Ok(file),
         Err(error) => {
-            // The log may go on in the segment before. What is left of this one must not come back
-            // after a crash and stand in its way.
-            disk.remove(&name).and_then(|()| disk.sync_dir()).map_err(io::Error::other)?;
+            unmake(disk, &name)?;
             Err(error)
         }
     }
+}
+
+/// Removes a segment that did not come about. The log may go on in the one before: what is left of this one must not come
+/// back after a crash and stand in its way.
+fn unmake(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    disk.remove(name).and_then(|()| disk.sync_dir()).map_err(io::Error::other)
 }

@@ -52,8 +52,13 @@ pub trait File: Send + Sync {
 /// Reads exactly `length` bytes, or says that the file ends before.
 pub(crate) fn read_exact(file: &dyn File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
-    match file.read_at(offset, &mut bytes)? {
-        read if read == length => Ok(bytes),
+    fill(file, offset, &mut bytes).map(|()| bytes)
+}
+
+/// Fills a buffer, or says that the file ends before.
+pub(crate) fn fill(file: &dyn File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    match file.read_at(offset, buffer)? {
+        read if read == buffer.len() => Ok(()),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

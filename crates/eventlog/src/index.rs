@@ -85,9 +85,12 @@ impl Index {
         let found = (low < self.streams).then(|| self.stream(low));
         let range = found.filter(|(id, _, _)| *id == stream);
         let (begin, count) = range.map_or((0, 0), |(_, begin, count)| (begin, count));
-        (begin..begin + count)
-            .map(|at| self.extent(at))
-            .skip_while(move |extent| extent.end <= from)
+        let (mut low, mut high) = (begin, begin + count);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.extent(middle).end <= from { low = middle + 1 } else { high = middle }
+        }
+        (low..begin + count).map(|at| self.extent(at))
     }
 
     fn stream(&self, at: usize) -> (u64, usize, usize) {

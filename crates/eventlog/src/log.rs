@@ -1,5 +1,7 @@
 //! The log as a program uses it: a handle that can be cloned, and a thread that commits.
 
+mod prepare;
+
 use std::{
     fmt, io, mem,
     path::Path,
@@ -7,6 +9,8 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use prepare::Preparer;
 
 use crate::{
     AppendError, Batch, Chunk, Disk, Folder, Follower, Lsn, OpenError, ReadError, Settings,
@@ -78,11 +82,12 @@ impl Log {
         let core = Core::open(disk, settings, now_ms())?;
         let shared = Arc::clone(&core.shared);
         let intake = Arc::new(Intake::default());
+        let preparer = Preparer::start(&core).map_err(opening("starting a thread"))?;
         let committer = {
             let intake = Arc::clone(&intake);
             let thread = thread::Builder::new().name("log-commit".into());
             thread
-                .spawn(move || commit(core, &intake))
+                .spawn(move || commit(core, preparer, &intake))
                 .map_err(opening("starting the committer"))?
         };
         Ok(Self { shared, driver: Arc::new(Driver { intake, committer: Some(committer) }) })
@@ -140,6 +145,17 @@ impl Log {
     /// Blocks the thread for a read of the disk where memory does not have them.
     pub fn read(&self, stream: StreamId, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
         self.shared.read(stream, from, bytes)
+    }
+
+    /// Does the same where memory has the records that come next, and never touches the disk: `None` means that
+    /// [`Self::read`] would.
+    pub fn read_cached(
+        &self,
+        stream: StreamId,
+        from: u64,
+        bytes: usize,
+    ) -> Result<Option<Chunk>, ReadError> {
+        self.shared.read_cached(stream, from, bytes)
     }
 
     /// Follows a stream from a sequence on.
@@ -208,7 +224,7 @@ impl Drop for Driver {
 }
 
 /// Commits what comes in, until the log is closed and nothing waits.
-fn commit(mut core: Core, intake: &Intake) {
+fn commit(mut core: Core, mut preparer: Preparer, intake: &Intake) {
     let mut batches = Vec::new();
     let mut pace =
         Pace { upkeep: Duration::from_millis(core.shared.settings.upkeep_ms), ..Pace::default() };
@@ -224,6 +240,7 @@ fn commit(mut core: Core, intake: &Intake) {
         }
         core.commit();
         locked(&intake.waiting).bytes -= weight;
+        preparer.attend(&mut core);
         pace.took = begin.elapsed();
         if now_ms >= upkeep_ms {
             core.upkeep(now_ms);
@@ -232,6 +249,8 @@ fn commit(mut core: Core, intake: &Intake) {
     }
     core.prove();
     core.commit();
+    drop(preparer);
+    core.drop_spare();
 }
 
 /// How the last group went, by which the next one is gathered.

@@ -1,10 +1,15 @@
 //! Reading a stream from a sequence on.
 
+mod gather;
+
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
+use gather::Gather;
 
 use crate::{
     Lsn, ReadError, StreamId,
-    format::{Appended, Bites, Entries, Frames, Kind, SEGMENT_SUFFIX, base_of, flag},
+    format::{Appended, Bites, Entries, Frames, Kind},
     read_locked,
     shared::Shared,
     stream::{Extent, Piece, Published, Stream},
@@ -12,9 +17,6 @@ use crate::{
 
 /// How often a read begins again because what it wanted was moved meanwhile.
 const MOVES_MAX: usize = 3;
-
-/// Extents with less than this between them are read in one go.
-const GAP_BYTES_MAX: u64 = 4 << 10;
 
 /// Records of one stream, in their order.
 #[derive(Debug, Clone, Default)]
@@ -89,30 +91,41 @@ impl Shared {
     pub(crate) fn read(&self, id: StreamId, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
         let stream = self.stream(id)?;
         for _ in 0..MOVES_MAX {
+            let deletions = self.deletions.load(Ordering::Acquire);
             match self.try_read(&stream, from, bytes) {
-                Err(error) if self.moved(&error) => {}
+                // Compaction moved what was in the segment between finding out and reading.
+                Err(ReadError::Disk { .. } | ReadError::Damaged { .. })
+                    if self.deletions.load(Ordering::Acquire) != deletions => {}
                 result => return result,
             }
         }
         self.try_read(&stream, from, bytes)
     }
 
-    /// Whether a segment was deleted between finding out and reading: compaction moved what was in it.
-    fn moved(&self, error: &ReadError) -> bool {
-        let file = match error {
-            ReadError::Disk { file, .. } | ReadError::Damaged { file, .. } => file,
-            _ => return false,
-        };
-        let base = base_of(file, SEGMENT_SUFFIX);
-        base.is_some_and(|base| !read_locked(&self.segments).contains_key(&base))
+    /// Reads without the disk: `None` where memory does not have the records that come next.
+    pub(crate) fn read_cached(
+        &self,
+        id: StreamId,
+        from: u64,
+        bytes: usize,
+    ) -> Result<Option<Chunk>, ReadError> {
+        let stream = self.stream(id)?;
+        let (mut chunk, plan) = plan(&stream, from, bytes.max(1))?;
+        for (_, piece) in plan {
+            let Piece::Extent(extent) = piece else { break };
+            let Some(bytes) = self.cached(extent.lsn, extent.length as usize) else { break };
+            self.slices(id, &extent, &bytes, &mut chunk)?;
+        }
+        Ok((chunk.next > from || from == chunk.tail).then_some(chunk))
     }
 
     fn try_read(&self, stream: &Stream, from: u64, bytes: usize) -> Result<Chunk, ReadError> {
         let (mut chunk, plan) = plan(stream, from, bytes.max(1))?;
         let extents = self.resolve(stream.id, plan, bytes.max(1))?;
         let floor = read_locked(&self.cache).floor();
-        for range in extents.chunk_by(|one, next| self.adjoin(floor, one, next)) {
-            self.collect(stream.id, range, &mut chunk)?;
+        let mut gather = Gather::new(self);
+        for together in extents.chunk_by(|one, next| one.lsn < floor && next.lsn < floor) {
+            self.collect(stream.id, together, &mut gather, &mut chunk)?;
         }
         match extents.first() {
             Some(extent) if chunk.next == from => Err(self.damaged(extent.lsn)),
@@ -153,27 +166,24 @@ impl Shared {
         Ok(extents)
     }
 
-    /// Whether one read of the disk fetches both. What is in memory needs none.
-    fn adjoin(&self, floor: u64, one: &Extent, next: &Extent) -> bool {
-        let end = one.lsn + u64::from(one.length);
-        let near = next.lsn >= end && next.lsn - end <= GAP_BYTES_MAX;
-        // Between segments lies at least a header.
-        near && next.lsn < floor && (next.lsn == end || self.base(end - 1) == self.base(next.lsn))
-    }
-
-    /// Adds what a range of the log holds of a stream.
+    /// Adds what extents hold of a stream: one that memory has, or any number that it does not have.
     fn collect(
         &self,
         id: StreamId,
         extents: &[Extent],
+        gather: &mut Gather,
         chunk: &mut Chunk,
     ) -> Result<(), ReadError> {
-        let (Some(first), Some(last)) = (extents.first(), extents.last()) else { return Ok(()) };
-        let length = last.lsn + u64::from(last.length) - first.lsn;
-        let length = usize::try_from(length).expect("a range is within a segment");
-        let (bytes, _) = self.bytes(first.lsn, length)?;
+        let cached = match extents {
+            [one] => self.cached(one.lsn, one.length as usize),
+            _ => None,
+        };
+        let bytes = cached.map_or_else(|| gather.read(extents), Ok)?;
+        let mut at = 0;
         for extent in extents {
-            self.slices(id, extent, &bytes.slice(within(first.lsn, extent)), chunk)?;
+            let end = at + extent.length as usize;
+            self.slices(id, extent, &bytes.slice(at..end), chunk)?;
+            at = end;
         }
         Ok(())
     }
@@ -194,15 +204,15 @@ impl Shared {
                 }
                 let appended = Appended::decode(&entry);
                 let appended = appended.ok_or_else(|| self.damaged(frame.header.lsn))?;
-                let body = bytes.slice(frame.body_at..frame.body_at + frame.body.len());
-                let payload = body.slice(entry.payload_at..entry.payload_at + entry.payload.len());
+                let payload = frame.body_at + entry.payload_at;
+                let records = payload + appended.records_at;
                 let mut slice = Slice {
                     first: entry.header.first,
                     count: entry.header.count,
                     time_ms: appended.moved_ms.unwrap_or(frame.header.time_ms),
                     lsn: Lsn(frame.header.lsn),
-                    metadata: metadata(&entry.header.flags, &appended, &payload),
-                    records: payload.slice(appended.records_at..),
+                    metadata: bytes.slice(records - appended.metadata.len()..records),
+                    records: bytes.slice(records..payload + entry.payload.len()),
                 };
                 slice.skip_to(chunk.next);
                 if slice.count > 0 && slice.first == chunk.next {
@@ -230,17 +240,4 @@ fn plan(stream: &Stream, from: u64, bytes: usize) -> Result<(Chunk, Vec<(u64, Pi
     }
     let chunk = Chunk { slices: Vec::new(), next: from, start, tail, closed };
     Ok((chunk, published.plan(from, bytes)))
-}
-
-fn metadata(flags: &u8, appended: &Appended, payload: &Bytes) -> Bytes {
-    if flags & flag::METADATA == 0 {
-        return Bytes::new();
-    }
-    payload.slice(appended.records_at - appended.metadata.len()..appended.records_at)
-}
-
-/// Where an extent lies in bytes that begin at `lsn`.
-fn within(lsn: u64, extent: &Extent) -> std::ops::Range<usize> {
-    let begin = usize::try_from(extent.lsn - lsn).expect("a range is within a segment");
-    begin..begin + extent.length as usize
 }

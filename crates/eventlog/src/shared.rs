@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub cache: RwLock<TailCache>,
     /// Where the durable part of the log ends.
     pub durable: AtomicU64,
+    /// Deletions of segments that were begun.
+    pub deletions: AtomicU64,
     pub next_stream: AtomicU64,
     /// How many snapshots there are, for which everything stays.
     pub pins: Mutex<usize>,
@@ -72,26 +74,27 @@ impl Shared {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Reads bytes of the durable log, and says whether they come from memory.
-    pub(crate) fn bytes(&self, lsn: u64, length: usize) -> Result<(Bytes, bool), ReadError> {
-        if let Some(bytes) = read_locked(&self.cache).get(lsn, length) {
-            return Ok((bytes, true));
-        }
-        let (base, _) = self.segment(lsn).ok_or_else(|| self.damaged(lsn))?;
-        self.read_file(base, lsn - base, length).map(|bytes| (bytes.into(), false))
+    /// Bytes of the durable log, where memory has them.
+    pub(crate) fn cached(&self, lsn: u64, length: usize) -> Option<Bytes> {
+        read_locked(&self.cache).get(lsn, length)
     }
 
     /// Reads a part of a segment file.
     fn read_file(&self, base: u64, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
-        let file = segment_name(base);
         let read = self.file(base).and_then(|file| read_exact(file.as_ref(), offset, length));
-        read.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => ReadError::Damaged { file, offset },
-            _ => ReadError::Disk { file, source: Arc::new(error) },
-        })
+        read.map_err(|error| Self::unread(base, offset, error))
     }
 
-    fn file(&self, base: u64) -> io::Result<Arc<dyn File>> {
+    /// Why a segment file could not be read.
+    pub(crate) fn unread(base: u64, offset: u64, error: io::Error) -> ReadError {
+        let file = segment_name(base);
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => ReadError::Damaged { file, offset },
+            _ => ReadError::Disk { file, source: Arc::new(error) },
+        }
+    }
+
+    pub(crate) fn file(&self, base: u64) -> io::Result<Arc<dyn File>> {
         if let Some(file) = locked(&self.files).get(base) {
             return Ok(file);
         }
@@ -141,7 +144,7 @@ impl Shared {
     }
 
     /// Where the segment begins and ends that holds a position.
-    fn segment(&self, lsn: u64) -> Option<(u64, u64)> {
+    pub(crate) fn segment(&self, lsn: u64) -> Option<(u64, u64)> {
         let segments = read_locked(&self.segments);
         segments.range(..=lsn).next_back().map(|(base, end)| (*base, *end))
     }

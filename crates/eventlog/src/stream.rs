@@ -280,8 +280,17 @@ impl Published {
     /// All pieces from a sequence on, each with where it begins to count; ends where there is a gap.
     pub(crate) fn pieces(&self, from: u64) -> impl Iterator<Item = (u64, Piece)> {
         let mut next = from;
+        // The extent behind the last one, which mostly follows it: then nothing is looked for.
+        let mut at = self.extents.partition_point(|extent| extent.end <= from);
         std::iter::from_fn(move || {
-            let piece = self.piece(next)?;
+            let piece = match self.extents.get(at).filter(|extent| extent.first == next) {
+                Some(extent) => Piece::Extent(*extent),
+                None => self.piece(next)?,
+            };
+            at = match piece {
+                Piece::Extent(_) => at + 1,
+                Piece::Run(run) => self.extents.partition_point(|extent| extent.end <= run.end),
+            };
             let from = std::mem::replace(&mut next, piece.end());
             Some((from, piece))
         })

@@ -20,8 +20,12 @@ pub struct Ticket {
 
 impl Ticket {
     /// Blocks the thread until the batch is durable or refused.
-    pub fn wait(self) -> Result<Committed, AppendError> {
-        block_on(self)
+    pub fn wait(mut self) -> Result<Committed, AppendError> {
+        // Behind a ticket that was waited for lie many of the same commit: these need nobody to wake.
+        match self.try_take() {
+            Some(outcome) => outcome,
+            None => block_on(self),
+        }
     }
 
     /// Returns the outcome if it is known. It is given out once.

@@ -29,6 +29,7 @@ mod offset;
 mod pace;
 mod path;
 mod read;
+mod reader;
 mod refusal;
 mod service;
 mod settings;

@@ -22,6 +22,7 @@ use crate::{
     meta::{Fork, Meta},
     offset::{From, Offset},
     path::{self, PathError},
+    reader::Reader,
     refusal::Refusal,
 };
 
@@ -33,6 +34,7 @@ pub(crate) struct Service {
     pub(crate) log: Log,
     pub(crate) settings: Settings,
     pub(crate) directory: Directory,
+    reader: Reader,
     clock_ms: AtomicU64,
 }
 
@@ -110,6 +112,11 @@ impl Service {
         let now_ms = now_ms();
         Service {
             directory: Directory::load(&log, now_ms),
+            reader: Reader::new(
+                log.clone(),
+                settings.disk_reads_max,
+                settings.disk_reads_waiting_max,
+            ),
             log,
             settings,
             clock_ms: AtomicU64::new(now_ms),
@@ -407,7 +414,7 @@ impl Service {
         seq: Option<&str>,
     ) -> Result<Placed, AppendError> {
         let mut writer = entry.writer.lock().await;
-        if writer.recall(&self.log, entry.id).is_err() {
+        if writer.recall(&self.log, &self.reader, entry.id).await.is_err() {
             return Err(AppendError::ReadOnly("what was appended last cannot be read".into()));
         }
         let Some(seq) = seq else {
@@ -492,8 +499,9 @@ impl Service {
         for span in entry.lineage.iter().filter(|span| span.until > from) {
             while page.next < span.until.min(page.tail) && room > 0 {
                 let chunk = self
-                    .log
+                    .reader
                     .read(span.stream, page.next.0 - span.base.0, room)
+                    .await
                     .map_err(|error| trimmed(error, span.base))?;
                 let before = page.records.len();
                 let wanted = usize::try_from(span.until.0 - page.next.0).unwrap_or(usize::MAX);

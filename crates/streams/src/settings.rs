@@ -15,6 +15,10 @@ pub struct Settings {
     pub sse: Duration,
     /// Readers that wait or follow at once; 503 with `Retry-After` beyond.
     pub followers_max: usize,
+    /// Reads of records that memory does not have, which are at the disk at once; others wait for their turn.
+    pub disk_reads_max: usize,
+    /// Reads that wait for their turn at the disk; 503 with `Retry-After` beyond.
+    pub disk_reads_waiting_max: usize,
     /// The longest path of a stream, in bytes; 400 beyond.
     pub path_bytes_max: usize,
     /// How many forks may lie between a stream and what it was forked from; 400 beyond.
@@ -39,6 +43,8 @@ impl Default for Settings {
             long_poll: Duration::from_secs(20),
             sse: Duration::from_secs(60),
             followers_max: 10_000,
+            disk_reads_max: 8,
+            disk_reads_waiting_max: 4096,
             path_bytes_max: 512,
             fork_depth_max: 32,
             streams_per_tenant_max: 0,

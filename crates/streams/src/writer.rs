@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use selvedge_eventlog::{Log, ReadError, StreamId};
 
+use crate::reader::Reader;
+
 /// What writers of a stream said last.
 ///
 /// Each append carries the last number on in its metadata, so that after a start the newest append is all that is looked at.
@@ -17,13 +19,18 @@ impl Writer {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) fn recall(&mut self, log: &Log, stream: StreamId) -> Result<(), ReadError> {
+    pub(crate) async fn recall(
+        &mut self,
+        log: &Log,
+        reader: &Reader,
+        stream: StreamId,
+    ) -> Result<(), ReadError> {
         if self.is_known {
             return Ok(());
         }
         let info = log.info(stream)?;
         if info.tail > info.start {
-            let newest = log.read(stream, info.tail - 1, 1)?;
+            let newest = reader.read(stream, info.tail - 1, 1).await?;
             self.last = newest
                 .slices
                 .last()

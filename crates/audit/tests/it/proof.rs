@@ -5,7 +5,7 @@ use selvedge_audit::{
     checkpoint::{Checkpoint, Trust},
     merkle::Hash,
     note::Scheme,
-    proof::TlogProof,
+    proof::{TlogProof, Verifier},
 };
 
 use crate::note::key;
@@ -62,6 +62,29 @@ fn what_is_not_proven_is_said() {
     let other = key("log.example/audit", Scheme::Ed25519, 2);
     let checkpoint = Checkpoint::parse(proof.checkpoint.text()).unwrap().sign(&other);
     refused(&TlogProof { checkpoint, ..proof }, b"second", expect!["no trusted key signed it"]);
+}
+
+#[test]
+fn many_proofs_are_checked_as_each_by_itself() {
+    let (proof, trust) = example();
+    let mut verifier = Verifier::new(&trust);
+    for _ in 0..2 {
+        assert_eq!(verifier.verify(&proof, b"second").cloned(), proof.verify(b"second", &trust));
+        assert_eq!(
+            verifier.verify(&proof, b"first").unwrap_err(),
+            proof.verify(b"first", &trust).unwrap_err()
+        );
+    }
+    // The head of another tree under the signature of this one, and this head by somebody else.
+    let forged = proof.to_string().replace("\n2\n", "\n3\n");
+    let forged = TlogProof::parse(forged.as_bytes()).unwrap();
+    let other = key("log.example/audit", Scheme::Ed25519, 2);
+    let signed = Checkpoint::parse(proof.checkpoint.text()).unwrap().sign(&other);
+    for wrong in [forged, TlogProof { checkpoint: signed, ..proof.clone() }] {
+        let refused = verifier.verify(&wrong, b"second").unwrap_err();
+        assert_eq!(refused, wrong.verify(b"second", &trust).unwrap_err());
+        assert!(verifier.verify(&proof, b"second").is_ok(), "the next one is judged by itself");
+    }
 }
 
 #[test]

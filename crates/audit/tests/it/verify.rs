@@ -8,7 +8,7 @@ use selvedge_audit::{
     checkpoint::{Checkpoint, Trust},
     entry::Delivery,
     event::{Event, Fact, Recorder},
-    files::{LogFiles, payload_path},
+    files::{LogFiles, Prover, payload_path},
     integrate::{CHECKPOINT, Integrator},
     keys::{KEYS_MAX, KeyStore, MasterKey},
     note::Scheme,
@@ -271,4 +271,21 @@ fn proofs_from_files_hold_without_them() {
         files.prove(700, &trust()).unwrap_err().to_string(),
         "the log has 700 entries, counted from 0"
     );
+}
+
+#[test]
+fn who_proves_many_finds_the_same_ways() {
+    let sim = log_of(700);
+    let files = LogFiles(Arc::clone(&sim));
+    // Room for two tiles of the four, so that tiles come and go.
+    let prover = Prover::new(LogFiles(Arc::clone(&sim)), 2);
+    for size in [1, 2, 255, 256, 700] {
+        for index in (0..size).step_by(37).chain([size - 1]) {
+            let path = files.prove_path(index, size).unwrap();
+            assert_eq!(prover.prove_path(index, size).unwrap(), path, "{index} of {size}");
+        }
+    }
+    assert_eq!(prover.prove(5, &trust()).unwrap(), files.prove(5, &trust()).unwrap());
+    let beyond = prover.prove(700, &trust()).unwrap_err().to_string();
+    assert_eq!(beyond, "the log has 700 entries, counted from 0");
 }

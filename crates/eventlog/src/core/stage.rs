@@ -35,6 +35,7 @@ impl Core {
         if entries > 0 {
             self.close_frame(at, lsn, u16::try_from(entries).expect("judged to be below"));
             self.place_extents(effects, lsn, self.group.bytes.len() - at);
+            self.join_last(effects);
         }
         Committed { lsn: Lsn(lsn), time_ms: self.time_ms, placed: first, others }
     }
@@ -86,6 +87,22 @@ impl Core {
                 extent.lsn = at;
                 extent.length = u32::try_from(length).expect("a batch is below 4 GiB");
             }
+        }
+    }
+
+    /// Lets an append join the one before it in the group where it follows that in its stream and on disk: readers are
+    /// told of both at once.
+    fn join_last(&mut self, effects: usize) {
+        let (before, own) = self.group.effects.split_at_mut(effects);
+        let (Some(before), [own]) = (before.last_mut(), own) else { return };
+        if let (
+            Effect::Append { stream, extent, close: false },
+            Effect::Append { stream: same, extent: next, close: false },
+        ) = (before, own)
+            && Arc::ptr_eq(stream, same)
+            && extent.absorb(next)
+        {
+            self.group.effects.truncate(effects);
         }
     }
 

@@ -403,6 +403,8 @@ impl Core {
     }
 
     fn delete_segment(&mut self, base: u64) -> io::Result<()> {
+        // First: a reader who finds the file gone then knows why.
+        self.shared.deletions.fetch_add(1, Ordering::AcqRel);
         self.shared.disk.remove(&segment_name(base))?;
         self.space.live.remove(&base);
         self.shared.forget(base);

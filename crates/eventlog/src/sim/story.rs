@@ -7,7 +7,9 @@ use fastrand::Rng;
 use super::{Death, SimDisk, model::Model};
 use crate::{
     Append, AppendError, Batch, OpenError, Producer, Retention, Settings, StreamId, StreamOptions,
-    Ticket, core::Core, ticket::Reply,
+    Ticket,
+    core::{Core, Spare},
+    ticket::Reply,
 };
 
 /// What happened in a story, so that a run of many can show that it went where it should.
@@ -27,6 +29,8 @@ pub struct Report {
     pub failed_syncs: u64,
     /// Appends refused because the disk was full.
     pub full: u64,
+    /// Files of segments that were prepared before they were needed.
+    pub prepared: u64,
     /// Segment files that were removed: nothing in them was wanted, or the disk had no room for them.
     pub segments_removed: u64,
 }
@@ -41,6 +45,7 @@ impl std::ops::AddAssign for Report {
             lost,
             failed_syncs,
             full,
+            prepared,
             segments_removed,
         } = other;
         self.segments_removed += segments_removed;
@@ -51,6 +56,7 @@ impl std::ops::AddAssign for Report {
         self.lost += lost;
         self.failed_syncs += failed_syncs;
         self.full += full;
+        self.prepared += prepared;
     }
 }
 
@@ -64,6 +70,7 @@ impl fmt::Display for Report {
             lost,
             failed_syncs,
             full,
+            prepared,
             segments_removed,
         } = self;
         writeln!(out, "| what happened | how often |\n|---|--:|")?;
@@ -74,6 +81,7 @@ impl fmt::Display for Report {
         writeln!(out, "| batches under way at a death, found not to have happened | {lost} |")?;
         writeln!(out, "| syncs that failed | {failed_syncs} |")?;
         writeln!(out, "| appends refused because the disk was full | {full} |")?;
+        writeln!(out, "| segment files prepared | {prepared} |")?;
         writeln!(out, "| segment files removed | {segments_removed} |")?;
         writeln!(out, "| acknowledged records lost | 0 |")?;
         write!(out, "| records that nobody sent, or parts of batches | 0 |")
@@ -205,10 +213,22 @@ impl Story {
         if self.rng.bool() {
             core.upkeep(self.now_ms);
         }
+        self.prepare(core);
         if self.rng.u8(..) < 16 && !self.disk.is_dead() {
             let observed = Model::observe(&core.shared);
             self.model.accept_retention(&observed);
             assert_eq!(observed, self.model.visible(), "readers see the model");
+        }
+    }
+
+    /// Prepares a segment sometimes, as the log's driver does.
+    fn prepare(&mut self, core: &mut Core) {
+        if core.wants_spare().is_some()
+            && self.rng.bool()
+            && let Ok(spare) = Spare::prepare(&self.disk, &self.settings)
+        {
+            core.take_spare(spare);
+            self.report.prepared += 1;
         }
     }
 

@@ -5,3 +5,4 @@ mod basics;
 mod format;
 mod kill;
 mod reader;
+mod reads;

@@ -24,6 +24,7 @@ mod help;
 mod http;
 mod init;
 mod keys;
+mod kills;
 mod process;
 mod reload;
 mod streams;

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod callers;
+mod disk;
 mod follow;
 mod restart;
 mod world;

@@ -1,5 +1,7 @@
 //! A service on a log in a folder, and requests to it.
 
+use std::path::Path;
+
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -44,8 +46,13 @@ pub fn service(name: &str) -> Caller {
 
 impl World {
     pub fn new(settings: Settings) -> World {
+        World::on(settings, log)
+    }
+
+    /// A service on a log that `open` opens in a folder.
+    pub fn on(settings: Settings, open: impl FnOnce(&Path) -> Log) -> World {
         let folder = tempfile::tempdir().unwrap();
-        let streams = Streams::new(log(&folder), settings.clone());
+        let streams = Streams::new(open(folder.path()), settings.clone());
         World { folder, settings, streams }
     }
 
@@ -53,7 +60,7 @@ impl World {
     pub fn restart(self) -> World {
         let World { folder, settings, streams } = self;
         drop(streams);
-        let streams = Streams::new(log(&folder), settings.clone());
+        let streams = Streams::new(log(folder.path()), settings.clone());
         World { folder, settings, streams }
     }
 
@@ -110,6 +117,6 @@ pub fn request(method: Method, path: &str, fields: &[(&str, &str)], body: &str) 
     request.body(Body::from(body.to_owned())).unwrap()
 }
 
-fn log(folder: &tempfile::TempDir) -> Log {
-    Log::open(folder.path(), selvedge_eventlog::Settings::default()).unwrap()
+fn log(folder: &Path) -> Log {
+    Log::open(folder, selvedge_eventlog::Settings::default()).unwrap()
 }

@@ -27,6 +27,7 @@ const REMOTE: &[u32] = &[1, 64, 1024];
 /// What is replayed, and its row.
 const REPLAYED: &[(&str, &str)] = &[
     ("ours", "event log"),
+    ("ours-in-turns", "event log, 64 streams in turns, one after the other"),
     ("sqlite", "SQLite, SELECT in order"),
     ("nats", "JetStream, ordered consumer"),
 ];
@@ -89,7 +90,7 @@ pub fn run(settings: &Settings) -> Result<Results> {
         course.audit();
     }
     let results = course.results;
-    for folder in ["work", "replay-ours", "replay-sqlite"] {
+    for folder in ["work", "replay-ours", "replay-ours-in-turns", "replay-sqlite"] {
         place.fresh(folder)?;
     }
     server::clear(&place)?;
@@ -193,7 +194,7 @@ impl Course<'_> {
         for (slug, label) in REPLAYED.iter().filter(|(slug, _)| *slug != "nats") {
             let prepared = self.replay_step("replay-prepare", slug, None);
             if let Err(error) = prepared {
-                self.tell(*slug == "ours", label, &error);
+                self.tell(is_ours(slug), label, &error);
             }
         }
         if peers.iter().all(|peer| peer.kind != Kind::Nats) {
@@ -266,12 +267,11 @@ impl Course<'_> {
 
     /// Puts a figure into its row, or says why there is none.
     fn take(&mut self, name: Name, found: Result<Value>) {
-        let ours = matches!(name.slug, "disk" | "ours" | "ours-pipelined" | "selvedge" | "audit");
         let value = found.unwrap_or_else(|error| {
             let number = name.number.map(|number| format!(" {number}")).unwrap_or_default();
             let round = self.round + 1;
             let who = format!("{}, {}{number}, round {round}", name.table, name.label);
-            self.tell(ours, &who, &error);
+            self.tell(is_ours(name.slug), &who, &error);
             Value::Null
         });
         println!("bench:   {}", line(name, &value));
@@ -298,6 +298,11 @@ impl Results {
         }
         &mut self.rows[at]
     }
+}
+
+/// Whether a row is of what we promise, or of the disk, and not of somebody beside us.
+pub fn is_ours(slug: &str) -> bool {
+    slug.starts_with("ours") || matches!(slug, "disk" | "selvedge" | "audit")
 }
 
 /// A figure while the run goes on.

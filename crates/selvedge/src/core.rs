@@ -4,6 +4,7 @@
 //! TLS by an edge elsewhere with a certificate. Who calls is settled here, once, for all services.
 
 mod callers;
+mod courier;
 mod data_dir;
 mod doors;
 mod gate;

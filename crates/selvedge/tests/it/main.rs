@@ -6,6 +6,7 @@ mod agent_metrics;
 mod agents_table;
 mod audit;
 mod audit_core;
+mod audit_edge;
 mod audit_witness;
 mod backup;
 mod backup_s3;

@@ -63,6 +63,15 @@ pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", progr
 /// The HTTP/2 conformance suite.
 pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "httpwg" };
 
+/// A server of S3 that others wrote, for tests of backups, and what it needs for that.
+pub const MOTO: &[&str] = &[
+    "moto==5.2.5",
+    "Flask==3.1.3",
+    "flask-cors==6.0.5",
+    "PyYAML==6.0.3",
+    "py-partiql-parser==0.6.3",
+];
+
 /// `cargo xtask setup`: everything at once, for a machine that will be used offline.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
@@ -78,6 +87,7 @@ pub fn run(arguments: &[String]) -> Result {
         python(suite)?;
     }
     python(&[NATS])?;
+    python(MOTO)?;
     println!("setup: everything is in place");
     Ok(())
 }

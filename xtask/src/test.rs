@@ -15,6 +15,9 @@ pub fn run(arguments: &[String]) -> Result {
             println!("test: skipped: cases that need {} ({error})", package.program);
         }
     }
+    if let Err(error) = setup::python(setup::MOTO) {
+        println!("test: skipped: cases that need moto ({error})");
+    }
     let examples = process::run(&mut examples(&flags));
     let tests = process::run(&mut tests(&flags));
     examples.and(tests)

@@ -298,6 +298,11 @@ impl AuditLog {
         Ok(minimum)
     }
 
+    /// The name of this machine.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
     /// How far it has come.
     pub fn status(&self) -> Status {
         self.shared.lock().clone()

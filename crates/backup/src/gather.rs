@@ -27,20 +27,26 @@ const TRIES_MAX: usize = 10;
 /// The writer's notes that go along: up to where files are whole, and the last head that was signed.
 const SETTLED: &str = "state/settled";
 const SIGNED: &str = "state/signed";
-/// Names in a data-dir that this backup covers, or that mean nothing to another core.
+/// Names in a data-dir that this backup covers, or that mean nothing to another core. A witness is among the latter:
+/// one that has forgotten what it cosigned last could be made to cosign another history.
 const KNOWN: &[&str] = &[
     LOG,
     "audit",
     "audit-keys",
+    "audit-witness",
+    "audit-witness.vkey",
     "audit.vkey",
+    "core.lock",
+    "intents",
+    "run",
     "tokens",
     "tokens.used",
     "views.db",
-    "views.db-wal",
     "views.db-shm",
-    "run",
-    "core.lock",
+    "views.db-wal",
 ];
+/// What a restore leaves in a data-dir.
+const LEFT: [&str; 2] = ["restoring", "replaced-"];
 
 /// Everything that is to be backed up, but for the newest state of keys and tokens.
 pub(crate) struct Gathered {
@@ -201,7 +207,9 @@ fn payloads(audit: &Path) -> Result<Vec<String>, Error> {
 /// What lies in the data-dir and nobody here knows.
 fn left_out(data_dir: &Path) -> Result<Vec<String>, Error> {
     let mut names = names(data_dir)?;
-    names.retain(|name| !KNOWN.contains(&name.as_str()));
+    names.retain(|name| {
+        !KNOWN.contains(&name.as_str()) && !LEFT.iter().any(|left| name.starts_with(left))
+    });
     Ok(names)
 }
 

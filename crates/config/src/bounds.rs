@@ -10,9 +10,9 @@ use std::{
 use selvedge_base::format_duration;
 
 use crate::{
-    Agent, AgentProcess, AgentSettings, Breaker, CORE, Config, CoreAudit, CoreLimits, CoreStreams,
-    Ejection, HealthCheck, Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth, rate_limit,
-    schema, waf,
+    Agent, AgentProcess, AgentSettings, Audit, Breaker, CORE, Config, CoreAudit, CoreLimits,
+    CoreStreams, Ejection, HealthCheck, Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth,
+    rate_limit, schema, waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -173,6 +173,9 @@ fn process(table: &mut Table<'_>, config: &Config) {
     table.time("drain-timeout", config.drain_timeout, "requests still running are cut");
     if let Some(Otlp { queue, .. }) = &config.telemetry.otlp {
         table.row("telemetry otlp queue", queue, "the newest spans are dropped and counted");
+    }
+    if let Some(Audit { dir: _, spool, sample: _ }) = &config.audit {
+        table.row("audit spool", spool, "the newest events are dropped and counted in one entry");
     }
 }
 

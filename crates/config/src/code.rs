@@ -80,6 +80,7 @@ codes! {
     PlainKeys = "W0211", "keys or questions in plain text";
     BodyMax = "W0212", "agent that inspects more than a route lets through";
     KeyNeverSet = "W0213", "limit by something that nobody sets on this route";
+    NoSpool = "W0214", "edge that keeps nothing for the audit log";
 }
 
 impl fmt::Display for Code {

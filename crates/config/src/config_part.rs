@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use crate::{
     Action, Agent, CORE, Code, Config, Id, PathPattern, Route, Telemetry, Upstream,
     agent::{AGENTS_MAX, AgentPart, Order, References, check_references, export_claims},
+    audit::AuditPart,
     bounds::PROCESS,
     core::{ABOVE_MOUNT, CorePart, Settled},
     cursor::{Cursor, Switch},
@@ -27,6 +28,7 @@ pub(crate) struct ConfigPart {
     admin: Option<Switch<AdminPart>>,
     telemetry: TelemetryPart,
     core: Option<CorePart>,
+    audit: Option<Switch<AuditPart>>,
     workers: Option<Spanned<usize>>,
     drain_timeout: Option<Spanned<Duration>>,
     has_unknown: bool,
@@ -43,6 +45,7 @@ impl ConfigPart {
             admin: cursor.switch("admin", AdminPart::read),
             telemetry: cursor.child("telemetry", TelemetryPart::read).unwrap_or_default(),
             core: cursor.child("core", CorePart::read),
+            audit: cursor.switch("audit", AuditPart::read),
             workers: cursor.child("workers", read_workers).flatten(),
             drain_timeout: cursor.child("drain-timeout", read_drain_timeout).flatten(),
             has_unknown: cursor.has_unread(),
@@ -135,6 +138,7 @@ impl ConfigPart {
             admin,
             telemetry,
             core,
+            audit,
             workers,
             drain_timeout,
             has_unknown: _,
@@ -161,6 +165,7 @@ impl ConfigPart {
             upstreams.insert(upstream.id.clone(), upstream);
             core
         });
+        let audit = AuditPart::settle(audit, reading, (core.as_ref(), &agents));
         Some(Config {
             listeners: listeners.into_iter().collect::<Option<_>>()?,
             upstreams,
@@ -170,6 +175,7 @@ impl ConfigPart {
             admin,
             telemetry: telemetry?,
             core,
+            audit,
             workers: reading.settle(PROCESS, "workers", workers, reading.env.cores()),
             drain_timeout: reading.settle(
                 PROCESS,

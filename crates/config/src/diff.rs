@@ -137,6 +137,7 @@ fn is_rest_same(old: &Config, new: &Config) -> bool {
         admin,
         telemetry,
         core: _,
+        audit,
         workers,
         drain_timeout,
         files: _,
@@ -145,6 +146,7 @@ fn is_rest_same(old: &Config, new: &Config) -> bool {
     *limits == new.limits
         && *admin == new.admin
         && *telemetry == new.telemetry
+        && *audit == new.audit
         && *workers == new.workers
         && *drain_timeout == new.drain_timeout
 }

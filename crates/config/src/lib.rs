@@ -21,6 +21,7 @@
 mod action;
 mod address;
 mod agent;
+mod audit;
 mod bounds;
 mod breaker;
 mod code;

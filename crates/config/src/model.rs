@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::Origins;
 
 mod agent;
+mod audit;
 mod core;
 mod views;
 
 pub use agent::*;
+pub use audit::*;
 pub use core::*;
 pub use views::*;
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The core. It is among the upstreams, and its mount among the routes, as [`CORE`].
     pub core: Option<Core>,
+    /// What is kept for the core's audit log. `None`: nothing is.
+    pub audit: Option<Audit>,
     /// Worker threads of the edge; one runtime each. Default: one per core.
     pub workers: usize,
     /// How long running requests may take after SIGTERM before they are cut.

@@ -8,12 +8,19 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
@@ -25,7 +32,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::control::{InForce, Shared, Stage, Watch, publish};
+use crate::{
+    audit::events::{self, Asker, cut},
+    control::{InForce, Shared, Stage, Watch, publish},
+};
 
 /// Somebody asked the admin listener for a reload.
 ///
@@ -33,6 +43,8 @@ use crate::control::{InForce, Shared, Stage, Watch, publish};
 /// of why nothing changed. Dropping the request tells them that it was not carried out.
 #[derive(Debug)]
 pub struct ReloadRequest {
+    /// Who asked.
+    pub asker: Asker,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<String, String>>,
 }
@@ -102,8 +114,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut in_force: Watch) {
                 Ok(()) => served.follow(&desk, &in_force.borrow_and_update().clone()),
                 Err(_) => return,
             },
-            stream = served.accept(), if connections.len() < CONNECTIONS_MAX => {
-                connections.spawn_local(serve(desk.clone(), stream));
+            (stream, peer) = served.accept(), if connections.len() < CONNECTIONS_MAX => {
+                connections.spawn_local(serve(desk.clone(), stream, peer.ip()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -130,21 +142,21 @@ impl Served {
     }
 
     /// The next connection; never, where nothing is listened on. May be cancelled.
-    async fn accept(&self) -> TcpStream {
+    async fn accept(&self) -> (TcpStream, SocketAddr) {
         let Some(listener) = &self.listener else { return std::future::pending().await };
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return stream,
+                Ok(accepted) => return accepted,
                 Err(_) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
             }
         }
     }
 }
 
-async fn serve(desk: Rc<Desk>, stream: TcpStream) {
+async fn serve(desk: Rc<Desk>, stream: TcpStream, peer: IpAddr) {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let desk = desk.clone();
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        async move { Ok::<_, Infallible>(desk.answer(request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -214,8 +226,13 @@ struct Desk {
 }
 
 impl Desk {
-    async fn answer<B>(&self, request: Request<B>) -> Answer {
+    async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer {
+        let asker = asker(&request, peer);
         if let Err(refusal) = door::check(&request) {
+            if ![Method::GET, Method::HEAD].contains(request.method()) {
+                let path = request.uri().path();
+                self.shared.trail.tell(events::admin_refused(&asker, path, refusal.code()));
+            }
             return text(refusal.status(), refusal.to_string());
         }
         let Some(endpoint) = Endpoint::of(request.uri().path()) else {
@@ -233,7 +250,7 @@ impl Desk {
             Endpoint::Readyz => self.readiness(),
             Endpoint::Config => self.config(),
             Endpoint::Agents => self.agents(),
-            Endpoint::Reload => self.reload().await,
+            Endpoint::Reload => self.reload(asker).await,
         }
     }
 
@@ -273,11 +290,13 @@ impl Desk {
         json(agents::render(&self.in_force.borrow().clone().plan))
     }
 
-    async fn reload(&self) -> Answer {
+    async fn reload(&self, asker: Asker) -> Answer {
         let (reply, outcome) = oneshot::channel();
-        match self.shared.ask_reload(ReloadRequest { reply }) {
+        match self.shared.ask_reload(ReloadRequest { asker, reply }) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
+            Err(TrySendError::Full(refused)) => {
+                let busy = events::admin_refused(&refused.asker, "/reload", "admin/busy");
+                self.shared.trail.tell(busy);
                 let why = "other reloads are under way; ask again in a moment\n";
                 let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
                 answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -308,6 +327,11 @@ impl Desk {
         let message = "no admin listener; reload once descriptors are free";
         self.shared.hub.event(selvedge_telemetry::Level::Error, message, &fields);
     }
+}
+
+fn asker<B>(request: &Request<B>, address: IpAddr) -> Asker {
+    let user_agent = request.headers().get(USER_AGENT);
+    Asker { address, user_agent: user_agent.map(|text| cut(text.as_bytes(), 256)) }
 }
 
 fn line(mut text: String) -> String {

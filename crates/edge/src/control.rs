@@ -31,6 +31,7 @@ use tokio::{
 use crate::{
     admin::{self, AdminSocket, ReloadRequest},
     agent::{state::AgentState, supervise},
+    audit::AuditTrail,
     plan::{Place, Plan},
 };
 pub(crate) use gauges::publish;
@@ -64,6 +65,7 @@ pub(crate) struct InForce {
 /// What outlives a reload.
 pub(crate) struct Shared {
     pub(crate) hub: Hub,
+    pub(crate) trail: AuditTrail,
     stage: AtomicU8,
     workers_lost: AtomicUsize,
     /// To whoever carries out reloads, if anybody does.
@@ -90,10 +92,10 @@ pub(crate) const BLOCKING_THREADS_MAX: usize = 16;
 pub(crate) const RELOADS_MAX: usize = 4;
 
 impl Control {
-    pub(crate) fn start(hub: &Hub, in_force: InForce) -> io::Result<Self> {
+    pub(crate) fn start(hub: &Hub, trail: &AuditTrail, in_force: InForce) -> io::Result<Self> {
         let (agents, wanted) = watch::channel(in_force.plan.agents.clone());
         let (in_force, followed) = watch::channel(Arc::new(in_force));
-        let shared = Arc::new(Shared::new(hub));
+        let shared = Arc::new(Shared::new(hub, trail));
         let shares = shared.clone();
         let thread = std::thread::Builder::new()
             .name("edge-control".to_owned())
@@ -151,9 +153,10 @@ impl Drop for Control {
 }
 
 impl Shared {
-    pub(crate) fn new(hub: &Hub) -> Self {
+    pub(crate) fn new(hub: &Hub, trail: &AuditTrail) -> Self {
         Self {
             hub: hub.clone(),
+            trail: trail.clone(),
             stage: AtomicU8::new(Stage::Starting as u8),
             workers_lost: AtomicUsize::new(0),
             reloads: Mutex::default(),
@@ -216,7 +219,7 @@ async fn run(shared: Arc<Shared>, in_force: Watch, agents: watch::Receiver<Agent
     tasks.spawn_local(probe::run(hub.clone(), in_force.clone()));
     tasks.spawn_local(certificates::run(hub.clone(), in_force.clone(), certificates::EVERY));
     tasks.spawn_local(gauges::run(in_force.clone()));
-    tasks.spawn_local(supervise::run(hub.clone(), agents));
+    tasks.spawn_local(supervise::run(shared.clone(), agents));
     tasks.spawn_local(admin::run(shared.clone(), in_force));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 
 use crate::{
     agent::{call::CoreAgent, state::AgentState},
+    audit::{Lane, events},
     bounds::Bounds,
     crew::Crew,
     deadline::Deadlines,
@@ -46,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) resolver: Resolver,
     pub(crate) file_reads: FileReads,
     pub(crate) telemetry: selvedge_telemetry::Core,
+    /// What is told the audit log. `None`: nobody listens.
+    pub(crate) audit: Option<Lane>,
     /// Set once the process is to end.
     pub(crate) draining: Cell<bool>,
     snapshot: RefCell<Rc<Snapshot>>,
@@ -101,6 +104,7 @@ pub(crate) struct Parts {
     pub(crate) plan: Arc<Plan>,
     pub(crate) bounds: Arc<Bounds>,
     pub(crate) telemetry: selvedge_telemetry::Core,
+    pub(crate) audit: Option<Lane>,
 }
 
 impl Core {
@@ -120,6 +124,7 @@ impl Core {
             resolver: Resolver::default(),
             file_reads: FileReads::new(),
             telemetry: parts.telemetry,
+            audit: parts.audit,
             draining: Cell::new(false),
             snapshot: RefCell::new(Rc::new(snapshot)),
             coming: RefCell::default(),
@@ -258,6 +263,7 @@ impl Core {
         let Some(change) = change else { return };
         let hub = self.telemetry.hub();
         let id = &upstream.config.id;
+        self.tell_of_breaker(("upstream", id), change);
         match change {
             breaker::Change::Opened { rest } | breaker::Change::Reopened { rest } => {
                 let rest = rest.as_secs_f64();
@@ -276,10 +282,18 @@ impl Core {
     /// Tells of an agent's circuit breaker that changed its state.
     pub(crate) fn report_agent_breaker(&self, agent: &Id, change: Option<breaker::Change>) {
         let Some(change) = change else { return };
+        self.tell_of_breaker(("agent", agent), change);
         self.warn(
             "circuit breaker of an agent",
             &[("agent", agent), ("change", &format_args!("{change:?}"))],
         );
+    }
+
+    fn tell_of_breaker(&self, whose: (&str, &Id), change: breaker::Change) {
+        let is_kept = self.snapshot().plan.config.audit.is_some();
+        if let Some(lane) = self.audit.as_ref().filter(|_| is_kept) {
+            lane.tell(|| events::breaker(whose, change));
+        }
     }
 
     /// Begins the end: idle connections close, the others after their exchange.

@@ -10,7 +10,7 @@ use selvedge_telemetry::{EVENT_SHARE, EVENTS_IN_A_ROW_MAX, LOG_BATCHES_MAX, LOG_
 use crate::{
     admin::{self, core_page},
     agent::{link, measures, state, supervise},
-    client_address, control, crew, http1_body, message,
+    audit, client_address, control, crew, http1_body, message,
     proxy::forward::heads,
     proxy_protocol, serve, server,
     site::{body, cache, ranges},
@@ -141,6 +141,8 @@ fn operators(rows: &mut Vec<Bound>) {
     rows.push(size("certificate file", tls::files::FILE_MAX as usize, "refused"));
     rows.push(row("access log batches", LOG_BATCHES_MAX, "the newest are dropped and counted"));
     rows.push(size("access log queue", LOG_BYTES_MAX, "the newest are dropped and counted"));
+    const TOLD: &str = "the newest are dropped and counted in one entry";
+    rows.push(row("events of a core for the audit log", audit::QUEUE_EVENTS_MAX, TOLD));
     rows.push(row("events in a row", EVENTS_IN_A_ROW_MAX, "further ones are counted"));
     rows.push(time("events in the long run, one in", EVENT_SHARE, "further ones are counted"));
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod agent;
+mod audit;
 mod bounds;
 mod client;
 mod client_address;
@@ -14,6 +15,7 @@ mod control;
 mod core;
 mod crew;
 mod deadline;
+mod dial;
 mod encoded;
 mod fixed;
 mod http1_body;
@@ -36,8 +38,10 @@ mod websocket;
 
 pub use admin::ReloadRequest;
 pub use agent::confine::{ConfineError, Confinement, Files};
+pub use audit::{AuditFeed, AuditNews, AuditTrail, events::Asker};
+pub use dial::{COURIER_BINDING, Dialer, Dialled};
 pub use fixed::fixed_bounds;
-pub use plan::{PlanError, preflight};
+pub use plan::{PlanError, preflight, revision};
 pub use server::{Drained, Edge, StartError, provide_descriptors};
 pub use site::SiteError;
 pub use tls::{CertificateFacts, ServerTls, TlsError, Warning as CertificateWarning};

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use selvedge_audit::merkle::Hash;
 use selvedge_config::{Action, Config, Id, Listener, Route, Upstream};
 use selvedge_routing::Router;
 use selvedge_telemetry::{Hub, Labels, Registered, UpstreamLabels};
@@ -23,6 +24,8 @@ use crate::{
 /// What one config means at run time.
 pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
+    /// What [`revision`] says of it.
+    pub(crate) revision: String,
     pub(crate) router: Router,
     pub(crate) listeners: Vec<ListenerPlan>,
     pub(crate) labels: Arc<Registered>,
@@ -226,7 +229,18 @@ impl Plan {
         let labels = parts.hub.register(&labels(&config, &upstreams, &agents));
         let identity_headers = config.identity_headers();
         let router = Router::new(&config);
-        Ok(Self { router, listeners, labels, upstreams, agents, identity_headers, routes, config })
+        let revision = revision(&config);
+        Ok(Self {
+            config,
+            revision,
+            router,
+            listeners,
+            labels,
+            upstreams,
+            agents,
+            identity_headers,
+            routes,
+        })
     }
 
     /// The listener at `place`, and its position.
@@ -238,6 +252,13 @@ impl Plan {
     pub(crate) fn upstream(&self, id: &Id) -> Option<&SharedUpstream> {
         self.upstreams.iter().find(|upstream| upstream.state.config.id == *id)
     }
+}
+
+/// The revision of a config, as the audit log tells it: a digest of the files that it was read from.
+pub fn revision(config: &Config) -> String {
+    let texts = config.files.iter().map(|path| std::fs::read(path).unwrap_or_default());
+    let digests: Vec<u8> = texts.flat_map(|text| Hash::of(&text).0).collect();
+    Hash::of(&digests).to_hex()[..16].to_owned()
 }
 
 fn listeners(config: &Config, previous: Option<&Plan>) -> Result<Vec<ListenerPlan>, PlanError> {

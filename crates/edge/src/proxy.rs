@@ -1,6 +1,7 @@
 //! One exchange from head to end: route it, act on it, answer whatever goes wrong.
 
 mod agents;
+mod block;
 mod encoding;
 mod facts;
 pub(crate) mod forward;

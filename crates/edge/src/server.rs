@@ -29,6 +29,7 @@ use self::{
 use crate::{
     admin::{AdminSocket, ReloadRequest},
     agent::state::AgentState,
+    audit::AuditTrail,
     bounds::Bounds,
     control::{Control, InForce, Stage},
     plan::{Parts, Plan, PlanError},
@@ -128,6 +129,16 @@ pub struct Drained {
 impl Edge {
     /// Binds every port, then starts to serve. Telemetry for `config` is in `hub` already.
     pub fn start(config: Arc<Config>, hub: Hub) -> Result<Self, StartError> {
+        Self::start_telling(config, hub, &AuditTrail::default())
+    }
+
+    /// The same; what the audit log should know goes to `trail`, which is for as many cores as `config`
+    /// has workers.
+    pub fn start_telling(
+        config: Arc<Config>,
+        hub: Hub,
+        trail: &AuditTrail,
+    ) -> Result<Self, StartError> {
         let parts = Parts { hub: &hub, now: Instant::now() };
         let plan = Arc::new(Plan::new(config.clone(), None, &parts).map_err(StartError::Plan)?);
         let (bound, sockets) = sockets::bind(&config, &Bound::new(), config.workers)?;
@@ -135,7 +146,7 @@ impl Edge {
         let admin = bind_admin(&config, None)?;
         provide_for(&config.limits, &hub);
         let in_force = InForce { plan: plan.clone(), bound: bound.clone(), admin };
-        let control = Control::start(&hub, in_force).map_err(StartError::Thread)?;
+        let control = Control::start(&hub, trail, in_force).map_err(StartError::Thread)?;
         let mut edge = Self { hub, bounds, plan, workers: Vec::new(), bound, control };
         edge.start_workers(sockets)?;
         edge.control.set_stage(Stage::Serving);

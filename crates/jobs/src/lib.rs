@@ -26,4 +26,4 @@
 
 mod views;
 
-pub use views::{CODES, FILE, OpenError, StoreError, Views, refused};
+pub use views::{CODES, FILE, OpenError, StoreError, Views, copy, refused};

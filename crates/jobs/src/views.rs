@@ -1,6 +1,7 @@
 //! Materialised views: what streams of events come to, kept up as events come.
 
 mod accumulator;
+mod copy;
 mod definition;
 mod field;
 mod fold;
@@ -29,6 +30,7 @@ use selvedge_config::View;
 use selvedge_eventlog::Log;
 use tokio::sync::watch;
 
+pub use self::{copy::copy, refusal::CODES, store::StoreError};
 use self::{
     follow::{Follow, Standing},
     http::Door,
@@ -37,7 +39,6 @@ use self::{
     runner::{Order, Orders, Runner},
     store::Store,
 };
-pub use self::{refusal::CODES, store::StoreError};
 
 /// The file in the data-dir.
 pub const FILE: &str = "views.db";

@@ -9,6 +9,7 @@ use crate::{
     agent::{self, AgentArgs},
     agents::{self, AgentsArgs},
     audit::{self, AuditArgs},
+    backup::{self, BackupArgs},
     bounds::{self, BoundsArgs},
     check::{self, CheckArgs},
     confine::{self, ConfineArgs},
@@ -79,6 +80,8 @@ enum Command {
     Waf(WafArgs),
     /// Look into the audit log, verify it, and prove what is in it
     Audit(AuditArgs),
+    /// Back up a core's data, and put it back
+    Backup(BackupArgs),
     /// Become another program under restrictions; the edge starts agents so
     #[command(hide = true)]
     Confine(ConfineArgs),
@@ -142,6 +145,7 @@ fn obey(command: &Command) -> Exit {
         Command::Token(args) => token::run(args, &mut terminal),
         Command::Waf(args) => waf::run(args, &mut terminal),
         Command::Audit(args) => audit::run(args, &mut terminal),
+        Command::Backup(args) => backup::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };

@@ -4,6 +4,7 @@
 //! TLS by an edge elsewhere with a certificate. Who calls is settled here, once, for all services.
 
 mod callers;
+mod courier;
 mod data_dir;
 mod doors;
 mod gate;
@@ -25,8 +26,9 @@ use clap::Args;
 use selvedge_config::{Bound, Config, Core, CoreProcess};
 use selvedge_telemetry::{Hub, Otlp, Settings};
 
-use self::{data_dir::DataDir, role::Role};
+use self::role::Role;
 pub(crate) use self::{
+    data_dir::DataDir,
     link::{Link, seal},
     operator::Operator,
     services::NOT_BUILT_IN,

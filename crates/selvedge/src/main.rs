@@ -4,6 +4,7 @@ mod admin;
 mod agent;
 mod agents;
 mod audit;
+mod backup;
 mod bounds;
 mod check;
 mod cli;

@@ -41,7 +41,7 @@ enum TokenCommand {
 
 /// Which core.
 #[derive(Args, Debug)]
-struct CoreOf {
+pub(crate) struct CoreOf {
     /// Config file whose core it is
     #[arg(long, short, value_name = "FILE", default_value = "selvedge.kdl")]
     config: PathBuf,
@@ -164,7 +164,8 @@ fn list(args: &ListArgs, terminal: &mut Terminal) -> Result<(), Failure> {
 }
 
 impl CoreOf {
-    fn data_dir(&self) -> Result<PathBuf, Failure> {
+    /// Its folder.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Failure> {
         if let Some(data_dir) = &self.data_dir {
             return Ok(data_dir.clone());
         }

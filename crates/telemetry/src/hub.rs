@@ -45,7 +45,17 @@ pub(crate) struct Shared {
     events: Arc<Events>,
     registered: Mutex<Arc<Registered>>,
     process: Mutex<Process>,
+    more: Mutex<Vec<More>>,
     started: SystemTime,
+}
+
+/// Metrics that somebody else counts.
+struct More(Box<dyn Fn(&mut String) + Send + Sync>);
+
+impl fmt::Debug for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("More")
+    }
 }
 
 /// What is told of the process and not counted by a core.
@@ -101,6 +111,7 @@ impl Hub {
             events,
             registered: Mutex::default(),
             process: Mutex::default(),
+            more: Mutex::default(),
             started: SystemTime::now(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -192,6 +203,11 @@ impl Hub {
         lock(&self.shared.process).certificates = certificates;
     }
 
+    /// From now on the page of metrics ends with what `render` appends, in Prometheus' text format.
+    pub fn also_render(&self, render: impl Fn(&mut String) + Send + Sync + 'static) {
+        lock(&self.shared.more).push(More(Box::new(render)));
+    }
+
     /// All metrics in the Prometheus text format, version 0.0.4
     /// (`Content-Type: text/plain; version=0.0.4`).
     pub fn render_prometheus(&self) -> String {
@@ -208,7 +224,9 @@ impl Hub {
         );
         render_process(&mut page, "");
         render_reported(&mut page, &registered.agents);
-        page.finish()
+        let mut page = page.finish();
+        lock(&self.shared.more).iter().for_each(|More(render)| render(&mut page));
+        page
     }
 
     /// What there is to know of a process without cores, for a page that the edge's page may be put before: names

@@ -22,9 +22,13 @@ pub const SCOPE_FIELD: &str = "x-user-scope";
 /// The caller's tenant.
 pub const TENANT_FIELD: &str = "x-user-tenant";
 
+/// Tells the core that its edge itself speaks, and no client through it: the link's secret, or one that
+/// only the two ends of the connection know.
+pub const COURIER_FIELD: &str = "x-selvedge-courier";
+
 /// Request fields that the core believes when its edge sends them: no client may.
-pub const CORE_FIELDS: [&str; 6] =
-    [LINK_FIELD, AGENTS_FIELD, USER_FIELD, ROLE_FIELD, SCOPE_FIELD, TENANT_FIELD];
+pub const CORE_FIELDS: [&str; 7] =
+    [LINK_FIELD, AGENTS_FIELD, USER_FIELD, ROLE_FIELD, SCOPE_FIELD, TENANT_FIELD, COURIER_FIELD];
 
 /// The core: where the edge serves it, and where it runs.
 #[derive(Clone, Debug, PartialEq)]

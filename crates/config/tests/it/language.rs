@@ -399,11 +399,20 @@ fn the_process() {
         admin,
         telemetry,
         core,
+        audit,
         workers,
         drain_timeout,
         files,
         origins: _,
     } = everything();
+    assert_eq!(
+        audit,
+        Some(Audit {
+            dir: path("spool"),
+            spool: ByteSize::mib(16),
+            sample: AuditSample { all: 0.5, gate: 0.25, agents: [("auth".into(), 1.0)].into() },
+        })
+    );
     assert_eq!(
         limits,
         Limits {
@@ -641,6 +650,7 @@ route \"r\" { upstream \"u\" }";
                 otlp: None,
             },
             core: None,
+            audit: None,
             workers: 2,
             drain_timeout: 30s,
             files: [

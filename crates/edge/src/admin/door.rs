@@ -47,6 +47,14 @@ fn is_own_authority(authority: &Authority) -> bool {
 }
 
 impl Refusal {
+    /// As the audit log has it.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Host => "admin/host",
+            Self::Origin => "admin/origin",
+        }
+    }
+
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,

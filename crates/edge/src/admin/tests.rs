@@ -14,7 +14,7 @@ use selvedge_config::{Config, MemoryEnvironment, parse_str};
 
 use super::*;
 use crate::{
-    Edge,
+    AuditTrail, Edge,
     agent::{process::Introduction, stats::Outcome},
     control::{Control, tests::Bench},
     server::StartError,
@@ -40,7 +40,7 @@ impl Running {
 
     fn in_force(bench: Bench, in_force: InForce) -> Self {
         let address = in_force.admin.as_ref().unwrap().bound;
-        let control = Control::start(&bench.hub, in_force).unwrap();
+        let control = Control::start(&bench.hub, &AuditTrail::default(), in_force).unwrap();
         control.set_stage(Stage::Serving);
         Self { bench, control, address }
     }

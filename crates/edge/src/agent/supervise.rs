@@ -20,7 +20,10 @@ use tokio::{
 };
 
 use super::process::{Condition, Door, Started};
-use crate::control::Agents;
+use crate::{
+    audit::events,
+    control::{Agents, Shared},
+};
 
 /// A process that lived this long has earned a quick restart.
 const LONG_LIFE: Duration = Duration::from_secs(10);
@@ -45,7 +48,7 @@ struct Keeper {
 }
 
 /// Starts and stops agents as they are wanted; ends when the edge does, and all of them with it.
-pub(crate) async fn run(hub: Hub, mut wanted: watch::Receiver<Agents>) {
+pub(crate) async fn run(shared: Arc<Shared>, mut wanted: watch::Receiver<Agents>) {
     let mut keepers: HashMap<usize, Keeper> = HashMap::new();
     loop {
         let agents = wanted.borrow_and_update().clone();
@@ -58,7 +61,7 @@ pub(crate) async fn run(hub: Hub, mut wanted: watch::Receiver<Agents>) {
             if agent.door.started().is_some() && !keepers.contains_key(&key) {
                 let (stop, stopped) = watch::channel(false);
                 let door = agent.door.clone();
-                let keep = keep(hub.clone(), agent.config.id.clone(), door.clone(), stopped);
+                let keep = keep(shared.clone(), agent.config.id.clone(), door.clone(), stopped);
                 keepers.insert(key, Keeper { door, stop, task: spawn_local(keep) });
             }
         }
@@ -97,13 +100,14 @@ enum Ended {
 }
 
 /// Starts the process of `door` over and over until `stopped` says so.
-async fn keep(hub: Hub, id: Id, door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
+async fn keep(shared: Arc<Shared>, id: Id, door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
     let Some(started) = door.started() else { return };
+    let Shared { hub, trail, .. } = &*shared;
     let (first, longest) = started.launch.backoff;
     let mut pause = first;
     loop {
         let since = Instant::now();
-        let ended = match run_once(&hub, &id, started, &mut stopped).await {
+        let ended = match run_once(&shared, &id, started, &mut stopped).await {
             Ok(Ended::Stopped) => break,
             Ok(Ended::Lost(ended)) => ended,
             Err(error) => format!("cannot be started: {error}"),
@@ -111,6 +115,7 @@ async fn keep(hub: Hub, id: Id, door: Arc<Door>, mut stopped: watch::Receiver<bo
         if since.elapsed() >= LONG_LIFE {
             pause = first;
         }
+        trail.tell(events::agent_ended(&id, &ended, pause));
         let again = format_args!("{pause:?}").to_string();
         hub.event(
             Level::Warn,
@@ -127,7 +132,7 @@ async fn keep(hub: Hub, id: Id, door: Arc<Door>, mut stopped: watch::Receiver<bo
 }
 
 async fn run_once(
-    hub: &Hub,
+    Shared { hub, trail, .. }: &Shared,
     id: &Id,
     started: &Started,
     stopped: &mut watch::Receiver<bool>,
@@ -135,6 +140,7 @@ async fn run_once(
     let mut child = spawn(started)?;
     let pid = child.id().unwrap_or_default();
     started.set_condition(Condition::Running { pid, since: Instant::now() });
+    trail.tell(events::agent_started(id, pid));
     hub.event(Level::Info, "an agent's process runs", &[("agent", id), ("pid", &pid)]);
     let said =
         child.stderr.take().map(|stderr| spawn_local(listen(hub.clone(), id.clone(), stderr)));

@@ -160,7 +160,7 @@ fn a_target_falls_ill_and_recovers() {
     let text = upstream(&server.address.to_string(), "http \"/healthz?full=1\"");
     let in_force = bench.in_force(&text, None);
     let plan = in_force.plan.clone();
-    let _control = Control::start(&bench.hub, in_force).unwrap();
+    let _control = Control::start(&bench.hub, &AuditTrail::default(), in_force).unwrap();
     let target = target(&plan);
     becomes(&target, Health::Healthy);
     server.say(SICK);
@@ -192,7 +192,8 @@ fn verdict(address: &str, probe: &str, more: &str) -> String {
     let bench = Bench::new();
     let health = format!("health {{ {probe}; every \"2s\"; healthy 1; unhealthy 1 }}");
     let text = format!("upstream \"app\" {{ target \"{address}\"\n{more}\n{health} }}\n");
-    let _control = Control::start(&bench.hub, bench.in_force(&text, None)).unwrap();
+    let _control =
+        Control::start(&bench.hub, &AuditTrail::default(), bench.in_force(&text, None)).unwrap();
     let event = bench.event(" health=");
     event.split_once("health=").unwrap().1.to_owned()
 }
@@ -334,7 +335,7 @@ fn a_reload_keeps_what_stays_and_forgets_what_goes() {
     let text = upstream(&server.address.to_string(), "http \"/\"");
     let in_force = bench.in_force(&text, None);
     let first = in_force.plan.clone();
-    let control = Control::start(&bench.hub, in_force).unwrap();
+    let control = Control::start(&bench.hub, &AuditTrail::default(), in_force).unwrap();
     let state = target(&first);
     becomes(&state, Health::Unhealthy);
 

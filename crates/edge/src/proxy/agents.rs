@@ -167,6 +167,11 @@ impl Council {
         self.members.iter().all(|member| member.session.is_over())
     }
 
+    /// Whether any agent was: what clients say of themselves has been taken off the request then.
+    pub(super) fn was_asked(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     fn minutes(&self) -> &Minutes {
         self.minutes.get_or_init(Minutes::default)
     }

@@ -30,13 +30,13 @@ impl Exchange<'_> {
         let target = facts.upstream.as_ref().and_then(|upstream| {
             Some(plan.upstreams[upstream.index].state.target(upstream.target?).label())
         });
-        let Written { asked, decisions, left_out } = self.council.take_minutes();
+        let Written { asked, decisions: ruled, left_out } = self.council.take_minutes();
         let agents: Vec<_> = asked.iter().map(|asked| agent_call(plan, asked)).collect();
-        let findings: Vec<Vec<_>> = decisions
+        let findings: Vec<Vec<_>> = ruled
             .iter()
             .map(|(_, verdict)| verdict.findings().iter().map(finding).collect())
             .collect();
-        let decisions: Vec<_> = decisions
+        let decisions: Vec<_> = ruled
             .iter()
             .zip(&findings)
             .map(|((agent, verdict), findings)| {
@@ -93,6 +93,7 @@ impl Exchange<'_> {
             )
         };
         self.core.telemetry.record(&exchange);
+        self.tell_of_block(&ruled);
     }
 }
 

@@ -79,7 +79,8 @@ impl Worker {
 
     async fn work(self) -> Result<(), String> {
         let Self { index, plan, bounds, shared, mut commands } = self;
-        let core = Core::new(Parts { plan, bounds, telemetry: shared.hub.core(index) });
+        let (telemetry, audit) = (shared.hub.core(index), shared.trail.lane(index));
+        let core = Core::new(Parts { plan, bounds, telemetry, audit });
         let mut ticker = spawn_local(tick(core.clone()));
         let mut acceptors = Acceptors::default();
         loop {
@@ -180,12 +181,12 @@ const SLOW_TICK: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::tests::Bench;
+    use crate::{AuditTrail, control::tests::Bench};
 
     #[track_caller]
     fn check_lost(work: impl FnOnce() -> Result<(), String>, event: &str) {
         let bench = Bench::new();
-        let shared = Shared::new(&bench.hub);
+        let shared = Shared::new(&bench.hub, &AuditTrail::default());
         watched(&shared, work);
         assert_eq!(shared.workers_lost(), 1);
         bench.event(event);
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn a_worker_that_was_told_to_end_is_not() {
         let bench = Bench::new();
-        let shared = Shared::new(&bench.hub);
+        let shared = Shared::new(&bench.hub, &AuditTrail::default());
         watched(&shared, || Ok(()));
         assert_eq!(shared.workers_lost(), 0);
     }

@@ -17,7 +17,7 @@ const FAULTS_MAX: i64 = 10;
 /// What is kept of a bad event.
 const BEGINNING_BYTES: usize = 200;
 /// How long a reader's checkpoint may hold up the writer.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The file, as its one writer has it.
 pub(crate) struct Store {

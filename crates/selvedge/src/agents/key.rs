@@ -1,5 +1,7 @@
 //! `selvedge agents key`: API keys for the auth agent.
 
+mod told;
+
 use std::{
     fmt,
     path::PathBuf,
@@ -9,6 +11,7 @@ use std::{
 use clap::{Args, Subcommand};
 use selvedge_agents::auth::api_keys::{self, Entry, KeyFileError, NewKey};
 
+use self::told::ToldArgs;
 use crate::{
     cli::Outcome,
     exit::{Exit, Failure},
@@ -45,6 +48,8 @@ struct FileArgs {
 struct CreateArgs {
     #[command(flatten)]
     keys: FileArgs,
+    #[command(flatten)]
+    told: ToldArgs,
     /// Who comes with it
     #[arg(long)]
     user: String,
@@ -64,6 +69,8 @@ struct CreateArgs {
 struct RevokeArgs {
     #[command(flatten)]
     keys: FileArgs,
+    #[command(flatten)]
+    told: ToldArgs,
     /// The part of the key between the two underscores
     id: String,
 }
@@ -78,6 +85,7 @@ impl From<KeyFileError> for Failure {
 pub(crate) fn run(args: &KeyArgs, terminal: &mut Terminal) -> Outcome {
     match &args.command {
         KeyCommand::Create(args) => {
+            let log = args.told.log()?;
             let day = Duration::from_secs(24 * 60 * 60);
             let created = api_keys::create(
                 &args.keys.file,
@@ -88,10 +96,16 @@ pub(crate) fn run(args: &KeyArgs, terminal: &mut Terminal) -> Outcome {
                     expires: args.days.map(|days| SystemTime::now() + day * days),
                 },
             )?;
+            // Nobody has the key yet: one that the log does not know of is never seen.
+            log.tell_or(told::created(&args.keys.file, &created.id, args), || {
+                api_keys::revoke(&args.keys.file, &created.id, SystemTime::now()).map(drop)
+            })?;
             terminal.write(&format!("{}\n", created.key.expose()))?;
         }
         KeyCommand::Revoke(args) => {
+            let log = args.told.log()?;
             let entry = api_keys::revoke(&args.keys.file, &args.id, SystemTime::now())?;
+            log.tell_or(told::revoked(&args.keys.file, &entry), || Ok(()))?;
             terminal.write(&format!("revoked: {}\n", Line(&entry)))?;
         }
         KeyCommand::List(args) => {

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 
 /// A data-dir, ours until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct DataDir {
+pub(crate) struct DataDir {
     run: PathBuf,
     _lock: File,
 }
@@ -24,7 +24,7 @@ const PID_BYTES_MAX: u64 = 32;
 
 impl DataDir {
     /// Makes the folder if need be, for its owner alone, and takes it.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             let text = format!("the data-dir {} cannot be used: {error}", path.display());
             Failure::new(Exit::Unavailable, text)

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
 use selvedge_base::{ByteSize, format_duration};
@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{callers::Door, gate::Gate, tls::EdgeTls};
+use super::{callers::Door, courier::EdgePeer, gate::Gate, tls::EdgeTls};
 use crate::exit::{Exit, Failure};
 
 /// Bounds of the core that no config sets, with what happens there.
@@ -235,7 +235,7 @@ async fn welcome(accepted: Accepted, desk: Desk, (place, places): Places) {
     let is_counted = metrics.connections.try_enter(usize::MAX);
     let refused = match accepted {
         Accepted::Unix(stream) if is_of_our_user(&stream) => {
-            serve(stream, (Door::Unix, &desk), pending()).await;
+            serve(stream, (Door::Unix, None, &desk), pending()).await;
             drop(place);
             None
         }
@@ -278,7 +278,8 @@ async fn meet_edge(
         // An error means that the core ends, which the drain tells as well.
         let _ = certificates.changed().await;
     };
-    serve(stream, (Door::Tls, desk), outdated).await;
+    let peer = tls.peer(&stream);
+    serve(stream, (Door::Tls, peer, desk), outdated).await;
     drop(lasting);
     Ok(())
 }
@@ -287,11 +288,16 @@ async fn meet_edge(
 /// way.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    (door, desk): (Door, &Desk),
+    (door, peer, desk): (Door, Option<EdgePeer>, &Desk),
     outdated: impl Future<Output = ()>,
 ) {
     let gate = desk.gate.clone();
-    let service = service_fn(move |request| gate.clone().answer(request, door));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        gate.clone().answer(request, door)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use super::{
     callers::{Door, Gatekeeper},
+    courier::{Courier, EdgePeer},
     health::{self, Vitals},
     kept::keep,
     metrics::{Metrics, OF_CORE},
@@ -116,6 +117,10 @@ impl Gate {
             Ok(request) => request,
             Err(refusal) => return refusal.response(),
         };
+        let peer = request.extensions().get::<EdgePeer>().cloned();
+        if let Some(courier) = Courier::of(request.headers(), &self.keeper.link, peer.as_ref()) {
+            request.extensions_mut().insert(courier);
+        }
         let known = (door, &in_force.desk);
         match self.keeper.admit(known, request.headers_mut(), &self.metrics) {
             Ok(caller) => request.extensions_mut().insert(caller),

@@ -13,6 +13,10 @@ pub(super) enum Refusal {
     Method,
     Body,
     InFlight,
+    /// As many backups hold on to the log as may.
+    Moments,
+    /// The log's folder cannot be looked at.
+    Unreadable,
 }
 
 /// Every code with its status and what it means, for the page of codes.
@@ -21,6 +25,8 @@ const CODES: &Codes = &[
     (405, "core/method", "Method not allowed"),
     (413, "core/body", "Request body too large"),
     (503, "core/in-flight", "Too many requests at once"),
+    (503, "core/moments", "Too many backups at once"),
+    (503, "core/unreadable", "The log's folder cannot be read"),
 ];
 
 impl Refusal {
@@ -34,6 +40,13 @@ impl Refusal {
             Self::InFlight => {
                 ("core/in-flight", "The core is working at its bound. Try again shortly.")
             }
+            Self::Moments => (
+                "core/moments",
+                "As many backups hold on to the log as may. Try again when one has ended.",
+            ),
+            Self::Unreadable => {
+                ("core/unreadable", "The disk refuses; the core's own log says more.")
+            }
         };
         Problem::new(CODES, code, detail)
     }
@@ -41,7 +54,7 @@ impl Refusal {
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
         let mut response = self.problem().response();
-        if self == Self::InFlight {
+        if response.status() == 503 {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -61,7 +74,14 @@ mod tests {
             let found = page.lines().filter(|line| line.starts_with(&row)).count();
             assert_eq!(found, 1, "docs/errors/core.md needs the row {row}");
         }
-        let all = [Refusal::Nothing, Refusal::Method, Refusal::Body, Refusal::InFlight];
+        let all = [
+            Refusal::Nothing,
+            Refusal::Method,
+            Refusal::Body,
+            Refusal::InFlight,
+            Refusal::Moments,
+            Refusal::Unreadable,
+        ];
         assert_eq!(all.len(), CODES.len());
         for refusal in all {
             let response = refusal.response();

@@ -1,6 +1,7 @@
 //! What the core is made of: services, each with paths of its own, put together in one place.
 
 mod audit;
+mod backup;
 mod keeping;
 mod log;
 mod streams;
@@ -13,9 +14,11 @@ use selvedge_config::{Config, CoreProcess};
 use selvedge_telemetry::Hub;
 
 pub(super) use self::audit::{Journal, list, revision};
-use self::keeping::Kept;
 pub(crate) use self::keeping::NOT_BUILT_IN;
-use self::{audit::AuditService, log::LogService, streams::StreamsService, views::ViewsService};
+use self::{
+    audit::AuditService, backup::BackupService, keeping::Kept, log::LogService,
+    streams::StreamsService, views::ViewsService,
+};
 use crate::exit::Failure;
 
 /// A part of the core with paths of its own: `NAME` under the core's path.
@@ -78,5 +81,6 @@ pub(super) fn open(
         Box::new(AuditService::open(journal(), process, foundation.hub.clone())?),
         Box::new(StreamsService::open((log(), journal()), &process.streams)),
         Box::new(ViewsService::open(log(), process)?),
+        Box::new(BackupService::open(log(), journal())),
     ])
 }

@@ -7,6 +7,7 @@ use selvedge_edge::{CertificateFacts, CertificateWarning, ServerTls, TlsError};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use super::courier::EdgePeer;
 use crate::exit::{Exit, Failure};
 
 /// What edges are met with.
@@ -58,6 +59,11 @@ impl EdgeTls {
             true => Ok(stream),
             false => Err("its certificate names none of `edges`".to_owned()),
         }
+    }
+
+    /// The edge at the other end.
+    pub(super) fn peer<T>(&self, stream: &TlsStream<T>) -> Option<EdgePeer> {
+        EdgePeer::of(stream.get_ref().1, &self.edges)
     }
 
     /// Whether the peer's certificate names an edge that we expect. That it is genuine, the handshake

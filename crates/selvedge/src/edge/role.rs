@@ -6,13 +6,18 @@ use std::{
     time::Duration,
 };
 
+use selvedge_audit::{
+    entry::Outcome as Result_,
+    event::{Event, Fact},
+};
 use selvedge_config::{Config, Id, diff};
-use selvedge_edge::{Drained, Edge, ReloadRequest, StartError};
+use selvedge_edge::{Asker, Drained, Edge, ReloadRequest, StartError, revision};
 use selvedge_telemetry::{Hub, Level, SettingsError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     EdgeArgs,
+    audit::{self, AuditKeeper},
     notify::{Notifier, Reachable},
     sealed,
     signals::{Order, Signals},
@@ -36,9 +41,14 @@ pub(super) struct Role<'a> {
     pub(super) edge: Edge,
     /// Counts the configs that took effect.
     pub(super) revision: u64,
+    /// The same for the audit log, which tells configs by what is in them.
+    pub(super) digest: String,
+    pub(super) keeper: AuditKeeper,
     pub(super) notifier: Notifier,
 }
 
+/// Listeners that the audit log is told of a start.
+const LISTENERS_MAX: usize = 256;
 /// How long logs and spans may take to be written at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,10 +58,34 @@ impl Role<'_> {
         self.hub.config_loaded(self.revision);
         self.warn(warnings);
         let reachable = self.reachable();
+        self.keeper.tell(self.started(&reachable));
         if !self.args.quiet {
             self.say_serving(&reachable);
         }
         self.notifier.ready(&reachable);
+    }
+
+    /// That the edge serves, and with what.
+    fn started(&self, reachable: &Reachable) -> Event {
+        let mut event = self.own("edge.start", Result_::Done);
+        let listeners = reachable.listeners.iter().map(|(id, url)| format!("{id} {url}"));
+        let details = [
+            ("listeners", Fact::List(listeners.take(LISTENERS_MAX).collect())),
+            ("pid", Fact::Number(std::process::id().into())),
+            ("version", Fact::Text(env!("CARGO_PKG_VERSION").to_owned())),
+            ("workers", Fact::Number(i64::try_from(self.config.workers).unwrap_or(i64::MAX))),
+        ];
+        event.details = details.map(|(name, fact)| (name.to_owned(), fact)).into();
+        event
+    }
+
+    /// Something that this edge did, under the config in force.
+    fn own(&self, action: &str, outcome: Result_) -> Event {
+        let config = self.args.config.display().to_string();
+        let mut event = Event::by_system(audit::now(), action, ("config", &config));
+        event.outcome = outcome;
+        event.config = Some(self.digest.clone());
+        event
     }
 
     fn say_serving(&self, reachable: &Reachable) {
@@ -118,7 +152,9 @@ impl Role<'_> {
     /// Puts the file's present content in force, or says why not and goes on as before.
     fn reload(&mut self, reply: Option<ReloadRequest>) {
         self.notifier.reloading();
+        let before = self.digest.clone();
         let outcome = self.try_reload();
+        self.tell_of_reload((before, &outcome), reply.as_ref().map(|request| &request.asker));
         match &outcome {
             Ok(changes) => {
                 let fields: Fields<'_> = &[("revision", &self.revision), ("changes", changes)];
@@ -126,7 +162,7 @@ impl Role<'_> {
             }
             Err(refused) => self.refuse(refused, reply.is_some()),
         }
-        if let Some(ReloadRequest { reply }) = reply {
+        if let Some(ReloadRequest { asker: _, reply }) = reply {
             let revision = self.revision;
             let outcome = outcome.map(|changes| format!("revision {revision}: {changes}"));
             // Whoever asked may have gone; the log has it too.
@@ -135,10 +171,40 @@ impl Role<'_> {
         self.notifier.ready(&self.reachable());
     }
 
+    /// What the audit log is told: who wanted it, and what became of it.
+    fn tell_of_reload(
+        &self,
+        (before, outcome): (String, &Result<String, Refused>),
+        asker: Option<&Asker>,
+    ) {
+        let result = if outcome.is_ok() { Result_::Done } else { Result_::Failed };
+        let mut event = self.own("config.reload", result);
+        match asker {
+            Some(asker) => asker.sign(&mut event),
+            None => {
+                event.actor.id = Some("SIGHUP".to_owned());
+                event.actor.auth = "signal".to_owned();
+            }
+        }
+        let mut put = |name: &str, fact| event.details.insert(name.to_owned(), fact);
+        put("old", Fact::Text(before));
+        match outcome {
+            Ok(changes) => {
+                put("new", Fact::Text(self.digest.clone()));
+                put("changes", Fact::List(changes.split(", ").map(str::to_owned).collect()));
+            }
+            Err(refused) => {
+                put("why", Fact::Text(refused.summary()));
+                event.reason = Some("config/refused".to_owned());
+            }
+        }
+        self.keeper.tell(event);
+    }
+
     /// Returns what changed, in words.
     fn try_reload(&mut self) -> Result<String, Refused> {
         let checked = load_to_run(&self.args.config).map_err(Refused::Config)?;
-        let config = sealed(checked.config, self.link.as_ref(), &self.hub);
+        let (config, link) = sealed(checked.config, self.link.as_ref(), &self.hub);
         self.hub.reconfigure(&telemetry::settings(&config)).map_err(Refused::Telemetry)?;
         if let Err(error) = self.edge.reload(config.clone()) {
             // What was open a moment ago; should it be gone, the new logs go on.
@@ -146,6 +212,8 @@ impl Role<'_> {
             return Err(Refused::Start(error));
         }
         self.revision += 1;
+        self.digest = revision(&config);
+        self.keeper.follow(&config, link.as_ref());
         self.hub.config_loaded(self.revision);
         self.warn(&checked.warnings);
         self.say_what_waits(&config);
@@ -175,7 +243,8 @@ impl Role<'_> {
 
     /// Lets requests end within the drain's time; a second order to stop ends it at once.
     async fn drain(self, mut signals: Signals) -> Outcome {
-        let Self { args, config, hub, edge, notifier, .. } = self;
+        let mut stopped = self.own("edge.stop", Result_::Done);
+        let Self { args, config, hub, edge, notifier, keeper, .. } = self;
         notifier.stopping();
         if !args.quiet {
             hub.event(Level::Info, "draining", &[("connections", &edge.connections())]);
@@ -188,7 +257,16 @@ impl Role<'_> {
         })?;
         loop {
             tokio::select! {
-                drained = &mut drained => return Ok(end(&hub, drained.ok(), args.quiet)),
+                drained = &mut drained => {
+                    let drained = drained.ok();
+                    let cut = drained.map_or(0, |drained| drained.cut);
+                    let cut = Fact::Number(i64::try_from(cut).unwrap_or(i64::MAX));
+                    stopped.details.insert("cut".to_owned(), cut);
+                    stopped.time = audit::now();
+                    keeper.tell(stopped);
+                    keeper.end();
+                    return Ok(end(&hub, drained, args.quiet));
+                }
                 order = signals.next() => if order == Order::Stop {
                     return Err(Failure::new(Exit::Failure, "told twice to stop: requests were cut"));
                 }

@@ -85,6 +85,7 @@ fn the_table_has_value_origin_and_consequence() {
           certificate file                          4MiB  fixed    refused
           access log batches                         256  fixed    the newest are dropped and counted
           access log queue                          8MiB  fixed    the newest are dropped and counted
+          events of a core for the audit log        1024  fixed    the newest are dropped and counted in one entry
           events in a row                            200  fixed    further ones are counted
           events in the long run, one in            20ms  fixed    further ones are counted
     "#]].assert_eq(&place.write("a.kdl", CONFIG).run("bounds --config a.kdl"));

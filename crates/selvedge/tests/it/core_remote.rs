@@ -1,5 +1,6 @@
 //! A core on another machine than its edge: who gets in over TLS, whom it believes, and what a reload changes.
 
+mod courier;
 mod pki;
 
 use std::path::PathBuf;

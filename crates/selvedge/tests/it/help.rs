@@ -4,7 +4,7 @@ use expect_test::{expect, expect_file};
 
 use crate::process::Place;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "up",
     "edge",
     "check",
@@ -16,10 +16,11 @@ const COMMANDS: [&str; 12] = [
     "agents",
     "waf",
     "audit",
+    "backup",
     "completions",
 ];
 /// Commands of commands whose help is looked at too.
-const INNER: [&str; 13] = [
+const INNER: [&str; 18] = [
     "waf check",
     "waf test",
     "waf replay",
@@ -30,6 +31,11 @@ const INNER: [&str; 13] = [
     "audit verify",
     "audit prove",
     "audit export",
+    "backup create",
+    "backup list",
+    "backup verify",
+    "backup restore",
+    "backup prune",
     "audit status",
     "audit erase",
     "audit prune",
@@ -56,8 +62,10 @@ fn every_command_and_flag_is_in_the_reference() {
         HELP.split([' ', ',', '\n']).filter(|word| word.starts_with("--") && word.len() > 2);
     let missing: Vec<&str> = flags.filter(|flag| !reference.contains(*flag)).collect();
     assert_eq!(missing, Vec::<&str>::new());
-    for command in
-        COMMANDS.iter().filter(|command| !["waf", "audit"].contains(*command)).chain(&INNER)
+    for command in COMMANDS
+        .iter()
+        .filter(|command| !["waf", "audit", "backup"].contains(*command))
+        .chain(&INNER)
     {
         assert!(reference.contains(&format!("## `selvedge {command}")), "{command}");
     }

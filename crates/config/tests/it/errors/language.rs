@@ -178,7 +178,7 @@ fn nodes_and_entries() {
               |
             1 | banana 1
               | ^^^^^^
-            help: known here: `include`, `listener`, `upstream`, `route`, `agent`, `limits`, `admin`, `telemetry`, `core`, `workers` or `drain-timeout`
+            help: known here: `include`, `listener`, `upstream`, `route`, `agent`, `limits`, `admin`, `telemetry`, `core`, `audit`, `workers` or `drain-timeout`
 
             1 error; `selvedge explain E0102` says more
         "#]],

@@ -2,6 +2,7 @@
 //! it, and witnesses on both sides.
 
 mod cosign;
+mod delivery;
 mod http;
 mod journal;
 mod ledger;
@@ -175,7 +176,9 @@ impl Service for AuditService {
     }
 
     fn router(&self) -> Router {
-        http::router(self.desk.clone()).merge(manage::router(self.desk.clone()))
+        http::router(self.desk.clone())
+            .merge(manage::router(self.desk.clone()))
+            .merge(delivery::router(self.desk.journal.clone()))
     }
 
     fn health(&self) -> Result<(), String> {

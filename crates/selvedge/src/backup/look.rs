@@ -1,0 +1,166 @@
+//! `selvedge backup list`, `verify` and `prune`: what a place has, whether it is whole, and less of it.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use selvedge_backup::{Backup, Verified, all};
+use serde_json::{Value, json};
+
+use super::{
+    PlaceArgs,
+    progress::{Teller, Unit},
+    size,
+};
+use crate::{
+    cli::{Format, Outcome},
+    exit::Exit,
+    terminal::Terminal,
+};
+
+/// Options of `selvedge backup list`.
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// For whom
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// Options of `selvedge backup verify`.
+#[derive(Args, Debug)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Only this backup
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// For whom
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// Options of `selvedge backup prune`.
+#[derive(Args, Debug)]
+pub(super) struct PruneArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// How many of the newest stay
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: u32,
+    /// For whom
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// Lists backups, oldest first.
+pub(super) async fn list(args: &ListArgs, terminal: &mut Terminal) -> Outcome {
+    let backups = all(&args.place.store(false)?).await?;
+    terminal.write(&match args.format {
+        Format::Text => backups.iter().map(line).collect(),
+        Format::Json => format!("{:#}\n", Value::Array(backups.iter().map(value).collect())),
+    })?;
+    Ok(Exit::Success)
+}
+
+/// Reads everything that backups need.
+pub(super) async fn verify(args: &VerifyArgs, terminal: &mut Terminal) -> Outcome {
+    let store = args.place.store(false)?;
+    let mut teller = Teller::new("verify", Unit::Objects);
+    let name = args.name.as_deref();
+    let verified = selvedge_backup::verify(&store, name, &mut |far| teller.tell(far)).await?;
+    drop(teller);
+    terminal.write(&match args.format {
+        Format::Text => text(&verified),
+        Format::Json => format!("{}\n", json_of(&verified)),
+    })?;
+    Ok(if verified.faults.is_empty() { Exit::Success } else { Exit::Data })
+}
+
+/// Lets backups go.
+pub(super) async fn prune(args: &PruneArgs, terminal: &mut Terminal) -> Outcome {
+    let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
+    let pruned = selvedge_backup::prune(&args.place.store(false)?, keep).await?;
+    let (gone, kept) = (&pruned.backups, pruned.kept);
+    terminal.write(&match args.format {
+        Format::Text => format!(
+            "{} backups went, {kept} are there; {} objects went, {}\n",
+            gone.len(),
+            pruned.objects,
+            size(pruned.bytes)
+        ),
+        Format::Json => {
+            let (objects, bytes) = (pruned.objects, pruned.bytes);
+            format!(
+                "{}\n",
+                json!({ "gone": gone, "kept": kept, "objects": objects, "bytes": bytes })
+            )
+        }
+    })?;
+    Ok(Exit::Success)
+}
+
+fn line(backup: &Backup) -> String {
+    let manifest = &backup.manifest;
+    let entries = manifest.audit.as_ref().map_or(0, |audit| audit.size);
+    let damaged = if manifest.damaged.is_empty() { "" } else { "  damaged records" };
+    format!(
+        "{}  {:>10}  new {:>10}  {} files  {entries} audit entries{damaged}\n",
+        backup.name,
+        size(manifest.bytes()),
+        size(manifest.new_bytes),
+        manifest.files(),
+    )
+}
+
+fn value(backup: &Backup) -> Value {
+    let manifest = &backup.manifest;
+    json!({
+        "name": backup.name,
+        "time_ms": manifest.time_ms,
+        "host": manifest.host,
+        "parent": manifest.parent,
+        "files": manifest.files(),
+        "bytes": manifest.bytes(),
+        "new_objects": manifest.new_objects,
+        "new_bytes": manifest.new_bytes,
+        "durable_lsn": manifest.log.durable,
+        "audit_entries": manifest.audit.as_ref().map(|audit| audit.size),
+        "damaged": manifest.damaged.len(),
+    })
+}
+
+fn text(verified: &Verified) -> String {
+    let mut text = String::new();
+    for fault in &verified.faults {
+        let (object, what) = (&fault.object, &fault.what);
+        writeln!(text, "error: {object}: {what}").expect("a String takes every write");
+        writeln!(text, "  needed by {}", fault.backups.join(", ")).expect("as above");
+        if !fault.files.is_empty() {
+            writeln!(text, "  has of {}", fault.files.join(", ")).expect("as above");
+        }
+    }
+    let state = if verified.faults.is_empty() { "in order" } else { "NOT in order" };
+    let Verified { backups, objects, bytes, .. } = verified;
+    writeln!(text, "{state}: {backups} backups, {objects} objects, {}", size(*bytes))
+        .expect("as above");
+    text
+}
+
+fn json_of(verified: &Verified) -> Value {
+    let faults = verified.faults.iter().map(|fault| {
+        json!({
+            "object": fault.object,
+            "what": fault.what,
+            "backups": fault.backups,
+            "files": fault.files,
+        })
+    });
+    json!({
+        "ok": verified.faults.is_empty(),
+        "backups": verified.backups,
+        "objects": verified.objects,
+        "bytes": verified.bytes,
+        "faults": faults.collect::<Vec<_>>(),
+    })
+}

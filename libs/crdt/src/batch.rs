@@ -241,7 +241,10 @@ impl BatchBuilder {
     }
 
     fn append(&mut self, op: Op<'_>) {
-        let entity = intern(&mut self.entities, &mut self.batch.entities, op.entity);
+        let last = self.batch.rows.last().map(|row| row.entity);
+        let again = last.filter(|last| self.batch.entities[*last as usize] == *op.entity);
+        let entity = again
+            .unwrap_or_else(|| intern(&mut self.entities, &mut self.batch.entities, op.entity));
         let field = op.field().map(|field| intern(&mut self.fields, &mut self.batch.fields, field));
         let batch = &mut self.batch;
         if batch.rows.is_empty() {

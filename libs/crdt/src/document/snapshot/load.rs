@@ -73,11 +73,9 @@ impl Loader {
             decided.insert(first, end);
         }
         if count > 0 {
-            decided.latest = Hlc(reader.u64()?);
+            let latest = self.document.latest.0.checked_sub(reader.varint()?);
+            decided.latest = Hlc(latest.ok_or(Malformed::Invalid("a stamp before the first"))?);
             self.used[at] = true;
-        }
-        if decided.latest > self.document.latest {
-            return Err(Malformed::Invalid("a stamp after the greatest"));
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! The crate as its users see it.
 
 mod faults;
+mod history;
 mod kinds;
 mod laws;
 mod life;
 mod op;
 mod oracle;
+mod schema;
 mod site;
 mod undo;

@@ -82,6 +82,12 @@ impl Document {
         self.replicas.find(&dot.replica).is_some_and(|at| self.decided_at(at).contains(dot.seq))
     }
 
+    /// The ids of all entities of which anything is known, alive or dead.
+    #[cfg(feature = "sim")]
+    pub(crate) fn order_ids(&self) -> impl Iterator<Item = &str> {
+        self.order.keys().map(|id| &**id)
+    }
+
     fn decided_at(&self, replica: u32) -> &Decided {
         &self.decided[replica as usize]
     }

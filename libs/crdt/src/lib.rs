@@ -47,12 +47,14 @@ mod history;
 mod name;
 mod op;
 mod schema;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod value;
 mod wire;
 mod writer;
 
 pub use batch::{
-    BATCH_BYTES_MAX, BATCH_OPS_MAX, BATCH_RANGES_MAX, Batch, BatchBuilder, Header, NoRoom,
+    BATCH_BYTES_MAX, BATCH_OPS_MAX, BATCH_RANGES_MAX, Batch, BatchBuilder, Header, NoRoom, Reissue,
 };
 pub use chain::{Admission, BatchHash, Head, Heads};
 pub use clock::{Clock, Hlc};

@@ -38,12 +38,13 @@ impl Document {
         }
     }
 
-    /// Also of replicas from which nothing was received since they retired: what covers their last
-    /// entries says no more than the horizon.
+    /// Who wrote after the horizon is still known; of whom nothing was received since he retired, what
+    /// covers his last entries says no more than the horizon.
     fn retire(&mut self, retired: &[ReplicaId]) {
         for at in 0..self.replicas.len() {
             let decided = &mut self.decided[at];
-            if decided.latest == Hlc::ZERO || retired.contains(self.replicas.get(at as u32)) {
+            let named = retired.contains(self.replicas.get(at as u32));
+            if decided.latest == Hlc::ZERO || named && decided.is_settled(self.horizon) {
                 *decided = Decided::default();
             }
         }

@@ -87,18 +87,7 @@ impl Document {
 
     /// Forgets deletions up to the horizon that left nothing.
     pub(super) fn drop_spent_deletions(&mut self) {
-        let horizon = self.horizon;
-        let entities = &self.entities;
-        let is_spent = |at: &u32| {
-            let entity = entities.get(*at);
-            let old =
-                entity.deletion.as_ref().is_some_and(|deletion| deletion.stamp.hlc <= horizon);
-            old && entity.cells.is_empty()
-        };
-        let spent: Vec<u32> = self.order.values().copied().filter(is_spent).collect();
-        for at in spent {
-            self.entities.get_mut(at).deletion = None;
-            self.drop_if_bare(at);
-        }
+        let entities: Vec<u32> = self.order.values().copied().collect();
+        entities.into_iter().for_each(|at| self.drop_if_bare(at));
     }
 }

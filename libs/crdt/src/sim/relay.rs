@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Report;
-use crate::{Admission, Batch, BatchHash, Change, Document, Heads, Hlc, ReplicaId};
+use crate::{Admission, Batch, BatchHash, Change, Document, Heads, Hlc, Op, ReplicaId};
 
 /// One entry of the log.
 #[derive(Clone)]
@@ -33,12 +33,20 @@ impl Relay {
         Relay { acked: vec![Some(0); sites], ..Relay::default() }
     }
 
-    pub fn push(&mut self, bytes: Vec<u8>) {
+    pub fn push(&mut self, bytes: Vec<u8>, report: &mut Report) {
         let (header, batch) = Batch::decode(&bytes).expect("what was written is read");
         let admission = self.heads.admit(&header, BatchHash::of(&bytes));
         assert_eq!(admission, Admission::Next, "each batch continues its chain");
+        let before = self.document.clone();
         self.document.apply(&batch);
         self.plain.apply(&batch);
+        for op in batch.ops().filter(is_sweep) {
+            let dead = before.is_known(op.entity) && before.entity(op.entity).is_none();
+            if dead && !self.document.is_known(op.entity) {
+                report.dropped += 1;
+                self.dropped.push((op.entity.to_string(), self.log.len() + 1));
+            }
+        }
         self.log.push(Record::Batch(bytes));
     }
 
@@ -50,20 +58,11 @@ impl Relay {
             return;
         };
         let retired = std::mem::take(&mut self.expired);
-        let before = self.alive_or_dead();
         let known = self.document.replicas().count();
         self.document.compact(horizon, &retired);
         report.compactions += 1;
         report.retired += (known - self.document.replicas().count()) as u64;
-        let after = self.alive_or_dead();
-        let dropped: Vec<String> = before.difference(&after).cloned().collect();
-        report.dropped += dropped.len() as u64;
-        self.dropped.extend(dropped.into_iter().map(|id| (id, self.log.len())));
         self.log.push(Record::Compact { horizon, retired });
-    }
-
-    fn alive_or_dead(&self) -> BTreeSet<String> {
-        self.document.order_ids().map(str::to_owned).collect()
     }
 
     fn batches(
@@ -101,6 +100,10 @@ impl Relay {
 
 fn last_hlc(batch: &Batch) -> Hlc {
     batch.header(BatchHash::NONE).stamp_last
+}
+
+fn is_sweep(op: &Op<'_>) -> bool {
+    matches!(op.change, Change::Cover { field, .. } if field.name().is_empty())
 }
 
 fn puts_into(batch: &Batch, id: &str) -> bool {

@@ -67,20 +67,30 @@ impl Site {
         if !undo.is_empty() && self.undos.len() < 8 {
             self.undos.push(undo);
         }
+        self.keep(report);
+    }
+
+    fn keep(&mut self, report: &mut Report) {
         while let Some(batch) = self.writer.take_batch() {
             report.ops += batch.len() as u64;
             self.pending.push_back(batch);
         }
     }
 
-    pub fn push(&mut self, relay: &mut Relay) {
+    /// Drops what is dead, for all.
+    pub fn sweep(&mut self, now_ms: u64, report: &mut Report) {
+        self.writer.edit(&mut self.document, now_ms + self.skew_ms).sweep();
+        self.keep(report);
+    }
+
+    pub fn push(&mut self, relay: &mut Relay, report: &mut Report) {
         if !self.leased {
             return;
         }
         for batch in self.pending.drain(..) {
             let bytes = batch.encode(self.prev);
             self.prev = BatchHash::of(&bytes);
-            relay.push(bytes);
+            relay.push(bytes, report);
             self.unconfirmed.push_back(batch);
         }
     }

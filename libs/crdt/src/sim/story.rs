@@ -23,7 +23,8 @@ pub(super) fn tell(mut chance: Chance) -> Report {
 fn step(site: &mut Site, relay: &mut Relay, now_ms: u64, chance: &mut Chance, report: &mut Report) {
     match chance.below(40) {
         0..=15 => site.write(now_ms, chance, report),
-        16..=21 => site.push(relay),
+        16..=20 => site.push(relay, report),
+        21 => site.sweep(now_ms, report),
         22..=29 => site.pull(relay, 1 + chance.below(12), report),
         30..=34 => site.acknowledge(relay),
         35 | 36 => relay.compact(report),
@@ -42,7 +43,7 @@ fn end(
 ) {
     for site in &mut *sites {
         report.late += u64::from(site.come_back(relay, now_ms, chance));
-        site.push(relay);
+        site.push(relay, report);
     }
     let expected = relay.document.snapshot();
     for site in &mut *sites {

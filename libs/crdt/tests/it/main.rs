@@ -1,6 +1,7 @@
 //! The crate as its users see it.
 
 mod faults;
+mod golden;
 mod history;
 mod kinds;
 mod laws;
@@ -9,4 +10,5 @@ mod op;
 mod oracle;
 mod schema;
 mod site;
+mod size;
 mod undo;

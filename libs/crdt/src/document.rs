@@ -82,10 +82,10 @@ impl Document {
         self.replicas.find(&dot.replica).is_some_and(|at| self.decided_at(at).contains(dot.seq))
     }
 
-    /// Returns whether anything is known of an entity, alive or dead.
+    /// Returns whether an entity has entries, alive or dead.
     #[cfg(feature = "sim")]
-    pub(crate) fn is_known(&self, id: &str) -> bool {
-        self.order.contains_key(id)
+    pub(crate) fn holds(&self, id: &str) -> bool {
+        self.order.get(id).is_some_and(|at| !self.entities.get(*at).cells.is_empty())
     }
 
     fn decided_at(&self, replica: u32) -> &Decided {
@@ -156,11 +156,8 @@ impl Document {
 
     fn drop_if_bare(&mut self, at: u32) {
         let entity = self.entities.get(at);
-        let deletion = entity.deletion.as_deref();
-        // Whatever a deletion up to the horizon marked lies before the horizon itself.
-        let is_spent = deletion.is_none_or(|deletion| deletion.stamp.hlc <= self.horizon);
         if entity.cells.is_empty()
-            && is_spent
+            && entity.deletion.is_none()
             && let Some(id) = &entity.id
         {
             self.order.remove(id);

@@ -4,8 +4,7 @@ use super::Document;
 use crate::{Hlc, ReplicaId, context::Decided};
 
 impl Document {
-    /// Raises the horizon, and forgets what is known of `retired` replicas and of deletions that left
-    /// nothing. What is dead up to there is then dropped by [`Edit::sweep`](crate::Edit::sweep).
+    /// Raises the horizon, and forgets what is known of `retired` replicas. What is dead up to there is then dropped by [`Edit::sweep`](crate::Edit::sweep).
     ///
     /// `horizon` promises that whatever will ever count of stamps up to it has been applied here, and
     /// that all who still write have seen it. RFC 8 says how a session comes to such a stamp, and that
@@ -16,7 +15,6 @@ impl Document {
         self.horizon = self.horizon.max(horizon);
         self.latest = self.latest.max(horizon);
         self.retire(retired);
-        self.drop_spent_deletions();
     }
 
     /// Who wrote after the horizon is still known; of whom nothing was received since he retired, what

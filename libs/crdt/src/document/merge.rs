@@ -17,7 +17,6 @@ impl Document {
         self.join_deletions(other, &replicas);
         self.horizon = self.horizon.max(other.horizon);
         self.latest = self.latest.max(other.latest);
-        self.drop_spent_deletions();
     }
 
     fn all_entries(&self) -> impl Iterator<Item = u32> {
@@ -83,11 +82,5 @@ impl Document {
                 self.join_deletion(entity, deletion);
             }
         }
-    }
-
-    /// Forgets deletions up to the horizon that left nothing.
-    pub(super) fn drop_spent_deletions(&mut self) {
-        let entities: Vec<u32> = self.order.values().copied().collect();
-        entities.into_iter().for_each(|at| self.drop_if_bare(at));
     }
 }

@@ -41,8 +41,8 @@ impl Relay {
         self.document.apply(&batch);
         self.plain.apply(&batch);
         for op in batch.ops().filter(is_sweep) {
-            let dead = before.is_known(op.entity) && before.entity(op.entity).is_none();
-            if dead && !self.document.is_known(op.entity) {
+            let dead = before.entity(op.entity).is_none() && before.holds(op.entity);
+            if dead && !self.document.holds(op.entity) {
                 report.dropped += 1;
                 self.dropped.push((op.entity.to_string(), self.log.len() + 1));
             }

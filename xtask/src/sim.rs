@@ -148,7 +148,7 @@ mod tests {
     fn a_section_is_written_and_the_others_stay() {
         let [log, kill, ..] = SECTIONS else { panic!("two sections") };
         let first = page("", log, "| a | 1 |");
-        assert!(first.ends_with("### Last run: kill\n\nNot run yet.\n"), "{first}");
+        assert!(first.contains("### Last run: kill\n\nNot run yet.\n"), "{first}");
         let both = page(&first, kill, "| b | 2 |");
         assert_eq!(
             (last_report(&both, log), last_report(&both, kill)),

@@ -8,6 +8,7 @@ mod agent;
 mod audit;
 mod body;
 mod config;
+mod crdt;
 mod detect;
 mod event_log;
 pub mod framing;
@@ -24,6 +25,7 @@ pub use agent::{agent_answers, agent_questions};
 pub use audit::audit_formats;
 pub use body::body;
 pub use config::config;
+pub use crdt::crdt;
 pub use detect::detect;
 pub use event_log::event_log;
 pub use head_gate::head_gate;
@@ -47,6 +49,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("audit_formats", audit_formats),
     ("body", body),
     ("config", config),
+    ("crdt", crdt),
     ("detect", detect),
     ("event_log", event_log),
     ("head_gate", head_gate),

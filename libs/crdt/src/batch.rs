@@ -143,26 +143,60 @@ impl Batch {
         out
     }
 
-    /// The same operations as another replica's, from `first` on; what they cover of the old replica's
-    /// from `since` on is rewritten with them. For a replica that found out that its id was cloned, and
+    /// The same operations under another name: for a replica that found out that its id was cloned, and
     /// for one that was away too long.
-    pub fn reissued(&self, replica: ReplicaId, first: u64, since: u64) -> Option<Batch> {
-        let (old, base) = (self.replica, self.first.checked_sub(since)?);
-        let last = first.checked_add(self.rows.len() as u64)?;
-        let new_since = first.checked_sub(base).filter(|seq| *seq > 0 && last < u64::MAX)?;
-        let mut again = Batch { replica, first, ranges: Vec::new(), ..self.clone() };
+    ///
+    /// Nothing if the new sequences do not follow, or are not left.
+    pub fn reissued(&self, name: &Reissue) -> Option<Batch> {
+        let first = self.first.checked_sub(name.since)?.checked_add(name.first)?;
+        first.checked_add(self.rows.len() as u64).filter(|_| name.first > 0 && name.since > 0)?;
+        let mut again = Batch { replica: name.replica, first, ranges: Vec::new(), ..self.clone() };
         for at in 0..self.rows.len() {
-            let ranges = self.op(at).ranges();
-            let mut moved: Vec<DotRange> = ranges
-                .iter()
-                .flat_map(|range| moved(range, old, since, replica, new_since))
-                .collect();
-            moved.sort_unstable();
-            again.ranges.extend(moved);
+            let op = self.op(at);
+            let is_delete = matches!(op.change, Change::Delete { .. });
+            let moved = |range: &DotRange| name.moved(range, self.replica, is_delete);
+            let mut ranges: Vec<DotRange> = op.ranges().iter().flat_map(moved).collect();
+            ranges.sort_unstable();
+            again.ranges.extend(ranges);
             again.rows[at].ranges_end = again.ranges.len() as u32;
+            again.rows[at].hlc = op.hlc.max(name.not_before);
         }
         let right = again.ops().all(|op| op.check().is_ok());
         right.then_some(again)
+    }
+}
+
+/// How operations are issued again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reissue {
+    /// The new id.
+    pub replica: ReplicaId,
+    /// The new sequence of the first operation that is issued again.
+    pub first: u64,
+    /// The old sequence of that operation; what lies before stays what it is.
+    pub since: u64,
+    /// Stamps are at least this: beyond the horizon, for who was away too long.
+    pub not_before: Hlc,
+}
+
+impl Reissue {
+    /// The part of `range` before `since` as it is, and what follows under the new id. A mark says "up to
+    /// here", so that it stays for what lies before.
+    fn moved(&self, range: &DotRange, old: ReplicaId, is_mark: bool) -> Vec<DotRange> {
+        if range.replica != old || range.last < self.since {
+            return vec![*range];
+        }
+        let shift = |seq: u64| seq - self.since + self.first;
+        let (replica, last) = (self.replica, shift(range.last));
+        let stays = self.since - 1;
+        if is_mark {
+            let kept = DotRange { replica: old, first: stays, last: stays };
+            let goes = DotRange { replica, first: last, last };
+            return if stays > 0 { vec![kept, goes] } else { vec![goes] };
+        }
+        let goes = DotRange { replica, first: shift(range.first.max(self.since)), last };
+        let kept = DotRange { last: stays, ..*range };
+        if range.first <= stays { vec![kept, goes] } else { vec![goes] }
     }
 }
 
@@ -173,23 +207,6 @@ impl PartialEq for Batch {
 }
 
 impl Eq for Batch {}
-
-/// The part of `range` before `since` as it is, and what follows under the new id.
-fn moved(
-    range: &DotRange,
-    old: ReplicaId,
-    since: u64,
-    new: ReplicaId,
-    new_since: u64,
-) -> impl Iterator<Item = DotRange> {
-    let stays = if range.replica == old { range.last.min(since - 1) } else { range.last };
-    let kept = (range.first <= stays).then_some(DotRange { last: stays, ..*range });
-    let goes = (range.replica == old && range.last >= since).then(|| {
-        let shift = |seq: u64| seq - since + new_since;
-        DotRange { replica: new, first: shift(range.first.max(since)), last: shift(range.last) }
-    });
-    kept.into_iter().chain(goes)
-}
 
 /// A batch that is being written.
 #[derive(Clone, Debug)]
@@ -241,7 +258,10 @@ impl BatchBuilder {
     }
 
     fn append(&mut self, op: Op<'_>) {
-        let entity = intern(&mut self.entities, &mut self.batch.entities, op.entity);
+        let last = self.batch.rows.last().map(|row| row.entity);
+        let again = last.filter(|last| self.batch.entities[*last as usize] == *op.entity);
+        let entity = again
+            .unwrap_or_else(|| intern(&mut self.entities, &mut self.batch.entities, op.entity));
         let field = op.field().map(|field| intern(&mut self.fields, &mut self.batch.fields, field));
         let batch = &mut self.batch;
         if batch.rows.is_empty() {

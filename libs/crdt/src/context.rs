@@ -32,6 +32,14 @@ impl Decided {
     }
 
     pub fn insert(&mut self, first: u64, last: u64) {
+        // Most operations come in the order in which they were written.
+        if let Some(mut tail) = self.ranges.last_entry()
+            && (*tail.key()..=tail.get().saturating_add(1)).contains(&first)
+        {
+            let end = tail.get_mut();
+            *end = last.max(*end);
+            return;
+        }
         let mut joined = (first, last);
         if let Some((before, end)) = self.ranges.range(..=first).next_back() {
             if *end >= last {

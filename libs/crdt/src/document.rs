@@ -45,6 +45,8 @@ pub struct Document {
     decided: Vec<Decided>,
     horizon: Hlc,
     latest: Hlc,
+    /// The entity that was written to last, which often is the next.
+    recent: u32,
 }
 
 impl Document {
@@ -80,6 +82,12 @@ impl Document {
         self.replicas.find(&dot.replica).is_some_and(|at| self.decided_at(at).contains(dot.seq))
     }
 
+    /// Returns whether an entity has entries, alive or dead.
+    #[cfg(feature = "sim")]
+    pub(crate) fn holds(&self, id: &str) -> bool {
+        self.order.get(id).is_some_and(|at| !self.entities.get(*at).cells.is_empty())
+    }
+
     fn decided_at(&self, replica: u32) -> &Decided {
         &self.decided[replica as usize]
     }
@@ -93,12 +101,12 @@ impl Document {
 
     /// The entity with this id; a new one has nothing in it yet.
     fn entity_or_new(&mut self, id: &EntityId) -> u32 {
-        if let Some(at) = self.order.get(id) {
-            return *at;
-        }
-        let at = self.entities.insert(Entity { id: Some(id.clone()), ..Entity::default() });
-        self.order.insert(id.clone(), at);
-        at
+        self.recent = self.entity_number(id).unwrap_or_else(|| {
+            let at = self.entities.insert(Entity { id: Some(id.clone()), ..Entity::default() });
+            self.order.insert(id.clone(), at);
+            at
+        });
+        self.recent
     }
 
     fn add(&mut self, entry: Entry, payload: &[u8]) {
@@ -204,7 +212,8 @@ impl Document {
 
     /// The number of an entity of which anything is known.
     pub(crate) fn entity_number(&self, id: &str) -> Option<u32> {
-        self.order.get(id).copied()
+        let recent = self.entities.find(self.recent).and_then(|entity| entity.id.as_deref());
+        if recent == Some(id) { Some(self.recent) } else { self.order.get(id).copied() }
     }
 
     /// The id of an entity by its number.

@@ -67,6 +67,9 @@ impl DotRange {
 
 /// The ranges that these dots make, in order, and as few as possible.
 pub(crate) fn ranges(mut dots: Vec<Dot>) -> Vec<DotRange> {
+    if let [dot] = dots[..] {
+        return vec![DotRange::one(dot)];
+    }
     dots.sort_unstable();
     let mut ranges: Vec<DotRange> = Vec::new();
     for dot in dots {

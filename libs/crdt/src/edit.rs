@@ -291,6 +291,15 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
+    /// Takes out everything that is dead by deletions up to the document's
+    /// [horizon](Document::horizon): one replica does this for all, when it has compacted.
+    pub fn sweep(&mut self) {
+        for (entity, entries) in self.document.dead() {
+            let id = self.document.entity_id(entity).clone();
+            self.emit_cover(&id, &Field::life(), &entries);
+        }
+    }
+
     fn number(&self, entity: &str) -> Option<u32> {
         self.document.entity_number(entity)
     }

@@ -43,25 +43,31 @@ mod context;
 mod document;
 mod dot;
 mod edit;
+mod history;
 mod name;
 mod op;
+mod schema;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod value;
 mod wire;
 mod writer;
 
 pub use batch::{
-    BATCH_BYTES_MAX, BATCH_OPS_MAX, BATCH_RANGES_MAX, Batch, BatchBuilder, Header, NoRoom,
+    BATCH_BYTES_MAX, BATCH_OPS_MAX, BATCH_RANGES_MAX, Batch, BatchBuilder, Header, NoRoom, Reissue,
 };
 pub use chain::{Admission, BatchHash, Head, Heads};
 pub use clock::{Clock, Hlc};
 pub use document::{Document, EntityRef, Written};
 pub use dot::{Dot, DotRange, RANGES_MAX, ReplicaId, Stamp};
 pub use edit::{Edit, EditError, Undo};
+pub use history::History;
 pub use name::{
     ENTITY_BYTES_MAX, EntityId, FIELD_BYTES_MAX, Field, Kind, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX,
     type_name,
 };
 pub use op::{Change, Op};
+pub use schema::{Break, EntityType, FieldRule, Mismatch, OnDelete, Schema, ValueType};
 pub use value::Value;
 pub use wire::Malformed;
 pub use writer::Writer;

@@ -66,6 +66,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sqlparser", &["selvedge-jobs"]),
 ];
 
+/// Arrows that one package's choice of features draws for all: `async-nats` has `bytes` speak `serde`, which
+/// nobody below it asked for and which is not built where it is not.
+const BY_FEATURES: &[(&str, &str)] = &[("bytes", "serde")];
+
 /// An arrow from one package to another.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Arrow {
@@ -122,7 +126,8 @@ fn knows(name: &str, absent: &[&str], arrows: &[Arrow]) -> Vec<Finding> {
     let mut seen = BTreeSet::from([name]);
     let mut open = vec![name];
     while let Some(from) = open.pop() {
-        let next = arrows.iter().filter(|arrow| arrow.from == from && !arrow.dev);
+        let asked = |arrow: &&Arrow| !BY_FEATURES.contains(&(&*arrow.from, &*arrow.to));
+        let next = arrows.iter().filter(|arrow| arrow.from == from && !arrow.dev).filter(asked);
         open.extend(next.map(|arrow| arrow.to.as_str()).filter(|to| seen.insert(to)));
     }
     let known = absent.iter().filter(|absent| seen.contains(**absent));

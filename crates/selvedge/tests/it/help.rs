@@ -47,7 +47,9 @@ static HELP: LazyLock<String> = LazyLock::new(|| {
     let help = |args: &str| format!("$ selvedge {args}\n{}\n", place.run(args));
     let commands = COMMANDS.map(|command| help(&format!("{command} --help")));
     let inner = INNER.map(|command| help(&format!("{command} --help")));
-    help("--help") + &commands.join("") + &inner.join("")
+    let whole = help("--help") + &commands.join("") + &inner.join("");
+    // clap ends some lines with blanks.
+    whole.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
 });
 
 #[test]

@@ -4,7 +4,7 @@ use super::Document;
 use crate::{Hlc, ReplicaId, context::Decided};
 
 impl Document {
-    /// Drops what is dead by deletions up to `horizon`, and what is known of `retired` replicas.
+    /// Raises the horizon, and forgets what is known of `retired` replicas. What is dead up to there is then dropped by [`Edit::sweep`](crate::Edit::sweep).
     ///
     /// `horizon` promises that whatever will ever count of stamps up to it has been applied here, and
     /// that all who still write have seen it. RFC 8 says how a session comes to such a stamp, and that
@@ -12,40 +12,41 @@ impl Document {
     /// confirmed again. A stamp that promises too much loses edits, but never agreement between
     /// documents that are merged.
     pub fn compact(&mut self, horizon: Hlc, retired: &[ReplicaId]) {
-        let horizon = horizon.max(self.horizon);
-        let entities: Vec<u32> = self.order.values().copied().collect();
-        let dead: Vec<u32> =
-            entities.into_iter().flat_map(|entity| self.dead_entries(entity, horizon)).collect();
-        dead.into_iter().for_each(|at| self.remove(at));
-        self.horizon = horizon;
+        self.horizon = self.horizon.max(horizon);
         self.latest = self.latest.max(horizon);
         self.retire(retired);
-        self.drop_spent_deletions();
     }
 
-    fn dead_entries(&self, entity: u32, horizon: Hlc) -> Vec<u32> {
-        let old_tomb = |at: u32| self.is_tomb(at) && self.entries.get(at).hlc <= horizon;
-        if self.entities.get(entity).tombs > 0 && self.entries_of(entity).any(old_tomb) {
+    /// Who wrote after the horizon is still known; of whom nothing was received since he retired, what
+    /// covers his last entries says no more than the horizon.
+    fn retire(&mut self, retired: &[ReplicaId]) {
+        for at in 0..self.replicas.len() {
+            let decided = &mut self.decided[at];
+            let named = retired.contains(self.replicas.get(at as u32));
+            if decided.latest == Hlc::ZERO || named && decided.is_settled(self.horizon) {
+                *decided = Decided::default();
+            }
+        }
+    }
+
+    /// The entities that are dead by deletions up to the horizon, each with its entries that can go.
+    pub(crate) fn dead(&self) -> Vec<(u32, Vec<u32>)> {
+        let entities = self.order.values().map(|entity| (*entity, self.dead_entries(*entity)));
+        entities.filter(|(_, entries)| !entries.is_empty()).collect()
+    }
+
+    fn dead_entries(&self, entity: u32) -> Vec<u32> {
+        let old_tomb = |at: u32| self.is_tomb(at) && self.entries.get(at).hlc <= self.horizon;
+        if self.has_tomb(entity) && self.entries_of(entity).any(old_tomb) {
             let young_tomb = |at: u32| self.is_tomb(at) && !old_tomb(at);
             return self.entries_of(entity).filter(|at| !young_tomb(*at)).collect();
         }
         let deletion = self.entities.get(entity).deletion.as_deref();
-        let settled = deletion.is_some_and(|deletion| deletion.stamp.hlc <= horizon);
-        if settled && !self.entries_of(entity).any(|at| !self.is_marked(at)) {
+        let settled = deletion.is_some_and(|deletion| deletion.stamp.hlc <= self.horizon);
+        if settled && !self.has_tomb(entity) && !self.is_alive(entity) {
             self.entries_of(entity).collect()
         } else {
             Vec::new()
-        }
-    }
-
-    /// Also of replicas from which nothing was received since they retired: what covers their last
-    /// entries says no more than the horizon.
-    fn retire(&mut self, retired: &[ReplicaId]) {
-        for at in 0..self.replicas.len() {
-            let decided = &mut self.decided[at];
-            if decided.latest == Hlc::ZERO || retired.contains(self.replicas.get(at as u32)) {
-                *decided = Decided::default();
-            }
         }
     }
 }

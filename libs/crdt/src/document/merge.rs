@@ -17,7 +17,6 @@ impl Document {
         self.join_deletions(other, &replicas);
         self.horizon = self.horizon.max(other.horizon);
         self.latest = self.latest.max(other.latest);
-        self.drop_spent_deletions();
     }
 
     fn all_entries(&self) -> impl Iterator<Item = u32> {
@@ -82,23 +81,6 @@ impl Document {
                 let entity = self.entity_or_new(id);
                 self.join_deletion(entity, deletion);
             }
-        }
-    }
-
-    /// Forgets deletions up to the horizon that left nothing.
-    pub(super) fn drop_spent_deletions(&mut self) {
-        let horizon = self.horizon;
-        let entities = &self.entities;
-        let is_spent = |at: &u32| {
-            let entity = entities.get(*at);
-            let old =
-                entity.deletion.as_ref().is_some_and(|deletion| deletion.stamp.hlc <= horizon);
-            old && entity.cells.is_empty()
-        };
-        let spent: Vec<u32> = self.order.values().copied().filter(is_spent).collect();
-        for at in spent {
-            self.entities.get_mut(at).deletion = None;
-            self.drop_if_bare(at);
         }
     }
 }

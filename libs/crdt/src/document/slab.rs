@@ -33,6 +33,11 @@ impl<T: Default> Slab<T> {
         std::mem::take(&mut self.items[at as usize])
     }
 
+    /// What is in a place, if anything ever was.
+    pub fn find(&self, at: u32) -> Option<&T> {
+        self.items.get(at as usize)
+    }
+
     pub fn get(&self, at: u32) -> &T {
         &self.items[at as usize]
     }

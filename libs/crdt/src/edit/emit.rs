@@ -92,7 +92,7 @@ impl Edit<'_> {
 
     /// What is in these entries, the oldest first, for who takes the change back; what was dead is not.
     fn content(&self, entity: &EntityId, covered: &[u32]) -> Vec<Content> {
-        if self.document.entity(entity).is_none() {
+        if covered.is_empty() || self.document.entity(entity).is_none() {
             return Vec::new();
         }
         let mut entries = covered.to_vec();

@@ -1,7 +1,5 @@
 //! Taking a change back, as another change.
 
-use std::collections::BTreeMap;
-
 use super::Edit;
 use crate::{
     Dot, EntityId, Field, Kind, Value,
@@ -14,7 +12,7 @@ use crate::{
 /// stay. A text is not taken back: Yjs has an undo of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Undo {
-    steps: BTreeMap<u64, Step>,
+    steps: Vec<(u64, Option<Step>)>,
 }
 
 /// What one operation did.
@@ -37,12 +35,14 @@ pub(super) struct Content {
 impl Undo {
     /// Returns whether there is nothing to take back.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.iter().all(|(_, step)| step.is_none())
     }
 
     /// Adds a later change, so that both are taken back together.
     pub fn join(&mut self, later: Undo) {
-        later.steps.into_iter().for_each(|(seq, step)| self.note(seq, step));
+        for (seq, step) in later.steps {
+            step.into_iter().for_each(|step| self.note(seq, step));
+        }
     }
 
     /// Notes a step. What it replaced of this very change counts as what that had replaced.
@@ -50,24 +50,27 @@ impl Undo {
         if let Step::Put { before, .. } | Step::Cover { before, .. } = &mut step {
             *before = std::mem::take(before).into_iter().flat_map(|old| self.older(old)).collect();
         }
-        self.steps.insert(seq, step);
+        self.steps.push((seq, Some(step)));
     }
 
     fn older(&mut self, content: Content) -> Vec<Content> {
-        let is_own = |step: &Step| matches!(step, Step::Put { dot, .. } if *dot == content.dot);
-        if self.steps.get(&content.dot.seq).is_some_and(is_own)
-            && let Some(Step::Put { before, .. }) = self.steps.remove(&content.dot.seq)
-        {
-            return before;
+        let found = self.steps.binary_search_by_key(&content.dot.seq, |(seq, _)| *seq);
+        let Ok(at) = found else { return vec![content] };
+        match self.steps[at].1.take() {
+            Some(Step::Put { dot, before, .. }) if dot == content.dot => before,
+            other => {
+                self.steps[at].1 = other;
+                vec![content]
+            }
         }
-        vec![content]
     }
 }
 
 impl Edit<'_> {
     /// Takes an earlier change back. What takes this back does that change again.
     pub fn undo(&mut self, undo: &Undo) {
-        undo.steps.values().rev().for_each(|step| self.undo_step(step));
+        let steps = undo.steps.iter().rev().filter_map(|(_, step)| step.as_ref());
+        steps.for_each(|step| self.undo_step(step));
     }
 
     fn undo_step(&mut self, step: &Step) {

@@ -5,8 +5,11 @@ use super::{Malformed, Reader, put_varint, unzigzag, zigzag};
 /// Shorter runs are cheaper as they are.
 const RUN_MIN: usize = 3;
 
-/// Writes numbers whose count the reader knows.
+/// Writes numbers whose count the reader knows; one alone is just written.
 pub(crate) fn put_column(out: &mut Vec<u8>, values: &[u64]) {
+    if let [value] = values {
+        return put_varint(out, *value);
+    }
     let (mut literals, mut at) = (0, 0);
     while let Some(&value) = values.get(at) {
         let run = values[at..].iter().take_while(|other| **other == value).count();
@@ -44,6 +47,9 @@ pub(crate) fn put_deltas(out: &mut Vec<u8>, values: &[u64]) {
 
 /// Reads `count` numbers; the caller has compared `count` with a bound.
 pub(crate) fn read_column(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, Malformed> {
+    if count == 1 {
+        return Ok(vec![reader.varint()?]);
+    }
     let mut values = Vec::with_capacity(count);
     let mut after_literals = false;
     while values.len() < count {
@@ -119,7 +125,7 @@ mod tests {
     #[test]
     fn runs_and_what_lies_between() {
         check(&[], &[]);
-        check(&[7], &[2, 7]);
+        check(&[7], &[7]);
         check(&[7, 7], &[4, 7, 7]);
         check(&[7, 7, 7], &[7, 7]);
         check(&[1, 2, 7, 7, 7, 3], &[4, 1, 2, 7, 7, 2, 3]);
@@ -139,7 +145,7 @@ mod tests {
         check_refused(4, &[7, 7, 2, 7]); // a run that goes on in literals
         check_refused(4, &[2, 7, 7, 7]); // a run that began in literals
         check_refused(6, &[7, 7, 7, 7]); // a run in two parts
-        check_refused(1, &[0, 2, 7]); // an empty block
+        check_refused(2, &[0, 4, 7, 8]); // an empty block
         check_refused(2, &[7, 7]); // too many
     }
 

@@ -1,6 +1,8 @@
 //! What the nearest relatives get wrong, one test for each.
 
-use selvedge_crdt::{Admission, Batch, BatchHash, Document, Heads, Kind, ReplicaId, Writer};
+use selvedge_crdt::{
+    Admission, Batch, BatchHash, Document, Heads, Hlc, Kind, Reissue, ReplicaId, Writer,
+};
 
 use crate::site::{Site, exchange, pair};
 
@@ -86,7 +88,8 @@ fn a_clone_is_noticed_and_goes_on_under_another_name() {
     assert_eq!(heads.admit(&header, BatchHash::of(&forked)), Admission::Forked);
 
     let fresh = ReplicaId([7; 16]);
-    let again = batch.reissued(fresh, 1, header.first).unwrap();
+    let name = Reissue { replica: fresh, first: 1, since: header.first, not_before: Hlc::ZERO };
+    let again = batch.reissued(&name).unwrap();
     let mut renamed = confirmed;
     renamed.apply(&again);
     relay.apply(&again);
@@ -95,7 +98,8 @@ fn a_clone_is_noticed_and_goes_on_under_another_name() {
     let n = renamed.entity("n").unwrap();
     assert_eq!(n.get("title"), Some("original".into()));
     assert_eq!(n.values("tags", Kind::OR_SET), ["blue".into()]);
-    assert!(batch.reissued(fresh, 0, header.first).is_none());
+    assert!(batch.reissued(&Reissue { first: 0, ..name }).is_none());
+    assert!(batch.reissued(&Reissue { since: header.first + 1, ..name }).is_none());
 }
 
 /// Kurumi: each device makes the document's root for itself, and one of them loses everything.

@@ -108,3 +108,11 @@ fn batches(ops: &[OwnOp]) -> Vec<Batch> {
     done.extend(open.and_then(BatchBuilder::finish));
     done
 }
+
+/// A few of the stories that `cargo xtask sim crdt` tells.
+#[test]
+fn stories_end_well() {
+    for seed in 0..60 {
+        selvedge_crdt::sim::run(seed);
+    }
+}

@@ -1,10 +1,14 @@
 //! The crate as its users see it.
 
 mod faults;
+mod golden;
+mod history;
 mod kinds;
 mod laws;
 mod life;
 mod op;
 mod oracle;
+mod schema;
 mod site;
+mod size;
 mod undo;

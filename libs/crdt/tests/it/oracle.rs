@@ -36,7 +36,8 @@ pub fn snapshot(ops: &[OwnOp]) -> Vec<u8> {
     let replicas: Vec<ReplicaId> = replicas.into_iter().collect();
     let mut out = b"SLVGDOC\n\x01".to_vec();
     out.extend([0; 8]);
-    out.extend(ops.iter().map(|op| op.hlc.0).max().unwrap_or(0).to_le_bytes());
+    let latest = ops.iter().map(|op| op.hlc.0).max().unwrap_or(0);
+    out.extend(latest.to_le_bytes());
     varint(&mut out, replicas.len() as u64);
     replicas.iter().for_each(|replica| out.extend(replica.0));
     for replica in &replicas {
@@ -52,7 +53,7 @@ pub fn snapshot(ops: &[OwnOp]) -> Vec<u8> {
         }
         if !ranges.is_empty() {
             let own = ops.iter().filter(|op| op.dot.replica == *replica);
-            out.extend(own.map(|op| op.hlc.0).max().unwrap_or(0).to_le_bytes());
+            varint(&mut out, latest - own.map(|op| op.hlc.0).max().unwrap_or(0));
         }
     }
     let entities: BTreeSet<&str> = entries
@@ -214,6 +215,9 @@ fn differences(values: &[u64]) -> Vec<u64> {
 
 /// Cuts into groups of equal numbers; groups of three and more are runs, the others literals.
 fn put_column(out: &mut Vec<u8>, values: &[u64]) {
+    if values.len() == 1 {
+        return varint(out, values[0]);
+    }
     let mut literals: Vec<u64> = Vec::new();
     for group in values.chunk_by(|a, b| a == b) {
         if group.len() < 3 {

@@ -73,11 +73,9 @@ impl Loader {
             decided.insert(first, end);
         }
         if count > 0 {
-            decided.latest = Hlc(reader.u64()?);
+            let latest = self.document.latest.0.checked_sub(reader.varint()?);
+            decided.latest = Hlc(latest.ok_or(Malformed::Invalid("a stamp before the first"))?);
             self.used[at] = true;
-        }
-        if decided.latest > self.document.latest {
-            return Err(Malformed::Invalid("a stamp after the greatest"));
         }
         Ok(())
     }
@@ -200,12 +198,9 @@ impl Loader {
             self.document.live[at] = entries.into_iter().collect();
         }
         let document = self.document;
-        let horizon = document.horizon;
         let is_used = |at: &u32| {
             let entity = document.entities.get(*at);
-            let deletion = entity.deletion.as_deref();
-            !entity.cells.is_empty()
-                || deletion.is_some_and(|deletion| deletion.stamp.hlc > horizon)
+            !entity.cells.is_empty() || entity.deletion.is_some()
         };
         if self.used.contains(&false) || !document.order.values().all(is_used) {
             return Err(UNUSED);

@@ -59,7 +59,7 @@ fn put_decided(document: &Document, replica: u32, out: &mut Vec<u8>) {
         end = last;
     }
     if !decided.is_empty() {
-        out.extend(decided.latest.0.to_le_bytes());
+        put_varint(out, document.latest.0 - decided.latest.0);
     }
 }
 

@@ -1,0 +1,257 @@
+//! What an application expects of its documents. It is asked when something is written or admitted, and
+//! never when documents merge.
+
+use std::{collections::BTreeMap, error::Error, fmt};
+
+use crate::{Batch, Change, Field, Kind, Op, Value, type_name};
+
+/// The types of a document's entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    types: BTreeMap<String, EntityType>,
+}
+
+/// One type: the part of an id before the first `/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntityType {
+    fields: BTreeMap<String, FieldRule>,
+    on_delete: OnDelete,
+}
+
+/// What a deletion does to an edit at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDelete {
+    /// The edit revives the whole entity.
+    #[default]
+    EditsRevive,
+    /// The entity stays deleted.
+    DeletionWins,
+}
+
+/// What may be in a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRule {
+    kind: Kind,
+    types: Vec<ValueType>,
+}
+
+/// A type of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValueType {
+    /// Nothing.
+    Null,
+    /// Yes or no.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A number.
+    Float,
+    /// Text.
+    Text,
+    /// Bytes.
+    Bytes,
+}
+
+/// Why an operation does not fit a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// A type of entities that is not there.
+    Type(String),
+    /// A field that is not there.
+    Field(String, String),
+    /// A field of another kind.
+    Kind(String, String, Kind),
+    /// A value of a type that the field does not take.
+    Value(String, String),
+    /// A deletion of the other sort.
+    Deletion(String),
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Type(id) => write!(f, "no type of entities is called {id:?}"),
+            Mismatch::Field(of, name) => write!(f, "{of} has no field {name:?}"),
+            Mismatch::Kind(of, name, kind) => write!(f, "{of}.{name} is not of kind {kind}"),
+            Mismatch::Value(of, name) => write!(f, "{of}.{name} does not take such a value"),
+            Mismatch::Deletion(of) => write!(f, "{of} is deleted in another way"),
+        }
+    }
+}
+
+impl Error for Mismatch {}
+
+/// Why a schema cannot follow another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// A field changed its kind: what is there would no longer be read.
+    Kind(String, String),
+    /// A field no longer takes values that it took.
+    Narrowed(String, String),
+    /// Deletions of a type do something else: devices would disagree while both are in use.
+    OnDelete(String),
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Break::Kind(of, name) => {
+                write!(f, "{of}.{name} has another kind; give the new field a new name")
+            }
+            Break::Narrowed(of, name) => write!(f, "{of}.{name} takes less than before"),
+            Break::OnDelete(of) => write!(f, "{of} is deleted in another way than before"),
+        }
+    }
+}
+
+impl FieldRule {
+    /// A field of this kind with values of these types.
+    pub fn new(kind: Kind, types: &[ValueType]) -> Self {
+        let mut types = types.to_vec();
+        types.sort_unstable();
+        types.dedup();
+        FieldRule { kind, types }
+    }
+
+    /// How the field is read.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn takes(&self, value: &Value<'_>) -> bool {
+        match self.kind {
+            Kind::COUNTER => matches!(value, Value::Int(_)),
+            Kind::TEXT => matches!(value, Value::Bytes(_)),
+            _ => type_of(value).is_some_and(|of| self.types.contains(&of)),
+        }
+    }
+
+    fn takes_all_of(&self, older: &FieldRule) -> bool {
+        older.types.iter().all(|of| self.types.contains(of))
+    }
+}
+
+fn type_of(value: &Value<'_>) -> Option<ValueType> {
+    match value {
+        Value::Null => Some(ValueType::Null),
+        Value::Bool(_) => Some(ValueType::Bool),
+        Value::Int(_) => Some(ValueType::Int),
+        Value::Float(_) => Some(ValueType::Float),
+        Value::Text(_) => Some(ValueType::Text),
+        Value::Bytes(_) => Some(ValueType::Bytes),
+        Value::Other(_) => None,
+    }
+}
+
+impl EntityType {
+    /// A type whose deletions do this.
+    pub fn new(on_delete: OnDelete) -> Self {
+        EntityType { fields: BTreeMap::new(), on_delete }
+    }
+
+    /// The type with one more field.
+    pub fn field(mut self, name: &str, rule: FieldRule) -> Self {
+        self.fields.insert(name.to_owned(), rule);
+        self
+    }
+
+    /// What a deletion does.
+    pub fn on_delete(&self) -> OnDelete {
+        self.on_delete
+    }
+}
+
+impl Schema {
+    /// The schema with one more type.
+    pub fn entity(mut self, name: &str, of: EntityType) -> Self {
+        self.types.insert(name.to_owned(), of);
+        self
+    }
+
+    /// The type of the entity with this id.
+    pub fn type_of(&self, entity: &str) -> Option<&EntityType> {
+        self.types.get(type_name(entity))
+    }
+
+    /// The field of this name, with the kind that it has in the entity's type.
+    pub fn field(&self, entity: &str, name: &str) -> Option<Field> {
+        let rule = self.type_of(entity)?.fields.get(name)?;
+        Field::new(name, rule.kind)
+    }
+
+    /// Checks what somebody wrote.
+    ///
+    /// # Errors
+    /// The first operation that does not fit.
+    pub fn check(&self, batch: &Batch) -> Result<(), Mismatch> {
+        batch.ops().try_for_each(|op| self.check_op(&op))
+    }
+
+    /// Checks one operation. Taking away is never wrong.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check_op(&self, op: &Op<'_>) -> Result<(), Mismatch> {
+        let name = || type_name(op.entity).to_owned();
+        let of = self.type_of(op.entity).ok_or_else(|| Mismatch::Type(name()))?;
+        match op.change {
+            Change::Put { field, payload, .. } => check_put(op, of, field, &Value::decode(payload)),
+            Change::Delete { .. } if of.on_delete == OnDelete::DeletionWins => {
+                Err(Mismatch::Deletion(name()))
+            }
+            Change::Cover { .. } | Change::Delete { .. } => Ok(()),
+        }
+    }
+
+    /// Returns what keeps this schema from following `older`, if documents of both are to be one.
+    pub fn breaks(&self, older: &Schema) -> Vec<Break> {
+        let both =
+            older.types.iter().filter_map(|(name, old)| Some((name, old, self.types.get(name)?)));
+        both.flat_map(|(name, old, new)| type_breaks(name, old, new)).collect()
+    }
+}
+
+fn check_put(
+    op: &Op<'_>,
+    of: &EntityType,
+    field: &Field,
+    value: &Value<'_>,
+) -> Result<(), Mismatch> {
+    let names = || (type_name(op.entity).to_owned(), field.name().to_owned());
+    if field.kind() == Kind::LIFE {
+        let wins = of.on_delete == OnDelete::DeletionWins;
+        return match value {
+            Value::Null => Ok(()),
+            Value::Bool(false) if wins => Ok(()),
+            _ => Err(Mismatch::Deletion(names().0)),
+        };
+    }
+    let rule = of.fields.get(field.name()).ok_or_else(|| Mismatch::Field(names().0, names().1))?;
+    if rule.kind != field.kind() {
+        Err(Mismatch::Kind(names().0, names().1, field.kind()))
+    } else if rule.takes(value) {
+        Ok(())
+    } else {
+        Err(Mismatch::Value(names().0, names().1))
+    }
+}
+
+fn type_breaks(name: &str, old: &EntityType, new: &EntityType) -> Vec<Break> {
+    let mut breaks = Vec::new();
+    if old.on_delete != new.on_delete {
+        breaks.push(Break::OnDelete(name.to_owned()));
+    }
+    for (field, old) in &old.fields {
+        match new.fields.get(field) {
+            Some(new) if new.kind != old.kind => {
+                breaks.push(Break::Kind(name.to_owned(), field.clone()));
+            }
+            Some(new) if !new.takes_all_of(old) => {
+                breaks.push(Break::Narrowed(name.to_owned(), field.clone()));
+            }
+            // A field that is no longer there keeps its values, which nobody reads.
+            Some(_) | None => {}
+        }
+    }
+    breaks
+}

@@ -44,7 +44,9 @@ pub(super) struct Verdict<'j> {
 
 impl Judge {
     pub(super) fn new(rules: Arc<Rules>, policy: Policy) -> Self {
-        Self { profile: Arc::new(Profile::new(rules, policy)), transaction: Transaction::new() }
+        // Each record by itself: most recordings know nothing of who asked and when, and what others did before would refuse one
+        // today and not tomorrow.
+        Self { profile: Arc::new(Profile::new(rules, policy)), transaction: Transaction::trial() }
     }
 
     /// How many rules can match under the policy.

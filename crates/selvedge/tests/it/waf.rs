@@ -405,6 +405,25 @@ fn what_is_no_request_is_told_and_the_others_are_judged() {
     assert!(place().run("waf test a --paranoia 5").starts_with("exit 64\n"));
 }
 
+/// Collections would make a verdict depend on what was asked before it, and by whom recordings hardly ever say.
+#[test]
+fn each_request_is_judged_by_itself() {
+    let place = place();
+    let counting = r#"
+        SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.seen=+1"
+        SecRule IP:seen "@ge 2" "id:2,phase:1,deny,msg:'seen %{ip.seen} times'"
+    "#;
+    place.write("counting.conf", counting);
+    for _ in 0..2 {
+        let said = place.run("waf test traffic traffic --rules counting.conf --expect pass");
+        assert!(said.ends_with("4 requests: 0 refused, 4 passed\n"), "{said}");
+    }
+    let said = place.run("waf replay traffic --rules counting.conf --against own.kdl");
+    assert!(said.contains("newly refused         1\nnewly passed          0\n"), "{said}");
+    let said = place.run("waf suggest traffic --rules counting.conf");
+    assert!(said.ends_with("// 2 requests looked at, none is refused\n"), "{said}");
+}
+
 #[test]
 fn an_unexpected_verdict_is_a_failure() {
     for (args, code) in [

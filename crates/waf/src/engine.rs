@@ -75,9 +75,6 @@ pub struct Rules {
     interests: interest::Interests,
     trie: trie::Trie,
     regexes: Vec<expression::Expression>,
-    sketches: Vec<pattern::Sketch>,
-    /// Those of each expression.
-    sketches_of: Vec<compile::SketchIds>,
     slots: template::Names,
     keys: template::Names,
     /// Which of the transaction's variables are scores.
@@ -128,6 +125,10 @@ impl Rules {
             expressions: self.regexes.len(),
             literal_bytes: self.literals.iter().map(literals::Literals::memory_bytes).sum(),
         }
+    }
+
+    fn regex(&self, id: compile::RegexId) -> &expression::Expression {
+        &self.regexes[usize::from(id.0)]
     }
 
     /// The number of a name of a value, if a rule names it.

@@ -20,6 +20,26 @@ impl Bits {
         self.0[at / 64] |= 1 << (at % 64);
     }
 
+    /// Whether it was not in it yet.
+    pub fn insert_new(&mut self, at: usize) -> bool {
+        let is_new = !self.contains(at);
+        self.insert(at);
+        is_new
+    }
+
+    /// Makes it an empty one of numbers below a bound.
+    pub fn fit(&mut self, len: usize) {
+        if self.0.len() == len.div_ceil(64) {
+            self.clear();
+        } else {
+            *self = Self::new(len);
+        }
+    }
+
+    pub fn intersect(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
+    }
+
     pub fn remove(&mut self, at: usize) {
         self.0[at / 64] &= !(1 << (at % 64));
     }

@@ -8,11 +8,11 @@ use regex_syntax::hir::Hir;
 use super::{
     Problem, Rules,
     bits::Bits,
-    expression::Expression,
+    expression::{self, Expression},
     gate::{ALPHABETS, Gate, Need},
     interest::{Interests, classes},
     literals::Literals,
-    pattern::{self, Sketch},
+    pattern,
     template::{Key, Names, Slot, Template},
     trie::{Node, Trie},
 };
@@ -29,9 +29,6 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RegexId(pub u16);
 
-/// For each alphabet the number of the sketch to be asked first, if there is one.
-pub(super) type SketchIds = [Option<u16>; ALPHABETS.len()];
-
 /// A rule, made ready.
 pub(super) struct Compiled {
     pub rule: Arc<Rule>,
@@ -46,6 +43,13 @@ pub(super) struct Compiled {
     pub location: Option<Template>,
 }
 
+impl Compiled {
+    /// The expressions that may be asked once the rule is.
+    pub fn expressions(&self) -> impl Iterator<Item = RegexId> {
+        self.links.iter().flat_map(CompiledLink::expressions)
+    }
+}
+
 pub(super) struct CompiledLink {
     pub targets: Box<[CompiledTarget]>,
     pub excludes: Box<[CompiledTarget]>,
@@ -55,6 +59,21 @@ pub(super) struct CompiledLink {
     pub negated: bool,
     pub capture: bool,
     pub effects: Box<[CompiledEffect]>,
+}
+
+impl CompiledLink {
+    fn expressions(&self) -> impl Iterator<Item = RegexId> {
+        let removed = self.effects.iter().filter_map(|effect| match effect {
+            CompiledEffect::RemoveTarget(_, target) => Some(&**target),
+            _ => None,
+        });
+        let targets = self.targets.iter().chain(&self.excludes).chain(removed);
+        let selectors = targets.filter_map(|target| match target.selector {
+            CompiledSelector::Pattern(regex) => Some(regex),
+            _ => None,
+        });
+        selectors.chain(self.test.expression())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +133,15 @@ pub(super) enum Test {
 }
 
 impl Test {
+    fn expression(&self) -> Option<RegexId> {
+        match self {
+            Self::Rx(regex) | Self::CreditCard(regex) | Self::Cpf(regex) | Self::Ssn(regex) => {
+                Some(*regex)
+            }
+            _ => None,
+        }
+    }
+
     /// The text that it compares with.
     pub fn argument(&self) -> Option<&Template> {
         match self {
@@ -275,8 +303,6 @@ struct Sought {
 struct Compiler<'a> {
     rules: &'a [Arc<Rule>],
     regexes: Vec<Expression>,
-    sketches: Vec<Sketch>,
-    sketches_of: Vec<SketchIds>,
     regex_ids: HashMap<Arc<str>, RegexId>,
     slots: Names,
     keys: Names,
@@ -295,8 +321,6 @@ impl<'a> Compiler<'a> {
         Self {
             rules,
             regexes: Vec::new(),
-            sketches: Vec::new(),
-            sketches_of: Vec::new(),
             regex_ids: HashMap::new(),
             slots,
             keys: Names::default(),
@@ -396,17 +420,13 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Enters an expression and its sketches, if it is not known yet.
+    /// Enters an expression, if it is not known yet.
     fn enter(&mut self, text: &str, hir: &Hir) -> Result<RegexId, String> {
         if let Some(id) = self.regex_ids.get(text) {
             return Ok(*id);
         }
         let text: Arc<str> = text.into();
         let regex = Expression::new(text.clone(), hir)?;
-        let (sketches, chosen) = pattern::sketches(hir, &ALPHABETS);
-        let first = self.sketches.len();
-        self.sketches.extend(sketches);
-        self.sketches_of.push(chosen.map(|chosen| Some(id(first + chosen?))));
         self.regexes.push(regex);
         let id = RegexId(id(self.regexes.len() - 1));
         self.regex_ids.insert(text, id);
@@ -603,8 +623,6 @@ impl<'a> Compiler<'a> {
             interests,
             trie: self.trie,
             regexes: self.regexes,
-            sketches: self.sketches,
-            sketches_of: self.sketches_of,
             scores: (0..self.slots.len())
                 .map(|slot| is_score(self.slots.name(slot as u16)))
                 .collect(),
@@ -623,7 +641,7 @@ fn prefix(pattern: &str) -> Option<Box<[u8]>> {
     prefix.bytes().all(plain).then(|| prefix.to_ascii_lowercase().into_bytes().into())
 }
 
-/// A number of an expression or a sketch.
+/// A number of an expression.
 fn id(number: usize) -> u16 {
     u16::try_from(number).expect("a rule set has fewer than 65,535 expressions")
 }
@@ -672,7 +690,7 @@ pub(super) fn named_rules(rules: &[Arc<Rule>], named: &crate::rule::Rules) -> Re
 /// Whether texts match an expression.
 fn matcher(text: &str) -> Result<impl FnMut(&str) -> bool + use<>, String> {
     let expression = Expression::new(text.into(), &pattern::parse(text)?)?;
-    let mut cache = expression.cache();
+    let mut cache = expression::Cache::default();
     Ok(move |text: &str| expression.is_match(&mut cache, text.as_bytes()))
 }
 

@@ -10,6 +10,7 @@ use super::{
         Compiled, CompiledChange, CompiledEffect, CompiledLink, CompiledSelector, CompiledTarget,
         Test, VariableName,
     },
+    expression,
     profile::Start,
     template::{Part, Slot, Template},
     test,
@@ -280,8 +281,7 @@ impl Folding<'_> {
     fn found(&self, test: &Test, text: &[u8]) -> Option<bool> {
         Some(match test {
             Test::Rx(regex) => {
-                let expression = &self.rules.regexes[usize::from(regex.0)];
-                expression.is_match(&mut expression.cache(), text)
+                self.rules.regex(*regex).is_match(&mut expression::Cache::default(), text)
             }
             Test::Contains(argument)
             | Test::ContainsWord(argument)

@@ -1,42 +1,75 @@
 //! Many texts looked for at once, whatever the case of their letters.
 //!
-//! Each text is represented by four bytes in a row of it (or all, where it is shorter), chosen so that few share them. A table of
-//! bits that stays in the first-level cache says of nearly every place of a value that no text lies
-//! there; nothing waits for the byte before, as it would in an automaton. What is left is compared.
+//! Each text is represented by four bytes in a row of it (or all, where it is shorter), chosen so that few share them. Tables of
+//! bits that stay in the first-level cache say of nearly every place of a value that no text lies
+//! there; nothing waits for the byte before, as it would in an automaton. What is left is compared. In a long value a text
+//! that was found is not looked for again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
-use super::ordinary;
+use super::{bits::Bits, ordinary};
 
 /// Where in a text its bytes may begin: further on, comparing backwards would cost more.
 const OFFSET_MAX: usize = 24;
 
-/// Bits of the filter, as an exponent of two: sixteen kilobytes.
-const FILTER_BITS: u32 = 17;
+/// Values from this length on are worth tables of their own, from which is taken what was found.
+const LONG_BYTES: usize = 2048;
+
+/// Bits of the tables as exponents of two: of hashes of four bytes and of three, and of pairs as they are …
+const LONG_BITS: u32 = 17;
+const THREE_BITS: u32 = 15;
+const TWO_BITS: u32 = 16;
+/// … and of hashes of the first three of four bytes: a place is worth a look only if both tables say so. Together they have
+/// 36 kilobytes.
+const BEGIN_BITS: u32 = 16;
+
+/// Where the words of each table begin among all, in bits.
+const THREE_AT: usize = 1 << LONG_BITS;
+const TWO_AT: usize = THREE_AT + (1 << THREE_BITS);
+const BEGIN_AT: usize = TWO_AT + (1 << TWO_BITS);
+const WORDS: usize = (BEGIN_AT + (1 << BEGIN_BITS)) >> 6;
+
+/// At which places of a value a text may lie.
+#[derive(Clone)]
+pub(super) struct Filters(Box<[u64; WORDS]>);
 
 /// Texts of two bytes or more, in lower case, by number.
 pub(super) struct Grams {
-    texts: Box<[Box<[u8]>]>,
-    /// Which hashes of three bytes occur where a text has the bytes by which it is looked up.
-    filter: Box<[u64; 1 << (FILTER_BITS - 6)]>,
-    /// Which two bytes are a text. With any third byte behind them in the filter, a hundred such texts would fill a fifth of it.
-    pairs: Box<[u64; 1 << (16 - 6)]>,
-    /// Texts of four bytes or more …
-    long: Table<16>,
-    /// … of three …
-    three: Table<13>,
-    /// … and of two.
-    two: Table<13>,
+    texts: Texts,
+    /// Where any of them may lie.
+    all: Filters,
+    /// Those of four bytes or more, then those of three, then those of two, each in the order of their hashes.
+    entries: Box<[Entry]>,
+    /// The entries of each hash that has any, and after the last, where they end.
+    buckets: Box<[Bucket]>,
+    /// For each word of `all` how many bits are set before it.
+    ranks: Box<[u32; BEGIN_AT >> 6]>,
 }
 
-/// Texts by some bytes in a row of theirs. There are two to the power of `BITS` hashes.
+/// The entries of a hash.
+#[derive(Clone, Copy)]
+struct Bucket {
+    start: u32,
+    /// The bytes that all of them are looked up by; [`SEVERAL`]: not all by the same.
+    gram: u32,
+}
+
+/// No four bytes are this once their case is folded.
+const SEVERAL: u32 = 0;
+
+/// What a search in a long value needs; used again and again.
 #[derive(Default)]
-struct Table<const BITS: u32> {
-    /// Which hashes have entries: what is in the first-level cache says no before `starts` is touched.
-    taken: Box<[u64]>,
-    /// Where the entries of a hash begin, and after the last, where they end.
+pub(super) struct Search {
+    filters: Filters,
+    /// The entries that were found.
+    found: Bits,
+}
+
+/// Texts one behind the other: thousands of them, most of a few bytes.
+struct Texts {
+    bytes: Box<[u8]>,
+    /// Where each begins, and after the last, where it ends.
     starts: Box<[u32]>,
-    entries: Box<[Entry]>,
 }
 
 /// A text, where in it its bytes begin, and what lies around those. Texts that share their bytes are told apart without
@@ -50,134 +83,212 @@ struct Entry {
     /// How many of the four bytes before and behind are of the text.
     before: u8,
     after: u8,
+    /// 0: it has four bytes or more, 1: three, 2: two.
+    size: u8,
 }
 
 impl Grams {
-    pub fn new(texts: Vec<Vec<u8>>) -> Self {
+    pub fn new(texts: &[Vec<u8>]) -> Self {
         // How many texts are looked up by the same bytes: each of them is compared wherever those occur.
         let mut sharing: HashMap<u32, u64> = HashMap::new();
-        let (mut long, mut three, mut two) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, text) in (0..).zip(&texts) {
+        let mut entries = Vec::with_capacity(texts.len());
+        for (number, text) in (0..).zip(texts) {
             let cost = |gram: u32| frequency(gram) * (1 + sharing.get(&gram).copied().unwrap_or(0));
             let best = (0..).zip(quads(text)).min_by_key(|(_, gram)| cost(*gram));
-            match (best, text.as_slice()) {
-                (Some((offset, gram)), _) => {
-                    *sharing.entry(gram).or_default() += 1;
-                    long.push(Entry::new(gram, number, text, offset));
+            // What is shorter is looked up by all that there is.
+            let part = if text.len() == 2 { TWO } else { THREE };
+            let (offset, gram) = best.unwrap_or_else(|| (0, padded(text, 0) & part));
+            *sharing.entry(gram).or_default() += 1;
+            entries.push(Entry::new(gram, number, text, offset));
+        }
+        entries.sort_by_key(Entry::bit);
+        let mut all = Filters::default();
+        let mut buckets: Vec<Bucket> = Vec::new();
+        for (start, entry) in (0..).zip(&entries) {
+            match buckets.last_mut().filter(|_| all.has(entry.bit())) {
+                Some(bucket) if bucket.gram != entry.gram => bucket.gram = SEVERAL,
+                Some(_) => {}
+                None => buckets.push(Bucket { start, gram: entry.gram }),
+            }
+            all.insert(entry);
+        }
+        buckets.push(Bucket { start: entries.len() as u32, gram: SEVERAL });
+        let ranks = all.ranks();
+        let (entries, buckets) = (entries.into(), buckets.into());
+        Self { texts: Texts::new(texts), all, entries, buckets, ranks }
+    }
+
+    /// Where those texts may lie that are wanted.
+    pub fn filters(&self, wanted: impl Fn(usize) -> bool) -> Filters {
+        let mut filters = Filters::default();
+        let entries = self.entries.iter().filter(|entry| wanted(entry.text as usize));
+        entries.for_each(|entry| filters.insert(entry));
+        filters
+    }
+
+    /// Calls `found` with the number of each text that lies in `text` at a place that `filters` know; in a long one once, in others
+    /// once for each place. It may be called for texts that nobody wanted.
+    pub fn scan(
+        &self,
+        text: &[u8],
+        filters: &Filters,
+        search: &mut Search,
+        mut found: impl FnMut(usize),
+    ) {
+        let mut from = 0;
+        if text.len() < LONG_BYTES {
+            while let Some(at) = filters.next(text, from) {
+                from = at + 1;
+                self.compare(text, at, filters, |entry| found(self.entries[entry].text as usize));
+            }
+            return;
+        }
+        search.begin(filters, self.entries.len());
+        let Search { filters, found: known } = search;
+        while let Some(at) = filters.next(text, from) {
+            from = at + 1;
+            let mut any = false;
+            self.compare(text, at, filters, |entry| {
+                if known.insert_new(entry) {
+                    any = true;
+                    found(self.entries[entry].text as usize);
                 }
-                (None, &[a, b, c]) => {
-                    let gram = fold(u32::from_le_bytes([a, b, c, 0])) & THREE;
-                    three.push(Entry::new(gram, number, text, 0));
-                }
-                (None, &[a, b]) => {
-                    let gram = fold(u32::from_le_bytes([a, b, 0, 0])) & TWO;
-                    two.push(Entry::new(gram, number, text, 0));
-                }
-                (None, _) => unreachable!("texts have two bytes or more"),
+            });
+            if any {
+                bits(padded(text, at)).into_iter().for_each(|bit| self.forget(bit, filters, known));
             }
         }
-        let filter = filter(&long, &three);
-        let pairs = pairs(&two);
-        let texts = texts.into_iter().map(Into::into).collect();
-        Self {
-            texts,
-            filter,
-            pairs,
-            long: Table::new(long),
-            three: Table::new(three),
-            two: Table::new(two),
+    }
+
+    /// Calls `found` with each entry whose text lies here.
+    #[inline(never)]
+    fn compare(&self, text: &[u8], at: usize, filters: &Filters, mut found: impl FnMut(usize)) {
+        let gram = padded(text, at);
+        for (bit, part) in bits(gram).into_iter().zip([u32::MAX, THREE, TWO]) {
+            if !filters.has(bit) {
+                continue;
+            }
+            let (gram, bucket) = (gram & part, self.rank(bit));
+            if ![SEVERAL, gram].contains(&self.buckets[bucket].gram) {
+                continue;
+            }
+            let around = around(text, at);
+            for number in self.bucket(bucket) {
+                let entry = &self.entries[number];
+                if entry.gram == gram && entry.may_lie_in(around) && self.lies(entry, text, at) {
+                    found(number);
+                }
+            }
         }
     }
 
-    /// Calls `found` with the number of each text that lies in `text`, once for each place.
-    pub fn scan(&self, text: &[u8], mut found: impl FnMut(usize)) {
-        for (at, window) in text.windows(4).enumerate() {
-            let gram = u32::from_le_bytes(window.try_into().expect("a window has four bytes"));
-            self.look(text, at, fold(gram), &mut found);
-        }
-        for at in text.len().saturating_sub(3)..text.len() {
-            let mut gram = [0; 4];
-            gram[..text.len() - at].copy_from_slice(&text[at..]);
-            self.look(text, at, fold(u32::from_le_bytes(gram)), &mut found);
+    /// Takes a hash out if all of its entries were found.
+    fn forget(&self, bit: usize, filters: &mut Filters, known: &Bits) {
+        if filters.has(bit) && self.bucket(self.rank(bit)).all(|number| known.contains(number)) {
+            filters.0[bit >> 6] &= !(1 << (bit & 63));
         }
     }
 
+    /// The number of a hash's bucket, if it has one.
     #[inline]
-    fn look(&self, text: &[u8], at: usize, gram: u32, found: &mut impl FnMut(usize)) {
-        let hash = hash(gram & THREE, FILTER_BITS);
-        if self.filter[hash >> 6] >> (hash & 63) & 1 == 1 {
-            self.long.compare(&self.texts, text, at, gram, found);
-            self.three.compare(&self.texts, text, at, gram & THREE, found);
-        }
-        let pair = (gram & TWO) as usize;
-        if self.pairs[pair >> 6] >> (pair & 63) & 1 == 1 {
-            self.two.compare_taken(&self.texts, text, at, gram & TWO, found);
-        }
+    fn rank(&self, bit: usize) -> usize {
+        let below = self.all.0[bit >> 6] & ((1 << (bit & 63)) - 1);
+        (self.ranks[bit >> 6] + below.count_ones()) as usize
+    }
+
+    fn bucket(&self, rank: usize) -> Range<usize> {
+        self.buckets[rank].start as usize..self.buckets[rank + 1].start as usize
+    }
+
+    fn lies(&self, entry: &Entry, text: &[u8], at: usize) -> bool {
+        let begin = at.wrapping_sub(usize::from(entry.offset));
+        let sought = self.texts.get(entry.text);
+        let here = text.get(begin..).and_then(|rest| rest.get(..sought.len()));
+        here.is_some_and(|here| here.eq_ignore_ascii_case(sought))
     }
 
     /// Memory that searching touches.
     pub fn memory_bytes(&self) -> usize {
-        let texts: usize = self.texts.iter().map(|text| text.len() + size_of::<Box<[u8]>>()).sum();
-        texts + self.long.memory_bytes() + self.three.memory_bytes() + self.two.memory_bytes()
+        let tables = size_of_val(&*self.all.0) + size_of_val(&*self.ranks);
+        let lists = size_of_val(&*self.entries) + size_of_val(&*self.buckets);
+        self.texts.memory_bytes() + tables + lists
     }
 }
 
-impl<const BITS: u32> Table<BITS> {
-    fn new(mut entries: Vec<Entry>) -> Self {
-        entries.sort_by_key(|entry| hash(entry.gram, BITS));
-        let start = |at: usize| entries.partition_point(|entry| hash(entry.gram, BITS) < at) as u32;
-        let starts = (0..=1 << BITS).map(start).collect();
-        let mut taken = vec![0; 1 << (BITS - 6)];
-        for entry in &entries {
-            let hash = hash(entry.gram, BITS);
-            taken[hash >> 6] |= 1 << (hash & 63);
+impl Default for Filters {
+    fn default() -> Self {
+        Self(Box::new([0; WORDS]))
+    }
+}
+
+impl Filters {
+    /// The first place from `from` on at which something may lie.
+    fn next(&self, text: &[u8], from: usize) -> Option<usize> {
+        let whole = |window: &[u8]| {
+            self.may_lie(fold(u32::from_le_bytes(window.try_into().expect("it has four bytes"))))
+        };
+        let rest = text.get(from..)?;
+        if let Some(at) = rest.windows(4).position(whole) {
+            return Some(from + at);
         }
-        Self { taken: taken.into(), starts, entries: entries.into() }
+        (text.len().saturating_sub(3).max(from)..text.len())
+            .find(|at| self.may_lie(padded(text, *at)))
     }
 
-    /// Compares the texts that have these bytes with what lies here.
     #[inline]
-    fn compare(
-        &self,
-        texts: &[Box<[u8]>],
-        text: &[u8],
-        at: usize,
-        gram: u32,
-        found: &mut impl FnMut(usize),
-    ) {
-        let hash = hash(gram, BITS);
-        if self.taken[hash >> 6] >> (hash & 63) & 1 == 1 {
-            self.compare_taken(texts, text, at, gram, found);
+    fn may_lie(&self, gram: u32) -> bool {
+        let [long, three, two] = bits(gram);
+        let word = |bit: usize| self.0[bit >> 6] >> (bit & 63);
+        ((word(long) & word(begin(gram))) | word(three) | word(two)) & 1 == 1
+    }
+
+    fn has(&self, bit: usize) -> bool {
+        self.0[bit >> 6] >> (bit & 63) & 1 == 1
+    }
+
+    fn insert(&mut self, entry: &Entry) {
+        for bit in [entry.bit(), begin(entry.gram)] {
+            self.0[bit >> 6] |= 1 << (bit & 63);
         }
     }
 
-    #[inline(never)]
-    fn compare_taken(
-        &self,
-        texts: &[Box<[u8]>],
-        text: &[u8],
-        at: usize,
-        gram: u32,
-        found: &mut impl FnMut(usize),
-    ) {
-        let hash = hash(gram, BITS);
-        let (start, end) = (self.starts[hash] as usize, self.starts[hash + 1] as usize);
-        let around = around(text, at);
-        for entry in &self.entries[start..end] {
-            if entry.gram != gram || !entry.may_lie_in(around) {
-                continue;
-            }
-            let begin = at.wrapping_sub(usize::from(entry.offset));
-            let sought = &texts[entry.text as usize];
-            let here = text.get(begin..).and_then(|rest| rest.get(..sought.len()));
-            if here.is_some_and(|here| here.eq_ignore_ascii_case(sought)) {
-                found(entry.text as usize);
-            }
+    fn ranks(&self) -> Box<[u32; BEGIN_AT >> 6]> {
+        let mut ranks = Box::new([0; BEGIN_AT >> 6]);
+        let mut sum = 0;
+        for (rank, word) in ranks.iter_mut().zip(self.0.iter()) {
+            *rank = sum;
+            sum += word.count_ones();
         }
+        ranks
+    }
+}
+
+impl Search {
+    fn begin(&mut self, filters: &Filters, entries: usize) {
+        self.filters.0.copy_from_slice(&*filters.0);
+        self.found.fit(entries);
+    }
+}
+
+impl Texts {
+    fn new(texts: &[Vec<u8>]) -> Self {
+        let mut starts = Vec::with_capacity(texts.len() + 1);
+        let mut bytes = Vec::with_capacity(texts.iter().map(Vec::len).sum());
+        for text in texts {
+            starts.push(bytes.len() as u32);
+            bytes.extend_from_slice(text);
+        }
+        starts.push(bytes.len() as u32);
+        Self { bytes: bytes.into(), starts: starts.into() }
+    }
+
+    fn get(&self, number: u32) -> &[u8] {
+        let at = number as usize;
+        &self.bytes[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
 
     fn memory_bytes(&self) -> usize {
-        self.taken.len() * 8 + self.starts.len() * 4 + self.entries.len() * size_of::<Entry>()
+        self.bytes.len() + self.starts.len() * size_of::<u32>()
     }
 }
 
@@ -185,7 +296,13 @@ impl Entry {
     fn new(gram: u32, number: u32, text: &[u8], offset: u8) -> Self {
         let at = usize::from(offset);
         let (before, after) = (at.min(4) as u8, text.len().saturating_sub(at + 4).min(4) as u8);
-        Self { around: around(text, at), gram, text: number, offset, before, after }
+        let size = 4_usize.saturating_sub(text.len()) as u8;
+        Self { around: around(text, at), gram, text: number, offset, before, after, size }
+    }
+
+    /// Its place in [`Filters`].
+    fn bit(&self) -> usize {
+        bits(self.gram)[usize::from(self.size)]
     }
 
     #[inline]
@@ -243,9 +360,8 @@ fn quads(text: &[u8]) -> impl Iterator<Item = u32> + '_ {
     text.windows(4).take(OFFSET_MAX).map(quad)
 }
 
-/// How often the first three of these bytes come together in ordinary values, on a scale of its own: they are what the filter
-/// sees. What the sample lacks is told apart by its letters' frequency in English, then what addresses and JSON are made of,
-/// then all else.
+/// How often these four bytes come together in ordinary values, on a scale of its own. What the sample lacks is told apart by its
+/// letters' frequency in English, then what addresses and JSON are made of, then all else.
 fn frequency(gram: u32) -> u64 {
     let of = |byte: u8| match byte {
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 8,
@@ -254,13 +370,13 @@ fn frequency(gram: u32) -> u64 {
         b'a'..=b'z' => 4,
         _ => 1,
     };
-    let [first, second, third, _] = gram.to_le_bytes();
-    let letters: u64 = [first, second, third].into_iter().map(of).product();
-    ordinary::count_of_three([first, second, third]) * SEEN + letters
+    let bytes = gram.to_le_bytes();
+    let letters: u64 = bytes.into_iter().map(of).product();
+    ordinary::count_of_four(bytes) * SEEN + letters
 }
 
 /// What one occurrence in the sample weighs beside letters alone.
-const SEEN: u64 = 1000;
+const SEEN: u64 = 10_000;
 
 /// Three bytes, and two, of four.
 const THREE: u32 = 0xFF_FFFF;
@@ -276,22 +392,29 @@ fn hash(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize
 }
 
-/// The first three bytes of every place at which something is to be compared.
-fn filter(long: &[Entry], three: &[Entry]) -> Box<[u64; 1 << (FILTER_BITS - 6)]> {
-    let mut filter = Box::new([0; 1 << (FILTER_BITS - 6)]);
-    for gram in long.iter().chain(three).map(|entry| entry.gram & THREE) {
-        let hash = hash(gram, FILTER_BITS);
-        filter[hash >> 6] |= 1 << (hash & 63);
-    }
-    filter
+/// The places in [`Filters`] of four bytes, of the first three of them and of the first two.
+#[inline]
+fn bits(gram: u32) -> [usize; 3] {
+    let (three, two) = (hash(gram & THREE, THREE_BITS), (gram & TWO) as usize);
+    [hash(gram, LONG_BITS), THREE_AT + three, TWO_AT + two]
 }
 
-fn pairs(two: &[Entry]) -> Box<[u64; 1 << (16 - 6)]> {
-    let mut pairs = Box::new([0; 1 << (16 - 6)]);
-    for pair in two.iter().map(|entry| entry.gram as usize) {
-        pairs[pair >> 6] |= 1 << (pair & 63);
+/// Where [`Filters`] tell how four bytes begin.
+#[inline]
+fn begin(gram: u32) -> usize {
+    BEGIN_AT + hash(gram & THREE, BEGIN_BITS)
+}
+
+/// The four bytes at a place, made alike whatever their case; what lies behind the end is anything.
+#[inline]
+fn padded(text: &[u8], at: usize) -> u32 {
+    let rest = &text[at..];
+    let mut gram = [0; 4];
+    match rest.first_chunk() {
+        Some(four) => gram = *four,
+        None => gram[..rest.len()].copy_from_slice(rest),
     }
-    pairs
+    fold(u32::from_le_bytes(gram))
 }
 
 #[cfg(test)]
@@ -303,8 +426,18 @@ mod tests {
     use super::*;
 
     fn found(texts: &[Vec<u8>], text: &[u8]) -> BTreeSet<usize> {
-        let mut numbers = BTreeSet::new();
-        Grams::new(texts.to_vec()).scan(text, |number| _ = numbers.insert(number));
+        let grams = Grams::new(texts);
+        let mut search = Search::default();
+        let mut scan = |text: &[u8]| {
+            let mut numbers = BTreeSet::new();
+            let found = |number| _ = numbers.insert(number);
+            grams.scan(text, &grams.filters(|_| true), &mut search, found);
+            numbers
+        };
+        let numbers = scan(text);
+        // In long values it is done otherwise.
+        let long = [&[b'.'; LONG_BYTES], text, b".", text].concat();
+        assert_eq!(scan(&long), numbers);
         numbers
     }
 

@@ -393,10 +393,13 @@ impl Transaction {
             Processor::GraphQl => self.read_document(rules, policy, text, post),
             Processor::Multipart => {
                 // The parser borrows all that was received; this is a line.
-                let content_type = self.data.arena.get(content_type).to_vec();
+                let mut line = std::mem::take(&mut self.expanded);
+                line.clear();
+                line.extend_from_slice(self.data.arena.get(content_type));
                 let outcome = self.parse(rules, policy, text, post, |input, intake| {
-                    body::multipart(input, &content_type, intake)
+                    body::multipart(input, &line, intake)
                 });
+                self.expanded = line;
                 let problem = outcome.problem;
                 self.multipart = Some(outcome);
                 problem

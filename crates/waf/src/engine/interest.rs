@@ -16,6 +16,8 @@ use crate::{
 
 /// The rules that may look at a value, by the chain they look through.
 pub(super) struct Interest {
+    /// All of them.
+    pub all: Bits,
     /// Chains that leave a value alone if it is made of these bytes …
     pub plain: ByteSet,
     /// … the rules of all of those …
@@ -72,6 +74,12 @@ impl Interests {
     /// Whether a rule that is looked for beforehand names an entry of this class.
     pub fn is_keyed(&self, class: Variable) -> bool {
         self.keyed[class as usize]
+    }
+
+    /// The rules that look at a class, whatever entries of it they choose.
+    pub fn all_of(&self, class: Variable) -> impl Iterator<Item = &Bits> {
+        let named = self.by_key.iter().filter(move |((of, _), _)| *of == class).map(|(_, at)| *at);
+        named.chain(self.by_class[class as usize]).map(|at| &self.list[at].all)
     }
 
     pub fn of(&self, class: Variable, key: Key) -> Option<&Interest> {
@@ -161,6 +169,8 @@ impl Interest {
                     .insert(usize::from(probe));
             }
         }
+        let mut all = Bits::new(nodes.len());
+        probes.iter().for_each(|&probe| all.insert(usize::from(probe)));
         let never = |node: &Node| {
             trie.chain(*node).iter().any(|step| !step.is_identity_on(&ByteSet::from_bytes(b"a")))
         };
@@ -168,7 +178,7 @@ impl Interest {
         let mut together = Bits::new(nodes.len());
         easy.iter().for_each(|(_, bits)| together.union(bits));
         let chains: Vec<_> = easy.iter().map(|(node, _)| trie.chain(*node)).collect();
-        Self { plain: plain_bytes(&chains), together, easy: easy.into(), hard: hard.into() }
+        Self { all, plain: plain_bytes(&chains), together, easy: easy.into(), hard: hard.into() }
     }
 }
 

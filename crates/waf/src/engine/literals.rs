@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{bits::Bits, gate::Gate, grams::Grams};
+use super::{
+    bits::Bits,
+    gate::Gate,
+    grams::{Filters, Grams, Search},
+};
 use crate::transform::ByteSet;
 
 /// So many clauses of a rule are looked for; its best ones.
@@ -13,10 +17,10 @@ const LEN_MAX: usize = 64;
 /// The texts and what their hits mean.
 pub(super) struct Literals {
     texts: Grams,
-    /// For each literal the rules it is for, and at which layer.
-    meanings: Vec<Box<[(u8, u16)]>>,
+    /// For each literal the rules it is for.
+    meanings: Meanings,
     /// Likewise for each byte that stands for a literal …
-    of_bytes: Vec<Box<[(u8, u16)]>>,
+    of_bytes: Meanings,
     /// … and which those are.
     bytes: ByteSet,
     /// For each layer the rules that need nothing there.
@@ -27,20 +31,54 @@ pub(super) struct Literals {
     loose: Bits,
 }
 
+/// A rule that needs something, and at which layer.
+type Meaning = (u8, u16);
+
+/// What each of several things means, one behind the other.
+struct Meanings {
+    list: Box<[Meaning]>,
+    /// Where those of each begin, and after the last, where they end.
+    starts: Box<[u32]>,
+}
+
+impl Meanings {
+    fn new(of_each: &[Vec<Meaning>]) -> Self {
+        let mut starts = Vec::with_capacity(of_each.len() + 1);
+        let mut list = Vec::with_capacity(of_each.iter().map(Vec::len).sum());
+        for meanings in of_each {
+            starts.push(list.len() as u32);
+            list.extend_from_slice(meanings);
+        }
+        starts.push(list.len() as u32);
+        Self { list: list.into(), starts: starts.into() }
+    }
+
+    fn of(&self, at: usize) -> &[Meaning] {
+        &self.list[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.list) + size_of_val(&*self.starts)
+    }
+}
+
 /// What one text hit.
 #[derive(Default)]
-pub(super) struct Hits([Bits; LAYERS]);
+pub(super) struct Hits {
+    layers: [Bits; LAYERS],
+    search: Search,
+}
 
 impl Hits {
     /// Hits of none of so many rules.
     pub fn new(len: usize) -> Self {
-        Self(std::array::from_fn(|_| Bits::new(len)))
+        Self { layers: std::array::from_fn(|_| Bits::new(len)), search: Search::default() }
     }
 }
 
 pub(super) struct Builder {
-    texts: BTreeMap<Vec<u8>, Vec<(u8, u16)>>,
-    of_bytes: Vec<Vec<(u8, u16)>>,
+    texts: BTreeMap<Vec<u8>, Vec<Meaning>>,
+    of_bytes: Vec<Vec<Meaning>>,
     needless: [Bits; LAYERS],
     by_len: Vec<Bits>,
     loose: Bits,
@@ -58,19 +96,26 @@ impl Literals {
         }
     }
 
-    /// Marks in `hits` what the text, which is made of these bytes, hits.
-    pub fn scan(&self, text: &[u8], bytes: &ByteSet, hits: &mut Hits) {
-        for (hits, needless) in hits.0.iter_mut().zip(&self.needless) {
+    /// Where the texts of some rules may lie.
+    pub fn filters(&self, rules: &Bits) -> Filters {
+        let is_of = |(_, rule): &Meaning| rules.contains(usize::from(*rule));
+        self.texts.filters(|number| self.meanings.of(number).iter().any(is_of))
+    }
+
+    /// Marks in `hits` what the text, which is made of these bytes, hits of the rules that `filters` are of.
+    pub fn scan(&self, text: &[u8], bytes: &ByteSet, filters: &Filters, hits: &mut Hits) {
+        let Hits { layers, search } = hits;
+        for (hits, needless) in layers.iter_mut().zip(&self.needless) {
             hits.words_mut().copy_from_slice(needless.words());
         }
-        let mut hit = |meanings: &[(u8, u16)]| {
+        let mut hit = |meanings: &[Meaning]| {
             for &(layer, probe) in meanings {
-                hits.0[usize::from(layer)].insert(usize::from(probe));
+                layers[usize::from(layer)].insert(usize::from(probe));
             }
         };
         let here = self.bytes.intersection(*bytes);
-        here.iter().for_each(|byte| hit(&self.of_bytes[usize::from(byte)]));
-        self.texts.scan(text, |number| hit(&self.meanings[number]));
+        here.iter().for_each(|byte| hit(self.of_bytes.of(usize::from(byte))));
+        self.texts.scan(text, filters, search, |number| hit(self.meanings.of(number)));
     }
 
     /// Calls `candidate` for each rule of `interest` that a text of this length, which hit this, may match.
@@ -83,7 +128,7 @@ impl Literals {
         mut candidate: impl FnMut(usize),
     ) {
         let by_len = self.by_len[len.min(LEN_MAX)].words();
-        let [first, second, third] = &hits.0;
+        let [first, second, third] = &hits.layers;
         let words = interest.words().iter().zip(live.words()).zip(by_len);
         let layers = first.words().iter().zip(second.words()).zip(third.words());
         for (at, (((interest, live), by_len), ((first, second), third))) in
@@ -100,7 +145,7 @@ impl Literals {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.texts.memory_bytes()
+        self.texts.memory_bytes() + self.meanings.memory_bytes() + self.of_bytes.memory_bytes()
     }
 }
 
@@ -124,12 +169,12 @@ impl Builder {
     }
 
     pub fn build(self) -> Literals {
-        let (texts, meanings): (Vec<_>, Vec<_>) = self.texts.into_iter().unzip();
+        let (texts, meanings): (Vec<_>, Vec<Vec<Meaning>>) = self.texts.into_iter().unzip();
         Literals {
-            texts: Grams::new(texts),
-            meanings: meanings.into_iter().map(Into::into).collect(),
+            texts: Grams::new(&texts),
+            meanings: Meanings::new(&meanings),
             bytes: (0..=255).filter(|&byte| !self.of_bytes[usize::from(byte)].is_empty()).collect(),
-            of_bytes: self.of_bytes.into_iter().map(Into::into).collect(),
+            of_bytes: Meanings::new(&self.of_bytes),
             needless: self.needless,
             by_len: self.by_len,
             loose: self.loose,

@@ -70,14 +70,22 @@ fn count(text: &[u8]) -> u64 {
 
 /// How often three bytes in a row lie in the sample, as [`grams`](super::grams) reads both: without the bit that tells cases apart.
 pub(super) fn count_of_three(bytes: [u8; 3]) -> u64 {
-    static COUNTS: LazyLock<HashMap<[u8; 3], u64>> = LazyLock::new(|| {
-        let fold = |bytes: &[u8]| [bytes[0] | 0x20, bytes[1] | 0x20, bytes[2] | 0x20];
-        SAMPLE.windows(3).fold(HashMap::new(), |mut counts, window| {
-            *counts.entry(fold(window)).or_default() += 1;
-            counts
-        })
-    });
+    static COUNTS: LazyLock<HashMap<[u8; 3], u64>> = LazyLock::new(counts);
     COUNTS.get(&bytes.map(|byte| byte | 0x20)).copied().unwrap_or(0)
+}
+
+/// Likewise four.
+pub(super) fn count_of_four(bytes: [u8; 4]) -> u64 {
+    static COUNTS: LazyLock<HashMap<[u8; 4], u64>> = LazyLock::new(counts);
+    COUNTS.get(&bytes.map(|byte| byte | 0x20)).copied().unwrap_or(0)
+}
+
+/// How often each so many bytes in a row lie in the sample.
+fn counts<const LEN: usize>() -> HashMap<[u8; LEN], u64> {
+    SAMPLE.array_windows().fold(HashMap::new(), |mut counts, window: &[u8; LEN]| {
+        *counts.entry(window.map(|byte| byte | 0x20)).or_default() += 1;
+        counts
+    })
 }
 
 #[cfg(test)]

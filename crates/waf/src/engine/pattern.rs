@@ -10,7 +10,7 @@ use regex_automata::{
 };
 use regex_syntax::{
     ParserBuilder,
-    hir::{Hir, HirKind, Repetition},
+    hir::{Class, Hir, HirKind, Repetition},
 };
 
 use super::gate::restricted;
@@ -103,17 +103,35 @@ fn relaxed(hir: &Hir) -> Hir {
 
 /// How many parts an expression has, one that is repeated counting as often as it may be.
 fn size(hir: &Hir) -> usize {
-    1 + match hir.kind() {
+    weight(hir, |_| 1)
+}
+
+/// About so much memory the program of an expression takes.
+pub(super) fn program_bytes(hir: &Hir) -> usize {
+    const STATE_BYTES: usize = 64;
+    let states = weight(hir, |kind| match kind {
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Class(Class::Bytes(class)) => 1 + class.ranges().len() / 4,
+        HirKind::Class(Class::Unicode(class)) => 1 + class.ranges().len(),
+        _ => 1,
+    });
+    states.saturating_mul(STATE_BYTES)
+}
+
+/// The sum of what the parts of an expression weigh, one that is repeated counting as often as it may be.
+fn weight(hir: &Hir, of: fn(&HirKind) -> usize) -> usize {
+    let below = match hir.kind() {
         HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 0,
         HirKind::Repetition(repetition) => {
             let times = repetition.max.unwrap_or(repetition.min).max(1);
-            size(&repetition.sub).saturating_mul(times as usize)
+            weight(&repetition.sub, of).saturating_mul(times as usize)
         }
-        HirKind::Capture(capture) => size(&capture.sub),
+        HirKind::Capture(capture) => weight(&capture.sub, of),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-            parts.iter().map(size).fold(0, usize::saturating_add)
+            parts.iter().map(|part| weight(part, of)).fold(0, usize::saturating_add)
         }
-    }
+    };
+    of(hir.kind()).saturating_add(below)
 }
 
 /// An expression that knows its groups.

@@ -11,6 +11,7 @@ use super::{
     collections::Collections,
     compile::{Compiled, CompiledSelector, CompiledTarget, named_rules},
     fold::{self, Folded},
+    scan::Sight,
     state::Held,
     template::{Key, Slot},
 };
@@ -35,8 +36,8 @@ pub struct Profile {
     pub(super) block_response_at: Option<u32>,
     /// Rules that can be reached at all.
     pub(super) live_rules: Bits,
-    /// Likewise, of those that are looked for beforehand.
-    pub(super) live_probes: Bits,
+    /// What is looked for beforehand.
+    pub(super) sight: Sight,
     /// For each phase the steps of live rules about which nothing can be said beforehand.
     pub(super) always: [Bits; 5],
     /// For each phase none: of a frame only what was found in it is asked.
@@ -91,7 +92,7 @@ impl Profile {
             mode: policy.mode.or(rules.settings.mode).unwrap_or_default(),
             block_at: policy.block_at.or(default),
             block_response_at: policy.block_response_at.or(default),
-            live_probes: Bits::new(rules.probes.len()),
+            sight: Sight::new(&rules, Bits::new(rules.probes.len())),
             always: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
             nothing: std::array::from_fn(|phase| Bits::new(rules.phases[phase].len())),
             asks_response: rules.phases[Phase::Response as usize]
@@ -107,7 +108,16 @@ impl Profile {
             policy,
         };
         profile.divide();
+        profile.prepare();
         profile
+    }
+
+    /// Makes ready what exchanges under this policy may ask, so that none of them has to wait.
+    fn prepare(&self) {
+        let rules = self.rules.rules.iter().enumerate();
+        let live = rules.filter(|(at, _)| self.live_rules.contains(*at));
+        live.flat_map(|(_, rule)| rule.expressions())
+            .for_each(|regex| self.rules.regex(regex).prepare());
     }
 
     /// Remembers where other profiles do, too.
@@ -161,16 +171,18 @@ impl Profile {
 
     /// Divides live rules into those that scanning finds candidates for, and the others.
     fn divide(&mut self) {
+        let mut live = Bits::new(self.rules.probes.len());
         for (phase, steps) in self.rules.phases.iter().enumerate() {
             for (step, &rule) in steps.iter().enumerate() {
                 let at = usize::from(rule);
                 match self.rules.rules[at].probe {
                     _ if !self.live_rules.contains(at) => {}
-                    Some(probe) => self.live_probes.insert(usize::from(probe)),
+                    Some(probe) => live.insert(usize::from(probe)),
                     None => self.always[phase].insert(step),
                 }
             }
         }
+        self.sight = Sight::new(&self.rules, live);
     }
 }
 

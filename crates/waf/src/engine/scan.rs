@@ -1,5 +1,7 @@
 //! Which rules may match which values: bitmaps, and no expression yet.
 
+use std::ops::Range;
+
 use super::{
     Rules,
     arena::{self, Span},
@@ -7,10 +9,14 @@ use super::{
     compile::Probe,
     data::Data,
     gate::ALPHABETS,
+    grams::Filters,
     literals::Hits,
     trie::Node,
 };
-use crate::transform::{ByteSet, Transformation};
+use crate::{
+    rule::Variable,
+    transform::{ByteSet, Transformation},
+};
 
 /// Room for so many candidates is kept for the next exchange.
 const KEPT_MAX: usize = 16_384;
@@ -84,11 +90,43 @@ impl Candidates {
     }
 }
 
-/// A distinct text of the value at hand, and the rules that look at it.
+/// Of so many variables that are the same bytes the texts are looked at together: a body that no parser reads is two.
+pub(super) const SAME_MAX: usize = 2;
+
+/// Variables at which few rules look, and which have most of the bytes.
+const BODIES: [Variable; 2] = [Variable::RequestBody, Variable::FilesTmpContent];
+
+/// What of the rules a profile looks for.
+pub(super) struct Sight {
+    /// Those that can be reached.
+    pub live: Bits,
+    /// Where their literals may lie in texts of each alphabet …
+    all: [Filters; ALPHABETS.len()],
+    /// … and those of the rules that look at bodies as they stand: few of all, and in many bytes.
+    bodies: [Filters; ALPHABETS.len()],
+}
+
+impl Sight {
+    pub fn new(rules: &Rules, live: Bits) -> Self {
+        let mut of_bodies = Bits::new(rules.probes.len());
+        let bodies = BODIES.into_iter().flat_map(|class| rules.interests.all_of(class));
+        bodies.for_each(|of_class| of_bodies.union(of_class));
+        of_bodies.intersect(&live);
+        let filters = |of: &Bits| rules.literals.each_ref().map(|literals| literals.filters(of));
+        Self { all: filters(&live), bodies: filters(&of_bodies), live }
+    }
+
+    fn filters(&self, mut classes: impl Iterator<Item = Variable>, tier: usize) -> &Filters {
+        let is_body = classes.all(|class| BODIES.contains(&class));
+        if is_body { &self.bodies[tier] } else { &self.all[tier] }
+    }
+}
+
+/// A distinct text of the value at hand, and for each variable the rules that look at it.
 struct Seen {
     span: Span,
     bytes: ByteSet,
-    interest: Bits,
+    interest: [Bits; SAME_MAX],
     /// The text that it is in lower case, or itself.
     folded_from: u16,
 }
@@ -116,48 +154,52 @@ impl Scanner {
         }
     }
 
-    /// Enters the candidates of one value and returns how many bytes were looked at.
+    /// Enters the candidates of values that are the same bytes and returns how many bytes were looked at.
     pub fn scan(
         &mut self,
         rules: &Rules,
-        live: &Bits,
+        sight: &Sight,
         data: &mut Data,
-        at: u32,
+        values: Range<u32>,
         candidates: &mut Candidates,
     ) -> u64 {
-        let value = data.values[at as usize];
-        let Some(interest) = rules.interests.of(value.class, value.key) else { return 0 };
         self.seen_len = 0;
-        let bytes = ByteSet::from_bytes(data.arena.get(value.value));
-        self.see(value.value, bytes, 0);
-        if bytes.is_subset_of(&interest.plain) {
-            self.seen[0].interest.union(&interest.together);
-            self.texts.fill(None);
-            self.nodes(rules, data, &interest.hard);
-        } else {
-            self.texts.fill(None);
-            self.nodes(rules, data, &interest.easy);
-            self.nodes(rules, data, &interest.hard);
+        for (same, at) in values.clone().enumerate() {
+            let value = data.values[at as usize];
+            let Some(interest) = rules.interests.of(value.class, value.key) else { continue };
+            if self.seen_len == 0 {
+                let bytes = ByteSet::from_bytes(data.arena.get(value.value));
+                self.see(value.value, bytes, 0);
+                self.texts.fill(None);
+            }
+            if self.seen[0].bytes.is_subset_of(&interest.plain) {
+                self.seen[0].interest[same].union(&interest.together);
+            } else {
+                self.nodes(rules, data, same, &interest.easy);
+            }
+            self.nodes(rules, data, same, &interest.hard);
         }
-        (0..self.seen_len).map(|text| self.look_at(rules, live, data, at, text, candidates)).sum()
+        let mut looker = Looker { rules, sight, data, values, candidates };
+        (0..self.seen_len).map(|text| self.look_at(&mut looker, text)).sum()
     }
 
     /// A text of the value at hand; equal ones are one.
     fn see(&mut self, span: Span, bytes: ByteSet, folded_from: u16) -> u16 {
         if self.seen_len == self.seen.len() {
-            self.seen.push(Seen { span, bytes, interest: Bits::new(self.probes), folded_from });
+            let interest = std::array::from_fn(|_| Bits::new(self.probes));
+            self.seen.push(Seen { span, bytes, interest, folded_from });
         }
         let seen = &mut self.seen[self.seen_len];
         (seen.span, seen.bytes, seen.folded_from) = (span, bytes, folded_from);
-        seen.interest.clear();
+        seen.interest.iter_mut().for_each(Bits::clear);
         self.seen_len += 1;
         (self.seen_len - 1) as u16
     }
 
-    fn nodes(&mut self, rules: &Rules, data: &mut Data, nodes: &[(Node, Bits)]) {
+    fn nodes(&mut self, rules: &Rules, data: &mut Data, same: usize, nodes: &[(Node, Bits)]) {
         for (node, bits) in nodes {
             let text = self.text(rules, data, *node);
-            self.seen[usize::from(text)].interest.union(bits);
+            self.seen[usize::from(text)].interest[same].union(bits);
         }
     }
 
@@ -169,15 +211,17 @@ impl Scanner {
         }
         let before = self.text(rules, data, parent);
         let seen = &self.seen[usize::from(before)];
-        let (mut text, folded) = (before, seen.folded_from);
+        let (mut text, span, folded) = (before, seen.span, seen.folded_from);
         if !step.is_identity_on(&seen.bytes) {
             self.swap.clear();
             if step.apply(data.arena.get(seen.span), &mut self.swap) {
                 text = self.find(data).unwrap_or_else(|| {
+                    // Most of what is decoded comes out in lower case, and nothing else.
+                    let is_folded = step == Transformation::Lowercase
+                        || data.arena.get(span).eq_ignore_ascii_case(&self.swap);
                     let span = data.arena.derive(&self.swap);
                     let bytes = ByteSet::from_bytes(&self.swap);
                     let itself = self.seen_len as u16;
-                    let is_folded = step == Transformation::Lowercase;
                     self.see(span, bytes, if is_folded { folded } else { itself })
                 });
             }
@@ -193,15 +237,8 @@ impl Scanner {
     }
 
     /// Enters the candidates of a text, and of those that differ from it in case only: they have the same literals.
-    fn look_at(
-        &mut self,
-        rules: &Rules,
-        live: &Bits,
-        data: &Data,
-        at: u32,
-        text: usize,
-        candidates: &mut Candidates,
-    ) -> u64 {
+    fn look_at(&mut self, looker: &mut Looker<'_>, text: usize) -> u64 {
+        let Looker { rules, sight, data, values, candidates } = looker;
         let seen = &self.seen[text];
         if usize::from(seen.folded_from) != text {
             return 0;
@@ -210,32 +247,36 @@ impl Scanner {
         let tier = ALPHABETS.iter().position(|alphabet| seen.bytes.is_subset_of(alphabet));
         let tier = tier.expect("the last alphabet has every byte");
         let literals = &rules.literals[tier];
-        literals.scan(bytes, &seen.bytes, &mut self.hits);
+        let classes = values.clone().map(|value| data.values[value as usize].class);
+        literals.scan(bytes, &seen.bytes, sight.filters(classes, tier), &mut self.hits);
         for other in &self.seen[text..self.seen_len] {
-            if usize::from(other.folded_from) == text {
-                literals.candidates(
-                    &other.interest,
-                    live,
-                    other.span.len(),
-                    &self.hits,
-                    |number| {
-                        let probe = &rules.probes[number];
-                        let accepts =
-                            probe.bytes[tier].iter().all(|set| set.intersects(&other.bytes));
-                        if accepts
-                            && probe.special.is_none_or(|special| special.may_match(&other.bytes))
-                        {
-                            let (value, text) = (at, other.span);
-                            candidates.push(
-                                number,
-                                probe,
-                                Candidate { value, text, tier, next: NONE },
-                            );
-                        }
-                    },
-                );
+            if usize::from(other.folded_from) != text {
+                continue;
+            }
+            for (value, interest) in values.clone().zip(&other.interest) {
+                let len = other.span.len();
+                literals.candidates(interest, &sight.live, len, &self.hits, |number| {
+                    let probe = &rules.probes[number];
+                    let has_bytes =
+                        probe.bytes[tier].iter().all(|set| set.intersects(&other.bytes));
+                    if has_bytes
+                        && probe.special.is_none_or(|special| special.may_match(&other.bytes))
+                    {
+                        let text = other.span;
+                        candidates.push(number, probe, Candidate { value, text, tier, next: NONE });
+                    }
+                });
             }
         }
         bytes.len() as u64
     }
+}
+
+/// What looking at texts needs beside them.
+struct Looker<'a> {
+    rules: &'a Rules,
+    sight: &'a Sight,
+    data: &'a Data,
+    values: Range<u32>,
+    candidates: &'a mut Candidates,
 }

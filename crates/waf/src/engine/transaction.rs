@@ -20,7 +20,7 @@ use super::{
     data::Data,
     gather::Entry,
     intake::{Asked, Multipart},
-    scan::Candidates,
+    scan::{Candidates, SAME_MAX},
     state::State,
 };
 use crate::{
@@ -456,17 +456,27 @@ impl Transaction {
             if fingerprint.is_some_and(|fingerprint| self.bench.clean.contains(fingerprint)) {
                 continue;
             }
+            if fingerprint.is_none() {
+                self.scanned += self.same(value.value);
+            }
             let before = self.candidates.len();
-            let (rules, live) = (profile.rules(), &profile.live_probes);
-            self.work +=
-                self.bench.scanner.scan(rules, live, &mut self.data, at, &mut self.candidates);
+            let values = at..self.scanned as u32;
+            let Bench { scanner, clean, .. } = &mut self.bench;
+            let (rules, data, candidates) = (profile.rules(), &mut self.data, &mut self.candidates);
+            self.work += scanner.scan(rules, &profile.sight, data, values, candidates);
             let left = self.candidates.len() - before;
             match fingerprint {
-                Some(fingerprint) if left == 0 => self.bench.clean.insert(fingerprint),
+                Some(fingerprint) if left == 0 => clean.insert(fingerprint),
                 Some(fingerprint) => self.suspects.push(Suspect { value: at, left, fingerprint }),
                 None => {}
             }
         }
+    }
+
+    /// How many of the values that come next are these very bytes.
+    fn same(&self, span: Span) -> usize {
+        let next = self.data.values[self.scanned..].iter().take(SAME_MAX - 1);
+        next.take_while(|value| value.value == span).count()
     }
 
     /// Looks at none of what is new.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use regex_automata::hybrid;
-
 use super::{
     Decision, Profile, Refusal, Rules, Transaction,
     arena::Span,
@@ -20,46 +18,36 @@ use crate::rule::{Allow, Disruptive, Mode, Phase, Variable};
 
 /// What expressions remember from search to search.
 #[derive(Default)]
-pub(super) struct Caches {
-    regexes: Vec<Option<Box<expression::Cache>>>,
-    sketches: Vec<Option<Box<hybrid::dfa::Cache>>>,
-}
+pub(super) struct Caches(Vec<Option<Box<expression::Cache>>>);
 
 impl Caches {
     pub fn new(rules: &Rules) -> Self {
-        Self {
-            regexes: rules.regexes.iter().map(|_| None).collect(),
-            sketches: rules.sketches.iter().map(|_| None).collect(),
-        }
+        Self(rules.regexes.iter().map(|_| None).collect())
     }
 
-    fn cache(&mut self, rules: &Rules, regex: RegexId) -> &mut expression::Cache {
-        let at = usize::from(regex.0);
-        self.regexes[at].get_or_insert_with(|| Box::new(rules.regexes[at].cache()))
+    fn of(&mut self, regex: RegexId) -> &mut expression::Cache {
+        self.0[usize::from(regex.0)].get_or_insert_default()
     }
 
     pub fn is_match(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> bool {
-        rules.regexes[usize::from(regex.0)].is_match(self.cache(rules, regex), text)
+        rules.regex(regex).is_match(self.of(regex), text)
     }
 
     /// Whether an expression may find something in a text of an alphabet, as far as its sketch knows.
     fn may_match(&mut self, rules: &Rules, regex: RegexId, tier: usize, text: &[u8]) -> bool {
-        let Some(id) = rules.sketches_of[usize::from(regex.0)][tier] else { return true };
-        let sketch = &rules.sketches[usize::from(id)];
-        let cache = &mut self.sketches[usize::from(id)];
-        sketch.may_match(cache.get_or_insert_with(|| Box::new(sketch.cache())), text)
+        rules.regex(regex).may_match(self.of(regex), tier, text)
     }
 
     fn find(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> test::Found {
         if !self.is_match(rules, regex, text) {
             return None;
         }
-        rules.regexes[usize::from(regex.0)].find(self.cache(rules, regex), text, 0)
+        rules.regex(regex).find(self.of(regex), text, 0)
     }
 
     /// The places of the groups of a match.
     fn groups(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> Vec<test::Found> {
-        rules.regexes[usize::from(regex.0)].groups(self.cache(rules, regex), text)
+        rules.regex(regex).groups(self.of(regex), text)
     }
 
     /// The first match that `accepts`, looking for further ones behind those it does not.
@@ -72,8 +60,7 @@ impl Caches {
     ) -> test::Found {
         let mut start = 0;
         while start <= text.len() {
-            let expression = &rules.regexes[usize::from(regex.0)];
-            let found = expression.find(self.cache(rules, regex), text, start)?;
+            let found = rules.regex(regex).find(self.of(regex), text, start)?;
             if accepts(&text[found.0..found.1]) {
                 return Some(found);
             }

@@ -27,6 +27,13 @@ pub const SUITE: Suite = Suite {
 /// Decisions that must agree, percent.
 const SAME_MIN: f64 = 99.5;
 
+/// The rules of [`BODIES`], by what of a body they tell.
+const FLAGS: [(u64, &str); 3] = [
+    (200_002, "REQBODY_ERROR"),
+    (200_003, "MULTIPART_STRICT_ERROR"),
+    (200_004, "MULTIPART_UNMATCHED_BOUNDARY"),
+];
+
 /// Requests under rules.
 struct Course {
     /// What its cases are called after.
@@ -84,6 +91,7 @@ fn run(stage: &Stage, subject: Subject) -> Result<Report> {
         let theirs = replay(&mut process::command(&modsecurity), extra, records, names.len())?;
         let difference = Difference::between(&ours, &theirs);
         difference.report(name, &mut report);
+        difference.report_flags(name, &mut report);
         match by {
             By::Rule => difference.report_rules(name, &names, &mut report),
             By::Request => report_requests(name, &names, &ours, &theirs, &mut report),
@@ -159,6 +167,22 @@ impl Difference {
         ));
         let name = format!("{what}: decisions");
         report.cases.push(case(name, same >= SAME_MIN, format!("{same:.3} % alike")));
+    }
+
+    /// How often each flag of a body is set by whom; cases tell of each difference by itself.
+    fn report_flags(&self, what: &str, report: &mut Report) {
+        let flags = FLAGS.iter().map(|(id, flag)| {
+            let [ours, theirs, both] = self.sides(*id).map(|requests| requests.len());
+            format!("`{flag}` {both} times by both, {ours} by ours only, {theirs} by libmodsecurity only")
+        });
+        let flags = flags.collect::<Vec<_>>().join("; ");
+        report.notes.push(format!("{what}, flags of bodies set: {flags}."));
+    }
+
+    /// Requests that a rule matches in ours only, in theirs only, in both.
+    fn sides(&self, id: u64) -> [&[usize]; 3] {
+        let of = self.rules.get(&id);
+        std::array::from_fn(|side| of.map_or(&[][..], |sides| &sides[side]))
     }
 
     fn report_rules(&self, what: &str, names: &[String], report: &mut Report) {
@@ -241,6 +265,9 @@ mod tests {
         difference.report_rules("x", &names, &mut report);
         assert_eq!(report.failed(), 3);
         report_requests("x", &names, &ours, &theirs, &mut report);
+        difference.report_flags("x", &mut report);
+        assert!(report.notes[1].contains("`REQBODY_ERROR` 0 times by both, 0 by ours only, 0 by"));
+        assert_eq!(difference.sides(2).map(<[usize]>::len), [1, 0, 0]);
         report_requests("y", &names, &theirs, &theirs, &mut report);
         assert_eq!((report.failed(), report.cases.len()), (5, 8));
     }

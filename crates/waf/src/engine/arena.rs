@@ -1,5 +1,7 @@
 //! The bytes of one exchange: those that were received, and those that were made of them.
 
+use std::{fmt, io::Write as _};
+
 /// A place in an [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Span {
@@ -69,6 +71,13 @@ impl Arena {
         let start = self.derived.len();
         self.derived.extend_from_slice(bytes);
         derived(start, bytes.len())
+    }
+
+    /// Derives text that is put together here.
+    pub fn write(&mut self, text: fmt::Arguments<'_>) -> Span {
+        let start = self.derived.len();
+        self.derived.write_fmt(text).expect("memory takes what is written");
+        derived(start, self.derived.len() - start)
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Bench {
     pub(super) scanner: Scanner,
     pub(super) clean: Clean,
     pub(super) caches: Caches,
+    /// Room for the name of a variable that is set.
+    pub(super) name: Vec<u8>,
 }
 
 impl Bench {

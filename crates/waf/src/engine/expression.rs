@@ -29,6 +29,12 @@ const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// One that is estimated at less than this is none of those: there are orders of magnitude between.
 const SMALL_PROGRAM_BYTES: usize = 1024 * 1024;
 
+/// The groups of a match that are kept, the whole of it first: `TX:0` to `TX:9`.
+const GROUPS_MAX: usize = 10;
+
+/// Where the groups of a match lie.
+pub(super) type Groups = [Found; GROUPS_MAX];
+
 /// An expression.
 pub(super) struct Expression {
     text: Arc<str>,
@@ -54,7 +60,7 @@ pub(super) struct Cache {
     forward: Option<dfa::Cache>,
     sketches: Box<[Option<dfa::Cache>]>,
     reverse: Option<dfa::Cache>,
-    groups: Option<meta::Cache>,
+    groups: Option<(meta::Cache, Captures)>,
 }
 
 impl Judges {
@@ -137,16 +143,21 @@ impl Expression {
     }
 
     /// Where the first match and its groups lie.
-    pub fn groups(&self, cache: &mut Cache, text: &[u8]) -> Vec<Found> {
-        if !self.has_groups {
-            return vec![self.find(cache, text, 0)];
+    pub fn groups(&self, cache: &mut Cache, text: &[u8]) -> Groups {
+        let mut found = [None; GROUPS_MAX];
+        let build = || pattern::build(&self.hir()?).ok();
+        let groups = self.has_groups.then(|| self.groups.get_or_init(build).as_ref()).flatten();
+        let Some(groups) = groups else {
+            found[0] = self.find(cache, text, 0);
+            return found;
+        };
+        let make = || (groups.create_cache(), groups.create_captures());
+        let (cache, captures) = cache.groups.get_or_insert_with(make);
+        groups.search_captures_with(cache, &Input::new(text), captures);
+        for (found, group) in found.iter_mut().zip(captures.iter()) {
+            *found = group.map(|span| (span.start, span.end));
         }
-        let groups = self.groups.get_or_init(|| pattern::build(&self.hir()?).ok());
-        let Some(groups) = groups else { return vec![self.find(cache, text, 0)] };
-        let mut captures: Captures = groups.create_captures();
-        let cache = cache.groups.get_or_insert_with(|| groups.create_cache());
-        groups.search_captures_with(cache, &Input::new(text), &mut captures);
-        captures.iter().map(|group| group.map(|span| (span.start, span.end))).collect()
+        found
     }
 
     fn hir(&self) -> Option<Hir> {

@@ -231,13 +231,25 @@ impl Transaction {
 
     fn text_scalar(&mut self, variable: Variable) -> Option<Span> {
         use Variable as V;
-        let text = match variable {
-            V::RemoteAddr | V::RemoteHost => self.connection.client.to_canonical().to_string(),
-            V::ServerAddr => self.connection.server.to_canonical().to_string(),
-            V::UniqueId => self.unique(),
-            V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => self.body_problem.clone()?,
+        Some(match variable {
+            V::RemoteAddr | V::RemoteHost => {
+                let client = self.connection.client.to_canonical();
+                self.data.arena.write(format_args!("{client}"))
+            }
+            V::ServerAddr => {
+                let server = self.connection.server.to_canonical();
+                self.data.arena.write(format_args!("{server}"))
+            }
+            V::UniqueId => {
+                let unique = self.unique();
+                self.data.arena.derive(unique.as_bytes())
+            }
+            V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => {
+                self.data.arena.derive(self.body_problem.as_ref()?.as_bytes())
+            }
             V::ReqbodyProcessor => {
-                processor_name(self.state.processor.or(self.processor)?).to_owned()
+                let name = processor_name(self.state.processor.or(self.processor)?);
+                self.data.arena.derive(name.as_bytes())
             }
             V::ServerName => return self.host(),
             V::ResponseProtocol => return self.response_protocol,
@@ -245,13 +257,13 @@ impl Transaction {
             V::ResponseContentLength => return self.response_field(b"content-length"),
             V::StatusLine => return self.status_line(),
             V::Time => {
-                let seconds = self.seconds();
-                format!("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+                let now = self.seconds();
+                let (hour, minute, second) = (now / 3600 % 24, now / 60 % 60, now % 60);
+                self.data.arena.write(format_args!("{hour:02}:{minute:02}:{second:02}"))
             }
-            V::ModsecBuild => "030000000".to_owned(),
+            V::ModsecBuild => self.data.arena.derive(b"030000000"),
             _ => return None,
-        };
-        Some(self.data.arena.derive(text.as_bytes()))
+        })
     }
 
     fn combined(&self, classes: &[Variable], names: bool) -> i64 {

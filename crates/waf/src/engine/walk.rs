@@ -1,6 +1,6 @@
 //! Rules asked in their order.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use super::{
     Decision, Profile, Refusal, Rules, Transaction,
@@ -9,7 +9,7 @@ use super::{
         Compiled, CompiledChange, CompiledEffect, CompiledLink, CompiledTarget, RegexId, Test,
         VariableName,
     },
-    expression,
+    expression::{self, Groups},
     state::{Held, Hit},
     template::{Slot, Template},
     test,
@@ -46,7 +46,7 @@ impl Caches {
     }
 
     /// The places of the groups of a match.
-    fn groups(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> Vec<test::Found> {
+    fn groups(&mut self, rules: &Rules, regex: RegexId, text: &[u8]) -> Groups {
         rules.regex(regex).groups(self.of(regex), text)
     }
 
@@ -78,7 +78,7 @@ impl Transaction {
         }
         let rules = &**profile.rules();
         let number = phase as usize;
-        if std::mem::replace(&mut self.walked[number], true) {
+        if mem::replace(&mut self.walked[number], true) {
             // Whoever asks twice counts twice: nothing of this exchange is known to be clean.
             self.suspects.clear();
         }
@@ -217,7 +217,7 @@ impl Transaction {
     fn ask_target(&mut self, profile: &Profile, link: &CompiledLink, target: &CompiledTarget) {
         let rules = &**profile.rules();
         self.gather(rules, target.variable, &target.selector);
-        let mut gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = mem::take(&mut self.gathered);
         gathered.retain(|entry| !self.is_excluded(profile, link, target.variable, entry.name));
         if target.count {
             let text = self.number(gathered.len() as i64);
@@ -271,7 +271,7 @@ impl Transaction {
         text: Span,
         step: crate::transform::Transformation,
     ) -> Span {
-        let mut swap = std::mem::take(&mut self.swap);
+        let mut swap = mem::take(&mut self.swap);
         swap.clear();
         let changed = step.apply(self.data.arena.get(text), &mut swap);
         let text = if changed { self.data.arena.derive(&swap) } else { text };
@@ -337,7 +337,7 @@ impl Transaction {
         match &link.test {
             Test::Rx(regex) if !link.negated => {
                 let groups = self.bench.caches.groups(rules, *regex, self.data.arena.get(hit.text));
-                for (slot, group) in groups.into_iter().enumerate().take(10) {
+                for (slot, group) in groups.into_iter().enumerate() {
                     if let Some((start, end)) = group {
                         self.state
                             .set_slot(Slot(slot as u16), Held::Text(hit.text.part(start, end)));
@@ -403,9 +403,12 @@ impl Transaction {
         match slot {
             Some(slot) => self.state.set_slot(slot, held),
             None => {
-                let key = self.data.arena.get(key).to_vec();
-                self.note_change(collection, &key, grown);
-                self.state.set(&mut self.data.arena, &rules.slots, collection, &key, held);
+                let mut name = mem::take(&mut self.bench.name);
+                name.clear();
+                name.extend_from_slice(self.data.arena.get(key));
+                self.note_change(collection, &name, grown);
+                self.state.set(&mut self.data.arena, &rules.slots, collection, &name, held);
+                self.bench.name = name;
             }
         }
     }

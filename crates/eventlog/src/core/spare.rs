@@ -37,11 +37,14 @@ impl Spare {
         file.sync_data()?;
         let segment = segment_name(header.base);
         disk.rename(&name(), &segment)?;
-        if let Err(error) = disk.sync_dir() {
-            super::unmake(disk, &segment)?;
-            return Err(error);
+        // Not every disk has an open file follow its name.
+        match disk.sync_dir().and_then(|()| disk.open(&segment)) {
+            Ok(file) => Ok(file),
+            Err(error) => {
+                super::unmake(disk, &segment)?;
+                Err(error)
+            }
         }
-        Ok(file)
     }
 }
 

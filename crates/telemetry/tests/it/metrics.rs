@@ -367,8 +367,13 @@ fn the_reference_lists_every_family() {
             let own = [
                 "selvedge_audit_",
                 "selvedge_auth_",
+                "selvedge_backup_",
+                "selvedge_core_",
+                "selvedge_log_durable_",
+                "selvedge_log_writable",
                 "selvedge_rate_limit_",
                 "selvedge_schema_",
+                "selvedge_view_",
                 "selvedge_waf_",
             ];
             if own.iter().any(|own| name.starts_with(own)) {

@@ -98,6 +98,11 @@ impl Disk for Mirror {
         Ok(Arc::new(Mirrored::new(&self.inner, name)))
     }
 
+    /// What is said of a file goes to its name's subject, and is given up with it.
+    fn has_spares(&self) -> bool {
+        false
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         if is_derived(to) {
             return self.inner.folder.rename(from, to);

@@ -15,6 +15,12 @@ pub trait Disk: Send + Sync + 'static {
     /// Creates an empty file, in the place of one that has this name.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
 
+    /// Whether a file may be made ahead, under a name of no meaning, and get its own when it has one. A disk that knows its
+    /// files by their names has no use for that.
+    fn has_spares(&self) -> bool {
+        true
+    }
+
     /// Gives a file another name, in the place of one that has it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 

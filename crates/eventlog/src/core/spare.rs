@@ -37,14 +37,11 @@ impl Spare {
         file.sync_data()?;
         let segment = segment_name(header.base);
         disk.rename(&name(), &segment)?;
-        // Not every disk has an open file follow its name.
-        match disk.sync_dir().and_then(|()| disk.open(&segment)) {
-            Ok(file) => Ok(file),
-            Err(error) => {
-                super::unmake(disk, &segment)?;
-                Err(error)
-            }
+        if let Err(error) = disk.sync_dir() {
+            super::unmake(disk, &segment)?;
+            return Err(error);
         }
+        Ok(file)
     }
 }
 
@@ -56,7 +53,7 @@ impl Core {
     /// The active segment, if it is time to prepare the one behind it.
     pub(crate) fn wants_spare(&self) -> Option<u64> {
         let half = self.active.written > self.settings().segment_bytes / 2;
-        (half && self.spare.is_none()).then_some(self.active.base)
+        (half && self.spare.is_none() && self.shared.disk.has_spares()).then_some(self.active.base)
     }
 
     /// The active segment: where it begins, how much of it is written, its file.

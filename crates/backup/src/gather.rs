@@ -28,7 +28,8 @@ const TRIES_MAX: usize = 10;
 const SETTLED: &str = "state/settled";
 const SIGNED: &str = "state/signed";
 /// Names in a data-dir that this backup covers, or that mean nothing to another core. A witness is among the latter:
-/// one that has forgotten what it cosigned last could be made to cosign another history.
+/// one that has forgotten what it cosigned last could be made to cosign another history. What the edge has not delivered yet
+/// is the edge's: put back later, it would be told twice.
 const KNOWN: &[&str] = &[
     LOG,
     "audit",
@@ -37,6 +38,7 @@ const KNOWN: &[&str] = &[
     "audit-witness.vkey",
     "audit.vkey",
     "core.lock",
+    "edge-audit",
     "intents",
     "run",
     "tokens",

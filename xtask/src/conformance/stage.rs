@@ -92,6 +92,10 @@ impl Stage {
         process::run(&mut process::cargo(&arguments))?;
         // Of its own, so that the next build of the program without the feature does not take its place.
         let program = self.file(&format!("selvedge-{feature}"));
+        // The one before may still be ending, and a program that runs cannot be written to.
+        if program.exists() {
+            fs::remove_file(&program)?;
+        }
         fs::copy(workspace::target().join("debug/selvedge"), &program)?;
         self.role((&program, "up"), named, ports)
     }

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::{
     core::{CORE, token, up},
     http::{Answer, get_with, send},
-    process::Place,
+    process::{Place, eventually},
 };
 
 const TYPE: &str = "Content-Type: text/plain";
@@ -108,7 +108,11 @@ fn a_core_under_load_is_backed_up_and_comes_back() {
         stop.store(true, SeqCst);
         before
     });
-    let told = told_of_backups(&place, 3);
+    // An entry is seen when a head is signed.
+    let told = eventually("the end of three backups", || {
+        let told = fine(place.run("audit search --action backup.* --format json"));
+        (told.matches("backup.create").count() >= 3).then_some(told)
+    });
     assert_eq!(told.matches("backup.begin").count(), 3, "{told}");
     assert_eq!(told.matches("backup.create").count(), 3, "{told}");
     let listed = fine(place.run("backup list store"));
@@ -132,19 +136,6 @@ fn a_core_under_load_is_backed_up_and_comes_back() {
     assert_eq!(found.len(), events.len(), "nothing comes twice");
     let lost: Vec<_> = before.difference(&found).collect();
     assert_eq!(lost, Vec::<&String>::new());
-}
-
-/// What the audit log says of backups, once it tells of the end of so many: an entry is seen when a head is signed.
-fn told_of_backups(place: &Place, ended: usize) -> String {
-    let search = || fine(place.run("audit search --action backup.* --format json"));
-    for _ in 0..500 {
-        let told = search();
-        if told.matches("backup.create").count() >= ended {
-            return told;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    search()
 }
 
 /// A data-dir with some events, and no core.

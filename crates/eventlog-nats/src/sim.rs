@@ -204,11 +204,11 @@ impl Story {
             }
         }
         let log = start(&self.disk, &Way::to(&self.server, None, 4096)).unwrap();
-        self.check(&log);
+        self.check(&log).unwrap();
         drop(log);
         let elsewhere = SimDisk::new(1);
         let log = start(&elsewhere, &Way::to(&self.server, None, 4096)).unwrap();
-        self.check(&log);
+        self.check(&log).unwrap();
         let server = self.server.lock().unwrap();
         self.report.forgotten = server.last - server.messages.len() as u64;
         self.report
@@ -227,7 +227,10 @@ impl Story {
             assert!(fuse.is_some() || self.disk.is_dead(), "nothing kept it from opening");
             return;
         };
-        self.check(&log);
+        if self.check(&log).is_none() {
+            self.report.deaths += 1;
+            return;
+        }
         for _ in 0..self.rng.usize(20..150) {
             if self.act(&log).is_none() {
                 self.report.deaths += 1;
@@ -264,8 +267,9 @@ impl Story {
     }
 
     /// Everything acknowledged is there, and nothing that was not sent; what was sent and is not there
-    /// never comes.
-    fn check(&mut self, log: &Log) {
+    /// never comes. `None`: the core died meanwhile.
+    #[must_use]
+    fn check(&mut self, log: &Log) -> Option<()> {
         for (name, known) in NAMES.iter().zip(&mut self.streams) {
             let Some(stream) = log.stream(name) else {
                 assert_eq!(known.acknowledged, 0, "{name} is gone");
@@ -280,7 +284,7 @@ impl Story {
             while next < info.tail {
                 let chunk = match log.read(stream, next, 64 << 10) {
                     // The committer's upkeep took the last step before the power went.
-                    Err(_) if self.disk.is_dead() => return,
+                    Err(_) if self.disk.is_dead() => return None,
                     chunk => chunk.unwrap(),
                 };
                 for (sequence, record) in chunk.records() {
@@ -291,6 +295,7 @@ impl Story {
             known.sent.truncate(tail);
             known.acknowledged = tail;
         }
+        Some(())
     }
 }
 

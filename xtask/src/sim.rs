@@ -82,19 +82,19 @@ const SECTIONS: &[Section] = &[
 fn log(flags: &Flags) -> Result<String> {
     let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of the event log");
-    stories("selvedge-eventlog", first, seeds)
+    stories("selvedge-eventlog", "sim", first, seeds)
 }
 
 fn crdt(flags: &Flags) -> Result<String> {
     let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of replicas");
-    stories("selvedge-crdt", first, seeds)
+    stories("selvedge-crdt", "crdt-sim", first, seeds)
 }
 
-fn stories(package: &str, first: u64, seeds: u64) -> Result<String> {
+fn stories(package: &str, example: &str, first: u64, seeds: u64) -> Result<String> {
     let build = ["run", "--quiet", "--release", "-p", package];
     let mut command = process::cargo(&build);
-    command.args(["--features", "sim", "--example", "sim", "--"]);
+    command.args(["--features", "sim", "--example", example, "--"]);
     command.args([first.to_string(), seeds.to_string()]);
     let output = command.stdout(Stdio::piped()).spawn()?.wait_with_output()?;
     if !output.status.success() {

@@ -47,6 +47,7 @@ mod history;
 mod name;
 mod op;
 mod schema;
+pub mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod value;

@@ -9,6 +9,7 @@ mod life;
 mod op;
 mod oracle;
 mod schema;
+mod session_frames;
 mod site;
 mod size;
 mod undo;

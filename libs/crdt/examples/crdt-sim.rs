@@ -1,4 +1,4 @@
-//! Many stories of replicas: `sim FIRST COUNT`. Prints what happened, and fails at the first seed that
+//! Many stories of replicas: `crdt-sim FIRST COUNT`. Prints what happened, and fails at the first seed that
 //! breaks a promise.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a terminal")]
 
@@ -9,7 +9,7 @@ use selvedge_crdt::sim::{Report, run};
 fn main() -> ExitCode {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let [first, count] = numbers[..] else {
-        eprintln!("sim FIRST COUNT");
+        eprintln!("crdt-sim FIRST COUNT");
         return ExitCode::from(2);
     };
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         match thread.join() {
             Ok(Ok(part)) => report += part,
             Ok(Err(seed)) => {
-                eprintln!("seed {seed} breaks a promise; `sim {seed} 1` tells it again");
+                eprintln!("seed {seed} breaks a promise; `crdt-sim {seed} 1` tells it again");
                 return ExitCode::FAILURE;
             }
             Err(_) => return ExitCode::FAILURE,

@@ -16,7 +16,7 @@ use selvedge_audit::{
     event::{Event, Fact, Principal},
     keys::{KEYS_MAX, KeyStore, MasterKey},
     note::{Scheme, SigningKey},
-    service::{AuditLog, Pace, Parts},
+    service::{AuditLog, Heads, Pace, Parts},
     store::Folder,
     time::Timestamp,
     verify::{Scope, verify},
@@ -85,6 +85,7 @@ fn start(folder: &Path) -> Result<(Log, AuditLog)> {
         key: SigningKey::new("bench.example/audit", Scheme::Ed25519, [7; 32])?,
         node: "core-1".to_owned(),
         pace: Pace::default(),
+        heads: Heads::default(),
     })?;
     Ok((log, audit))
 }

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-routing", 2),
     ("selvedge-backup", 3),
     ("selvedge-identity", 3),
+    ("selvedge-webpush", 3),
     ("selvedge-edge", 4),
     ("selvedge-agents", 4),
     ("selvedge-jobs", 4),

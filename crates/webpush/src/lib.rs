@@ -1,0 +1,12 @@
+//! Wakes sleeping browsers: an empty push message (RFC 8030) that says who sends it (VAPID, RFC 8292).
+//!
+//! A push service learns that something waits for a device, and when; it learns nothing of what. The addresses of push services come
+//! from clients, so that only the services an operator [allows](Service) are ever asked.
+
+mod sender;
+mod service;
+mod vapid;
+
+pub use sender::{PushError, Sender, Settings, Wake};
+pub use service::{BadService, Service};
+pub use vapid::{BadKey, VapidKey};

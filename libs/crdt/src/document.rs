@@ -17,7 +17,7 @@ pub use read::{EntityRef, Written};
 pub(crate) use read::int;
 
 use crate::{Dot, EntityId, Field, Hlc, Kind, ReplicaId, Stamp, context::Decided};
-use entity::{Cell, Entity};
+use entity::{Cell, Deletion, Entity, Mark};
 use entry::{Entries, Entry};
 use slab::Slab;
 use tables::Table;
@@ -155,10 +155,9 @@ impl Document {
     }
 
     fn drop_if_bare(&mut self, at: u32) {
-        let entity = self.entities.get(at);
-        if entity.cells.is_empty()
-            && entity.deletion.is_none()
-            && let Some(id) = &entity.id
+        if self.entities.get(at).cells.is_empty()
+            && self.marks(at).next().is_none()
+            && let Some(id) = &self.entities.get(at).id
         {
             self.order.remove(id);
             self.entities.remove(at);
@@ -246,7 +245,23 @@ impl Document {
     fn is_marked(&self, at: u32) -> bool {
         let entry = self.entries.get(at);
         let deletion = self.entities.get(entry.entity).deletion.as_deref();
-        let mark = deletion.and_then(|deletion| deletion.marks.get(&entry.replica));
-        mark.is_some_and(|mark| entry.seq <= *mark)
+        deletion.is_some_and(|deletion| deletion.marks(entry.replica, entry.seq, entry.hlc))
+    }
+
+    /// The marks of an entity that mean something: an entry may still come, or is here. Whatever comes
+    /// after the horizon is younger than a deletion before it.
+    fn marks(&self, entity: u32) -> impl Iterator<Item = Mark> {
+        let deletion = self.entities.get(entity).deletion.as_deref();
+        let marks = deletion.into_iter().flat_map(Deletion::iter);
+        marks.filter(move |mark| self.is_meant(entity, *mark))
+    }
+
+    fn is_meant(&self, entity: u32, mark: Mark) -> bool {
+        let is_marked = |at: u32| {
+            let entry = self.entries.get(at);
+            let is_before = entry.seq <= mark.seq && entry.hlc <= mark.stamp.hlc;
+            entry.replica == mark.replica && is_before
+        };
+        mark.stamp.hlc > self.horizon || self.entries_of(entity).any(is_marked)
     }
 }

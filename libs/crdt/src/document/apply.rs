@@ -1,8 +1,6 @@
 //! Taking in operations.
 
-use std::collections::BTreeMap;
-
-use super::{Document, Entry, entity::Deletion};
+use super::{Document, Entry, entity::Mark};
 use crate::{Batch, Change, DotRange, EntityId, Field, Op};
 
 impl Document {
@@ -92,21 +90,13 @@ impl Document {
 
     fn mark(&mut self, op: Op<'_>, marks: &[DotRange]) {
         let entity = self.entity_or_new(op.entity);
-        let marks: BTreeMap<u32, u64> =
-            marks.iter().map(|mark| (self.replica(mark.replica), mark.last)).collect();
-        self.join_deletion(entity, Deletion { stamp: op.stamp(), marks });
+        for range in marks {
+            let replica = self.replica(range.replica);
+            self.join_mark(entity, Mark { replica, seq: range.last, stamp: op.stamp() });
+        }
     }
 
-    pub(super) fn join_deletion(&mut self, entity: u32, deletion: Deletion) {
-        let known = &mut self.entities.get_mut(entity).deletion;
-        let Some(known) = known.as_deref_mut() else {
-            *known = Some(Box::new(deletion));
-            return;
-        };
-        known.stamp = known.stamp.max(deletion.stamp);
-        for (replica, last) in deletion.marks {
-            let mark = known.marks.entry(replica).or_default();
-            *mark = last.max(*mark);
-        }
+    pub(super) fn join_mark(&mut self, entity: u32, mark: Mark) {
+        self.entities.get_mut(entity).deletion.get_or_insert_default().join(mark);
     }
 }

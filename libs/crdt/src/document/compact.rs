@@ -15,6 +15,7 @@ impl Document {
         self.horizon = self.horizon.max(horizon);
         self.latest = self.latest.max(horizon);
         self.retire(retired);
+        self.drop_marks();
     }
 
     /// Who wrote after the horizon is still known; of whom nothing was received since he retired, what
@@ -26,6 +27,17 @@ impl Document {
             if decided.latest == Hlc::ZERO || named && decided.is_settled(self.horizon) {
                 *decided = Decided::default();
             }
+        }
+    }
+
+    /// Drops marks that mean nothing any more, and entities of which nothing else is left.
+    pub(super) fn drop_marks(&mut self) {
+        let entities: Vec<u32> = self.order.values().copied().collect();
+        for at in entities {
+            let Some(mut deletion) = self.entities.get_mut(at).deletion.take() else { continue };
+            deletion.retain(|mark| self.is_meant(at, mark));
+            self.entities.get_mut(at).deletion = (!deletion.is_empty()).then_some(deletion);
+            self.drop_if_bare(at);
         }
     }
 
@@ -41,8 +53,8 @@ impl Document {
             let young_tomb = |at: u32| self.is_tomb(at) && !old_tomb(at);
             return self.entries_of(entity).filter(|at| !young_tomb(*at)).collect();
         }
-        let deletion = self.entities.get(entity).deletion.as_deref();
-        let settled = deletion.is_some_and(|deletion| deletion.stamp.hlc <= self.horizon);
+        let deleted = self.marks(entity).map(|mark| mark.stamp.hlc).max();
+        let settled = deleted.is_some_and(|deleted| deleted <= self.horizon);
         if settled && !self.has_tomb(entity) && !self.is_alive(entity) {
             self.entries_of(entity).collect()
         } else {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{EntityId, Stamp};
+use crate::{EntityId, Hlc, Stamp};
 
 /// From here on, cells lie in a tree.
 const FEW: usize = 32;
@@ -18,12 +18,63 @@ pub(crate) struct Entity {
     pub tombs: u32,
 }
 
-/// What was deleted, and by whom last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was deleted: marks, none of which says less than another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deletion {
+    marks: BTreeMap<(u32, u64), Stamp>,
+}
+
+/// The entries of a replica are marked up to this sequence, as far as they are not younger than the
+/// operation with this stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub replica: u32,
+    pub seq: u64,
     pub stamp: Stamp,
-    /// For each replica the sequence up to which entries are marked.
-    pub marks: BTreeMap<u32, u64>,
+}
+
+impl Deletion {
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// All marks, by replica and sequence.
+    pub fn iter(&self) -> impl Iterator<Item = Mark> {
+        let marks = self.marks.iter();
+        marks.map(|((replica, seq), stamp)| Mark { replica: *replica, seq: *seq, stamp: *stamp })
+    }
+
+    /// Returns whether an entry is marked.
+    pub fn marks(&self, replica: u32, seq: u64, hlc: Hlc) -> bool {
+        let mut marks = self.marks.range((replica, seq)..=(replica, u64::MAX));
+        marks.any(|(_, stamp)| hlc <= stamp.hlc)
+    }
+
+    /// Adds a mark, unless another says as much; those that say less go.
+    pub fn join(&mut self, mark: Mark) {
+        let at = (mark.replica, mark.seq);
+        let mut more = self.marks.range(at..=(mark.replica, u64::MAX));
+        if more.any(|(_, stamp)| *stamp >= mark.stamp) {
+            return;
+        }
+        let less = self.marks.range((mark.replica, 0)..=at);
+        let less = less.filter(|(_, stamp)| **stamp <= mark.stamp);
+        let less: Vec<(u32, u64)> = less.map(|(at, _)| *at).collect();
+        for at in less {
+            self.marks.remove(&at);
+        }
+        self.marks.insert(at, mark.stamp);
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(Mark) -> bool) {
+        self.marks.retain(|(replica, seq), stamp| {
+            keep(Mark { replica: *replica, seq: *seq, stamp: *stamp })
+        });
+    }
 }
 
 /// Where the entries of a cell are.

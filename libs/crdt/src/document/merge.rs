@@ -1,6 +1,6 @@
 //! Joining two states.
 
-use super::{Document, Entry, entity::Deletion};
+use super::{Document, Entry, entity::Mark};
 use crate::context::Decided;
 
 impl Document {
@@ -17,6 +17,7 @@ impl Document {
         self.join_deletions(other, &replicas);
         self.horizon = self.horizon.max(other.horizon);
         self.latest = self.latest.max(other.latest);
+        self.drop_marks();
     }
 
     fn all_entries(&self) -> impl Iterator<Item = u32> {
@@ -75,11 +76,11 @@ impl Document {
     fn join_deletions(&mut self, other: &Document, replicas: &[u32]) {
         for (id, at) in &other.order {
             if let Some(deletion) = other.entities.get(*at).deletion.as_deref() {
-                let marks = deletion.marks.iter();
-                let marks = marks.map(|(replica, last)| (replicas[*replica as usize], *last));
-                let deletion = Deletion { stamp: deletion.stamp, marks: marks.collect() };
                 let entity = self.entity_or_new(id);
-                self.join_deletion(entity, deletion);
+                for mark in deletion.iter() {
+                    let replica = replicas[mark.replica as usize];
+                    self.join_mark(entity, Mark { replica, ..mark });
+                }
             }
         }
     }

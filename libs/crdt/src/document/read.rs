@@ -54,10 +54,10 @@ impl Document {
     /// Who deleted an entity last, and when; also while it is alive, if that is still known.
     pub fn deleted(&self, id: &str) -> Option<Stamp> {
         let number = self.entity_number(id)?;
-        let deletion = self.entities.get(number).deletion.as_deref();
+        let deletion = self.marks(number).map(|mark| mark.stamp).max();
         let tombs = self.entries_of(number).filter(|at| self.is_tomb(*at));
         let tomb = tombs.map(|at| self.stamp(at)).max();
-        tomb.max(deletion.map(|deletion| deletion.stamp))
+        tomb.max(deletion)
     }
 
     /// The entry that a cell reads as, by its kind; of sets and of text, the newest.

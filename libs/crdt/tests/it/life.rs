@@ -1,6 +1,6 @@
 //! Creation, deletion, and what comes back.
 
-use selvedge_crdt::{Hlc, Kind, Value};
+use selvedge_crdt::{Document, Hlc, Kind, Value};
 
 use crate::site::{Site, exchange, pair};
 
@@ -193,4 +193,24 @@ fn additions_and_removals_leave_nothing() {
     assert_eq!(a.document.entries_len(), 1);
     assert!(a.document.snapshot().len() < 100, "{} bytes", a.document.snapshot().len());
     assert_eq!(a.document.horizon(), Hlc::ZERO, "without any compaction");
+}
+
+#[test]
+fn deleted_entities_leave_nothing_behind_the_horizon() {
+    let mut a = Site::new(1);
+    for round in 0..100 {
+        a.write(|edit| {
+            (0..10).try_for_each(|n| edit.set(&format!("n/{round}/{n}"), "t", n.into()))
+        });
+        a.write(|edit| (0..10).try_for_each(|n| edit.delete(&format!("n/{round}/{n}"))));
+        a.document.compact(a.document.latest(), &[]);
+        a.write(|edit| {
+            edit.sweep();
+            Ok(())
+        });
+        let again = Document::load(&a.document.snapshot()).expect("what was saved is read");
+        assert_eq!(again.snapshot(), a.document.snapshot());
+    }
+    assert_eq!(a.document.entries_len(), 0);
+    assert!(a.document.snapshot().len() < 100, "{} bytes", a.document.snapshot().len());
 }

@@ -19,19 +19,16 @@ struct Entry {
     payload: Vec<u8>,
 }
 
-#[derive(Default)]
-struct Deletion {
-    stamp: (u64, ReplicaId, u64),
-    marks: BTreeMap<ReplicaId, u64>,
-}
+/// Replica and sequence up to which entries are marked, and the deletes that marked them last.
+type Marks = BTreeMap<(ReplicaId, u64), (u64, ReplicaId, u64)>;
 
 /// The bytes of the document that has taken in exactly `ops`.
 pub fn snapshot(ops: &[OwnOp]) -> Vec<u8> {
-    let (entries, decided, deletions) = (entries(ops), decided(ops), deletions(ops));
+    let (entries, decided) = (entries(ops), decided(ops));
+    let deletions = deletions(ops);
     let mut replicas: BTreeSet<ReplicaId> = decided.keys().copied().collect();
-    for deletion in deletions.values() {
-        replicas.insert(deletion.stamp.1);
-        replicas.extend(deletion.marks.keys());
+    for ((marked, _), (_, by, _)) in deletions.values().flatten() {
+        replicas.extend([marked, by]);
     }
     let replicas: Vec<ReplicaId> = replicas.into_iter().collect();
     let mut out = b"SLVGDOC\n\x01".to_vec();
@@ -64,7 +61,7 @@ pub fn snapshot(ops: &[OwnOp]) -> Vec<u8> {
     let entities: Vec<&str> = entities.into_iter().collect();
     varint(&mut out, entities.len() as u64);
     names(&mut out, entities.iter().map(|id| (None, *id)));
-    put_deletions(&mut out, &deletions, &entities, &replicas);
+    put_deletions(&mut out, latest, &deletions, (&entities, &replicas));
     put_fields(&mut out, &entries, &entities, &replicas);
     out
 }
@@ -115,42 +112,51 @@ fn decided(ops: &[OwnOp]) -> BTreeMap<ReplicaId, BTreeSet<u64>> {
     decided
 }
 
-fn deletions(ops: &[OwnOp]) -> BTreeMap<String, Deletion> {
-    let mut deletions: BTreeMap<String, Deletion> = BTreeMap::new();
+/// All marks but those that say less than another.
+fn deletions(ops: &[OwnOp]) -> BTreeMap<String, Marks> {
+    let mut deletions: BTreeMap<String, Marks> = BTreeMap::new();
     for op in ops {
-        if let OwnChange::Delete { marks } = &op.change {
-            let deletion = deletions.entry(op.entity.to_string()).or_default();
-            let stamp = (op.hlc.0, op.dot.replica, op.dot.seq);
-            deletion.stamp = deletion.stamp.max(stamp);
-            for mark in marks {
-                let last = deletion.marks.entry(mark.replica).or_default();
-                *last = mark.last.max(*last);
-            }
+        let OwnChange::Delete { marks } = &op.change else { continue };
+        for range in marks {
+            let marks = deletions.entry(op.entity.to_string()).or_default();
+            let known = marks.entry((range.replica, range.last)).or_default();
+            *known = (op.hlc.0, op.dot.replica, op.dot.seq).max(*known);
         }
+    }
+    for marks in deletions.values_mut() {
+        let all = marks.clone();
+        marks.retain(|(replica, last), stamp| {
+            let is_more = |((other, seq), by): (&(ReplicaId, u64), &(u64, ReplicaId, u64))| {
+                (other, seq, by) != (replica, last, stamp)
+                    && other == replica
+                    && seq >= last
+                    && by >= stamp
+            };
+            !all.iter().any(is_more)
+        });
     }
     deletions
 }
 
 fn put_deletions(
     out: &mut Vec<u8>,
-    deletions: &BTreeMap<String, Deletion>,
-    entities: &[&str],
-    replicas: &[ReplicaId],
+    latest: u64,
+    deletions: &BTreeMap<String, Marks>,
+    (entities, replicas): (&[&str], &[ReplicaId]),
 ) {
     varint(out, deletions.len() as u64);
     let mut next = 0;
-    for (id, deletion) in deletions {
+    for (id, marks) in deletions {
         let at = place(entities, &&**id);
         varint(out, at - next);
         next = at + 1;
-        let (hlc, by, seq) = deletion.stamp;
-        out.extend(hlc.to_le_bytes());
-        varint(out, place(replicas, &by));
-        varint(out, seq);
-        varint(out, deletion.marks.len() as u64);
-        for (replica, last) in &deletion.marks {
+        varint(out, marks.len() as u64);
+        for ((replica, last), (hlc, by, seq)) in marks {
             varint(out, place(replicas, replica));
             varint(out, *last);
+            varint(out, latest - hlc);
+            varint(out, place(replicas, by));
+            varint(out, *seq);
         }
     }
 }

@@ -1,20 +1,18 @@
 //! From bytes to a state; whatever has another encoding is refused.
 
-use std::collections::BTreeMap;
-
 use super::{Document, MAGIC, VERSION};
 use crate::{
     Dot, EntityId, Field, Hlc, Stamp,
     batch::{read_entities, read_fields, read_ids},
     document::{
-        entity::{Deletion, Entity},
+        entity::{Deletion, Entity, Mark},
         entry::{Entries, Entry},
     },
     op::check_payload,
     wire::{Malformed, Reader, read_column, read_deltas},
 };
 
-const UNUSED: Malformed = Malformed::NotCanonical("a name that nothing uses");
+const UNUSED: Malformed = Malformed::NotCanonical("a name or a mark that nothing uses");
 
 /// Reads the one encoding of a document.
 pub(super) fn snapshot(bytes: &[u8]) -> Result<Document, Malformed> {
@@ -105,25 +103,28 @@ impl Loader {
     }
 
     fn deletion(&mut self, reader: &mut Reader<'_>) -> Result<Deletion, Malformed> {
-        let hlc = Hlc(reader.u64()?);
-        let by = self.replica(reader.varint()?)?;
-        let seq = reader.varint()?;
-        let count = reader.count(self.used.len(), "marks of a deletion")?;
-        let mut marks = BTreeMap::new();
+        let count = reader.count(reader.remaining() / 5, "marks of a deletion")?;
+        let (mut deletion, mut last) = (Deletion::default(), None);
         for _ in 0..count {
-            let replica = self.replica(reader.varint()?)?;
-            let ascending = marks.last_key_value().is_none_or(|(last, _)| *last < replica);
-            let last = reader.varint()?;
-            if !ascending || last == 0 {
+            let mark = self.mark(reader)?;
+            let place = Some((mark.replica, mark.seq));
+            if std::mem::replace(&mut last, place) >= place {
                 return Err(Malformed::Invalid("marks are not in order"));
             }
-            marks.insert(replica, last);
+            deletion.join(mark);
         }
-        if hlc > self.document.latest || hlc == Hlc::ZERO || seq == 0 || marks.is_empty() {
+        if deletion.len() == count && count > 0 { Ok(deletion) } else { Err(UNUSED) }
+    }
+
+    fn mark(&mut self, reader: &mut Reader<'_>) -> Result<Mark, Malformed> {
+        let (replica, seq) = (self.replica(reader.varint()?)?, reader.varint()?);
+        let hlc = self.document.latest.0.saturating_sub(reader.varint()?);
+        let by = self.replica(reader.varint()?)?;
+        let dot = Dot { replica: *self.document.replicas.get(by), seq: reader.varint()? };
+        if seq == 0 || hlc == 0 || dot.seq == 0 {
             return Err(Malformed::Invalid("a deletion that cannot be"));
         }
-        let replica = *self.document.replicas.get(by);
-        Ok(Deletion { stamp: Stamp { hlc, dot: Dot { replica, seq } }, marks })
+        Ok(Mark { replica, seq, stamp: Stamp { hlc: Hlc(hlc), dot } })
     }
 
     fn replica(&mut self, place: u64) -> Result<u32, Malformed> {
@@ -200,7 +201,9 @@ impl Loader {
         let document = self.document;
         let is_used = |at: &u32| {
             let entity = document.entities.get(*at);
-            !entity.cells.is_empty() || entity.deletion.is_some()
+            let marks = entity.deletion.as_deref().map_or(0, Deletion::len);
+            let is_meant = marks == document.marks(*at).count();
+            is_meant && (marks > 0 || !entity.cells.is_empty())
         };
         if self.used.contains(&false) || !document.order.values().all(is_used) {
             return Err(UNUSED);

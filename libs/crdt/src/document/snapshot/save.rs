@@ -1,11 +1,16 @@
 //! From a state to bytes, field by field.
 
+use std::collections::BTreeSet;
+
 use super::{Document, MAGIC, VERSION};
 use crate::{
-    ReplicaId,
-    document::entity::Deletion,
+    EntityId, ReplicaId,
+    document::entity::Mark,
     wire::{NameWriter, put_column, put_count, put_deltas, put_varint},
 };
+
+/// What a snapshot says of one entity beside its cells: its marks that mean something.
+type Marked = (u32, Vec<Mark>);
 
 /// Where things stand in a snapshot, by their numbers in the document.
 struct Places {
@@ -19,34 +24,47 @@ pub(super) fn snapshot(document: &Document) -> Vec<u8> {
     put_varint(&mut out, VERSION);
     out.extend(document.horizon.0.to_le_bytes());
     out.extend(document.latest.0.to_le_bytes());
-    let used = used_replicas(document);
+    let deletions = deletions(document);
+    let used = used_replicas(document, &deletions);
     put_count(&mut out, used.len());
     used.iter().for_each(|(id, _)| out.extend(id.0));
     used.iter().for_each(|(_, at)| put_decided(document, *at, &mut out));
-    put_entities(document, &mut out);
-    let places = places(document, &used);
-    put_deletions(document, &places, &mut out);
+    let entities = used_entities(document, &deletions);
+    put_entities(&entities, &mut out);
+    let places = places(document, &used, &entities);
+    put_deletions(document, &deletions, &places, &mut out);
     put_fields(document, &places, &mut out);
     out
 }
 
-fn used_replicas(document: &Document) -> Vec<(ReplicaId, u32)> {
+fn used_replicas(document: &Document, deletions: &[Marked]) -> Vec<(ReplicaId, u32)> {
     let mut used: Vec<bool> = (0..document.replicas.len())
         .map(|at| !document.decided[at].is_empty() || !document.live[at].is_empty())
         .collect();
-    for deletion in deletions(document).map(|(_, deletion)| deletion) {
-        let by = document.replicas.find(&deletion.stamp.dot.replica);
-        by.into_iter()
-            .chain(deletion.marks.keys().copied())
-            .for_each(|at| used[at as usize] = true);
+    for mark in deletions.iter().flat_map(|(_, marks)| marks) {
+        used[mark.replica as usize] = true;
+        used[who(document, mark) as usize] = true;
     }
     let sorted = document.replicas.sorted().map(|(id, at)| (*id, at));
     sorted.filter(|(_, at)| used[*at as usize]).collect()
 }
 
-fn deletions(document: &Document) -> impl Iterator<Item = (u32, &Deletion)> {
-    let entities = document.order.values();
-    entities.filter_map(|at| Some((*at, document.entities.get(*at).deletion.as_deref()?)))
+/// Who made a mark.
+fn who(document: &Document, mark: &Mark) -> u32 {
+    document.replicas.find(&mark.stamp.dot.replica).expect("who deletes is known")
+}
+
+fn deletions(document: &Document) -> Vec<Marked> {
+    let entities = document.order.values().map(|at| (*at, document.marks(*at).collect()));
+    entities.filter(|(_, marks): &Marked| !marks.is_empty()).collect()
+}
+
+/// The entities, by id, of which there is something to say.
+fn used_entities<'a>(document: &'a Document, deletions: &[Marked]) -> Vec<(&'a EntityId, u32)> {
+    let marked: BTreeSet<u32> = deletions.iter().map(|(at, _)| *at).collect();
+    let has_cells = |at: u32| !document.entities.get(at).cells.is_empty();
+    let order = document.order.iter().map(|(id, at)| (id, *at));
+    order.filter(|(_, at)| has_cells(*at) || marked.contains(at)).collect()
 }
 
 fn put_decided(document: &Document, replica: u32, out: &mut Vec<u8>) {
@@ -63,46 +81,44 @@ fn put_decided(document: &Document, replica: u32, out: &mut Vec<u8>) {
     }
 }
 
-fn put_entities(document: &Document, out: &mut Vec<u8>) {
-    put_count(out, document.order.len());
+fn put_entities(entities: &[(&EntityId, u32)], out: &mut Vec<u8>) {
+    put_count(out, entities.len());
     let mut names = NameWriter::default();
-    document.order.keys().for_each(|id| names.put(out, id));
+    entities.iter().for_each(|(id, _)| names.put(out, id));
 }
 
-fn places(document: &Document, used: &[(ReplicaId, u32)]) -> Places {
+fn places(document: &Document, used: &[(ReplicaId, u32)], entities: &[(&EntityId, u32)]) -> Places {
     let mut replicas = vec![0; document.replicas.len()];
     used.iter().enumerate().for_each(|(place, (_, at))| replicas[*at as usize] = place as u64);
     let len = document.order.values().max().map_or(0, |at| *at as usize + 1);
-    let mut entities = vec![0; len];
-    let order = document.order.values().enumerate();
-    order.for_each(|(place, at)| entities[*at as usize] = place as u64);
-    Places { replicas, entities }
+    let mut of_entities = vec![0; len];
+    let order = entities.iter().enumerate();
+    order.for_each(|(place, (_, at))| of_entities[*at as usize] = place as u64);
+    Places { replicas, entities: of_entities }
 }
 
-fn put_deletions(document: &Document, places: &Places, out: &mut Vec<u8>) {
-    put_count(out, deletions(document).count());
+fn put_deletions(document: &Document, deletions: &[Marked], places: &Places, out: &mut Vec<u8>) {
+    put_count(out, deletions.len());
     let mut next = 0;
-    for (entity, deletion) in deletions(document) {
-        let place = places.entities[entity as usize];
+    for (entity, marks) in deletions {
+        let place = places.entities[*entity as usize];
         put_varint(out, place - std::mem::replace(&mut next, place + 1));
-        put_deletion(document, deletion, places, out);
+        put_marks(document, marks, places, out);
     }
 }
 
-fn put_deletion(document: &Document, deletion: &Deletion, places: &Places, out: &mut Vec<u8>) {
-    let dot = deletion.stamp.dot;
-    let by = document.replicas.find(&dot.replica).expect("who deletes is known");
-    out.extend(deletion.stamp.hlc.0.to_le_bytes());
-    put_varint(out, places.replicas[by as usize]);
-    put_varint(out, dot.seq);
-    let marks = deletion.marks.iter();
-    let mut marks: Vec<(u64, u64)> =
-        marks.map(|(replica, last)| (places.replicas[*replica as usize], *last)).collect();
-    marks.sort_unstable();
+fn put_marks(document: &Document, marks: &[Mark], places: &Places, out: &mut Vec<u8>) {
+    let place = |mark: &Mark| (places.replicas[mark.replica as usize], mark.seq);
+    let mut marks = marks.to_vec();
+    marks.sort_unstable_by_key(place);
     put_count(out, marks.len());
-    for (replica, last) in marks {
+    for mark in &marks {
+        let (replica, seq) = place(mark);
         put_varint(out, replica);
-        put_varint(out, last);
+        put_varint(out, seq);
+        put_varint(out, document.latest.0 - mark.stamp.hlc.0);
+        put_varint(out, places.replicas[who(document, mark) as usize]);
+        put_varint(out, mark.stamp.dot.seq);
     }
 }
 

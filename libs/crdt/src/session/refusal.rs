@@ -171,9 +171,14 @@ pub(super) fn read_option<'a, T>(
     reader: &mut Reader<'a>,
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
 ) -> Result<Option<T>, Malformed> {
+    if read_flag(reader)? { read(reader).map(Some) } else { Ok(None) }
+}
+
+/// A byte that is 0 or 1.
+pub(super) fn read_flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     match reader.byte()? {
-        0 => Ok(None),
-        1 => read(reader).map(Some),
-        _ => Err(Malformed::NotCanonical("whether something is there")),
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::NotCanonical("whether something is so")),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     CONNECTION, CloseReason, LogId, NONCE_BYTES, PIECE_BYTES_MAX, PRESENCE_BYTES_MAX,
-    RECORD_BYTES_MAX, REPLICAS_MAX, Refusal, Sealing, SnapshotHash, SnapshotInfo,
+    RECORD_BYTES_MAX, REPLICAS_MAX, Refusal, Sealing, Signature, SnapshotHash, SnapshotInfo,
     client_frame::{open_message, read_u32, rest},
     refusal::{put_option, read_option},
 };
@@ -118,8 +118,8 @@ pub struct OpenDocument {
     pub next: u64,
     /// The offset after the last record.
     pub tail: u64,
-    /// The current snapshot.
-    pub snapshot: Option<SnapshotInfo>,
+    /// The current snapshot, signed as in the [`Record`](super::Record) that names it.
+    pub snapshot: Option<(SnapshotInfo, Signature)>,
     /// Of the replicas that were asked after those that have a head, in order.
     pub heads: Vec<(ReplicaId, Head)>,
     /// How batches must be sealed.
@@ -305,7 +305,10 @@ impl OpenDocument {
         out.push(self.start as u8 + 1);
         put_varint(out, self.next);
         put_varint(out, self.tail);
-        put_option(out, self.snapshot, |out, snapshot| snapshot.write(out));
+        put_option(out, self.snapshot, |out, (info, signature)| {
+            info.write(out);
+            out.extend(signature.0);
+        });
         put_count(out, self.heads.len());
         for (replica, head) in &self.heads {
             out.extend(replica.0);
@@ -323,13 +326,17 @@ impl OpenDocument {
             start: read_start(reader)?,
             next: reader.varint()?,
             tail: reader.varint()?,
-            snapshot: read_option(reader, SnapshotInfo::read)?,
+            snapshot: read_option(reader, read_snapshot)?,
             heads: read_heads(reader)?,
             sealing: Sealing::read(reader)?,
             rights: reader.byte()?,
             lease_ms: reader.varint()?,
         })
     }
+}
+
+fn read_snapshot(reader: &mut Reader<'_>) -> Result<(SnapshotInfo, Signature), Malformed> {
+    Ok((SnapshotInfo::read(reader)?, Signature(reader.array()?)))
 }
 
 fn read_start(reader: &mut Reader<'_>) -> Result<Start, Malformed> {

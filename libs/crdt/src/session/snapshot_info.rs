@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{DeviceId, record::Sealing};
+use super::{DeviceId, record::Sealing, refusal::read_flag};
 use crate::wire::{Malformed, Reader, put_varint};
 
 /// Bytes of a snapshot, at most, as it lies at the relay.
@@ -42,6 +42,8 @@ pub struct SnapshotInfo {
     pub bytes: u64,
     /// All records before this offset are in it, and none from there on.
     pub offset: u64,
+    /// It may hold what the log lost: whoever reads the record that names it joins it there.
+    pub heals: bool,
     /// Whether, and under which key, it is sealed.
     pub sealing: Sealing,
     /// Who made it.
@@ -53,6 +55,7 @@ impl SnapshotInfo {
         out.extend(self.hash.0);
         put_varint(out, self.bytes);
         put_varint(out, self.offset);
+        out.push(u8::from(self.heals));
         self.sealing.write(out);
         out.extend(self.device.0);
     }
@@ -63,7 +66,8 @@ impl SnapshotInfo {
         if bytes > SNAPSHOT_BYTES_MAX {
             return Err(Malformed::TooMuch("bytes of a snapshot"));
         }
+        let heals = read_flag(reader)?;
         let (sealing, device) = (Sealing::read(reader)?, DeviceId(reader.array()?));
-        Ok(SnapshotInfo { hash, bytes, offset, sealing, device })
+        Ok(SnapshotInfo { hash, bytes, offset, heals, sealing, device })
     }
 }

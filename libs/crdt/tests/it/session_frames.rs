@@ -19,6 +19,7 @@ fn snapshot() -> SnapshotInfo {
         hash: SnapshotHash([7; 32]),
         bytes: 1 << 20,
         offset: 300,
+        heals: false,
         sealing: Sealing::Epoch(2),
         device: DeviceId([1; 32]),
     }
@@ -96,7 +97,7 @@ fn relay_frames() -> Vec<(u32, RelayFrame<'static>)> {
         start: Start::Lost,
         next: 300,
         tail: 400,
-        snapshot: Some(snapshot()),
+        snapshot: Some((SnapshotInfo { heals: true, ..snapshot() }, Signature([8; 64]))),
         heads: vec![(replica, Head { seq: 70, hash: BatchHash([6; 16]) })],
         sealing: Sealing::Epoch(2),
         rights: 3,

@@ -3,11 +3,13 @@
 mod decode;
 mod encode;
 mod header;
+mod renumber;
 
 use std::collections::BTreeMap;
 
 pub(crate) use decode::{read_entities, read_fields, read_ids};
 pub use header::Header;
+pub(crate) use renumber::Renumber;
 
 use crate::{
     Change, Dot, DotRange, EntityId, Field, Hlc, Op, ReplicaId, chain::BatchHash, wire::Malformed,
@@ -95,6 +97,18 @@ impl Batch {
         };
         let dot = Dot { replica: self.replica, seq: self.first + at as u64 };
         Op { dot, hlc: row.hlc, entity: &self.entities[row.entity as usize], change }
+    }
+
+    /// More than the operations take in a batch.
+    pub(crate) fn weight(&self) -> usize {
+        self.ops().map(|op| bytes_max(&op)).sum()
+    }
+
+    /// The same operations with stamps of at most `latest`, for who wrote by a clock that was ahead.
+    pub(crate) fn stamped_at_most(&self, latest: Hlc) -> Batch {
+        let mut again = self.clone();
+        again.rows.iter_mut().for_each(|row| row.hlc = row.hlc.min(latest));
+        again
     }
 
     /// Reads the header and a plain body.

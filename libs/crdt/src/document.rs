@@ -88,6 +88,12 @@ impl Document {
         self.order.get(id).is_some_and(|at| !self.entities.get(*at).cells.is_empty())
     }
 
+    /// The greatest sequence of a replica's entries.
+    pub(crate) fn last_entry(&self, replica: ReplicaId) -> u64 {
+        let live = self.replicas.find(&replica).and_then(|at| self.live.get(at as usize));
+        live.and_then(|live| live.last_key_value()).map_or(0, |(seq, _)| *seq)
+    }
+
     fn decided_at(&self, replica: u32) -> &Decided {
         &self.decided[replica as usize]
     }

@@ -5,14 +5,23 @@
 //! Nothing here signs, seals or trusts: signatures and keys are bytes, and what is to be signed is made by
 //! [`Record::signed_bytes`] and [`proof_bytes`].
 
+mod backoff;
+mod client;
 mod client_frame;
+mod entropy;
+mod event;
+mod keys;
 mod name;
 mod record;
 mod refusal;
 mod relay_frame;
+mod replica;
 mod snapshot_info;
 
+pub use client::{Client, Settings, Token, WakeUp, Want};
 pub use client_frame::{ClientFrame, Resume, Subscription};
+pub use event::{Event, Remedy, Rename, Suspicion};
+pub use keys::{KeyPlace, Keys, Unreadable};
 pub use name::{
     DOCUMENT_BYTES_MAX, DeviceId, DocumentId, LogId, NONCE_BYTES, Signature, TENANT_BYTES_MAX,
     proof_bytes,
@@ -20,6 +29,7 @@ pub use name::{
 pub use record::{KEYS_BYTES_MAX, RECORD_BYTES_MAX, Record, RecordHash, Sealing};
 pub use refusal::{CloseReason, Refusal};
 pub use relay_frame::{Limits, OpenDocument, RelayFrame, Start};
+pub use replica::{Change, Replica, RestoreError, Saved, Transaction};
 pub use snapshot_info::{SNAPSHOT_BYTES_MAX, SnapshotHash, SnapshotInfo};
 
 /// The subprotocol of the WebSocket (RFC 6455, section 1.9).

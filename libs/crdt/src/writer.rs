@@ -46,6 +46,16 @@ impl Writer {
         self.clock.last()
     }
 
+    /// Takes notice of somebody else's stamp.
+    pub(crate) fn observe(&mut self, seen: Hlc) {
+        self.clock.observe(seen);
+    }
+
+    /// Goes on behind `last`, which is earlier: what was stamped later was given other stamps.
+    pub(crate) fn set_back(&mut self, last: Hlc) {
+        self.clock = Clock::after(last);
+    }
+
     /// Begins a change: what it does has one stamp, and can be undone as a whole.
     pub fn edit<'a>(&'a mut self, document: &'a mut Document, now_ms: u64) -> Edit<'a> {
         self.clock.observe(document.latest());

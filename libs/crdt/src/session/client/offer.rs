@@ -1,0 +1,140 @@
+//! Snapshots that this device saves at the relay.
+
+use super::{channel::Channel, link::Turn};
+use crate::session::{
+    ClientFrame, Event, KeyPlace, PIECE_BYTES_MAX, Refusal, SNAPSHOT_BYTES_MAX, Sealing,
+    SnapshotHash, SnapshotInfo, replica::snapshot_record,
+};
+
+/// The right to save snapshots.
+const SNAPSHOT: u8 = 4;
+
+/// The types of messages that can be rejected.
+const FRAME_PUSH: u8 = 3;
+const FRAME_OFFER: u8 = 5;
+const FRAME_PIECE: u8 = 6;
+const FRAME_FETCH: u8 = 7;
+
+/// What is to be saved, and what is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    /// The application asked for one.
+    pub wanted: bool,
+    /// It may hold what the log lost.
+    heals: bool,
+    /// It was told that it cannot.
+    unhealed: bool,
+    /// How many records more than usual this device waits, so that not all save at once.
+    patience: Option<u64>,
+    current: Option<Offer>,
+}
+
+/// A snapshot on its way.
+#[derive(Debug)]
+struct Offer {
+    hash: SnapshotHash,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Offers {
+    pub fn disconnected(&mut self) {
+        self.current = None;
+        self.heals = false;
+    }
+}
+
+impl Channel {
+    /// After a loss: says by a snapshot what the log does not say any more.
+    pub(super) fn heal(&mut self) {
+        if self.offers.current.is_some() || self.offers.heals || !self.replica.check_loss() {
+            return;
+        }
+        if self.rights & SNAPSHOT != 0 {
+            self.offers.heals = true;
+        } else if !std::mem::replace(&mut self.offers.unhealed, true) {
+            self.replica.tell(Event::Unhealed);
+        }
+    }
+
+    pub(super) fn tick_offers(&mut self, turn: &mut Turn<'_>) {
+        self.end_offer();
+        let patience = turn.settings.snapshot_records / 4;
+        let patience = *self.offers.patience.get_or_insert_with(|| turn.entropy.up_to(patience));
+        let since = self.replica.snapshot_info().map_or(0, |info| info.offset);
+        let long = turn.settings.snapshot_records.saturating_add(patience);
+        let due = self.next().saturating_sub(since) >= long;
+        let allowed = self.rights & SNAPSHOT != 0;
+        let news = self.next() > since;
+        self.offers.wanted &= news;
+        let wanted = self.offers.heals || self.offers.wanted || due && allowed;
+        if wanted && self.offers.current.is_none() {
+            self.offer(turn);
+        }
+        self.send_pieces(turn);
+    }
+
+    fn offer(&mut self, turn: &mut Turn<'_>) {
+        self.offers.wanted = false;
+        let (plain, sealing) = (self.replica.confirmed_snapshot(), self.replica.sealing());
+        let document = self.replica.name();
+        let bytes = match sealing {
+            Sealing::Plain => Some(plain),
+            Sealing::Epoch(epoch) => turn.keys.seal_snapshot(KeyPlace { document, epoch }, &plain),
+        };
+        let Some(bytes) = bytes.filter(|bytes| bytes.len() as u64 <= SNAPSHOT_BYTES_MAX) else {
+            return self.replica.tell(Event::SnapshotRefused(Refusal::Invalid(
+                "the key is missing, or the document is too large".into(),
+            )));
+        };
+        let (hash, device) = (SnapshotHash::of(&bytes), turn.keys.device());
+        let (len, offset, heals) = (bytes.len() as u64, self.next(), self.offers.heals);
+        let info = SnapshotInfo { hash, bytes: len, offset, heals, sealing, device };
+        let record = snapshot_record(info, (document, turn.keys));
+        let replaces = self.replica.snapshot_info().map(|info| info.hash);
+        if turn.send_paid(&ClientFrame::Offer { record: &record, replaces }, self.number) {
+            self.offers.current = Some(Offer { hash, bytes, sent: 0 });
+            self.offers.patience = None;
+        }
+    }
+
+    fn send_pieces(&mut self, turn: &mut Turn<'_>) {
+        let Some(offer) = &mut self.offers.current else { return };
+        while offer.sent < offer.bytes.len() {
+            let end = offer.bytes.len().min(offer.sent + PIECE_BYTES_MAX);
+            let bytes = &offer.bytes[offer.sent..end];
+            let frame = ClientFrame::Piece { from: offer.sent as u64, bytes };
+            if !turn.send_paid(&frame, self.number) {
+                return;
+            }
+            offer.sent = end;
+        }
+    }
+
+    /// A snapshot that is the current one is not offered any more.
+    fn end_offer(&mut self) {
+        let current = self.replica.snapshot_info().map(|info| info.hash);
+        if self.offers.current.as_ref().is_some_and(|offer| Some(offer.hash) == current) {
+            self.offers.current = None;
+            self.offers.heals = false;
+        }
+    }
+
+    /// Something else than a batch was not taken.
+    pub(super) fn rejected(&mut self, frame: u8, why: Refusal) {
+        match frame {
+            FRAME_OFFER | FRAME_PIECE => {
+                if self.offers.current.take().is_some() {
+                    self.offers.heals = false;
+                    self.replica.tell(Event::SnapshotRefused(why));
+                }
+            }
+            FRAME_FETCH => self.fetch_rejected(),
+            FRAME_PUSH => {
+                self.replica.keys_answered(None);
+                self.replica.tell(Event::Rejected { frame, why });
+            }
+            frame => self.replica.tell(Event::Rejected { frame, why }),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! One document on one device: what it holds, what it wrote, and where it is in the relay's log.
+
+mod arrive;
+mod confirmed;
+mod journal;
+mod kept;
+mod log;
+mod own;
+mod receipts;
+mod refused;
+mod rename;
+mod restore;
+mod state;
+
+use std::collections::{BTreeSet, VecDeque};
+
+pub use journal::{Change, Saved, Transaction};
+pub use restore::RestoreError;
+
+pub(super) use log::Took;
+pub(super) use log::snapshot_record;
+pub(super) use refused::Next;
+
+use super::{
+    DocumentId, Keys, Record, Resume, Sealing, SnapshotInfo,
+    event::{Event, Rename, Suspicion},
+};
+use crate::{Batch, BatchHash, Document, Edit, Hlc, ReplicaId, Writer};
+use confirmed::Confirmed;
+use journal::{Journal, Piece};
+use kept::Kept;
+use own::{Own, Pending};
+use receipts::Receipts;
+
+/// Events that wait to be taken, at most; after that, changes are told as one.
+const EVENTS_MAX: usize = 1024;
+
+/// Records of keys that wait to be pushed, at most.
+const KEYS_MAX: usize = 64;
+
+/// Entities that one event names, at most.
+const NAMED_MAX: usize = 256;
+
+/// One document on one device.
+///
+/// It is made anew or [restored](Replica::restore), and lives in a [`Client`](super::Client). What must be durable
+/// comes out as [`Transaction`]s: each is stored as a whole or not at all, in their order, and then
+/// [reported](super::Client::saved). Nothing is pushed and nothing acknowledged before that.
+#[derive(Debug)]
+pub struct Replica {
+    name: DocumentId,
+    /// What was read, and what was written here.
+    document: Document,
+    writer: Writer,
+    own: Own,
+    confirmed: Confirmed,
+    /// Where it is in the log; nothing if it was never opened.
+    position: Option<Resume>,
+    receipts: Receipts,
+    kept: Kept,
+    /// How what is pushed is sealed. It is never taken back.
+    sealing: Sealing,
+    /// How what is read must be sealed at least.
+    read_sealing: Sealing,
+    snapshot: Option<SnapshotInfo>,
+    /// What the relay has, while that may be less than what is confirmed.
+    view: Option<Document>,
+    lost: bool,
+    /// Who wrote the last batch that was read: he sweeps.
+    last_writer: Option<ReplicaId>,
+    sweeps: bool,
+    rename: Option<Rename>,
+    journal: Journal,
+    events: VecDeque<Event>,
+}
+
+impl Replica {
+    /// A document that this device never saw. `id` is 16 random bytes; `sealing` is the first epoch for
+    /// what is end-to-end encrypted: a relay cannot talk the device out of it.
+    pub fn new(name: DocumentId, id: ReplicaId, sealing: Sealing) -> Self {
+        let mut replica = Replica {
+            name,
+            document: Document::new(),
+            writer: Writer::new(id),
+            own: Own::default(),
+            confirmed: Confirmed::default(),
+            position: None,
+            receipts: Receipts::default(),
+            kept: Kept::default(),
+            sealing,
+            read_sealing: sealing,
+            snapshot: None,
+            view: None,
+            lost: false,
+            last_writer: None,
+            sweeps: false,
+            rename: None,
+            journal: Journal::default(),
+            events: VecDeque::new(),
+        };
+        replica.checkpoint();
+        replica
+    }
+
+    /// Which document.
+    pub fn name(&self) -> &DocumentId {
+        &self.name
+    }
+
+    /// Under which id it writes.
+    pub fn id(&self) -> ReplicaId {
+        self.writer.replica()
+    }
+
+    /// What was read and written.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Where it is in the relay's log.
+    pub fn position(&self) -> Option<Resume> {
+        self.position
+    }
+
+    /// How many operations are not acknowledged yet.
+    pub fn unacknowledged(&self) -> u64 {
+        self.own.unacknowledged()
+    }
+
+    /// Returns whether a relay lost something that is here, and does not have it again yet.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Changes the document. What was written is in the next transaction, also where `write` fails half-way.
+    pub fn edit<T>(&mut self, now_ms: u64, write: impl FnOnce(&mut Edit<'_>) -> T) -> T {
+        let mut edit = self.writer.edit(&mut self.document, now_ms);
+        let written = write(&mut edit);
+        drop(edit);
+        self.keep_written();
+        written
+    }
+
+    fn keep_written(&mut self) {
+        let at = self.position.map_or(0, |position| position.next);
+        while let Some(batch) = self.writer.take_batch() {
+            self.journal.append(&Piece::Wrote { at, batch: &batch });
+            self.own.wrote(Pending { at, batch });
+        }
+    }
+
+    /// What is to be stored next.
+    pub fn take_transaction(&mut self) -> Option<Transaction> {
+        let next = self.position.map_or(0, |position| position.next);
+        self.journal.take(next)
+    }
+
+    /// Everything up to this transaction is durable.
+    pub fn saved(&mut self, number: u64) {
+        self.journal.saved(number);
+    }
+
+    pub(super) fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        } else {
+            self.events.retain(|event| !matches!(event, Event::Changed(_) | Event::Lag(_)));
+            self.events.truncate(EVENTS_MAX - 2);
+            self.events.extend([Event::Changed(None), event]);
+        }
+    }
+
+    fn suspect(&mut self, offset: u64, what: Suspicion) {
+        self.tell(Event::Suspicious { offset, what });
+    }
+
+    fn tell_changed(&mut self, batch: &Batch) {
+        let named: BTreeSet<_> = batch.ops().map(|op| op.entity).take(NAMED_MAX + 1).collect();
+        let named = named.into_iter().cloned().collect();
+        self.tell(Event::Changed((batch.len() <= NAMED_MAX).then_some(named)));
+    }
+
+    /// Takes notice of the relay's time: what is written from here on is later than what was ever lost there.
+    pub(super) fn observe(&mut self, relay_ms: u64) {
+        let seen = Hlc::from_ms(relay_ms);
+        if seen > self.writer.last_hlc() {
+            self.writer.observe(seen);
+            self.journal.append(&Piece::Clock(seen));
+        }
+    }
+
+    /// What the device can say to hold: everything before this offset durably, and acknowledged what it wrote before
+    /// it saw that.
+    pub(super) fn seen(&self) -> Option<u64> {
+        self.position?;
+        if self.rename.is_some() {
+            return None;
+        }
+        let saved = self.journal.saved_next();
+        Some(self.own.first_at().map_or(saved, |at| at.min(saved)))
+    }
+
+    /// Does what was put off: drops what is dead for all, makes batches of what was written, begins the journal anew.
+    pub(super) fn settle(&mut self, now_ms: u64, keys: &mut dyn Keys) {
+        if std::mem::take(&mut self.sweeps) {
+            self.writer.edit(&mut self.document, now_ms).sweep();
+            self.keep_written();
+        }
+        if self.rename.is_none() {
+            self.cut(keys);
+        }
+        if self.journal.is_long(self.confirmed.base_len()) {
+            self.checkpoint();
+        }
+    }
+
+    pub(super) fn sealing(&self) -> Sealing {
+        self.sealing
+    }
+
+    pub(super) fn snapshot_info(&self) -> Option<SnapshotInfo> {
+        self.snapshot
+    }
+
+    /// The connection is gone.
+    pub(super) fn disconnected(&mut self) {
+        self.own.disconnected();
+    }
+
+    /// There is a token again that may allow more.
+    pub(super) fn allowed(&mut self) {
+        self.own.denied = false;
+    }
+
+    /// How many records were pushed and not answered.
+    pub(super) fn in_flight(&self) -> usize {
+        self.own.in_flight()
+    }
+
+    /// When something may be pushed again.
+    pub(super) fn held_until(&self) -> Option<u64> {
+        (self.own.hold_ms > 0 && self.unacknowledged() > 0).then_some(self.own.hold_ms)
+    }
+
+    /// Passes over the record at the next offset.
+    pub(super) fn pass_record(&mut self, record: &[u8]) {
+        self.pass(BatchHash::of(record));
+    }
+
+    /// Takes keys to be pushed; nothing if they are no such record.
+    pub(super) fn push_keys(&mut self, record: &[u8]) -> Option<()> {
+        let is_keys = matches!(Record::read(record), Ok(Record::Keys { .. }));
+        (is_keys && self.own.keys.len() < KEYS_MAX).then(|| self.own.keys.push_back(record.into()))
+    }
+}

@@ -1,0 +1,58 @@
+//! What the relay's log says, without what was only written here.
+
+use crate::{Batch, Document, Hlc, ReplicaId};
+
+/// A document as bytes, and what came after it.
+#[derive(Debug, Default)]
+pub(super) struct Confirmed {
+    /// A snapshot; nothing for a document in which nothing was written.
+    base: Vec<u8>,
+    tail: Vec<Step>,
+}
+
+/// What a record of the log does to a document.
+#[derive(Debug)]
+pub(super) enum Step {
+    Batch(Batch),
+    Compact { horizon: Hlc, retired: Vec<ReplicaId> },
+}
+
+impl Step {
+    pub fn perform(&self, document: &mut Document) {
+        match self {
+            Step::Batch(batch) => document.apply(batch),
+            Step::Compact { horizon, retired } => document.compact(*horizon, retired),
+        }
+    }
+}
+
+impl Confirmed {
+    /// Begins anew with a snapshot that was read or written here.
+    pub fn begin(&mut self, base: Vec<u8>) {
+        *self = Confirmed { base, tail: Vec::new() };
+    }
+
+    pub fn push(&mut self, step: Step) {
+        self.tail.push(step);
+    }
+
+    pub fn base_len(&self) -> usize {
+        self.base.len()
+    }
+
+    /// What the base's bytes say.
+    pub fn base(&self) -> &[u8] {
+        &self.base
+    }
+
+    /// The document.
+    pub fn document(&self) -> Document {
+        let mut document = if self.base.is_empty() {
+            Document::new()
+        } else {
+            Document::load(&self.base).expect("a base is the snapshot of a document that was here")
+        };
+        self.tail.iter().for_each(|step| step.perform(&mut document));
+        document
+    }
+}

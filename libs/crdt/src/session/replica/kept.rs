@@ -1,0 +1,122 @@
+//! Records that are kept until no relay can need them again.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    Head, Header, Hlc, ReplicaId,
+    session::{OpenDocument, REPLICAS_MAX, Record, RecordHash},
+};
+
+/// Bytes of what others wrote that are kept, at most; of more the oldest goes.
+const OTHERS_BYTES_MAX: usize = 64 << 20;
+
+/// Batches and keys of the log whose stamps no horizon has passed, in the log's order.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    records: VecDeque<KeptRecord>,
+    /// What is read again, as after a loss, is kept once.
+    known: BTreeSet<RecordHash>,
+    others_bytes: usize,
+}
+
+/// A record as it was pushed.
+#[derive(Clone, Debug)]
+pub(super) struct KeptRecord {
+    pub record: Arc<[u8]>,
+    /// Of what batch it is; nothing for keys.
+    pub header: Option<Header>,
+    /// Which epoch's keys these are; 0 for a batch.
+    pub epoch: u32,
+    pub is_own: bool,
+}
+
+impl KeptRecord {
+    /// A record that was read before.
+    pub fn read(record: Arc<[u8]>, own: ReplicaId) -> Self {
+        let (header, epoch) = match Record::read(&record) {
+            Ok(Record::Batch { batch, .. }) => (Header::read(batch).ok(), 0),
+            Ok(Record::Keys { epoch, .. }) => (None, epoch),
+            _ => (None, 0),
+        };
+        let header = header.map(|(header, _)| header);
+        let is_own = header.is_some_and(|header| header.replica == own);
+        KeptRecord { record, header, epoch, is_own }
+    }
+}
+
+impl Kept {
+    pub fn push(&mut self, kept: KeptRecord) {
+        if !self.known.insert(RecordHash::of(&kept.record)) {
+            return;
+        }
+        if !kept.is_own {
+            self.others_bytes += kept.record.len();
+        }
+        self.records.push_back(kept);
+        while self.others_bytes > OTHERS_BYTES_MAX {
+            let Some(oldest) = self.records.iter().position(|kept| !kept.is_own) else { break };
+            let gone = self.records.remove(oldest).expect("it was found there");
+            self.others_bytes -= gone.record.len();
+            self.known.remove(&RecordHash::of(&gone.record));
+        }
+    }
+
+    /// Forgets what everybody has: batches up to the horizon.
+    pub fn trim(&mut self, horizon: Hlc) {
+        self.retain(|header| header.is_none_or(|header| header.stamp_last > horizon));
+    }
+
+    pub fn clear(&mut self) {
+        *self = Kept::default();
+    }
+
+    fn retain(&mut self, keep: impl Fn(Option<&Header>) -> bool) {
+        let known = &mut self.known;
+        self.records.retain(|kept| {
+            let keeps = keep(kept.header.as_ref());
+            if !keeps {
+                known.remove(&RecordHash::of(&kept.record));
+            }
+            keeps
+        });
+        let others = self.records.iter().filter(|kept| !kept.is_own);
+        self.others_bytes = others.map(|kept| kept.record.len()).sum();
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &KeptRecord> {
+        self.records.iter()
+    }
+
+    /// Whose heads a device asks for: the replicas whose batches it has, those that wrote last first.
+    pub fn replicas(&self, own: ReplicaId) -> Vec<ReplicaId> {
+        let mut replicas = BTreeSet::from([own]);
+        for header in self.records.iter().rev().filter_map(|kept| kept.header) {
+            if replicas.len() < REPLICAS_MAX {
+                replicas.insert(header.replica);
+            }
+        }
+        replicas.into_iter().collect()
+    }
+
+    /// The keys that the relay does not have, in order.
+    pub fn lacking_keys(&self, opened: &OpenDocument) -> Vec<Arc<[u8]>> {
+        let wanted = self.records.iter().filter(|kept| kept.epoch > opened.sealing.epoch());
+        wanted.map(|kept| kept.record.clone()).collect()
+    }
+
+    /// The batches that the relay does not have, in order.
+    pub fn lacking(&self, opened: &OpenDocument, asked: &[ReplicaId]) -> Vec<KeptRecord> {
+        let head = |replica: ReplicaId| {
+            let found = opened.heads.binary_search_by_key(&replica, |(known, _)| *known);
+            found.map_or(Head::default(), |at| opened.heads[at].1)
+        };
+        let lacks = |header: &Header| {
+            asked.binary_search(&header.replica).is_ok() && header.last() > head(header.replica).seq
+        };
+        let wanted = |kept: &&KeptRecord| kept.header.as_ref().is_some_and(lacks);
+        self.records.iter().filter(wanted).cloned().collect()
+    }
+}

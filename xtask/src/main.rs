@@ -16,6 +16,7 @@ mod sim;
 mod test;
 mod tidy;
 mod waf;
+mod wasm;
 mod workspace;
 
 use std::{error::Error, process::ExitCode};
@@ -79,6 +80,12 @@ const COMMANDS: &[Command] = &[
         usage: "[TARGET]... [--seconds N]",
         about: "look for inputs that break a parser",
         run: fuzz::run,
+    },
+    Command {
+        name: "wasm",
+        usage: "[--opt LEVEL]...",
+        about: "the package of documents for browsers and Node, with its size",
+        run: wasm::run,
     },
     Command { name: "ci", usage: "", about: "what every change must pass", run: ci::run },
 ];

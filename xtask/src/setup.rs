@@ -63,6 +63,17 @@ pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", progr
 /// The HTTP/2 conformance suite.
 pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "httpwg" };
 
+/// Makes JavaScript of what crosses the boundary of a WASM module; of the very version of the library.
+pub const WASM_BINDGEN: Tool =
+    Tool { name: "wasm-bindgen-cli", version: "0.2.130", program: "wasm-bindgen" };
+/// A compiler for WASM with the source of its standard library, where rustup has nothing to give.
+pub const RUST_WEB: &[Package] = &[
+    Package { name: "rustc-web", program: "/usr/bin/rustc" },
+    Package { name: "cargo-web", program: "/usr/bin/cargo" },
+    Package { name: "rust-web-src", program: "/usr/src/rustc-web" },
+    Package { name: "lld", program: "wasm-ld" },
+];
+
 /// A server of S3 that others wrote, for tests of backups, and what it needs for that.
 pub const MOTO: &[&str] = &[
     "moto==5.2.5",
@@ -88,6 +99,7 @@ pub fn run(arguments: &[String]) -> Result {
     }
     python(&[NATS])?;
     python(MOTO)?;
+    crate::wasm::setup()?;
     println!("setup: everything is in place");
     Ok(())
 }
@@ -135,16 +147,39 @@ pub fn tool(tool: Tool) -> Result<PathBuf> {
     if let Some(found) = process::find(tool.program) {
         return Ok(found);
     }
+    build(tool)
+}
+
+/// Makes sure that `tool` is installed at its very version and returns the path of its program.
+pub fn exact_tool(tool: Tool) -> Result<PathBuf> {
+    let own = workspace::tools().join("bin").join(tool.program);
+    let is_it = |path: &PathBuf| {
+        let said = process::output(path, &["--version"]).unwrap_or_default();
+        said.split_whitespace().any(|word| word == tool.version)
+    };
+    let found = [Some(own), process::find(tool.program)].into_iter().flatten().find(is_it);
+    found.map_or_else(|| build(tool), Ok)
+}
+
+/// Builds `tool` into the build directory.
+fn build(tool: Tool) -> Result<PathBuf> {
+    let own = workspace::tools().join("bin").join(tool.program);
     println!("setup: building {} {} (once)", tool.name, tool.version);
-    let mut install = process::cargo(&["install", "--locked", "--debug", "--quiet"]);
-    install.args([tool.name, "--version", tool.version]);
+    // A registry need not have every version that the tool was locked to.
+    process::run(install_of(tool).arg("--locked"))
+        .or_else(|_| process::run(&mut install_of(tool)))?;
+    fs::remove_dir_all(workspace::tools().join("build"))?;
+    Ok(own)
+}
+
+fn install_of(tool: Tool) -> std::process::Command {
+    let mut install = process::cargo(&["install", "--debug", "--quiet", "--force"]);
+    install.args([tool.name, "--version", tool.version, "--bin", tool.program]);
     install.arg("--root").arg(workspace::tools());
     install.env("CARGO_TARGET_DIR", workspace::tools().join("build"));
     // Nobody debugs a tool: half the time and a tenth of the disk.
     install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
-    process::run(&mut install)?;
-    fs::remove_dir_all(workspace::tools().join("build"))?;
-    Ok(own)
+    install
 }
 
 /// Makes sure that a Python environment has these packages and returns its interpreter.

@@ -8,7 +8,7 @@ use std::{error::Error, fmt};
 pub use undo::Undo;
 
 use crate::{
-    Document, EntityId, Field, Hlc, Kind, Value, Writer,
+    Document, Dot, EntityId, Field, Hlc, Kind, Value, Writer,
     document::{EXISTS, TOMB, int},
     op::check_payload,
 };
@@ -20,6 +20,21 @@ pub struct Edit<'a> {
     document: &'a mut Document,
     hlc: Hlc,
     undo: Undo,
+}
+
+/// A change that was laid aside, so that others can use its writer and its document meanwhile;
+/// [`Writer::resume_edit`] goes on with it.
+#[derive(Debug)]
+pub struct Paused {
+    pub(crate) hlc: Hlc,
+    pub(crate) undo: Undo,
+}
+
+impl Paused {
+    /// What takes back what was written so far, where nothing more is to be.
+    pub fn finish(self) -> Undo {
+        self.undo
+    }
 }
 
 /// Why something is not written.
@@ -63,13 +78,30 @@ struct Target {
 
 impl<'a> Edit<'a> {
     pub(crate) fn new(writer: &'a mut Writer, document: &'a mut Document, hlc: Hlc) -> Self {
-        let undo = Undo::default();
+        Edit::resume(writer, document, (hlc, Undo::default()))
+    }
+
+    pub(crate) fn resume(
+        writer: &'a mut Writer,
+        document: &'a mut Document,
+        (hlc, undo): (Hlc, Undo),
+    ) -> Self {
         Edit { writer, document, hlc, undo }
     }
 
     /// The document with all that was written.
     pub fn document(&self) -> &Document {
         self.document
+    }
+
+    /// The name that the next operation will have.
+    pub fn next_dot(&self) -> Dot {
+        Dot { replica: self.writer.replica(), seq: self.writer.next_seq() }
+    }
+
+    /// Lays this change aside.
+    pub fn pause(self) -> Paused {
+        Paused { hlc: self.hlc, undo: self.undo }
     }
 
     /// What takes this change back.

@@ -61,7 +61,7 @@ pub use chain::{Admission, BatchHash, Head, Heads};
 pub use clock::{Clock, Hlc};
 pub use document::{Document, EntityRef, Written};
 pub use dot::{Dot, DotRange, RANGES_MAX, ReplicaId, Stamp};
-pub use edit::{Edit, EditError, Undo};
+pub use edit::{Edit, EditError, Paused, Undo};
 pub use history::History;
 pub use name::{
     ENTITY_BYTES_MAX, EntityId, FIELD_BYTES_MAX, Field, Kind, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX,

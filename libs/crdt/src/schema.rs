@@ -118,7 +118,8 @@ impl FieldRule {
         self.kind
     }
 
-    fn takes(&self, value: &Value<'_>) -> bool {
+    /// Returns whether such a value may be in the field.
+    pub fn takes(&self, value: &Value<'_>) -> bool {
         match self.kind {
             Kind::COUNTER => matches!(value, Value::Int(_)),
             Kind::TEXT => matches!(value, Value::Bytes(_)),
@@ -173,10 +174,40 @@ impl Schema {
         self.types.get(type_name(entity))
     }
 
+    /// What may be in the field of this name.
+    pub fn rule(&self, entity: &str, name: &str) -> Option<&FieldRule> {
+        self.type_of(entity)?.fields.get(name)
+    }
+
+    /// Checks what somebody is about to put into a field.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check_value(
+        &self,
+        entity: &str,
+        field: &Field,
+        value: &Value<'_>,
+    ) -> Result<(), Mismatch> {
+        check_put(entity, self.known(entity)?, field, value)
+    }
+
+    /// Checks a deletion, of the sort that wins over edits at the same time or of the other.
+    ///
+    /// # Errors
+    /// A type that is not there, or is deleted in the other way.
+    pub fn check_deletion(&self, entity: &str, on_delete: OnDelete) -> Result<(), Mismatch> {
+        let right = self.known(entity)?.on_delete == on_delete;
+        right.then_some(()).ok_or_else(|| Mismatch::Deletion(type_name(entity).to_owned()))
+    }
+
+    fn known(&self, entity: &str) -> Result<&EntityType, Mismatch> {
+        self.type_of(entity).ok_or_else(|| Mismatch::Type(type_name(entity).to_owned()))
+    }
+
     /// The field of this name, with the kind that it has in the entity's type.
     pub fn field(&self, entity: &str, name: &str) -> Option<Field> {
-        let rule = self.type_of(entity)?.fields.get(name)?;
-        Field::new(name, rule.kind)
+        Field::new(name, self.rule(entity, name)?.kind)
     }
 
     /// Checks what somebody wrote.
@@ -192,14 +223,12 @@ impl Schema {
     /// # Errors
     /// What does not fit.
     pub fn check_op(&self, op: &Op<'_>) -> Result<(), Mismatch> {
-        let name = || type_name(op.entity).to_owned();
-        let of = self.type_of(op.entity).ok_or_else(|| Mismatch::Type(name()))?;
         match op.change {
-            Change::Put { field, payload, .. } => check_put(op, of, field, &Value::decode(payload)),
-            Change::Delete { .. } if of.on_delete == OnDelete::DeletionWins => {
-                Err(Mismatch::Deletion(name()))
+            Change::Put { field, payload, .. } => {
+                self.check_value(op.entity, field, &Value::decode(payload))
             }
-            Change::Cover { .. } | Change::Delete { .. } => Ok(()),
+            Change::Delete { .. } => self.check_deletion(op.entity, OnDelete::EditsRevive),
+            Change::Cover { .. } => self.known(op.entity).map(|_| ()),
         }
     }
 
@@ -212,12 +241,12 @@ impl Schema {
 }
 
 fn check_put(
-    op: &Op<'_>,
+    entity: &str,
     of: &EntityType,
     field: &Field,
     value: &Value<'_>,
 ) -> Result<(), Mismatch> {
-    let names = || (type_name(op.entity).to_owned(), field.name().to_owned());
+    let names = || (type_name(entity).to_owned(), field.name().to_owned());
     if field.kind() == Kind::LIFE {
         let wins = of.on_delete == OnDelete::DeletionWins;
         return match value {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{Batch, BatchBuilder, Clock, Document, Edit, Hlc, Op, ReplicaId};
+use crate::{Batch, BatchBuilder, Clock, Document, Edit, Hlc, Op, Paused, ReplicaId};
 
 /// A replica that writes to a document.
 ///
@@ -61,6 +61,17 @@ impl Writer {
         self.clock.observe(document.latest());
         let hlc = self.clock.tick(now_ms);
         Edit::new(self, document, hlc)
+    }
+
+    /// Goes on with a change that was [laid aside](Edit::pause): with its stamp, unless the document has seen a
+    /// later one since.
+    pub fn resume_edit<'a>(&'a mut self, document: &'a mut Document, paused: Paused) -> Edit<'a> {
+        let Paused { mut hlc, undo } = paused;
+        self.clock.observe(document.latest());
+        if self.clock.last() > hlc {
+            hlc = self.clock.tick(0);
+        }
+        Edit::resume(self, document, (hlc, undo))
     }
 
     /// The oldest operations that were not taken yet, as one batch.

@@ -13,6 +13,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-base", 0),
     ("selvedge-crdt", 0),
     ("selvedge-config", 1),
+    ("selvedge-crdt-text", 1),
+    ("selvedge-crdt-wasm", 1),
     ("selvedge-eventlog", 1),
     ("selvedge-http1", 1),
     ("selvedge-telemetry", 1),
@@ -42,6 +44,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-crdt", &["tokio", "serde", "getrandom", "rand", "selvedge-base"]),
+    ("selvedge-crdt-wasm", &["yrs", "tokio", "serde", "getrandom"]),
     ("selvedge-eventlog", &["tokio", "hyper", "http", "serde"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
     ("selvedge-identity", &["tokio", "hyper", "rustls"]),
@@ -65,6 +68,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("redis", &["selvedge-agents"]),
     ("rusqlite", &["selvedge-jobs"]),
     ("sqlparser", &["selvedge-jobs"]),
+    ("wasm-bindgen", &["selvedge-crdt-wasm"]),
+    ("yrs", &["selvedge-crdt-text"]),
 ];
 
 /// Arrows that one package's choice of features draws for all: `async-nats` has `bytes` speak `serde`, which

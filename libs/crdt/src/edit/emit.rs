@@ -83,7 +83,7 @@ impl Edit<'_> {
     }
 
     fn emit(&mut self, entity: &EntityId, change: Change<'_>) -> Dot {
-        let dot = Dot { replica: self.writer.replica(), seq: self.writer.next_seq() };
+        let dot = self.next_dot();
         let op = Op { dot, hlc: self.hlc, entity, change };
         self.writer.push(op);
         self.document.apply_op(op);

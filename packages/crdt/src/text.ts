@@ -1,0 +1,186 @@
+import * as Y from "yjs"
+import type { Doc } from "./doc.js"
+
+/** The root of a `Y.Doc` that is the text. */
+export const ROOT = "text"
+
+/** How a text is bound. */
+export interface TextOptions {
+  /** The `Y.Doc` of an editor that is there already. What is in it and not in the field is written to the field. */
+  ydoc?: Y.Doc
+  /** Milliseconds for which what is typed is gathered into one operation. */
+  gatherMs?: number
+  /** From so many updates on, who writes replaces them by one that contains them. */
+  squashAt?: number
+  /**
+   * Called when the text began afresh, because what was in it was erased or deleted: `ydoc` is another one then, and
+   * editors are to be bound to it.
+   */
+  onReplaced?: (binding: TextBinding) => void
+  /** Called with an update that Yjs does not read; the rest is read on. */
+  onUnreadable?: (name: string, error: unknown) => void
+}
+
+/** The text of a field as a `Y.Text`: for editors that know Yjs. What they write goes into the field, and back. */
+export class TextBinding {
+  #ydoc: Y.Doc
+  readonly #taken = new Set<string>()
+  readonly #unreadable = new Set<string>()
+  #waiting: Uint8Array[] = []
+  #timer: ReturnType<typeof setTimeout> | undefined
+  readonly #unsubscribe: () => void
+
+  constructor(
+    readonly doc: Doc,
+    readonly entity: string,
+    readonly field: string,
+    readonly options: TextOptions = {},
+  ) {
+    this.#ydoc = options.ydoc ?? new Y.Doc()
+    if (!this.#isContained()) {
+      const known = Y.encodeStateVector(fresh(this.#updates()))
+      this.#waiting.push(Y.encodeStateAsUpdate(this.#ydoc, known))
+    }
+    this.#pull()
+    this.#ydoc.on("update", this.#written)
+    this.#unsubscribe = doc.subscribe(({ entities }) => {
+      if (!entities || entities.has(entity)) this.#pull()
+    })
+    this.flush()
+  }
+
+  get ydoc(): Y.Doc {
+    return this.#ydoc
+  }
+
+  get text(): Y.Text {
+    return this.#ydoc.getText(ROOT)
+  }
+
+  /** The names of updates that Yjs does not read. */
+  get unreadable(): ReadonlySet<string> {
+    return this.#unreadable
+  }
+
+  /** Writes what was typed and still waits. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#waiting.length === 0) return
+    const update = Y.mergeUpdates(this.#waiting)
+    this.#push(() => this.doc.pushText(this.entity, this.field, update))
+    this.#waiting = []
+    if (this.#taken.size >= (this.options.squashAt ?? 100)) this.squash()
+  }
+
+  /** Replaces all updates by one. Returns whether it did: not while there is one that cannot be read. */
+  squash(): boolean {
+    this.flush()
+    if (this.#unreadable.size > 0 || this.#taken.size < 2) return false
+    const all = Y.encodeStateAsUpdate(this.#ydoc)
+    this.#taken.clear()
+    this.#push(() => this.doc.squashText(this.entity, this.field, all))
+    return true
+  }
+
+  /** Writes what waits, and ends the binding. The `Y.Doc` stays as it is. */
+  destroy(): void {
+    this.flush()
+    this.#unsubscribe()
+    this.#ydoc.off("update", this.#written)
+  }
+
+  readonly #written = (update: Uint8Array, origin: unknown): void => {
+    if (origin === this) return
+    this.#waiting.push(update)
+    this.#timer ??= setTimeout(() => this.flush(), this.options.gatherMs ?? 200)
+  }
+
+  /** Writes, and counts what came of it as known: it is in the `Y.Doc`. */
+  #push(write: () => void): void {
+    const before = new Set(this.#names())
+    this.#pushing = true
+    try {
+      write()
+    } finally {
+      this.#pushing = false
+    }
+    for (const name of this.#names()) if (!before.has(name)) this.#taken.add(name)
+  }
+
+  #pushing = false
+
+  #pull(): void {
+    if (this.#pushing) return
+    const names = this.#names()
+    const there = new Set(names)
+    const gone = [...this.#taken].filter(name => !there.has(name))
+    if (gone.length > 0 && !this.#isContained()) return this.#replace()
+    for (const name of gone) this.#taken.delete(name)
+    for (const name of this.#unreadable) if (!there.has(name)) this.#unreadable.delete(name)
+    if (names.every(name => this.#taken.has(name) || this.#unreadable.has(name))) return
+    const updates = this.#updates()
+    names.forEach((name, at) => {
+      const update = updates[at]
+      if (update && !this.#taken.has(name) && !this.#unreadable.has(name)) this.#take(name, update)
+    })
+  }
+
+  #take(name: string, update: Uint8Array): void {
+    try {
+      Y.applyUpdate(this.#ydoc, update, this)
+      this.#taken.add(name)
+    } catch (error) {
+      this.#unreadable.add(name)
+      this.options.onUnreadable?.(name, error)
+    }
+  }
+
+  /** Whether all that is in the `Y.Doc`, besides what waits, is in the field too: then what is gone was squashed. */
+  #isContained(): boolean {
+    const known = Y.decodeStateVector(Y.encodeStateVector(fresh(this.#updates())))
+    const waiting = this.#waiting.map(update => Y.encodeStateVectorFromUpdate(update)).map(Y.decodeStateVector)
+    const own = Y.decodeStateVector(Y.encodeStateVector(this.#ydoc))
+    return [...own].every(
+      ([client, clock]) => (known.get(client) ?? 0) >= clock || waiting.some(vector => vector.has(client)),
+    )
+  }
+
+  /** Begins afresh with what is in the field now. What waits was written to what is gone. */
+  #replace(): void {
+    this.#ydoc.off("update", this.#written)
+    this.#waiting = []
+    this.#taken.clear()
+    this.#unreadable.clear()
+    this.#ydoc = new Y.Doc()
+    this.#pull()
+    this.#ydoc.on("update", this.#written)
+    this.options.onReplaced?.(this)
+  }
+
+  #names(): string[] {
+    return this.doc.textNames(this.entity, this.field)
+  }
+
+  #updates(): Uint8Array[] {
+    return this.doc.textUpdates(this.entity, this.field)
+  }
+}
+
+/** Reads the text of a field, without those updates that Yjs does not read. */
+export function readText(doc: Doc, entity: string, field: string): string {
+  return fresh(doc.textUpdates(entity, field)).getText(ROOT).toString()
+}
+
+/** A `Y.Doc` of these updates, as far as they can be read. */
+function fresh(updates: Uint8Array[]): Y.Doc {
+  const ydoc = new Y.Doc()
+  for (const update of updates) {
+    try {
+      Y.applyUpdate(ydoc, update)
+    } catch {
+      // One that cannot be read takes nothing from the others.
+    }
+  }
+  return ydoc
+}

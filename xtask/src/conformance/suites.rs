@@ -1,6 +1,7 @@
 //! The suites: what each is, what it needs, how it is driven.
 
 mod autobahn;
+mod crdt_benchmarks;
 mod crs;
 mod crs_blocking;
 mod crs_proxy;
@@ -12,6 +13,7 @@ mod h2;
 mod libinjection;
 mod llhttp;
 mod nats;
+mod text;
 mod tls;
 mod tonic;
 mod trace_context;
@@ -80,6 +82,8 @@ Those of the firewall are on [a page of their own](conformance-waf.md).",
             nats::STREAMS,
             nats::SUITE,
             libinjection::SUITE,
+            text::SUITE,
+            crdt_benchmarks::SUITE,
         ],
     },
     Page {

@@ -98,7 +98,7 @@ async function rich(pipe) {
   doc.getXmlFragment("prosemirror").insert(0, [new Y.XmlElement("p")])
   await pipe.ask(1, `push ${hex(Y.encodeStateAsUpdate(doc))}`)
   if (wrong) await pipe.ask(1, "replace 0 1 78")
-  await pipe.ask(1, `replace 4 8 ${hex(Buffer.from(", "))}`)
+  await pipe.ask(1, `replace 4 9 ${hex(Buffer.from(", "))}`)
   await pipe.ask(1, "commit")
   Y.applyUpdate(doc, Buffer.from(await pipe.ask(1, "update"), "hex"))
   const [found, expected] = [await pipe.text(1), "bold, plain"]

@@ -224,9 +224,12 @@ impl Text {
         let update = transact(&self.doc, |transaction| {
             // From the end, so that what lies before keeps its place.
             for (range, with) in parts.iter().rev() {
-                let start = place(&embeds, units(&content[..range.start]));
-                let end = place(&embeds, units(&content[..range.end]));
-                self.root.remove_range(transaction, start, end - start);
+                let before = units(&content[..range.start]);
+                let end = before + units(&content[range.clone()]);
+                let start = before + embeds.partition_point(|embed| *embed <= before) as u32;
+                let end = end + embeds.partition_point(|embed| *embed < end) as u32;
+                // Objects at either end stay, and what is put goes behind them.
+                self.root.remove_range(transaction, start, end.saturating_sub(start));
                 self.root.insert(transaction, start, with);
             }
             transaction.encode_update_v1()
@@ -266,11 +269,6 @@ impl fmt::Debug for Text {
         let Text { entity, field, unread, .. } = self;
         f.debug_struct("Text").field("of", &(entity, field)).field("unread", unread).finish()
     }
-}
-
-/// A place among the objects that are embedded: behind those that lie there.
-fn place(embeds: &[u32], at: u32) -> u32 {
-    at + embeds.partition_point(|embed| *embed < at) as u32
 }
 
 fn dots(document: &Document, entity: &str, field: &str) -> BTreeSet<Dot> {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what users would notice, measured. `agents`, `log`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
+//! `cargo xtask bench`: what users would notice, measured. `agents`, `log`, `sync`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
 //!
 //! `cargo xtask bench edge`: Selvedge beside nginx and HAProxy, on the same cores, in the same minutes.
 //!
@@ -11,6 +11,7 @@ mod check;
 mod config;
 mod course;
 mod figures;
+mod goal;
 mod load;
 mod log;
 mod machine;
@@ -18,6 +19,7 @@ mod peer;
 mod pinned;
 mod report;
 mod scenario;
+mod sync;
 mod waf;
 mod waf_proxy;
 
@@ -51,6 +53,7 @@ pub fn run(arguments: &[String]) -> Result {
     match arguments.split_first() {
         Some((first, rest)) if first == "agents" => return agents::run(rest),
         Some((first, rest)) if first == "log" => return log::run(rest),
+        Some((first, rest)) if first == "sync" => return sync::run(rest),
         Some((first, rest)) if first == "waf" => return waf::run(rest),
         Some((first, rest)) if first == "waf-proxy" => return waf_proxy::run(rest),
         _ => {}
@@ -83,7 +86,7 @@ impl Settings {
             [edge] if edge == "edge" => {}
             _ => {
                 return Err(format!(
-                    "say what to measure: `bench edge`, `bench agents`, `bench log`, `bench waf` or `bench waf-proxy`\n{}",
+                    "say what to measure: `bench edge`, `bench agents`, `bench log`, `bench sync`, `bench waf` or `bench waf-proxy`\n{}",
                     usage()
                 )
                 .into());

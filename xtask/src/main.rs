@@ -53,8 +53,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "edge|agents|waf [--write]",
-        about: "throughput, latency, memory beside nginx and HAProxy; what agents and rules cost",
+        usage: "edge|agents|log|sync|waf [--write]",
+        about: "throughput, latency, memory beside nginx and HAProxy; agents, log, documents, rules beside others",
         run: bench::run,
     },
     Command {

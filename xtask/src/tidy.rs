@@ -61,7 +61,7 @@ const CHECKS: &[Check] = &[
 
 fn format() -> Result {
     let own = process::run(&mut process::cargo(&["fmt", "--all", "--check"]));
-    let others = ["bench/log/Cargo.toml", "conformance/tonic/Cargo.toml"].map(|manifest| {
+    let others = ["bench/log/Cargo.toml", "bench/sync/Cargo.toml", "conformance/tonic/Cargo.toml"].map(|manifest| {
         process::run(&mut process::cargo(&["fmt", "--manifest-path", manifest, "--check"]))
     });
     others.into_iter().fold(own, Result::and)
@@ -70,10 +70,12 @@ fn format() -> Result {
 fn lints() -> Result {
     let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     process::run(&mut process::cargo(&clippy))?;
-    // A workspace of its own, which nothing else here would build before somebody measures.
-    let bench =
-        ["clippy", "--quiet", "--manifest-path", "bench/log/Cargo.toml", "--", "-D", "warnings"];
-    process::run(&mut process::cargo(&bench))
+    // Workspaces of their own, which nothing else here would build before somebody measures.
+    for bench in ["bench/log/Cargo.toml", "bench/sync/Cargo.toml"] {
+        let clippy = ["clippy", "--quiet", "--manifest-path", bench, "--", "-D", "warnings"];
+        process::run(&mut process::cargo(&clippy))?;
+    }
+    Ok(())
 }
 
 fn read_files(findings: fn(&str, &str) -> Vec<Finding>) -> Result<Vec<Finding>> {

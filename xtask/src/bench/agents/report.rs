@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         figures::{grouped, median},
+        goal::{self, Goal},
         report::machine_markdown,
     },
     Settings,
@@ -20,15 +21,6 @@ use crate::Result;
 /// A report; everything it says is in the JSON.
 #[derive(Clone, Debug)]
 pub struct Report(Value);
-
-/// A goal: the figure, and what it must not exceed or fall short of.
-struct Goal {
-    what: &'static str,
-    found: Option<f64>,
-    bound: f64,
-    at_most: bool,
-    unit: &'static str,
-}
 
 /// The report of one run.
 pub fn assemble(
@@ -62,16 +54,14 @@ fn goals(results: &Results, speeds: &[Speed]) -> Vec<Goal> {
     let rate = median(ratios(&results.rows, "one", "auth-request"));
     let speed =
         |what: &str| speeds.iter().find(|speed| speed.what == what).map(|speed| speed.per_second);
-    let most = |what, found, bound, unit| Goal { what, found, bound, at_most: true, unit };
-    let least = |what, found, bound, unit| Goal { what, found, bound, at_most: false, unit };
     vec![
-        most("one agent adds to p50", one(|latency| latency.p50), 40.0, "µs"),
-        most("one agent adds to p99", one(|latency| latency.p99), 150.0, "µs"),
-        most("three add to p50, of what one adds", three(|latency| latency.p50), 1.5, "×"),
-        most("three add to p99, of what one adds", three(|latency| latency.p99), 1.5, "×"),
-        least("throughput with one agent, of nginx auth_request's", rate, 3.0, "×"),
-        least("known ES256 tokens per second and core", speed(speed::KNOWN), 200_000.0, ""),
-        least("new ES256 tokens per second and core", speed(speed::NEW), 10_000.0, ""),
+        Goal::most("one agent adds to p50", one(|latency| latency.p50), 40.0, " µs"),
+        Goal::most("one agent adds to p99", one(|latency| latency.p99), 150.0, " µs"),
+        Goal::most("three add to p50, of what one adds", three(|latency| latency.p50), 1.5, "×"),
+        Goal::most("three add to p99, of what one adds", three(|latency| latency.p99), 1.5, "×"),
+        Goal::least("throughput with one agent, of nginx auth_request's", rate, 3.0, "×"),
+        Goal::least("known ES256 tokens per second and core", speed(speed::KNOWN), 200_000.0, ""),
+        Goal::least("new ES256 tokens per second and core", speed(speed::NEW), 10_000.0, ""),
     ]
 }
 
@@ -94,16 +84,6 @@ fn ratios(rows: &[Row], row: &str, base: &str) -> Vec<f64> {
         found.map(|row| row.samples.as_slice()).unwrap_or_default()
     };
     of(row).iter().zip(of(base)).map(|(row, base)| row.rate / base.rate).collect()
-}
-
-impl Goal {
-    fn json(&self) -> Value {
-        let Self { what, found, bound, at_most, unit } = self;
-        let met = found.map(|found| if *at_most { found <= *bound } else { found >= *bound });
-        json!({
-            "what": what, "found": found, "bound": bound, "at_most": at_most, "unit": unit, "met": met,
-        })
-    }
 }
 
 fn row_json(row: &Row, rows: &[Row]) -> Value {
@@ -185,7 +165,7 @@ impl Report {
         text += "Written by `cargo xtask bench agents --write`; the method is in [README](README.md#agents), ";
         text += "raw figures are in [agents.json](agents.json).\n";
         text += &machine_markdown(&self.0["machine"]);
-        text += &goals_markdown(&self.0["goals"]);
+        text += &goal::markdown(&self.0["goals"]);
         text += &self.throughput_markdown("Throughput", HEADS, false);
         text += &self.throughput_markdown("Bodies of 64 KiB", BODIES, true);
         text += &self.latency_markdown();
@@ -253,33 +233,6 @@ const HEADS: &str = "GET of 12 bytes, HTTP/1.1 keep-alive, 64 connections. The o
 
 const BODIES: &str = "POST, HTTP/1.1 keep-alive, 64 connections. The agent reads each body whole before the origin gets any \
     of it, and the origin refuses a request without the body's length and checksum as the agent saw them.";
-
-fn goals_markdown(goals: &Value) -> String {
-    let mut text = String::from("\n## Goals\n\n| | goal | found | |\n|---|--:|--:|---|\n");
-    for goal in list(goals) {
-        let unit = word(&goal["unit"]);
-        let unit = match unit.as_str() {
-            "µs" => " µs",
-            unit => unit,
-        };
-        let sign = if goal["at_most"] == json!(true) { "≤" } else { "≥" };
-        let _ = writeln!(
-            text,
-            "| {} | {sign} {}{unit} | {} | {} |",
-            word(&goal["what"]),
-            goal["bound"].as_f64().map_or("–".into(), grouped),
-            goal["found"]
-                .as_f64()
-                .map_or("–".into(), |found| format!("{}{unit}", grouped(found))),
-            match goal["met"].as_bool() {
-                Some(true) => "met",
-                Some(false) => "**missed**",
-                None => "not measured",
-            },
-        );
-    }
-    text
-}
 
 fn row_markdown(row: &Value) -> String {
     let label = word(&row["label"]);
@@ -362,7 +315,7 @@ mod tests {
         for (_, latencies) in &mut results.panels[1].members {
             latencies.fill(Latency::default());
         }
-        assert_eq!(goals(&results, &[])[2].found, None);
+        assert_eq!(goals(&results, &[])[2].json()["found"], Value::Null);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         figures::{grouped, median},
+        goal::{self, Goal},
         machine,
         report::machine_markdown,
     },
@@ -19,15 +20,6 @@ use crate::Result;
 /// A report; everything it says is in the JSON.
 #[derive(Clone, Debug)]
 pub struct Report(Value);
-
-/// A goal: the figure, and what it must not exceed or fall short of.
-struct Goal {
-    what: &'static str,
-    found: Option<f64>,
-    bound: f64,
-    at_most: bool,
-    unit: &'static str,
-}
 
 /// The report of one run.
 pub fn assemble(mut machine: Value, settings: &Settings, results: &Results) -> Result<Report> {
@@ -109,8 +101,6 @@ impl Results {
 }
 
 fn goals(results: &Results) -> Vec<Goal> {
-    let least = |what, found, bound, unit| Goal { what, found, bound, at_most: false, unit };
-    let most = |what, found, bound, unit| Goal { what, found, bound, at_most: true, unit };
     let row = |table, slug, number| results.find(table, slug, number);
     let own = row("appends", "ours", Some(64));
     let syncs = |of| results.ratio(own?, "p99_ms", &[row("disk", "disk", None)?], of);
@@ -119,51 +109,41 @@ fn goals(results: &Results) -> Vec<Goal> {
     let figure = |row: Option<&Row>, field| row.and_then(|row| row.median(field));
     let [fastest, paced] = [0, 1].map(|pace| row("audit", "audit", Some(AUDIT_PACES[pace].0)));
     vec![
-        least(
+        Goal::least(
             "64 writers in process: appends, of SQLite's commits",
             own.and_then(|own| results.ahead(own)),
             50.0,
             "×",
         ),
-        most("64 writers in process: p99, in median syncs of this disk", syncs("p50_ms"), 2.5, ""),
-        most("64 writers in process: p99, in p99 syncs of this disk", syncs("p99_ms"), 2.5, ""),
-        least(
+        Goal::most("64 writers in process: p99, in median syncs of this disk", syncs("p50_ms"), 2.5, ""),
+        Goal::most("64 writers in process: p99, in p99 syncs of this disk", syncs("p99_ms"), 2.5, ""),
+        Goal::least(
             "appends in process, pipelined",
             figure(row("appends", "ours-pipelined", None), "per_second"),
             500_000.0,
             "/s",
         ),
-        least("1 writer over loopback: appends, of the best peer's", served(1), 1.0, "×"),
-        least("64 writers over loopback: appends, of the best peer's", served(64), 1.0, "×"),
-        least("1,024 writers over loopback: appends, of the best peer's", served(1024), 1.0, "×"),
-        least("replay", figure(row("replay", "ours", None), "per_second"), 1_200_000.0, "/s"),
-        most("an append is with all followers: p99", figure(followers, "p99_ms"), 10.0, " ms"),
-        most("memory of all followers", figure(followers, "memory_mib"), 30.0, " MiB"),
-        least("audit entries", figure(fastest, "per_second"), 20_000.0, "/s"),
+        Goal::least("1 writer over loopback: appends, of the best peer's", served(1), 1.0, "×"),
+        Goal::least("64 writers over loopback: appends, of the best peer's", served(64), 1.0, "×"),
+        Goal::least("1,024 writers over loopback: appends, of the best peer's", served(1024), 1.0, "×"),
+        Goal::least("replay", figure(row("replay", "ours", None), "per_second"), 1_200_000.0, "/s"),
+        Goal::most("an append is with all followers: p99", figure(followers, "p99_ms"), 10.0, " ms"),
+        Goal::most("memory of all followers", figure(followers, "memory_mib"), 30.0, " MiB"),
+        Goal::least("audit entries", figure(fastest, "per_second"), 20_000.0, "/s"),
         // A log that does not keep up with the pace has heads that are close behind.
-        least(
+        Goal::least(
             "audit entries at 22,000/s, which the next row is about",
             figure(paced, "per_second"),
             0.98 * f64::from(AUDIT_PACES[1].0),
             "/s",
         ),
-        most(
+        Goal::most(
             "signed heads are behind, at 22,000 entries/s: p99",
             figure(paced, "behind.p99_ms"),
             150.0,
             " ms",
         ),
     ]
-}
-
-impl Goal {
-    fn json(&self) -> Value {
-        let Self { what, found, bound, at_most, unit } = self;
-        let met = found.map(|found| if *at_most { found <= *bound } else { found >= *bound });
-        json!({
-            "what": what, "found": found, "bound": bound, "at_most": at_most, "unit": unit, "met": met,
-        })
-    }
 }
 
 /// Figures of which the median is shown.
@@ -206,7 +186,7 @@ impl Report {
         text += "raw figures are in [log.json](log.json).\n";
         text += &machine_markdown(&self.0["machine"]);
         let _ = writeln!(text, "| Disk | {} |", word(&self.0["file_system"]));
-        text += &goals_markdown(&self.0["goals"]);
+        text += &goal::markdown(&self.0["goals"]);
         for table in TABLES {
             text += &self.table(table);
         }
@@ -352,30 +332,6 @@ const TABLES: &[Table] = &[
         ],
     },
 ];
-
-fn goals_markdown(goals: &Value) -> String {
-    let mut text = String::from("\n## Goals\n\n| | goal | found | |\n|---|--:|--:|---|\n");
-    for goal in list(goals) {
-        let unit = goal["unit"].as_str().unwrap_or_default();
-        let sign = if goal["at_most"] == json!(true) { "≤" } else { "≥" };
-        let figure = |name: &str| {
-            goal[name].as_f64().map_or("–".into(), |it| format!("{}{unit}", grouped(it)))
-        };
-        let met = match goal["met"].as_bool() {
-            Some(true) => "met",
-            Some(false) => "**missed**",
-            None => "not measured",
-        };
-        let _ = writeln!(
-            text,
-            "| {} | {sign} {} | {} | {met} |",
-            word(&goal["what"]),
-            figure("bound"),
-            figure("found")
-        );
-    }
-    text
-}
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)

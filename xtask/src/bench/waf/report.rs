@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         figures::{grouped, median},
+        goal::{self, Goal},
         machine,
         report::machine_markdown,
     },
@@ -19,15 +20,6 @@ use crate::{Result, process, workspace};
 /// A report; everything it says is in the JSON.
 #[derive(Clone, Debug)]
 pub struct Report(Value);
-
-/// A goal: the figure, and what it must not exceed or fall short of.
-struct Goal {
-    what: String,
-    found: Option<f64>,
-    bound: f64,
-    at_most: bool,
-    unit: &'static str,
-}
 
 /// The report of one run.
 pub fn assemble(mut machine: Value, settings: &Settings, results: &Results) -> Report {
@@ -103,49 +95,30 @@ fn mean_us(times: &[u64]) -> f64 {
 
 fn goals(rows: &[Row]) -> Vec<Goal> {
     let row = |slug: &str| rows.iter().find(|row| row.contestant.slug == slug);
-    let least =
-        |what: String, found, bound| Goal { what, found, bound, at_most: false, unit: "×" };
-    let most = |what: &str, found, bound, unit| Goal {
-        what: what.to_owned(),
-        found,
-        bound,
-        at_most: true,
-        unit,
-    };
     let ratio = |one: &str, other: &str, file| median(row(one)?.ratios_to(row(other)?, file));
     let mut goals = Vec::new();
     for (file, bound) in [(0, 20.0), (1, 40.0), (2, 40.0), (3, 50.0)] {
         for (peer, name) in [("modsecurity", "libmodsecurity"), ("zentinel", "zentinel-modsec")] {
             let what = format!("{}: Core Rule Set, {name}'s time of ours", CORPORA[file].label);
-            goals.push(least(what, ratio("core", peer, file), bound));
+            goals.push(Goal::least(what, ratio("core", peer, file), bound, "×"));
         }
     }
     let native = "recorded requests: time with the Core Rule Set of that with rules of our own";
-    goals.push(least(native.to_owned(), ratio("native", "core", 0), 2.0));
+    goals.push(Goal::least(native, ratio("native", "core", 0), 2.0, "×"));
     let ours = |figure: &dyn Fn(&Row) -> Option<f64>| {
         let ours = rows.iter().filter(|row| row.contestant.whose == Whose::Selvedge);
         ours.filter_map(figure).max_by(f64::total_cmp)
     };
-    goals.push(most(
+    goals.push(Goal::most(
         "recorded requests: p99",
         ours(&|row| Some(row.percentile_us(0, 0.99))),
         1000.0,
         " µs",
     ));
-    goals.push(most("worst hostile body within the bounds", ours(&Row::worst_ms), 20.0, " ms"));
-    goals.push(most("memory", ours(&|row| Some(row.memory_kib as f64 / 1024.0)), 40.0, " MiB"));
-    goals.push(most("rules load in", ours(&|row| Some(row.load_us as f64 / 1000.0)), 500.0, " ms"));
+    goals.push(Goal::most("worst hostile body within the bounds", ours(&Row::worst_ms), 20.0, " ms"));
+    goals.push(Goal::most("memory", ours(&|row| Some(row.memory_kib as f64 / 1024.0)), 40.0, " MiB"));
+    goals.push(Goal::most("rules load in", ours(&|row| Some(row.load_us as f64 / 1000.0)), 500.0, " ms"));
     goals
-}
-
-impl Goal {
-    fn json(&self) -> Value {
-        let Self { what, found, bound, at_most, unit } = self;
-        let met = found.map(|found| if *at_most { found <= *bound } else { found >= *bound });
-        json!({
-            "what": what, "found": found, "bound": bound, "at_most": at_most, "unit": unit, "met": met,
-        })
-    }
 }
 
 fn corpus_json(file: usize, rows: &[Row]) -> Value {
@@ -204,7 +177,7 @@ impl Report {
         text += "Written by `cargo xtask bench waf --write`; the method is in [README](README.md#the-firewalls-engine), ";
         text += "raw figures are in [waf.json](waf.json).\n";
         text += &machine_markdown(&self.0["machine"]);
-        text += &goals_markdown(&self.0["goals"]);
+        text += &goal::markdown(&self.0["goals"]);
         let (rounds, date) = (&self.0["rounds"], self.0["date"].as_str().unwrap_or("unknown"));
         let _ = write!(
             text,
@@ -215,25 +188,6 @@ impl Report {
         text += &hostile_markdown(&self.0["hostile"]);
         text
     }
-}
-
-fn goals_markdown(goals: &Value) -> String {
-    let mut text = String::from("\n## Goals\n\n| | goal | found | |\n|---|--:|--:|---|\n");
-    for goal in list(goals) {
-        let unit = goal["unit"].as_str().unwrap_or_default();
-        let sign = if goal["at_most"] == json!(true) { "≤" } else { "≥" };
-        let figure = |name: &str| {
-            goal[name].as_f64().map_or("–".into(), |it| format!("{}{unit}", grouped(it)))
-        };
-        let met = match goal["met"].as_bool() {
-            Some(true) => "met",
-            Some(false) => "**missed**",
-            None => "not measured",
-        };
-        let (what, bound) = (goal["what"].as_str().unwrap_or_default(), figure("bound"));
-        let _ = writeln!(text, "| {what} | {sign} {bound} | {} | {met} |", figure("found"));
-    }
-    text
 }
 
 fn corpus_markdown(corpus: &Value) -> String {

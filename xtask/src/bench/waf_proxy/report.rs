@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         figures::{grouped, median},
+        goal::{self, Goal},
         machine,
         report::machine_markdown,
     },
@@ -19,14 +20,6 @@ use crate::{Result, process};
 /// A report; everything it says is in the JSON.
 #[derive(Clone, Debug)]
 pub struct Report(Value);
-
-/// A goal: the figure, and what it must not exceed.
-struct Goal {
-    what: String,
-    found: Option<f64>,
-    bound: f64,
-    unit: &'static str,
-}
 
 /// What the way to the agent and back costs beside the engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,29 +117,21 @@ fn goals(rows: &[Row]) -> Vec<Goal> {
     for (corpus, label) in CORPORA.iter().enumerate().take(3).map(|(at, it)| (at, it.label)) {
         let found = hop(rows, "selvedge-core", corpus);
         let what = format!("{label}: the way to the agent and back adds to the median");
-        goals.push(Goal { what, found: found.map(|it| it.latency_us), bound: 25.0, unit: " µs" });
+        goals.push(Goal::most(what, found.map(|it| it.latency_us), 25.0, " µs"));
     }
     for corpus in [1, 2] {
         let found = hop(rows, "selvedge-core", corpus);
         let what = format!("{}: it adds processor time", CORPORA[corpus].label);
-        goals.push(Goal { what, found: found.map(|it| it.cpu_us), bound: 25.0, unit: " µs" });
+        goals.push(Goal::most(what, found.map(|it| it.cpu_us), 25.0, " µs"));
     }
     for slug in ["selvedge-core", "selvedge-native"] {
         let row = by_slug(rows, slug);
         let label = row.map_or(slug, |row| row.contestant.label);
         let what = format!("{}: p99, {label}", CORPORA[0].label);
         let found = row.and_then(|row| row.percentile_us(0, 0.99));
-        goals.push(Goal { what, found, bound: 1000.0, unit: " µs" });
+        goals.push(Goal::most(what, found, 1000.0, " µs"));
     }
     goals
-}
-
-impl Goal {
-    fn json(&self) -> Value {
-        let Self { what, found, bound, unit } = self;
-        let met = found.map(|found| found <= *bound);
-        json!({ "what": what, "found": found, "bound": bound, "unit": unit, "met": met })
-    }
 }
 
 fn corpus_json(corpus: usize, rows: &[Row]) -> Value {
@@ -201,7 +186,7 @@ impl Report {
         text += "Written by `cargo xtask bench waf-proxy --write`; the method is in [README](README.md#the-firewall-in-its-proxy), ";
         text += "raw figures are in [waf-proxy.json](waf-proxy.json).\n";
         text += &machine_markdown(&self.0["machine"]);
-        text += &goals_markdown(&self.0["goals"]);
+        text += &goal::markdown(&self.0["goals"]);
         let (rounds, date) = (&self.0["rounds"], self.0["date"].as_str().unwrap_or("unknown"));
         let _ = write!(
             text,
@@ -213,24 +198,6 @@ impl Report {
         text += &proxies_markdown(&self.0["proxies"]);
         text
     }
-}
-
-fn goals_markdown(goals: &Value) -> String {
-    let mut text = String::from("\n## Goals\n\n| | goal | found | |\n|---|--:|--:|---|\n");
-    for goal in list(goals) {
-        let unit = goal["unit"].as_str().unwrap_or_default();
-        let figure = |name: &str| {
-            goal[name].as_f64().map_or("–".into(), |it| format!("{}{unit}", grouped(it)))
-        };
-        let met = match goal["met"].as_bool() {
-            Some(true) => "met",
-            Some(false) => "**missed**",
-            None => "not measured",
-        };
-        let (what, bound) = (goal["what"].as_str().unwrap_or_default(), figure("bound"));
-        let _ = writeln!(text, "| {what} | ≤ {bound} | {} | {met} |", figure("found"));
-    }
-    text
 }
 
 fn corpus_markdown(corpus: &Value) -> String {

@@ -61,9 +61,10 @@ const CHECKS: &[Check] = &[
 
 fn format() -> Result {
     let own = process::run(&mut process::cargo(&["fmt", "--all", "--check"]));
-    let others = ["bench/log/Cargo.toml", "bench/sync/Cargo.toml", "conformance/tonic/Cargo.toml"].map(|manifest| {
-        process::run(&mut process::cargo(&["fmt", "--manifest-path", manifest, "--check"]))
-    });
+    let others = ["bench/log/Cargo.toml", "bench/sync/Cargo.toml", "conformance/tonic/Cargo.toml"]
+        .map(|manifest| {
+            process::run(&mut process::cargo(&["fmt", "--manifest-path", manifest, "--check"]))
+        });
     others.into_iter().fold(own, Result::and)
 }
 

@@ -66,10 +66,12 @@ struct Load {
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Idle {
     connections: u32,
+    /// After they were opened, until they count as idle.
+    seconds: f64,
 }
 
-/// Before anything is measured.
-const WARM_UP: Duration = Duration::from_secs(1);
+/// Before anything is measured, and no longer than that takes.
+const WARM_UP_SECONDS: f64 = 1.0;
 /// How long the last update may take to be everywhere.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
@@ -79,8 +81,6 @@ const AT_ONCE: u32 = 50;
 const BURST: usize = 32;
 /// The timer is no more precise than this; the rest is waited awake.
 const TIMER: Duration = Duration::from_millis(2);
-/// After connections were opened, until they count as idle.
-const SETTLE: Duration = Duration::from_secs(2);
 /// Idle connections whose documents are looked into.
 const SAMPLES: u32 = 50;
 
@@ -100,7 +100,8 @@ impl Order {
         let memory_before = process::memory(&self.processes)?;
         let board = Rc::new(Board::new(load.writers, load.readers, load.window));
         self.connect(load, &board).await?;
-        time::sleep(WARM_UP).await;
+        first(&board).await?;
+        time::sleep(Duration::from_secs_f64(load.seconds.clamp(0.0, WARM_UP_SECONDS))).await;
         board.measure();
         let begin = Instant::now();
         let (delivered, own) = (board.delivered(), process::cpu_seconds(&[std::process::id()])?);
@@ -160,10 +161,11 @@ impl Order {
         let board = Rc::new(Board::new(0, 0, 0));
         // What the first connections cost is not what each costs.
         self.open_idle(0..AT_ONCE, &board).await?;
-        time::sleep(SETTLE).await;
+        let settle = Duration::try_from_secs_f64(idle.seconds)?;
+        time::sleep(settle).await;
         let before = process::memory(&self.processes)?;
         self.open_idle(AT_ONCE..AT_ONCE + idle.connections, &board).await?;
-        time::sleep(SETTLE).await;
+        time::sleep(settle).await;
         let grown = process::memory(&self.processes)? - before;
         for sample in 0..SAMPLES {
             self.find(sample * (idle.connections + AT_ONCE - 1) / SAMPLES).await?;
@@ -228,10 +230,19 @@ fn run(board: &Rc<Board>, side: impl Future<Output = Result> + 'static) {
     });
 }
 
+/// Waits until something has arrived.
+async fn first(board: &Board) -> Result {
+    wait(board, || board.delivered() > 0).await
+}
+
 /// Waits until all that was sent is everywhere.
 async fn finish(board: &Board) -> Result {
+    wait(board, || board.delivered() == board.sent()).await
+}
+
+async fn wait(board: &Board, is_so: impl Fn() -> bool) -> Result {
     let end = Instant::now() + PATIENCE;
-    while board.delivered() < board.sent() {
+    while !is_so() {
         if let Some(fault) = board.fault() {
             return Err(fault.into());
         }

@@ -53,7 +53,9 @@ pub fn markdown(goals: &Value) -> String {
     for goal in goals.as_array().into_iter().flatten() {
         let word = |name: &str| goal[name].as_str().unwrap_or_default();
         let figure = |name: &str| {
-            goal[name].as_f64().map_or("–".into(), |it| format!("{}{}", grouped(it), word("unit")))
+            goal[name]
+                .as_f64()
+                .map_or("–".into(), |it| format!("{}{}", grouped(it), word("unit")))
         };
         let sign = if goal["at_most"] == json!(true) { "≤" } else { "≥" };
         let met = match goal["met"].as_bool() {
@@ -79,7 +81,10 @@ mod tests {
     #[test]
     fn a_goal_is_met_missed_or_not_measured() {
         check(&Goal::least("rate", Some(2.0), 2.0, "×"), "| rate | ≥ 2.00× | 2.00× | met |");
-        check(&Goal::most("p99", Some(2.5), 2.0, " ms"), "| p99 | ≤ 2.00 ms | 2.50 ms | **missed** |");
+        check(
+            &Goal::most("p99", Some(2.5), 2.0, " ms"),
+            "| p99 | ≤ 2.00 ms | 2.50 ms | **missed** |",
+        );
         check(&Goal::most("p99", None, 2.0, " ms"), "| p99 | ≤ 2.00 ms | – | not measured |");
     }
 }

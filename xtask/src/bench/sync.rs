@@ -34,6 +34,9 @@ struct Settings {
     date: String,
 }
 
+/// What a smoke test takes for a measurement.
+const SMOKE_SECONDS: f64 = 0.5;
+
 /// The parts of the benchmark, and what each is.
 const PARTS: &[(&str, &str)] =
     &[("documents", "libraries, in Node.js"), ("relays", "servers, over loopback")];
@@ -44,9 +47,14 @@ pub fn run(arguments: &[String]) -> Result {
     setup::packages(&[TASKSET])?;
     let place = Place::prepare()?;
     let wants = |part: &str| settings.parts.iter().any(|it| it == part);
-    let documents = if wants("documents") { documents::run(&settings, &place) } else { Measured::default() };
-    let relays = if wants("relays") { relays::run(&settings, &place)? } else { Measured::default() };
-    publish(&settings, &report::assemble(machine::hardware()?, &settings, (&documents, &relays, &place)))?;
+    let documents =
+        if wants("documents") { documents::run(&settings, &place) } else { Measured::default() };
+    let relays =
+        if wants("relays") { relays::run(&settings, &place)? } else { Measured::default() };
+    publish(
+        &settings,
+        &report::assemble(machine::hardware()?, &settings, (&documents, &relays, &place)),
+    )?;
     match [documents.failures, relays.failures].concat().as_slice() {
         [] => Ok(()),
         failures => Err(format!("what we promise is not so:\n  {}", failures.join("\n  ")).into()),
@@ -55,7 +63,15 @@ pub fn run(arguments: &[String]) -> Result {
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let values = ["--part", "--only", "--rounds", "--seconds", "--connections", "--subscribers", "--date"];
+        let values = [
+            "--part",
+            "--only",
+            "--rounds",
+            "--seconds",
+            "--connections",
+            "--subscribers",
+            "--date",
+        ];
         let flags = Flags::parse(arguments, &["--smoke", "--write"], &values)?;
         if let Some(word) = flags.words().first() {
             return Err(format!("`{word}` is nothing to measure\n{}", usage()).into());
@@ -65,10 +81,18 @@ impl Settings {
         let all = || PARTS.iter().map(|(part, _)| *part).collect();
         let parts = known(&flags, "--part", all())?;
         Ok(Self {
-            parts: if parts.is_empty() { PARTS.iter().map(|(part, _)| (*part).to_owned()).collect() } else { parts },
+            parts: if parts.is_empty() {
+                PARTS.iter().map(|(part, _)| (*part).to_owned()).collect()
+            } else {
+                parts
+            },
             only: known(&flags, "--only", contestants().map(|(slug, _)| slug).collect())?,
             rounds: flags.number("--rounds", or(3, 1))?.max(1) as usize,
-            seconds: flags.number("--seconds", or(3, 1))?.max(1) as f64,
+            seconds: if smoke {
+                SMOKE_SECONDS
+            } else {
+                flags.number("--seconds", 3)?.max(1) as f64
+            },
             connections: flags.number("--connections", or(5000, 100))?.max(1) as u32,
             subscribers: flags.number("--subscribers", or(1000, 50))?.max(1) as u32,
             smoke,

@@ -115,8 +115,18 @@ fn goals(results: &Results) -> Vec<Goal> {
             50.0,
             "×",
         ),
-        Goal::most("64 writers in process: p99, in median syncs of this disk", syncs("p50_ms"), 2.5, ""),
-        Goal::most("64 writers in process: p99, in p99 syncs of this disk", syncs("p99_ms"), 2.5, ""),
+        Goal::most(
+            "64 writers in process: p99, in median syncs of this disk",
+            syncs("p50_ms"),
+            2.5,
+            "",
+        ),
+        Goal::most(
+            "64 writers in process: p99, in p99 syncs of this disk",
+            syncs("p99_ms"),
+            2.5,
+            "",
+        ),
         Goal::least(
             "appends in process, pipelined",
             figure(row("appends", "ours-pipelined", None), "per_second"),
@@ -125,9 +135,19 @@ fn goals(results: &Results) -> Vec<Goal> {
         ),
         Goal::least("1 writer over loopback: appends, of the best peer's", served(1), 1.0, "×"),
         Goal::least("64 writers over loopback: appends, of the best peer's", served(64), 1.0, "×"),
-        Goal::least("1,024 writers over loopback: appends, of the best peer's", served(1024), 1.0, "×"),
+        Goal::least(
+            "1,024 writers over loopback: appends, of the best peer's",
+            served(1024),
+            1.0,
+            "×",
+        ),
         Goal::least("replay", figure(row("replay", "ours", None), "per_second"), 1_200_000.0, "/s"),
-        Goal::most("an append is with all followers: p99", figure(followers, "p99_ms"), 10.0, " ms"),
+        Goal::most(
+            "an append is with all followers: p99",
+            figure(followers, "p99_ms"),
+            10.0,
+            " ms",
+        ),
         Goal::most("memory of all followers", figure(followers, "memory_mib"), 30.0, " MiB"),
         Goal::least("audit entries", figure(fastest, "per_second"), 20_000.0, "/s"),
         // A log that does not keep up with the pace has heads that are close behind.

@@ -57,12 +57,12 @@ const PACKAGE: &str = "packages/crdt";
 pub fn run(settings: &Settings, place: &Place) -> Measured {
     let missing = missing();
     let wanted = |contestant: &&'static Contestant| {
-        settings.wants(contestant.slug)
-            && (missing.is_none() || contestant.whose != Whose::Ours)
+        settings.wants(contestant.slug) && (missing.is_none() || contestant.whose != Whose::Ours)
     };
     let mut measured = Measured::in_turns(ALL.iter().filter(wanted), settings.rounds, |turn| {
         for part in parts(turn.contestant) {
-            turn.take(part, measure(settings, place, (turn.contestant, part)));
+            let contestant = turn.contestant;
+            turn.take(part, || measure(settings, place, (contestant, part)));
         }
     });
     measured.notes.extend(missing);

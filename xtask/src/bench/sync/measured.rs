@@ -24,7 +24,10 @@ pub struct Turn {
     /// In which round, from 0.
     pub round: usize,
     found: Map<String, Value>,
-    trouble: Vec<String>,
+    /// What did not work, and why.
+    trouble: Vec<(String, String)>,
+    /// What did not work before: it is not tried again.
+    given_up: Vec<String>,
 }
 
 impl Measured {
@@ -37,42 +40,55 @@ impl Measured {
         let columns = contestants.map(|contestant| Column { contestant, rounds: Vec::new() });
         let mut measured = Self { columns: columns.collect(), ..Self::default() };
         let count = measured.columns.len();
+        let mut given_up = vec![Vec::new(); count];
         for round in 0..rounds {
             println!("bench: round {} of {rounds}", round + 1);
             for place in (0..count).map(|place| (place + round) % count) {
                 let contestant = measured.columns[place].contestant;
-                let mut turn = Turn { contestant, round, found: Map::new(), trouble: Vec::new() };
+                let before = std::mem::take(&mut given_up[place]);
+                let mut turn = Turn::new(contestant, round, before);
                 measure(&mut turn);
-                measured.keep(place, turn);
+                given_up[place] = measured.keep(place, turn);
             }
         }
         measured
     }
 
-    fn keep(&mut self, place: usize, turn: Turn) {
-        self.columns[place].rounds.push(Value::Object(turn.found));
-        let peer = turn.contestant.whose == Whose::Peer;
+    /// Keeps a turn; returns what did not work so far.
+    fn keep(&mut self, place: usize, turn: Turn) -> Vec<String> {
+        let Turn { contestant, round: _, found, trouble, mut given_up } = turn;
+        self.columns[place].rounds.push(Value::Object(found));
+        let peer = contestant.whose == Whose::Peer;
         let list = if peer { &mut self.notes } else { &mut self.failures };
-        list.extend(turn.trouble);
+        for (name, why) in trouble {
+            list.push(why);
+            given_up.push(name);
+        }
+        given_up
     }
 }
 
 impl Turn {
-    /// Keeps what was found under a name, or says why there is nothing; returns whether there is.
-    pub fn take(&mut self, name: &str, found: Result<Value>) -> bool {
+    fn new(contestant: &'static Contestant, round: usize, given_up: Vec<String>) -> Self {
+        Self { contestant, round, found: Map::new(), trouble: Vec::new(), given_up }
+    }
+
+    /// Keeps what is found under a name, or says why there is nothing.
+    pub fn take(&mut self, name: &str, find: impl FnOnce() -> Result<Value>) {
+        if self.given_up.iter().any(|it| it == name) {
+            return;
+        }
         let label = self.contestant.label;
-        match found {
+        match find() {
             Ok(value) => {
                 println!("bench:   {label}, {name}: {}", short(&value));
                 self.found.insert(name.to_owned(), value);
-                true
             }
             Err(error) => {
-                let error = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-                let text = format!("{label}, {name}, round {}: {error}", self.round + 1);
+                let text =
+                    format!("{label}, {name}, round {}: {}", self.round + 1, reason(&*error));
                 println!("bench:   {text}");
-                self.trouble.push(text);
-                false
+                self.trouble.push((name.to_owned(), text));
             }
         }
     }
@@ -81,6 +97,14 @@ impl Turn {
     pub fn figure(&self, name: &str, field: &str) -> Option<f64> {
         self.found.get(name)?.get(field)?.as_f64()
     }
+}
+
+/// What an error comes to: of what a program said the line that names an error, or the last.
+fn reason(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let said = || text.lines().skip(1);
+    let line = said().find(|line| line.contains("rror")).or_else(|| said().last());
+    line.unwrap_or(&text).trim().to_owned()
 }
 
 /// Figures with two digits behind the point, for who watches.
@@ -106,14 +130,32 @@ mod tests {
     #[test]
     fn turns_are_taken_and_kept_in_place() {
         let mut order = Vec::new();
-        let measured = Measured::in_turns([&OURS, &PEER].into_iter(), 2, |turn| {
+        let measured = Measured::in_turns([&OURS, &PEER].into_iter(), 3, |turn| {
             order.push(turn.contestant.slug);
-            let found = if turn.round == 0 { Ok(json!({ "ms": 2 })) } else { Err("no\nanswer".into()) };
-            assert_eq!(turn.take("work", found), turn.round == 0);
+            let works = turn.round == 0;
+            turn.take(
+                "work",
+                || if works { Ok(json!({ "ms": 2 })) } else { Err("no answer".into()) },
+            );
         });
-        assert_eq!(order, ["o", "p", "p", "o"]);
-        assert_eq!(measured.columns[1].rounds, [json!({ "work": { "ms": 2 } }), json!({})]);
+        assert_eq!(order, ["o", "p", "p", "o", "o", "p"]);
+        assert_eq!(
+            measured.columns[1].rounds,
+            [json!({ "work": { "ms": 2 } }), json!({}), json!({})]
+        );
         assert_eq!(measured.notes, ["Peer, work, round 2: no answer"]);
         assert_eq!(measured.failures, ["Ours, work, round 2: no answer"]);
+    }
+
+    #[track_caller]
+    fn check(error: &str, expected: &str) {
+        assert_eq!(reason(&*Box::<dyn std::error::Error>::from(error)), expected);
+    }
+
+    #[test]
+    fn a_reason_is_a_line() {
+        check("nobody listens", "nobody listens");
+        check("load {}: exit status: 1\n3 of 4 arrived", "3 of 4 arrived");
+        check("node: exit status: 1\nat x\nError: broken\n  at y\nNode.js v24", "Error: broken");
     }
 }

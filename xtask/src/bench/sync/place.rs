@@ -130,6 +130,9 @@ fn node(folder: &Path) -> Result<PathBuf> {
     let major = version.trim_start_matches('v').split('.').next().and_then(|it| it.parse().ok());
     match major {
         Some(NODE_MAJOR_MIN..) => Ok(found),
-        _ => Err(format!("servers need Node.js {NODE_MAJOR_MIN}, and this is {}", version.trim()).into()),
+        _ => {
+            Err(format!("servers need Node.js {NODE_MAJOR_MIN}, and this is {}", version.trim())
+                .into())
+        }
     }
 }

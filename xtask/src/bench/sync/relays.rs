@@ -35,9 +35,8 @@ pub const FIGURES: &[Figure] = &[
 /// Documents, and writers that take turns on them.
 const DOCUMENTS: u32 = 16;
 const WRITERS: u32 = 64;
-/// Updates of a writer that may be on their way: what is too much for a server only waits in it.
+/// Updates of a writer that may be on their way.
 const WINDOW: usize = 64;
-const SMALL_WINDOW: usize = 8;
 /// Fields of a larger update, and how many of those may be on their way.
 const BATCH_FIELDS: u32 = 100;
 const BATCH_WINDOW: usize = 4;
@@ -51,12 +50,13 @@ const OTHER_DESCRIPTORS: u32 = 500;
 /// Measures all servers in turns.
 pub fn run(settings: &Settings, place: &Place) -> Result<Measured> {
     let wanted = ALL.iter().filter(|contestant| settings.wants(contestant.slug));
-    let (present, missing): (Vec<_>, Vec<_>) =
-        wanted.map(|contestant| (contestant, server::prepare(contestant))).partition(|it| it.1.is_ok());
+    let (present, missing): (Vec<_>, Vec<_>) = wanted
+        .map(|contestant| (contestant, server::prepare(contestant)))
+        .partition(|it| it.1.is_ok());
     let present = present.into_iter().map(|(contestant, _)| contestant);
     let mut measured = Measured::in_turns(present, settings.rounds, |turn| {
         if let Err(error) = scenes(settings, place, turn) {
-            turn.take("server", Err(error));
+            turn.take("start", || Err(error));
         }
     });
     for (_, why) in missing {
@@ -67,34 +67,44 @@ pub fn run(settings: &Settings, place: &Place) -> Result<Measured> {
 
 /// All scenes of one server in one round. Memory is that of a server that has done nothing before.
 fn scenes(settings: &Settings, place: &Place, turn: &mut Turn) -> Result {
-    let running = server::start(turn.contestant, place)?;
-    let scene = |name: &str, scene: Value| running.scene(place, name, &scene);
-    turn.take("single", scene("single", single(settings, turn.contestant)));
-    turn.take("batch", scene("batch", batch(settings)));
-    if let Some(rate) = turn.figure("single", "per_second") {
-        turn.take("half", scene("half", paced(settings, rate / 2.0)));
+    let contestant = turn.contestant;
+    let running = server::start(contestant, place)?;
+    let mut play = |name: &str, scene: &Value| {
+        turn.take(name, || running.scene(place, name, scene));
+        turn.figure(name, "per_second")
+    };
+    let rate = play("single", &single(settings, contestant));
+    play("batch", &batch(settings, contestant));
+    if let Some(rate) = rate {
+        play("half", &paced(settings, rate / 2.0));
     }
-    turn.take("same", scene("same", paced(settings, SAME_RATE)));
+    play("same", &paced(settings, SAME_RATE));
     drop(running);
-    let running = server::start(turn.contestant, place)?;
-    turn.take("fan_out", running.scene(place, "fan_out", &fan_out(settings)));
-    drop(running);
+    turn.take("fan_out", || {
+        server::start(contestant, place)?.scene(place, "fan_out", &fan_out(settings))
+    });
     // It grows by as much every time.
     if turn.round == 0 {
-        let running = server::start(turn.contestant, place)?;
-        turn.take("idle", running.scene(place, "idle", &idle(settings)?));
+        turn.take("idle", || {
+            server::start(contestant, place)?.scene(place, "idle", &idle(settings)?)
+        });
     }
     Ok(())
 }
 
 fn single(settings: &Settings, contestant: &Contestant) -> Value {
-    let window = if contestant.slug == "automerge-repo" { SMALL_WINDOW } else { WINDOW };
+    let window = WINDOW / slowness(contestant);
     many_to_many(json!({ "fields": 1, "seconds": settings.seconds, "window": window }))
 }
 
-fn batch(settings: &Settings) -> Value {
-    let seconds = settings.seconds;
-    many_to_many(json!({ "fields": BATCH_FIELDS, "seconds": seconds, "window": BATCH_WINDOW }))
+fn batch(settings: &Settings, contestant: &Contestant) -> Value {
+    let (seconds, window) = (settings.seconds, BATCH_WINDOW / slowness(contestant));
+    many_to_many(json!({ "fields": BATCH_FIELDS, "seconds": seconds, "window": window.max(1) }))
+}
+
+/// What is more than a server takes only waits in it: seconds, in this one.
+fn slowness(contestant: &Contestant) -> usize {
+    if contestant.slug == "automerge-repo" { 8 } else { 1 }
 }
 
 fn paced(settings: &Settings, rate: f64) -> Value {
@@ -118,5 +128,7 @@ fn fan_out(settings: &Settings) -> Value {
 
 fn idle(settings: &Settings) -> Result<Value> {
     let most = descriptors()?.saturating_sub(OTHER_DESCRIPTORS);
-    Ok(json!({ "idle": { "connections": settings.connections.min(most) } }))
+    Ok(
+        json!({ "idle": { "connections": settings.connections.min(most), "seconds": settings.seconds } }),
+    )
 }

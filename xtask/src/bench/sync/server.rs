@@ -95,7 +95,8 @@ fn y_websocket(place: &Place, address: SocketAddr) -> Result<Command> {
 }
 
 fn automerge_repo(place: &Place, address: SocketAddr) -> Result<Command> {
-    let mut command = node(place, "node_modules/@automerge/automerge-repo-sync-server/src/index.js")?;
+    let mut command =
+        node(place, "node_modules/@automerge/automerge-repo-sync-server/src/index.js")?;
     let folder = place.fresh("automerge-repo")?;
     command.env("PORT", address.port().to_string()).env("DATA_DIR", folder);
     Ok(command)

@@ -95,7 +95,8 @@ impl Figure {
 
 /// A table with all that it was made from.
 pub fn table_json(title: &str, figures: &[Figure], columns: &[Column]) -> Value {
-    let rounds = columns.iter().map(|column| (column.contestant.slug.to_owned(), json!(column.rounds)));
+    let rounds =
+        columns.iter().map(|column| (column.contestant.slug.to_owned(), json!(column.rounds)));
     json!({
         "title": title,
         "columns": columns.iter().map(|column| column.contestant.label).collect::<Vec<_>>(),
@@ -117,7 +118,11 @@ pub fn table_markdown(table: &Value) -> String {
         for figure in list(&row["medians"]) {
             let _ = write!(text, " {} |", figure.as_f64().map_or("–".into(), grouped));
         }
-        let ahead = row["ahead"].as_f64().map_or("–".into(), |ahead| grouped(ahead) + "×");
+        let ahead =
+            row["ahead"].as_f64().map_or("–".into(), |ahead| match grouped(ahead) + "×" {
+                less if ahead < 1.0 => format!("**{less}**"),
+                more => more,
+            });
         let _ = writeln!(text, " {ahead} |");
     }
     text
@@ -142,8 +147,11 @@ mod tests {
     }
 
     fn columns() -> Vec<Column> {
-        let mut columns =
-            vec![column(&ONE, &[4.0, 9.0, 4.0]), column(&OTHER, &[6.0, 6.0, 2.0]), column(&OURS, &[2.0, 2.0, 4.0])];
+        let mut columns = vec![
+            column(&ONE, &[4.0, 9.0, 4.0]),
+            column(&OTHER, &[6.0, 6.0, 2.0]),
+            column(&OURS, &[2.0, 2.0, 4.0]),
+        ];
         columns.push(column(&ALONE, &[1.0]));
         columns
     }

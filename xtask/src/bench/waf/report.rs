@@ -115,9 +115,24 @@ fn goals(rows: &[Row]) -> Vec<Goal> {
         1000.0,
         " µs",
     ));
-    goals.push(Goal::most("worst hostile body within the bounds", ours(&Row::worst_ms), 20.0, " ms"));
-    goals.push(Goal::most("memory", ours(&|row| Some(row.memory_kib as f64 / 1024.0)), 40.0, " MiB"));
-    goals.push(Goal::most("rules load in", ours(&|row| Some(row.load_us as f64 / 1000.0)), 500.0, " ms"));
+    goals.push(Goal::most(
+        "worst hostile body within the bounds",
+        ours(&Row::worst_ms),
+        20.0,
+        " ms",
+    ));
+    goals.push(Goal::most(
+        "memory",
+        ours(&|row| Some(row.memory_kib as f64 / 1024.0)),
+        40.0,
+        " MiB",
+    ));
+    goals.push(Goal::most(
+        "rules load in",
+        ours(&|row| Some(row.load_us as f64 / 1000.0)),
+        500.0,
+        " ms",
+    ));
     goals
 }
 

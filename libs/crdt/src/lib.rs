@@ -70,5 +70,5 @@ pub use name::{
 pub use op::{Change, Op};
 pub use schema::{Break, EntityType, FieldRule, Mismatch, OnDelete, Schema, ValueType};
 pub use value::Value;
-pub use wire::Malformed;
+pub use wire::{Malformed, Reader, put_varint};
 pub use writer::Writer;

@@ -44,40 +44,62 @@ impl fmt::Display for Malformed {
 impl Error for Malformed {}
 
 /// Takes bytes from the front.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    /// Begins with the first of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Reader { rest: bytes }
     }
 
+    /// How many bytes are left.
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
+    /// The next `len` bytes.
+    ///
+    /// # Errors
+    /// Fewer are left.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    /// The next `N` bytes.
+    ///
+    /// # Errors
+    /// Fewer are left.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(Malformed::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
 
+    /// The next byte.
+    ///
+    /// # Errors
+    /// None is left.
     pub fn byte(&mut self) -> Result<u8, Malformed> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
+    /// Eight bytes, little-endian.
+    ///
+    /// # Errors
+    /// Fewer are left.
     pub fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    /// A number in groups of seven bits, the lowest first.
+    ///
+    /// # Errors
+    /// One that is cut off, has more than 64 bits, or has a shorter spelling.
     pub fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -99,17 +121,25 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of things of which there may be `max`.
+    ///
+    /// # Errors
+    /// More, and what is no number.
     pub fn count(&mut self, max: usize, what: &'static str) -> Result<usize, Malformed> {
         let count = usize::try_from(self.varint()?).map_err(|_| Malformed::TooMuch(what))?;
         if count > max { Err(Malformed::TooMuch(what)) } else { Ok(count) }
     }
 
+    /// Nothing may be left.
+    ///
+    /// # Errors
+    /// Bytes that are.
     pub fn finish(&self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
     }
 }
 
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number as [`Reader::varint`] reads it.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

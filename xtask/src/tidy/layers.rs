@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-crdt-wasm", 1),
     ("selvedge-eventlog", 1),
     ("selvedge-http1", 1),
+    ("selvedge-seal", 1),
     ("selvedge-telemetry", 1),
     ("selvedge-waf", 1),
     ("selvedge-audit", 2),
@@ -48,6 +49,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-eventlog", &["tokio", "hyper", "http", "serde"]),
     ("selvedge-http1", &["tokio", "hyper", "http", "selvedge-base"]),
     ("selvedge-identity", &["tokio", "hyper", "rustls"]),
+    ("selvedge-seal", &["tokio", "getrandom", "rand", "aws-lc-rs", "selvedge-base"]),
     ("selvedge-streams", &["rustls", "hyper-util"]),
     ("selvedge-routing", &["tokio", "hyper", "rustls", "socket2"]),
     ("selvedge-telemetry", &["kdl", "selvedge-config"]),
@@ -57,8 +59,12 @@ const ABSENT: &[(&str, &[&str])] = &[
 /// Dependencies that stay behind one door.
 const DOORS: &[(&str, &[&str])] = &[
     ("async-nats", &["selvedge-eventlog-nats"]),
+    ("chacha20poly1305", &["selvedge-seal"]),
     ("clap", &["selvedge"]),
+    ("ed25519-dalek", &["selvedge-seal"]),
     ("h2", &["selvedge-edge"]),
+    ("hkdf", &["selvedge-seal"]),
+    ("hpke", &["selvedge-seal"]),
     ("hyper", &["selvedge", "selvedge-agents", "selvedge-edge", "selvedge-telemetry"]),
     ("kdl", &["selvedge-config", "selvedge-waf"]),
     ("mimalloc", &["selvedge"]),
@@ -76,7 +82,8 @@ const DOORS: &[(&str, &[&str])] = &[
 /// nobody below it asked for and which is not built where it is not.
 const BY_FEATURES: &[(&str, &str)] = &[("bytes", "serde")];
 
-/// An arrow from one package to another.
+/// An arrow from one package to another: members by their names, others with their versions, as two versions of one
+/// package depend on different things.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Arrow {
     from: String,
@@ -122,7 +129,7 @@ fn points_down(arrow: &Arrow, members: &BTreeSet<String>) -> Option<Finding> {
 }
 
 fn through_its_door(arrow: &Arrow) -> Option<Finding> {
-    let (name, owners) = DOORS.iter().find(|(name, _)| *name == arrow.to)?;
+    let (name, owners) = DOORS.iter().find(|(name, _)| *name == bare(&arrow.to))?;
     let allowed =
         arrow.dev || owners.contains(&arrow.from.as_str()) || layer(&arrow.from).is_none();
     (!allowed).then(|| Finding::new(&arrow.from, format!("only {} uses {name}", owners.join(", "))))
@@ -132,12 +139,18 @@ fn knows(name: &str, absent: &[&str], arrows: &[Arrow]) -> Vec<Finding> {
     let mut seen = BTreeSet::from([name]);
     let mut open = vec![name];
     while let Some(from) = open.pop() {
-        let asked = |arrow: &&Arrow| !BY_FEATURES.contains(&(&*arrow.from, &*arrow.to));
+        let asked = |arrow: &&Arrow| !BY_FEATURES.contains(&(bare(&arrow.from), bare(&arrow.to)));
         let next = arrows.iter().filter(|arrow| arrow.from == from && !arrow.dev).filter(asked);
         open.extend(next.map(|arrow| arrow.to.as_str()).filter(|to| seen.insert(to)));
     }
+    let seen: BTreeSet<&str> = seen.into_iter().map(bare).collect();
     let known = absent.iter().filter(|absent| seen.contains(**absent));
     known.map(|known| Finding::new(name, format!("must not know {known}"))).collect()
+}
+
+/// The name of a package without its version.
+fn bare(package: &str) -> &str {
+    package.split(' ').next().unwrap_or(package)
 }
 
 fn layer(name: &str) -> Option<u8> {
@@ -146,12 +159,18 @@ fn layer(name: &str) -> Option<u8> {
 
 /// The workspace's packages and every arrow of the resolved graph.
 fn graph(metadata: &Value) -> Result<(BTreeSet<String>, Vec<Arrow>)> {
-    let names: BTreeMap<&str, &str> = list(&metadata["packages"])?
+    let members = list(&metadata["workspace_members"])?;
+    let names: BTreeMap<&str, String> = list(&metadata["packages"])?
         .iter()
-        .filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)))
+        .filter_map(|package| {
+            let (id, name) = (&package["id"], package["name"].as_str()?);
+            let version = if members.contains(id) { None } else { package["version"].as_str() };
+            let name = version.map_or(name.to_owned(), |version| format!("{name} {version}"));
+            Some((id.as_str()?, name))
+        })
         .collect();
-    let name = |id: &Value| names.get(id.as_str()?).map(|name| (*name).to_owned());
-    let members = list(&metadata["workspace_members"])?.iter().filter_map(name).collect();
+    let name = |id: &Value| names.get(id.as_str()?).cloned();
+    let members = members.iter().filter_map(name).collect();
     let mut arrows = Vec::new();
     for node in list(&metadata["resolve"]["nodes"])? {
         for dep in list(&node["deps"])? {
@@ -222,6 +241,7 @@ mod tests {
     #[test]
     fn heavy_dependencies_stay_behind_their_door() {
         check(&["selvedge-config > kdl"], &[]);
+        check(&["selvedge-base > clap 4.6.0"], &["selvedge-base: only selvedge uses clap"]);
         check(
             &["selvedge-edge > kdl"],
             &["selvedge-edge: only selvedge-config, selvedge-waf uses kdl"],
@@ -232,6 +252,11 @@ mod tests {
     fn what_is_absent_is_absent_through_others_too() {
         check(&["selvedge-routing > a", "dev a > tokio"], &[]);
         check(&["selvedge-routing > a", "a > tokio"], &["selvedge-routing: must not know tokio"]);
+        check(&["selvedge-routing > a 1.0", "a 0.9 > tokio 1.2"], &[]);
+        check(
+            &["selvedge-routing > a 1.0", "a 1.0 > tokio 1.2"],
+            &["selvedge-routing: must not know tokio"],
+        );
     }
 
     #[test]

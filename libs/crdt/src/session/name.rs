@@ -50,7 +50,11 @@ impl DocumentId {
         put_bytes(out, self.name.as_bytes());
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    /// Reads what [`write`](DocumentId::write) wrote.
+    ///
+    /// # Errors
+    /// What names no document.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let tenant = read_str(reader, TENANT_BYTES_MAX, "bytes of a tenant's name")?;
         let name = read_str(reader, DOCUMENT_BYTES_MAX, "bytes of a document's name")?;
         DocumentId::new(tenant, name).ok_or(Malformed::Invalid("this names no document"))

@@ -10,6 +10,7 @@ mod body;
 mod config;
 mod crdt;
 mod detect;
+mod document_keys;
 mod event_log;
 pub mod framing;
 mod head_gate;
@@ -27,6 +28,7 @@ pub use body::body;
 pub use config::config;
 pub use crdt::crdt;
 pub use detect::detect;
+pub use document_keys::document_keys;
 pub use event_log::event_log;
 pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
@@ -51,6 +53,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("config", config),
     ("crdt", crdt),
     ("detect", detect),
+    ("document_keys", document_keys),
     ("event_log", event_log),
     ("head_gate", head_gate),
     ("native", native),

@@ -6,8 +6,8 @@ use selvedge_seal::{BadSignature, verify_proof, verify_record};
 use crate::scene::{Scene, device, document};
 
 fn info() -> SnapshotInfo {
-    let hash = SnapshotHash([5; 32]);
-    SnapshotInfo { hash, bytes: 9, offset: 4, sealing: Sealing::Epoch(2), device: device(9).id() }
+    let (hash, sealing, device) = (SnapshotHash([5; 32]), Sealing::Epoch(2), device(9).id());
+    SnapshotInfo { hash, bytes: 9, offset: 4, heals: false, sealing, device }
 }
 
 #[test]

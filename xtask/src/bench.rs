@@ -156,6 +156,12 @@ fn build(peers: &[Kind]) -> Result {
     process::run(&mut process::cargo(&packages))
 }
 
+/// Builds what is packaged, and nothing else.
+fn build_selvedge() -> Result {
+    println!("bench: building selvedge with --profile dist");
+    process::run(&mut process::cargo(&["build", "--profile", "dist", "--quiet", "-p", "selvedge"]))
+}
+
 /// Prints the report, and writes it where asked.
 fn publish(settings: &Settings, report: &report::Report) -> Result {
     println!("\n{}", report.markdown());

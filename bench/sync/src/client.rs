@@ -3,7 +3,12 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Result, automerge::AutomergeClient, yjs::YjsClient};
+use crate::{
+    Result,
+    automerge::AutomergeClient,
+    selvedge::{self, SelvedgeClient},
+    yjs::YjsClient,
+};
 
 /// Entities that a writer has, and fields of each.
 pub const ENTITIES: u32 = 20;
@@ -19,6 +24,8 @@ pub enum Protocol {
     Hocuspocus,
     /// CBOR messages with Automerge's sync messages in them.
     AutomergeRepo,
+    /// Our own.
+    Selvedge,
 }
 
 /// One end of a connection that has one document open.
@@ -81,6 +88,7 @@ impl Protocol {
             Self::YWebsocket => Box::new(YjsClient::new(opening, false)),
             Self::Hocuspocus => Box::new(YjsClient::new(opening, true)),
             Self::AutomergeRepo => Box::new(AutomergeClient::new(opening)?),
+            Self::Selvedge => Box::new(SelvedgeClient::new(opening)?),
         })
     }
 
@@ -89,7 +97,13 @@ impl Protocol {
         match self {
             Self::YWebsocket => format!("/{document}"),
             Self::Hocuspocus | Self::AutomergeRepo => "/".into(),
+            Self::Selvedge => "/_selvedge/sync".into(),
         }
+    }
+
+    /// The subprotocol of the WebSocket, where it has one.
+    pub fn subprotocol(self) -> Option<&'static str> {
+        (self == Self::Selvedge).then_some(selvedge::PROTOCOL)
     }
 }
 

@@ -8,7 +8,12 @@ use serde::Deserialize;
 use tokio::{net::TcpStream, time};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+        protocol::WebSocketConfig,
+    },
 };
 
 use crate::{
@@ -51,7 +56,10 @@ impl Connection {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(BUFFER_BYTES);
-        let request = url.into_client_request()?;
+        let mut request = url.into_client_request()?;
+        if let Some(name) = server.protocol.subprotocol() {
+            request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+        }
         let (socket, _) = client_async_with_config(request, socket, Some(config)).await?;
         let mut connection = Self { socket, client: server.protocol.client(opening)? };
         let mut found = Vec::new();

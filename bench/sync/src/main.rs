@@ -1,7 +1,7 @@
 //! Load for sync relays, each in its own protocol, and documents without a browser.
 //!
 //! `selvedge-bench-sync relay '{…}'` loads a server, checks that every update arrived, and prints one line of JSON;
-//! `selvedge-bench-sync documents '{…}'` does the same with documents in this process. What was written and did not
+//! `selvedge-bench-sync documents '{…}'` does the same with documents in this process; `selvedge-bench-sync issuer` says whose tokens our relay is to take. What was written and did not
 //! arrive is an error, and no figure. `cargo xtask bench sync` runs it.
 
 mod automerge;
@@ -11,6 +11,7 @@ mod connection;
 mod documents;
 mod process;
 mod relay;
+mod selvedge;
 mod times;
 mod yjs;
 
@@ -39,6 +40,7 @@ fn measure(mut arguments: impl Iterator<Item = String>) -> Result<Value> {
     match what.as_str() {
         "relay" => relay::measure(&serde_json::from_str(&order)?),
         "documents" => documents::measure(&serde_json::from_str(&order)?),
+        "issuer" => Ok(selvedge::issuer().into()),
         _ => Err(format!("`{what}` is nothing to measure").into()),
     }
 }

@@ -16,7 +16,7 @@ mod table;
 use std::fs;
 
 use self::{measured::Measured, place::Place, report::Report};
-use super::{RESULTS, TASKSET, machine};
+use super::{CURL, RESULTS, TASKSET, machine};
 use crate::{Result, flags::Flags, setup, workspace};
 
 /// What `cargo xtask bench sync` was told.
@@ -44,7 +44,7 @@ const PARTS: &[(&str, &str)] =
 /// Measures, prints a report, and writes it to [`RESULTS`] if asked.
 pub fn run(arguments: &[String]) -> Result {
     let settings = Settings::parse(arguments)?;
-    setup::packages(&[TASKSET])?;
+    setup::packages(&[TASKSET, CURL])?;
     let place = Place::prepare()?;
     let wants = |part: &str| settings.parts.iter().any(|it| it == part);
     let documents =

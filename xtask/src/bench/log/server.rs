@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     super::{
-        packaged,
+        build_selvedge, packaged,
         peer::free_address,
         pinned::{self, Core, Server},
     },
@@ -107,17 +107,7 @@ impl Programs {
 
     fn fetch(&mut self, kind: Kind) -> Result {
         match kind {
-            Kind::Selvedge => {
-                println!("bench: building selvedge with --profile dist");
-                process::run(&mut process::cargo(&[
-                    "build",
-                    "--profile",
-                    "dist",
-                    "--quiet",
-                    "-p",
-                    "selvedge",
-                ]))?;
-            }
+            Kind::Selvedge => build_selvedge()?,
             Kind::DurableStreams => self.durable_streams = durable_streams()?,
             Kind::Nats => self.nats = setup::nats()?,
             Kind::Postgres => {

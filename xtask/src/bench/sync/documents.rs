@@ -9,7 +9,7 @@ use super::{
     place::Place,
     table::{Contestant, Figure, Whose},
 };
-use crate::{Result, process, workspace};
+use crate::{Result, process, wasm, workspace};
 
 /// Who is measured, in the order of the columns.
 pub static ALL: [Contestant; 5] = [
@@ -55,7 +55,7 @@ const PACKAGE: &str = "packages/crdt";
 
 /// Measures all libraries in turns.
 pub fn run(settings: &Settings, place: &Place) -> Measured {
-    let missing = missing();
+    let missing = wasm::package().err().map(|why| format!("{PACKAGE} cannot be built: {why}"));
     let wanted = |contestant: &&'static Contestant| {
         settings.wants(contestant.slug) && (missing.is_none() || contestant.whose != Whose::Ours)
     };
@@ -65,14 +65,8 @@ pub fn run(settings: &Settings, place: &Place) -> Measured {
             turn.take(part, || measure(settings, place, (contestant, part)));
         }
     });
-    measured.notes.extend(missing);
+    measured.failures.extend(missing);
     measured
-}
-
-/// Why our package cannot be measured, if it cannot.
-fn missing() -> Option<String> {
-    let built = workspace::root().join(PACKAGE).join("dist/core_bg.wasm");
-    (!built.is_file()).then(|| format!("{PACKAGE} is not built yet: skipped"))
 }
 
 fn parts(contestant: &Contestant) -> &'static [&'static str] {

@@ -1,18 +1,30 @@
 //! Servers that documents are synchronised through, and how each is started.
 
-use std::{net::SocketAddr, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use super::{
     super::{
+        build_selvedge, packaged,
         peer::free_address,
         pinned::{Core, Server},
     },
     place::{Place, with_descriptors},
     table::{Contestant, Whose},
 };
-use crate::Result;
+use crate::{Result, process, workspace};
+
+/// What the relay is made of.
+const RELAY: &str = "crates/sync";
+/// How long an edge that listens may take until its core is there.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// All of them, in the order of the columns.
 pub static ALL: [Contestant; 5] = [
@@ -35,7 +47,10 @@ pub struct Running {
 pub fn prepare(contestant: &Contestant) -> Result {
     match contestant.whose {
         Whose::Peer => Ok(()),
-        Whose::Ours | Whose::OursAlone => Err("Selvedge's relay is not built yet: skipped".into()),
+        Whose::Ours | Whose::OursAlone if !workspace::root().join(RELAY).is_dir() => {
+            Err("Selvedge's relay is not built yet: skipped".into())
+        }
+        Whose::Ours | Whose::OursAlone => build_selvedge(),
     }
 }
 
@@ -51,10 +66,14 @@ pub fn start(contestant: &Contestant, place: &Place) -> Result<Running> {
         }
         "y-websocket" => (y_websocket(place, address)?, "y-websocket"),
         "automerge-repo" => (automerge_repo(place, address)?, "automerge-repo"),
+        "selvedge" => (selvedge(place, address)?, "selvedge"),
         other => return Err(format!("nobody knows how to start {other}").into()),
     };
     let mut server = Server::start(&mut command, place.file("server.log"))?;
     server.wait_for(address)?;
+    if contestant.whose == Whose::Ours {
+        wait_until_ready(address)?;
+    }
     Ok(Running { server, protocol, address })
 }
 
@@ -100,4 +119,38 @@ fn automerge_repo(place: &Place, address: SocketAddr) -> Result<Command> {
     let folder = place.fresh("automerge-repo")?;
     command.env("PORT", address.port().to_string()).env("DATA_DIR", folder);
     Ok(command)
+}
+
+/// Edge and core as `selvedge up` runs them. What bounds a single device or address is out of the way.
+fn selvedge(place: &Place, address: SocketAddr) -> Result<Command> {
+    let (data, issuer) = (place.fresh("selvedge")?, place.file("issuer.pem"));
+    let key = place.load("issuer", &json!({}))?;
+    fs::write(&issuer, key.as_str().unwrap_or_default())?;
+    let config = place.file("selvedge.kdl");
+    let text = format!(
+        "admin #false\n\
+         limits {{ connections 100000; connections-per-address 100000 }}\n\
+         telemetry {{ access-log #false }}\n\
+         listener \"http\" {{ address \"{address}\" }}\n\
+         core {{\n    data-dir \"{}\"\n    sync {{ issuer \"{}\"; push-rate 1000000 }}\n}}\n",
+        data.display(),
+        issuer.display(),
+    );
+    fs::write(&config, text)?;
+    let mut command = with_descriptors(Core::Proxy, &packaged("selvedge"))?;
+    command.arg("up").arg("--config").arg(config);
+    Ok(command)
+}
+
+/// The edge listens before its core does.
+fn wait_until_ready(address: SocketAddr) -> Result {
+    let health = format!("http://{address}/_selvedge/health/ready");
+    let end = Instant::now() + PATIENCE;
+    while !process::succeeds("curl", &["--silent", "--fail", &health]) {
+        if Instant::now() > end {
+            return Err(format!("nobody is ready at {address}").into());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }

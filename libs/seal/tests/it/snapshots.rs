@@ -107,7 +107,7 @@ fn a_snapshot_has_a_bound() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_bit_can_be_changed(at: prop::sample::Index, bit in 0..8u8) {

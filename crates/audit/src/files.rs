@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
@@ -100,8 +100,10 @@ impl<S: Storage> LogFiles<S> {
             return Err(FilesError::NoEntry { size });
         }
         let tile = Tile::in_tree(Content::Entries, index / 256, size);
-        let mut entries = self.bundle(tile.expect("the tree has the leaf"))?;
-        Ok(entries.swap_remove((index % 256) as usize))
+        let (found, bytes) = self.tile_bytes(tile.expect("the tree has the leaf"))?;
+        let malformed = |_| FilesError::Malformed { path: found.path() };
+        let entries = bundle::entries(&bytes, usize::from(found.width())).map_err(malformed)?;
+        Ok(entries[(index % 256) as usize].to_vec())
     }
 
     /// Proves that an entry is in the log, with the entry as extra data. The proof is checked.
@@ -164,26 +166,35 @@ fn proven(head: Opened, entry: (u64, Vec<u8>), path: Vec<Hash>) -> Result<TlogPr
     Ok(TlogProof { extra: Some(entry), index, path, checkpoint: head.note })
 }
 
-/// Proves entry after entry, and remembers tiles: what a proof costs then is its entry and the head.
+/// Proves entry after entry. It remembers tiles, and the head as long as its file stays the same: what a proof costs then is
+/// to read its entry.
 #[derive(Debug)]
 pub struct Prover<S> {
     files: LogFiles<S>,
     tiles: Mutex<TileCache>,
+    /// The head that was believed last, and the file it was read from.
+    head: Mutex<Option<(Vec<u8>, Arc<Opened>)>>,
+    trust: Trust,
 }
 
 impl<S: Storage> Prover<S> {
     /// Whoever asks for proofs of these files gets them with at most so many tiles in memory, each of 16 KiB.
-    pub fn new(files: LogFiles<S>, tiles_max: usize) -> Self {
-        Self { files, tiles: Mutex::new(TileCache::new(tiles_max)) }
+    pub fn new(files: LogFiles<S>, trust: Trust, tiles_max: usize) -> Self {
+        let tiles = Mutex::new(TileCache::new(tiles_max));
+        Self { files, tiles, head: Mutex::default(), trust }
     }
 
     /// Proves that an entry is in the log, as [`LogFiles::prove`] does.
-    pub fn prove(&self, index: u64, trust: &Trust) -> Result<TlogProof, FilesError> {
-        let head = self.files.head(trust)?;
+    pub fn prove(&self, index: u64) -> Result<TlogProof, FilesError> {
+        self.prove_under(&*self.head()?, index)
+    }
+
+    /// The same under a head that was believed before.
+    pub fn prove_under(&self, head: &Opened, index: u64) -> Result<TlogProof, FilesError> {
         let size = head.checkpoint.size;
         let entry = self.files.entry(index, size)?;
         let path = self.prove_path(index, size)?;
-        proven(head, (index, entry), path)
+        proven(head.clone(), (index, entry), path).inspect_err(|_| self.forget())
     }
 
     /// The way from an entry's leaf to the root, as [`LogFiles::prove_path`] finds it.
@@ -194,6 +205,23 @@ impl<S: Storage> Prover<S> {
         // A holder who panicked left whole tiles.
         let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         merkle::prove_inclusion(&mut tiles.nodes(&self.files, size), index, size)
+    }
+
+    /// The log's head. Its signatures are checked when its file is another than the last time: they cost most.
+    fn head(&self) -> Result<Arc<Opened>, FilesError> {
+        let bytes = self.files.file(CHECKPOINT)?;
+        let mut known = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, head)) = known.as_ref().filter(|(known, _)| *known == bytes) {
+            return Ok(head.clone());
+        }
+        let head = Arc::new(self.trust.open(&bytes).map_err(FilesError::Checkpoint)?);
+        *known = Some((bytes, head.clone()));
+        Ok(head)
+    }
+
+    /// A proof came out wrong: if a file is put right, what was read of it before must not stay.
+    fn forget(&self) {
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -279,6 +279,11 @@ impl TileCache {
         CachedNodes { cache: self, tiles, size }
     }
 
+    /// Forgets all tiles.
+    pub fn clear(&mut self) {
+        self.known.clear();
+    }
+
     fn levels<T: Tiles>(&mut self, tile: Tile, tiles: &mut T) -> Result<&[Vec<Hash>], T::Error> {
         if !self.known.contains_key(&tile) {
             let levels = levels(tiles.hashes(tile)?);

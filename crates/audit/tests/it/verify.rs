@@ -8,7 +8,7 @@ use selvedge_audit::{
     checkpoint::{Checkpoint, Trust},
     entry::Delivery,
     event::{Event, Fact, Recorder},
-    files::{LogFiles, Prover, payload_path},
+    files::{FilesError, LogFiles, Prover, payload_path},
     integrate::{CHECKPOINT, Integrator},
     keys::{KEYS_MAX, KeyStore, MasterKey},
     note::Scheme,
@@ -278,14 +278,36 @@ fn who_proves_many_finds_the_same_ways() {
     let sim = log_of(700);
     let files = LogFiles(Arc::clone(&sim));
     // Room for two tiles of the four, so that tiles come and go.
-    let prover = Prover::new(LogFiles(Arc::clone(&sim)), 2);
+    let prover = Prover::new(LogFiles(Arc::clone(&sim)), trust(), 2);
     for size in [1, 2, 255, 256, 700] {
         for index in (0..size).step_by(37).chain([size - 1]) {
             let path = files.prove_path(index, size).unwrap();
             assert_eq!(prover.prove_path(index, size).unwrap(), path, "{index} of {size}");
         }
     }
-    assert_eq!(prover.prove(5, &trust()).unwrap(), files.prove(5, &trust()).unwrap());
-    let beyond = prover.prove(700, &trust()).unwrap_err().to_string();
+    for _ in 0..2 {
+        assert_eq!(prover.prove(5).unwrap(), files.prove(5, &trust()).unwrap());
+    }
+    let beyond = prover.prove(700).unwrap_err().to_string();
     assert_eq!(beyond, "the log has 700 entries, counted from 0");
+    let forged = [sim.read(CHECKPOINT).unwrap().unwrap(), b"more".to_vec()].concat();
+    sim.write(CHECKPOINT, &forged).unwrap();
+    assert!(
+        matches!(prover.prove(5), Err(FilesError::Checkpoint(_))),
+        "another head is judged anew"
+    );
+}
+
+#[test]
+fn a_tile_that_is_put_right_is_read_anew() {
+    let sim = log_of(700);
+    let tile = "tile/0/000";
+    let right = sim.read(tile).unwrap().unwrap();
+    let mut wrong = right.clone();
+    wrong[7 * 32] ^= 1;
+    sim.write(tile, &wrong).unwrap();
+    let prover = Prover::new(LogFiles(Arc::clone(&sim)), trust(), 8);
+    assert!(matches!(prover.prove(5), Err(FilesError::Inconsistent)));
+    sim.write(tile, &right).unwrap();
+    assert!(prover.prove(5).is_ok());
 }

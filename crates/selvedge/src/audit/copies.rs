@@ -4,17 +4,21 @@ use std::{
     fs,
     io::{BufWriter, Write},
     path::PathBuf,
+    sync::Arc,
 };
 
 use clap::Args;
-use selvedge_audit::{checkpoint::Trust, query::Found};
+use selvedge_audit::{checkpoint::Opened, files::Prover, query::Found, store::Storage};
 
-use super::place::{Files, PlaceArgs, QueryArgs, TrustArgs, head, unreadable};
+use super::place::{PlaceArgs, QueryArgs, TrustArgs, head, unreadable};
 use crate::{
     cli::Outcome,
     exit::{Exit, Failure},
     terminal::Terminal,
 };
+
+/// Tiles that an export remembers, each of 16 KiB: entries that fit come in order, so that few are asked for again.
+const TILES_MAX: usize = 64;
 
 /// Options of `selvedge audit prove`.
 #[derive(Args, Debug)]
@@ -62,6 +66,7 @@ pub(super) fn prove(args: &ProveArgs, terminal: &mut Terminal) -> Outcome {
 pub(super) fn export(args: &ExportArgs, terminal: &mut Terminal) -> Outcome {
     let (files, trust) = (args.place.files()?, args.trust.trust()?);
     let head = head(&files, &trust)?;
+    let prover = Prover::new(files.clone(), trust, TILES_MAX);
     fs::create_dir(&args.out)?;
     fs::create_dir(args.out.join("proofs"))?;
     fs::write(args.out.join("checkpoint"), head.note.to_string())?;
@@ -69,7 +74,7 @@ pub(super) fn export(args: &ExportArgs, terminal: &mut Terminal) -> Outcome {
     let (mut count, mut written) = (0, Ok(()));
     let search = files.search(head.checkpoint.size, &args.query.query()?, |found| {
         if count < args.max {
-            written = write_one(args, (&files, &trust), &found, &mut lines);
+            written = write_one(args, (&prover, &head), &found, &mut lines);
             count += usize::from(written.is_ok());
         }
         count < args.max && written.is_ok()
@@ -84,14 +89,14 @@ pub(super) fn export(args: &ExportArgs, terminal: &mut Terminal) -> Outcome {
 /// The entry stands in the line as it was logged, to the byte.
 fn write_one(
     args: &ExportArgs,
-    log: (&Files, &Trust),
+    (prover, head): (&Prover<Arc<dyn Storage>>, &Opened),
     found: &Found,
     lines: &mut impl Write,
 ) -> Result<(), Failure> {
     let index = found.index;
     let entry = String::from_utf8_lossy(&found.bytes);
     writeln!(lines, "{{\"index\":{index},\"entry\":{entry}}}")?;
-    let proof = log.0.prove(index, log.1).map_err(unreadable)?;
+    let proof = prover.prove_under(head, index).map_err(unreadable)?;
     let path = args.out.join(format!("proofs/{index}.tlog-proof"));
     Ok(fs::write(path, proof.to_string())?)
 }

@@ -1,11 +1,15 @@
 //! `selvedge audit verify`: what an auditor runs.
 
-use std::{fmt::Write, fs, path::PathBuf};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use selvedge_audit::{
     checkpoint::{Checkpoint, Trust},
-    proof::TlogProof,
+    proof::{TlogProof, Verifier},
     verify::{Report, Scope, verify},
 };
 use serde_json::{Value, json};
@@ -22,7 +26,8 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     selvedge audit verify --data-dir copy/ --key audit.vkey\n  \
     selvedge audit verify --data-dir copy/ --key audit.vkey --since checkpoint-of-june\n  \
-    selvedge audit verify --proof 73894.tlog-proof --key audit.vkey")]
+    selvedge audit verify --proof 73894.tlog-proof --key audit.vkey\n  \
+    selvedge audit verify --key audit.vkey --proof export/proofs/*")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -34,9 +39,9 @@ pub(super) struct VerifyArgs {
     /// Compare only what came after the head of --since
     #[arg(long, requires = "since")]
     growth: bool,
-    /// Check this proof, and no log
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["since", "growth"])]
-    proof: Option<PathBuf>,
+    /// Check these proofs, and no log
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["since", "growth"])]
+    proof: Vec<PathBuf>,
     /// Entry that --proof is about; if nothing is said, the one within the proof
     #[arg(long, value_name = "FILE", requires = "proof")]
     entry: Option<PathBuf>,
@@ -48,8 +53,8 @@ pub(super) struct VerifyArgs {
 /// Verifies, and says what is wrong.
 pub(super) fn run(args: &VerifyArgs, terminal: &mut Terminal) -> Outcome {
     let trust = args.trust.trust()?;
-    if let Some(proof) = &args.proof {
-        return check_proof(args, proof, &trust, terminal);
+    if !args.proof.is_empty() {
+        return check_proofs(args, &trust, terminal);
     }
     let since = args.since.as_ref().map(|path| older_head(path, &trust)).transpose()?;
     let scope = match (&since, args.growth) {
@@ -71,12 +76,26 @@ fn older_head(path: &PathBuf, trust: &Trust) -> Result<Checkpoint, Failure> {
     Ok(opened.checkpoint)
 }
 
+/// Checks proof after proof, and stops at the first that proves nothing.
+fn check_proofs(args: &VerifyArgs, trust: &Trust, terminal: &mut Terminal) -> Outcome {
+    if args.entry.is_some() && args.proof.len() > 1 {
+        return Err(Failure::new(Exit::Usage, "--entry is for one proof, and there are several"));
+    }
+    let mut verifier = Verifier::new(trust);
+    for path in &args.proof {
+        let proven = check_proof(args, path, &mut verifier)
+            .map_err(|failure| failure.prefixed(&path.display().to_string()))?;
+        terminal.write(&proven)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// What a proof proves.
 fn check_proof(
     args: &VerifyArgs,
-    path: &PathBuf,
-    trust: &Trust,
-    terminal: &mut Terminal,
-) -> Outcome {
+    path: &Path,
+    verifier: &mut Verifier<'_>,
+) -> Result<String, Failure> {
     let proof = TlogProof::parse(&fs::read(path)?).map_err(unreadable)?;
     let entry = match (&args.entry, &proof.extra) {
         (Some(path), _) => fs::read(path)?,
@@ -88,24 +107,20 @@ fn check_proof(
             ));
         }
     };
-    let opened = proof.verify(&entry, trust).map_err(unreadable)?;
-    let head = opened.checkpoint;
-    let text = String::from_utf8_lossy(&entry).into_owned();
-    terminal.write(&match args.format {
+    let head = &verifier.verify(&proof, &entry).map_err(unreadable)?.checkpoint;
+    let text = String::from_utf8_lossy(&entry);
+    let (index, size, origin) = (proof.index, head.size, &head.origin);
+    Ok(match args.format {
         Format::Json => {
-            let entry: Value = serde_json::from_slice(&entry).unwrap_or_else(|_| text.into());
-            let (index, size) = (proof.index, head.size);
-            format!(
-                "{}\n",
-                json!({ "index": index, "size": size, "origin": head.origin, "entry": entry })
-            )
+            let entry: Value =
+                serde_json::from_slice(&entry).unwrap_or_else(|_| text.as_ref().into());
+            let proven = json!({ "index": index, "size": size, "origin": origin, "entry": entry });
+            format!("{proven}\n")
         }
         Format::Text => {
-            let (index, size, origin) = (proof.index, head.size, head.origin);
             format!("{text}\nis entry {index} of {origin}, proven under a head of {size} entries\n")
         }
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 fn text(report: &Report) -> String {

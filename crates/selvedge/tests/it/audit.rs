@@ -244,9 +244,9 @@ fn a_proof_holds_without_the_log() {
         &place,
         "verify --proof 3.tlog-proof --key audit.vkey --entry forged",
         expect![[r#"
-        exit 1
-        --- stderr
-        error: the proof does not lead from this entry to the log's root: the proof leads to another root of the tree
-    "#]],
+            exit 1
+            --- stderr
+            error: 3.tlog-proof: the proof does not lead from this entry to the log's root: the proof leads to another root of the tree
+        "#]],
     );
 }

@@ -136,9 +136,7 @@ async fn proof(
     if index < desk.minimum() {
         return Err(Problem::Pruned { minimum: desk.minimum() });
     }
-    let prove = move |desk: &Desk, files: Files| {
-        files.prove(index, desk.journal.audit.trust()).map_err(Problem::from)
-    };
+    let prove = move |desk: &Desk, _| desk.prover.prove(index).map_err(Problem::from);
     let proof = desk.read(prove).await?;
     Ok(answer(proof.to_string().into_bytes(), TEXT, "no-cache"))
 }

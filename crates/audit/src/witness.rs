@@ -1,5 +1,9 @@
 //! Witnesses (C2SP tlog-witness): who cosigns a head only if it continues what they cosigned before.
 //!
+//! Statuses are those of the specification's text since 2026-07-06 (95978ca): another root over as many entries is 422, as any
+//! proof that proves nothing, and 409 always says a size to begin from. Version 1.0.0 had 409 there as well, which the half that
+//! asks understands.
+//!
 //! Both halves take bytes and give bytes; whoever calls them owns the sockets. A witness says what
 //! is to be durable before its answer may leave.
 

@@ -36,6 +36,11 @@ pub enum SubmitError {
         /// How many the head has.
         ours: u64,
     },
+    /// It has cosigned another root over as many entries: somebody rewrote the log.
+    OtherRoot {
+        /// How many.
+        size: u64,
+    },
     /// It refused.
     Refused {
         /// The status.
@@ -52,6 +57,9 @@ impl fmt::Display for SubmitError {
         match self {
             Self::Ahead { witness, ours } => {
                 write!(f, "the witness has seen {witness} entries, and the log has {ours}")
+            }
+            Self::OtherRoot { size } => {
+                write!(f, "the witness has seen another history of the log's {size} entries")
             }
             Self::Refused { status, text } => write!(f, "the witness refused: {status} {text}"),
             Self::BadAnswer(_) => f.write_str("the witness's answer is no cosignature by its key"),
@@ -94,6 +102,7 @@ impl Submitter {
         match status {
             200 => self.cosigned(head, &text).inspect(|_| self.known = size),
             409 => self.conflict(size, text.trim_end()),
+            422 if self.known == size => Err(SubmitError::OtherRoot { size }),
             _ => Err(SubmitError::Refused { status, text: text.trim_end().to_owned() }),
         }
     }
@@ -105,6 +114,8 @@ impl Submitter {
                 self.known = witness;
                 Ok(Submitted::AskAgain)
             }
+            // Version 1.0 of the protocol answers so where sizes are equal and roots are not; later it is 422.
+            _ if self.known == ours => Err(SubmitError::OtherRoot { size: ours }),
             _ => Err(SubmitError::Refused { status: 409, text: text.to_owned() }),
         }
     }

@@ -102,9 +102,31 @@ fn another_history_is_refused() {
     let proof = prove_consistency(&mut pair.leaves, 64, 100).unwrap();
     let request = pair.submitter.request(&other, proof);
     assert_eq!(pair.ask(&request).0, 422);
+}
+
+#[test]
+fn two_heads_of_one_size_are_two_histories() {
+    let mut pair = Pair::new();
+    pair.submit(64).unwrap();
     let split = Checkpoint::new(NAME, 64, Hash::of(b"another")).sign(&pair.log);
     let request = pair.submitter.request(&split, Vec::new());
-    assert_eq!(pair.ask(&request).0, 422, "two heads of one size");
+    let (status, body) = pair.ask(&request);
+    assert_eq!(status, 422, "{body}");
+    let other = Err(SubmitError::OtherRoot { size: 64 });
+    assert_eq!(pair.submitter.answered(&split, status, body.as_bytes()), other);
+    // As version 1.0.0 of the protocol has it: with the size, or with any text.
+    for body in ["64\n", "conflict\n", ""] {
+        assert_eq!(pair.submitter.answered(&split, 409, body.as_bytes()), other, "{body:?}");
+    }
+    // Who thought of another size is told the witness's, and comes back with it.
+    pair.submitter = Submitter::new(pair.submitter.key().clone());
+    let request = pair.submitter.request(&split, Vec::new());
+    let (status, body) = pair.ask(&request);
+    assert_eq!((status, body.as_str()), (409, "64\n"));
+    let answered = pair.submitter.answered(&split, status, body.as_bytes());
+    assert_eq!(answered, Ok(Submitted::AskAgain));
+    let proven = pair.submitter.request(&split, vec![Hash::of(b"a proof")]);
+    assert_eq!(pair.ask(&proven).0, 422, "nothing is to be proven between equal sizes");
 }
 
 #[test]
@@ -124,6 +146,8 @@ fn each_fault_has_its_status() {
         (good.replace("old 0", "old 1"), 409),
         (good.replace("old 0\n", &format!("old 0\n{hash}\n")), 422),
         (good.replace("\n3\n", "\n4\n"), 403),
+        (good.replace("\n3\n", "\n03\n"), 400),
+        (good.replace("\n\n", "\n"), 400),
         (pair.submitter.request(&unsigned, Vec::new()), 403),
         (pair.submitter.request(&unknown, Vec::new()), 404),
         (pair.submitter.request(&empty, Vec::new()), 422),

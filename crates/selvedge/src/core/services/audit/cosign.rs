@@ -272,9 +272,9 @@ fn tell_of(desk: &Desk, name: &str, error: Option<&str>, contradicts: bool) {
 fn refused(error: &SubmitError) -> Refused {
     let why = chain(error);
     match error {
-        SubmitError::Ahead { .. } | SubmitError::Refused { status: 422, .. } => {
-            Refused::Contradiction(why)
-        }
+        SubmitError::Ahead { .. }
+        | SubmitError::OtherRoot { .. }
+        | SubmitError::Refused { status: 422, .. } => Refused::Contradiction(why),
         SubmitError::Refused { .. } | SubmitError::BadAnswer(_) => Refused::Once(why),
     }
 }

@@ -9,7 +9,7 @@ pub mod bridge;
 mod coding;
 mod problem;
 pub mod rate_limit;
-mod roots;
+pub mod roots;
 pub mod schema;
 pub mod waf;
 

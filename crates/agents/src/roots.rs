@@ -1,4 +1,4 @@
-//! Whom agents trust when they ask servers over TLS.
+//! Whom agents trust when they ask servers over TLS, and commands as well.
 
 use std::{
     error::Error,
@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 /// Why there are no roots to trust.
 #[derive(Debug)]
-pub(crate) enum RootsError {
+pub enum RootsError {
     /// The file cannot be read as PEM.
     Unreadable(PathBuf, String),
     /// No certificate in it can be a root.
@@ -31,7 +31,7 @@ impl fmt::Display for RootsError {
 impl Error for RootsError {}
 
 /// Trust in the certificates of the file, or in Mozilla's.
-pub(crate) fn trust(roots: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+pub fn trust(roots: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
     let store = match roots {
         Some(path) => read_roots(path)?,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },

@@ -42,6 +42,11 @@ impl Follower {
         self.next
     }
 
+    /// Goes on from another sequence, such as where a read of the log ended; behind the stream's end, nothing is waited for.
+    pub fn go_to(&mut self, sequence: u64) {
+        self.next = sequence;
+    }
+
     /// Returns what follows: waits at the end of the stream, until there is more or it ends.
     ///
     /// A stream that is closed ends with a chunk that [is the last](Chunk::is_last), which may be empty;

@@ -2,7 +2,7 @@
 
 use axum_core::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Codes of a service, each with its status and what it means. Codes are stable; `selvedge explain` has a page for each.
 pub type Codes = [(u16, &'static str, &'static str)];
@@ -18,6 +18,8 @@ pub struct Problem {
     pub title: &'static str,
     /// What it means here, and what helps.
     pub detail: String,
+    /// Members that only this code has.
+    more: Map<String, Value>,
 }
 
 impl Problem {
@@ -29,19 +31,26 @@ impl Problem {
         let known = codes.iter().find(|(_, known, _)| *known == code);
         let (status, code, title) = *known.expect("every code is in the table, as a test checks");
         let status = StatusCode::from_u16(status).expect("the table holds statuses");
-        Self { status, code, title, detail: detail.into() }
+        Self { status, code, title, detail: detail.into(), more: Map::new() }
+    }
+
+    /// The same with another member, by which programs go on.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
     }
 
     /// The answer, which nobody keeps. A service adds the fields by which programs go on, such as `Retry-After`.
     pub fn response(&self) -> Response<Body> {
-        let Self { status, code, title, detail } = self;
-        let body = json!({
+        let Self { status, code, title, detail, more } = self;
+        let mut body = json!({
             "type": format!("urn:selvedge:problem:{code}"),
             "title": title,
             "status": status.as_u16(),
             "detail": detail,
             "code": code,
         });
+        body.as_object_mut().expect("it is an object").extend(more.clone());
         let mut response = Response::new(Body::from(format!("{body}\n")));
         *response.status_mut() = *status;
         let fields = response.headers_mut();

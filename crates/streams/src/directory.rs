@@ -10,7 +10,7 @@ use std::{
 
 use selvedge_eventlog::{Log, StreamId, StreamInfo};
 
-use crate::{lifetime::Lifetime, meta::Meta, offset::Offset, path, writer::Writer};
+use crate::{follow::Told, lifetime::Lifetime, meta::Meta, offset::Offset, path, writer::Writer};
 
 /// Locks by which forks and deletions of one family of streams wait for each other.
 const STRIPES: usize = 64;
@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     gone: AtomicBool,
     /// Live readers.
     followers: AtomicUsize,
+    /// What live readers at the stream's end were told last.
+    told: Mutex<Option<Arc<Told>>>,
 }
 
 /// A range of positions, and the stream of the log that holds them.
@@ -78,10 +80,26 @@ impl Entry {
     }
 
     pub(crate) fn followed(&self, more: bool) {
-        match more {
-            true => self.followers.fetch_add(1, Ordering::Relaxed),
-            false => self.followers.fetch_sub(1, Ordering::Relaxed),
-        };
+        if more {
+            self.followers.fetch_add(1, Ordering::Relaxed);
+        } else if self.followers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // What nobody asks for takes no memory.
+            *self.last_told() = None;
+        }
+    }
+
+    /// What live readers were told last.
+    pub(crate) fn told(&self) -> Option<Arc<Told>> {
+        self.last_told().clone()
+    }
+
+    /// Keeps what a live reader is told, for the others.
+    pub(crate) fn tell(&self, told: Arc<Told>) {
+        *self.last_told() = Some(told);
+    }
+
+    fn last_told(&self) -> MutexGuard<'_, Option<Arc<Told>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,6 +158,7 @@ impl Directory {
             look_ms: AtomicU64::new(0),
             gone: AtomicBool::new(meta.gone),
             followers: AtomicUsize::new(0),
+            told: Mutex::default(),
             meta,
         });
         if let Some(fork) = &entry.meta.fork {

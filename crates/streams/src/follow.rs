@@ -1,18 +1,21 @@
 //! Live reads: long-poll (section 5.7) and server-sent events (section 5.8).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod events;
+
+use std::sync::Arc;
 
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, timeout_at},
 };
 
+use self::events::Events;
+pub(crate) use self::events::Told;
 use crate::{
     content::Kind,
     cursor,
@@ -23,13 +26,10 @@ use crate::{
     read::{self, Query},
     refusal::{Refusal, put},
     service::Page,
-    sse::{self, Control},
 };
 
 /// What one event of data carries at most, about.
 const EVENT_BYTES: usize = 64 << 10;
-/// A connection says this often that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Answers as soon as there is something, or says that there is nothing.
 pub(crate) async fn long_poll(
@@ -116,21 +116,8 @@ pub(crate) async fn events(
     let place = Place::take(door, &entry)?;
     let kind = entry.meta.content_type.kind();
     let first = page(door, &entry, query.from.unwrap_or(From::Start)).await?;
-    let now = Instant::now();
-    let connection = Connection {
-        draining: door.draining.subscribe(),
-        ends: now + door.service.settings.sse,
-        beat: now + HEARTBEAT,
-        cursor: cursor(door, query.cursor),
-        at: first.next,
-        step: Step::Tell(first),
-        door: Arc::clone(door),
-        place,
-    };
-    let events = futures_util::stream::unfold(connection, |mut connection| async move {
-        connection.next().await.map(|event| (Ok::<_, Infallible>(event), connection))
-    });
-    let mut response = Response::new(Body::from_stream(events));
+    let events = Events::new(door, place, (first, cursor(door, query.cursor)));
+    let mut response = Response::new(Body::new(events));
     let fields = response.headers_mut();
     put(fields, header::CONTENT_TYPE, "text/event-stream");
     put(fields, header::CACHE_CONTROL, "no-cache");
@@ -138,85 +125,4 @@ pub(crate) async fn events(
         put(fields, headers::SSE_ENCODING, "base64");
     }
     Ok(response)
-}
-
-/// A reader who follows by events. It takes a page when the one before is on its way: a slow reader holds one page, and
-/// nobody waits for it.
-struct Connection {
-    door: Arc<Door>,
-    place: Place,
-    step: Step,
-    /// Everything before was told.
-    at: Offset,
-    cursor: u64,
-    ends: Instant,
-    beat: Instant,
-    draining: watch::Receiver<bool>,
-}
-
-/// What a connection does next.
-enum Step {
-    Tell(Page),
-    Read,
-    Wait,
-    End,
-}
-
-impl Connection {
-    /// Returns the next bytes of the body; none at its end.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            match std::mem::replace(&mut self.step, Step::End) {
-                Step::Tell(page) => return Some(self.tell(&page)),
-                // An answer that has begun can only end: who comes back is told why.
-                Step::Read => {
-                    self.step = Step::Tell(
-                        page(&self.door, &self.place.entry, From::At(self.at)).await.ok()?,
-                    )
-                }
-                Step::Wait if self.is_over() => return None,
-                Step::Wait => match self.wait().await? {
-                    true => self.step = Step::Read,
-                    false => return Some(self.heartbeat()),
-                },
-                Step::End => return None,
-            }
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        Instant::now() >= self.ends || *self.draining.borrow()
-    }
-
-    async fn wait(&mut self) -> Option<bool> {
-        let until = self.beat.min(self.ends);
-        wait(&self.door, &self.place.entry, self.at, until, &mut self.draining).await.ok()
-    }
-
-    fn heartbeat(&mut self) -> Bytes {
-        self.beat = Instant::now() + HEARTBEAT;
-        self.step = Step::Wait;
-        Bytes::from_static(b": here\n\n")
-    }
-
-    /// Writes a page and where it ends.
-    fn tell(&mut self, page: &Page) -> Bytes {
-        self.at = page.next;
-        self.cursor = self.cursor.max(cursor(&self.door, None));
-        self.step = match page.is_last() {
-            true => Step::End,
-            false if page.is_up_to_date() => Step::Wait,
-            false => Step::Read,
-        };
-        let mut out = BytesMut::new();
-        sse::data(&page.records, self.place.entry.meta.content_type.kind(), &mut out);
-        let control = Control {
-            stream_next_offset: page.next.to_string(),
-            stream_cursor: (!page.is_last()).then(|| self.cursor.to_string()),
-            up_to_date: page.is_up_to_date(),
-            stream_closed: page.is_last(),
-        };
-        sse::control(&control, &mut out);
-        out.freeze()
-    }
 }

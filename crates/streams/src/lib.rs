@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chronicle;
 mod content;
 mod cursor;
 mod directory;
@@ -41,6 +42,7 @@ use std::{sync::Arc, time::Duration};
 
 use selvedge_eventlog::Log;
 
+pub use chronicle::{Author, Change, Chronicle, Untold, What};
 pub use refusal::CODES;
 pub use settings::Settings;
 
@@ -58,7 +60,17 @@ pub struct Streams {
 impl Streams {
     /// Reads which streams there are.
     pub fn new(log: Log, settings: Settings) -> Streams {
-        Streams { door: Arc::new(http::Door::new(service::Service::new(log, settings))) }
+        Streams::open(log, settings, None)
+    }
+
+    /// Reads which streams there are. Each that is made or ends from now on is told in the batch that does it.
+    pub fn told(log: Log, settings: Settings, chronicle: Arc<dyn Chronicle>) -> Streams {
+        Streams::open(log, settings, Some(chronicle))
+    }
+
+    fn open(log: Log, settings: Settings, chronicle: Option<Arc<dyn Chronicle>>) -> Streams {
+        let service = service::Service::new(log, settings, chronicle);
+        Streams { door: Arc::new(http::Door::new(service)) }
     }
 
     /// Returns the service: a stream's path is the whole path of the request.

@@ -1,6 +1,6 @@
 //! Paths of streams, and their names in the log.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// How names of streams begin in the log that they share with others.
 pub(crate) const ROOT: &str = "streams/";
@@ -28,6 +28,12 @@ pub(crate) fn prefix(tenant: Option<&str>) -> String {
 /// The tenant in a name, as it is spelled there.
 pub(crate) fn tenant(name: &str) -> &str {
     name.strip_prefix(ROOT).and_then(|rest| rest.split('/').next()).unwrap_or_default()
+}
+
+/// The tenant in a name, as it is called.
+pub(crate) fn owner(name: &str) -> Option<String> {
+    let spelled = Some(tenant(name)).filter(|tenant| *tenant != NOBODY)?;
+    Some(percent_decode_str(spelled).decode_utf8_lossy().into_owned())
 }
 
 /// The path in a name.
@@ -71,6 +77,7 @@ mod tests {
         {
             let name = name(asked, "/orders/eu", 99).unwrap();
             assert_eq!((tenant(&name), of(&name)), (expected, "orders/eu"));
+            assert_eq!(owner(&name).as_deref(), asked);
             assert!(name.starts_with(&prefix(asked)));
         }
     }

@@ -37,13 +37,17 @@ pub const CODES: &Codes = &[
     (501, "streams/reserved", "The path is reserved for what this server does not offer"),
     (503, "streams/busy", "As much is in progress as may be"),
     (503, "streams/unavailable", "The log cannot be written or read"),
+    (503, "streams/untold", "The audit log takes no entry of it, so nothing was done"),
     (507, "streams/full", "The disk is full"),
 ];
 
 /// Why a request is sent away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    Header { field: HeaderName, reason: String },
+    Header {
+        field: HeaderName,
+        reason: String,
+    },
     Path(&'static str),
     Query(&'static str),
     Offset,
@@ -52,24 +56,41 @@ pub(crate) enum Refusal {
     Json(String),
     EpochStart,
     Fork(&'static str),
-    Fenced { epoch: u64 },
+    Fenced {
+        epoch: u64,
+    },
     Missing,
     Method,
     Exists,
-    Closed { tail: Offset },
+    Closed {
+        tail: Offset,
+    },
     Mismatch,
     Sequence,
-    Gap { expected: u64, received: u64 },
+    Gap {
+        expected: u64,
+        received: u64,
+    },
     SourceGone,
     Gone,
-    Trimmed { start: Offset },
-    TooLarge { bytes_max: usize },
-    Rate { wait: Duration },
-    TooMany { max: usize },
+    Trimmed {
+        start: Offset,
+    },
+    TooLarge {
+        bytes_max: usize,
+    },
+    Rate {
+        wait: Duration,
+    },
+    TooMany {
+        max: usize,
+    },
     Damaged,
     Reserved,
     Busy,
     Unavailable,
+    /// Nobody can be told of the change, which was not done.
+    Untold,
     Full,
 }
 
@@ -107,6 +128,7 @@ impl Refusal {
             Refusal::Reserved => "streams/reserved",
             Refusal::Busy => "streams/busy",
             Refusal::Unavailable => "streams/unavailable",
+            Refusal::Untold => "streams/untold",
             Refusal::Full => "streams/full",
         }
     }
@@ -162,7 +184,7 @@ impl Refusal {
                 "Paths that begin with `__ds/` belong to subscriptions.".to_owned()
             }
             Refusal::Busy => "Try again in a moment.".to_owned(),
-            Refusal::Unavailable => "The log of the core says why.".to_owned(),
+            Refusal::Unavailable | Refusal::Untold => "The log of the core says why.".to_owned(),
             Refusal::Full => "Reading goes on; appending does when there is room.".to_owned(),
         }
     }
@@ -185,7 +207,9 @@ impl Refusal {
                 put(&mut fields, header::RETRY_AFTER, wait.as_secs().max(SOON_S))
             }
             Refusal::Busy => put(&mut fields, header::RETRY_AFTER, SOON_S),
-            Refusal::Unavailable | Refusal::Full => put(&mut fields, header::RETRY_AFTER, LATER_S),
+            Refusal::Unavailable | Refusal::Untold | Refusal::Full => {
+                put(&mut fields, header::RETRY_AFTER, LATER_S)
+            }
             _ => {}
         }
         fields

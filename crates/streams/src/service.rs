@@ -12,9 +12,11 @@ use bytes::Bytes;
 use selvedge_eventlog::{
     Append, AppendError, Batch, Follower, Log, Placed, Producer, Retention, StreamId,
 };
+use tokio::task::spawn_blocking;
 
 use crate::{
     Settings,
+    chronicle::{Author, Change, Chronicle, What},
     content::{ContentType, Kind},
     directory::{Directory, Entry},
     headers,
@@ -35,6 +37,7 @@ pub(crate) struct Service {
     pub(crate) settings: Settings,
     pub(crate) directory: Directory,
     reader: Reader,
+    chronicle: Option<Arc<dyn Chronicle>>,
     clock_ms: AtomicU64,
 }
 
@@ -108,7 +111,11 @@ impl Page {
 }
 
 impl Service {
-    pub(crate) fn new(log: Log, settings: Settings) -> Service {
+    pub(crate) fn new(
+        log: Log,
+        settings: Settings,
+        chronicle: Option<Arc<dyn Chronicle>>,
+    ) -> Service {
         let now_ms = now_ms();
         Service {
             directory: Directory::load(&log, now_ms),
@@ -119,6 +126,7 @@ impl Service {
             ),
             log,
             settings,
+            chronicle,
             clock_ms: AtomicU64::new(now_ms),
         }
     }
@@ -160,13 +168,13 @@ impl Service {
     /// Creates a stream, or finds that it is there as it should be. Returns whether it is new.
     pub(crate) async fn create(
         &self,
-        tenant: Option<&str>,
+        by: &Author,
         name: &str,
         asked: Creation,
     ) -> Result<(State, bool), Refusal> {
         self.make_room(name).await?;
         let source = match &asked.fork {
-            Some(fork) => Some(self.source(tenant, fork)?),
+            Some(fork) => Some(self.source(by.caller.tenant.as_deref(), fork)?),
             None => None,
         };
         let _family = match &source {
@@ -181,9 +189,10 @@ impl Service {
         }
         let (meta, inherited) = self.configure(source.as_ref(), &asked).await?;
         let records = cut(&asked.body, meta.content_type.kind(), true)?;
-        let batch = self.creation(name, &meta, inherited.iter().chain(&records), asked.closed);
-        let id = batch.1;
-        match self.log.append(batch.0).await {
+        let (batch, id) =
+            self.creation(name, &meta, inherited.iter().chain(&records), asked.closed);
+        let batch = self.told(batch, || Change::new(What::Created(by.clone()), id, name)).await?;
+        match self.log.append(batch).await {
             Ok(_) => {
                 let entry = self.directory.insert(&self.log.info(id)?, meta, self.now_ms());
                 self.state(&entry).map(|state| (state, true))
@@ -201,10 +210,20 @@ impl Service {
         let entry = self.log.stream(name).and_then(|id| self.directory.get(id));
         match entry {
             Some(entry) if !entry.is_gone() && entry.is_over(self.now_ms()) => {
-                self.discard(&entry).await
+                self.discard(&entry, What::Expired).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// A batch with what tells of it.
+    async fn told(&self, batch: Batch, change: impl FnOnce() -> Change) -> Result<Batch, Refusal> {
+        let Some(chronicle) = self.chronicle.clone() else { return Ok(batch) };
+        let change = change();
+        // A panic there has told nothing either.
+        let step = spawn_blocking(move || chronicle.step(&change)).await;
+        let step = step.ok().and_then(Result::ok).ok_or(Refusal::Untold)?;
+        Ok(batch.and(step))
     }
 
     fn is_full(&self, name: &str) -> bool {
@@ -443,28 +462,30 @@ impl Service {
     }
 
     /// Deletes a stream, or if it has forks, keeps what they need of it.
-    pub(crate) async fn delete(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
-        self.discard(entry).await
+    pub(crate) async fn delete(&self, by: Author, entry: &Arc<Entry>) -> Result<(), Refusal> {
+        self.discard(entry, What::Deleted(by)).await
     }
 
-    async fn discard(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
+    async fn discard(&self, entry: &Arc<Entry>, what: What) -> Result<(), Refusal> {
         let _family = self.directory.family(entry).await;
         if entry.is_gone() {
             return Err(Refusal::Gone);
         }
+        let name = self.log.info(entry.id)?.name;
+        let change = || Change::new(what, entry.id, &name);
         if self.directory.is_forked(entry.id) {
             let meta = Meta { gone: true, ..entry.meta.clone() };
-            self.log.append(Batch::configure(entry.id, meta.options(self.retention()))).await?;
+            let batch = Batch::configure(entry.id, meta.options(self.retention()));
+            self.log.append(self.told(batch, change).await?).await?;
             self.directory.retire(entry);
             return Ok(());
         }
-        let name = self.log.info(entry.id)?.name;
         let doomed = self.directory.doomed(entry);
         let mut batch = Batch::delete(entry.id);
         for source in &doomed[1..] {
             batch = batch.and(Batch::delete(source.id));
         }
-        self.log.append(batch).await?;
+        self.log.append(self.told(batch, change).await?).await?;
         for entry in doomed {
             self.directory.remove(&entry, &name);
         }
@@ -475,7 +496,7 @@ impl Service {
     pub(crate) async fn sweep(&self) {
         for entry in self.directory.over(self.now_ms()) {
             // What fails is tried again at the next turn.
-            let _ = self.discard(&entry).await;
+            let _ = self.discard(&entry, What::Expired).await;
         }
     }
 

@@ -9,6 +9,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 
 use crate::{
+    chronicle::Author,
     content::ContentType,
     headers,
     http::{Asked, Door, body},
@@ -31,8 +32,10 @@ pub(crate) async fn create(door: &Arc<Door>, asked: Asked<'_>) -> Result<Respons
     };
     creation.body = body(content, door.service.settings.append_bytes_max).await?;
     pay(door, asked.caller, creation.body.len())?;
-    let tenant = asked.caller.tenant.as_deref();
-    let (state, is_new) = door.service.create(tenant, &asked.name, creation).await?;
+    let by = Author::new(asked.caller, &parts.headers);
+    let (creating, name) = (Arc::clone(door), asked.name);
+    let created = async move { creating.service.create(&by, &name, creation).await };
+    let (state, is_new) = whole(created).await?;
     let mut response = if is_new { StatusCode::CREATED } else { StatusCode::OK }.into_response();
     let fields = response.headers_mut();
     describe(&state, fields);
@@ -40,6 +43,18 @@ pub(crate) async fn create(door: &Arc<Door>, asked: Asked<'_>) -> Result<Respons
         put(fields, header::LOCATION, location(&parts.headers, &parts.extensions, &parts.uri));
     }
     Ok(response)
+}
+
+/// Does something to its end, also if the client goes away meanwhile: what the log has done is to be known here.
+async fn whole<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends.
+        Err(_) => Err(Refusal::Unavailable),
+    }
 }
 
 fn content_type(fields: &HeaderMap) -> Result<Option<ContentType>, Refusal> {
@@ -134,7 +149,9 @@ fn pay(door: &Door, caller: &selvedge_identity::Caller, bytes: usize) -> Result<
 /// Deletes a stream (section 5.4).
 pub(crate) async fn delete(door: &Arc<Door>, asked: Asked<'_>) -> Result<Response, Refusal> {
     let entry = door.service.find(&asked.name)?;
-    door.service.delete(&entry).await?;
+    let by = Author::new(asked.caller, asked.request.headers());
+    let deleting = Arc::clone(door);
+    whole(async move { deleting.service.delete(by, &entry).await }).await?;
     Ok(Response::builder()
         .status(StatusCode::NO_CONTENT)
         .body(Body::empty())

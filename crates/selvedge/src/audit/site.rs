@@ -5,7 +5,6 @@ use std::{
     error::Error,
     fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -17,8 +16,8 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls_pki_types::ServerName;
+use selvedge_agents::roots::trust;
 use selvedge_base::Secret;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -241,30 +240,8 @@ fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
 
 fn tls(host: &str, ca: Option<&Path>) -> Result<(TlsConnector, ServerName<'static>), String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-    let store = match ca {
-        Some(path) => roots(path)?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    Ok((TlsConnector::from(Arc::new(config)), name))
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let unusable = |why: &dyn fmt::Display| format!("{} cannot be used: {why}", path.display());
-    let mut store = RootCertStore::empty();
-    for root in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
-        let root = root.map_err(|error| unusable(&error))?;
-        store.add(root).map_err(|error| unusable(&error))?;
-    }
-    match store.is_empty() {
-        true => Err(unusable(&"it holds no certificate")),
-        false => Ok(store),
-    }
+    let trusted = trust(ca).map_err(|error| error.to_string())?;
+    Ok((TlsConnector::from(trusted), name))
 }
 
 #[cfg(test)]

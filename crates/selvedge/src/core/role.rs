@@ -8,6 +8,7 @@ use std::{
 };
 
 use selvedge_config::{CORE, CoreAudit, CoreProcess, CoreToken};
+use selvedge_edge::revision;
 use selvedge_identity::Desk;
 use selvedge_telemetry::{Hub, Level};
 use tokio::{sync::watch, task::JoinHandle};
@@ -71,7 +72,7 @@ impl<'a> Role<'a> {
         provide_descriptors(&started.process, &hub);
         let doors = Doors::bind(&started.process).await?;
         let (drain, draining) = watch::channel(false);
-        let revision = services::revision(&started.config);
+        let revision = revision(&started.config);
         let foundation = Foundation::open(&started.process, &revision, hub.clone())?;
         if let Some(doubt) = foundation.kept.doubt() {
             hub.event(Level::Warn, "core: what is acknowledged may be lost", &[("reason", &doubt)]);
@@ -183,7 +184,7 @@ impl<'a> Role<'a> {
             _ => None,
         };
         // That it changes is in the audit log before it does.
-        let revision = services::revision(&next.config);
+        let revision = revision(&next.config);
         self.tell_of_reload(&next, &revision)?;
         let settings = telemetry(&next.config);
         self.hub.reconfigure(&settings).map_err(|error| Failure::from(&error))?;

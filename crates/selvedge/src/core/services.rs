@@ -13,7 +13,7 @@ use axum::Router;
 use selvedge_config::{Config, CoreProcess};
 use selvedge_telemetry::Hub;
 
-pub(super) use self::audit::{Journal, list, revision};
+pub(super) use self::audit::{Journal, list};
 pub(crate) use self::keeping::NOT_BUILT_IN;
 use self::{
     audit::AuditService, backup::BackupService, keeping::Kept, log::LogService,
@@ -79,7 +79,11 @@ pub(super) fn open(
     Ok(vec![
         Box::new(LogService::new(foundation.kept.clone())),
         Box::new(AuditService::open(journal(), process, foundation.hub.clone())?),
-        Box::new(StreamsService::open((log(), journal()), &process.streams)),
+        Box::new(StreamsService::open(
+            log(),
+            (journal(), foundation.hub.clone()),
+            &process.streams,
+        )),
         Box::new(ViewsService::open(log(), process)?),
         Box::new(BackupService::open(log(), journal())),
     ])

@@ -70,6 +70,51 @@ async fn events_tell_a_fork_from_its_beginning() {
     assert!(second.starts_with(b"event: data\ndata:b\n\n"), "{second:?}");
 }
 
+/// What the next event says: its data, and the end that it names.
+async fn event(body: &mut axum::body::Body) -> String {
+    let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let text = String::from_utf8(frame.to_vec()).unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    let (control, data): (Vec<&str>, Vec<&str>) = data.partition(|line| line.starts_with('{'));
+    let control: serde_json::Value = serde_json::from_str(control.concat().as_str()).unwrap();
+    let at = control["streamNextOffset"].as_str().unwrap().trim_end_matches("_0000000000000000");
+    let closed = if control["streamClosed"] == true { ", the end" } else { "" };
+    format!("{} to {}{closed}", data.concat(), at.trim_start_matches('0'))
+}
+
+#[tokio::test]
+async fn all_who_follow_are_told_the_same_wherever_they_stand() {
+    let world = World::new(Settings::default());
+    world.create("a", "text/plain").await;
+    let mut bodies = Vec::new();
+    for offset in ["-1", "now"] {
+        let follow = request(Method::GET, &format!("a?offset={offset}&live=sse"), &[], "");
+        bodies.push(world.begin(service("test"), follow).await.into_body());
+    }
+    for body in &mut bodies {
+        assert_eq!(event(body).await, " to ");
+    }
+    let one = world.append("a", &[], "one").await;
+    assert_eq!(event(&mut bodies[0]).await, "one to 1");
+    world.append("a", &[], "two").await;
+    assert_eq!(event(&mut bodies[0]).await, "two to 2");
+    // The other comes later: it is told all that it has not seen, and then what everybody is told.
+    assert_eq!(event(&mut bodies[1]).await, "onetwo to 2");
+    let late = format!("a?offset={}&live=sse", one.next());
+    let late = world.begin(service("test"), request(Method::GET, &late, &[], "")).await;
+    bodies.push(late.into_body());
+    assert_eq!(event(&mut bodies[2]).await, "two to 2");
+    world.append("a", &[], "three").await;
+    for body in &mut bodies {
+        assert_eq!(event(body).await, "three to 3");
+    }
+    world.append("a", &[("stream-closed", "true")], "").await;
+    for body in &mut bodies {
+        assert_eq!(event(body).await, " to 3, the end");
+        assert!(body.frame().await.is_none());
+    }
+}
+
 #[tokio::test]
 async fn draining_lets_everybody_go() {
     let world = World::new(Settings::default());

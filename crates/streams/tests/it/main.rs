@@ -5,6 +5,7 @@
 
 mod bounds;
 mod callers;
+mod chronicle;
 mod disk;
 mod follow;
 mod restart;

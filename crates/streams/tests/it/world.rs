@@ -51,8 +51,13 @@ impl World {
 
     /// A service on a log that `open` opens in a folder.
     pub fn on(settings: Settings, open: impl FnOnce(&Path) -> Log) -> World {
+        World::with(settings, |folder, settings| Streams::new(open(folder), settings))
+    }
+
+    /// A service that `open` makes in a folder.
+    pub fn with(settings: Settings, open: impl FnOnce(&Path, Settings) -> Streams) -> World {
         let folder = tempfile::tempdir().unwrap();
-        let streams = Streams::new(open(folder.path()), settings.clone());
+        let streams = open(folder.path(), settings.clone());
         World { folder, settings, streams }
     }
 

@@ -25,19 +25,21 @@ use axum::{
     Router,
     response::{IntoResponse as _, Response},
 };
-use selvedge_audit::home::Home;
+use selvedge_audit::{files::Prover, home::Home, store::Storage};
 use selvedge_config::{Config, CoreAudit, CoreProcess};
 use selvedge_telemetry::{Hub, Level};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use self::journal::Unwritten;
-pub(in crate::core) use self::journal::{Asker, Journal, list, outcome, revision};
+pub(in crate::core) use self::journal::{Asker, Journal, list, outcome};
 use self::{cosign::Cosigners, ledger::Ledger, problem::Problem, witness::Watch};
 use super::Service;
 use crate::exit::{Exit, Failure};
 
 /// Searches at once; each reads files for a while.
 const SEARCHES_MAX: usize = 4;
+/// Tiles in memory for who asks for proofs, each of 16 KiB.
+const PROOF_TILES_MAX: usize = 256;
 /// Requests to our witness at once; each may have 264 KiB.
 const SUBMISSIONS_MAX: usize = 64;
 /// Entries that nobody signs for so long are a fault that somebody should look at.
@@ -57,6 +59,7 @@ struct Desk {
     cosigners: Cosigners,
     watch: Watch,
     ledger: Mutex<Ledger>,
+    prover: Prover<Arc<dyn Storage>>,
     searches: Semaphore,
     submissions: Semaphore,
     /// The first entry that was not given up.
@@ -83,6 +86,7 @@ impl AuditService {
         let home = Home::new(&process.data_dir);
         let origin = journal.audit.trust().origin.clone();
         let files = journal.audit.files();
+        let prover = Prover::new(files.clone(), journal.audit.trust().clone(), PROOF_TILES_MAX);
         let minimum = files.minimum(journal.audit.status().settled);
         let minimum = minimum.map_err(|error| Failure::chain(Exit::Unavailable, &error))?;
         let ledger = Ledger::open(journal.clone(), &process.data_dir)?;
@@ -94,6 +98,7 @@ impl AuditService {
             submissions: Semaphore::new(SUBMISSIONS_MAX),
             minimum: AtomicU64::new(minimum),
             ledger: Mutex::new(ledger),
+            prover,
             journal,
             hub,
         });

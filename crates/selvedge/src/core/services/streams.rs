@@ -5,21 +5,26 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::Method,
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
+use percent_encoding::percent_decode_str;
 use selvedge_audit::event::{Event, Fact};
 use selvedge_base::ByteSize;
 use selvedge_config::CoreStreams;
-use selvedge_eventlog::Log;
-use selvedge_streams::{Settings, Streams};
+use selvedge_eventlog::{Append, Log};
+use selvedge_streams::{Author, Change, Chronicle, Settings, Streams, Untold, What};
+use selvedge_telemetry::{Hub, Level};
 use tokio::task::JoinHandle;
 
 use super::{
     Service,
-    audit::{Asker, Journal, outcome, unwritten},
+    audit::{Asker, Journal, outcome},
 };
+
+const CREATE: &str = "stream.create";
+const DELETE: &str = "stream.delete";
 
 /// The streams, and the task that deletes those whose time is over.
 pub(super) struct StreamsService {
@@ -30,58 +35,77 @@ pub(super) struct StreamsService {
 
 impl StreamsService {
     /// Reads which streams there are. Inside of the runtime.
-    pub(super) fn open((log, journal): (Log, Arc<Journal>), bounds: &CoreStreams) -> Self {
-        let streams = Streams::new(log, settings(bounds));
+    pub(super) fn open(log: Log, told: (Arc<Journal>, Hub), bounds: &CoreStreams) -> Self {
+        let (journal, hub) = told;
+        let chronicle = Arc::new(Told { journal: journal.clone(), hub });
+        let streams = Streams::told(log, settings(bounds), chronicle);
         let sweeping = streams.clone();
         Self { streams, journal, sweep: tokio::spawn(async move { sweeping.sweep().await }) }
     }
 }
 
-/// Puts creations and deletions into the audit log: that one is about to be done is durable before
-/// it is, and what came of it follows.
-async fn audited(
+/// Tells the audit log what becomes of streams, in the batch that does it.
+struct Told {
+    journal: Arc<Journal>,
+    hub: Hub,
+}
+
+impl Chronicle for Told {
+    fn step(&self, change: &Change) -> Result<Append, Untold> {
+        let told = self.journal.entry(&event(&self.journal, change));
+        told.map_err(|error| {
+            let what = "a stream stays as it was, for the audit log takes no entry";
+            self.hub.event(Level::Error, what, &[("error", &error)]);
+            Untold
+        })
+    }
+}
+
+fn event(journal: &Journal, change: &Change) -> Event {
+    let Change { what, stream, tenant, path } = change;
+    let by = |author: &Author, action| {
+        let Author { caller, user_agent } = author.clone();
+        journal.by(&Asker::new(caller, user_agent), action, ("stream", path))
+    };
+    let mut event = match what {
+        What::Created(author) => by(author, CREATE),
+        What::Deleted(author) => by(author, DELETE),
+        What::Expired => journal.own("stream.expire", ("stream", path)),
+    };
+    event.actor.tenant = tenant.clone();
+    event.details.insert("number".to_owned(), number(stream.get()));
+    event
+}
+
+/// Tells the audit log of creations and deletions that came to nothing. Who is not known is not told of, or anybody
+/// could fill the log; nor is who asked for what is so already.
+async fn refusals(
     State(journal): State<Arc<Journal>>,
     asker: Asker,
     request: Request,
     next: Next,
 ) -> Response {
-    let (action, scope) = match *request.method() {
-        Method::PUT => ("stream.create", "streams:write"),
-        Method::DELETE => ("stream.delete", "streams:delete"),
+    let action = match *request.method() {
+        Method::PUT => CREATE,
+        Method::DELETE => DELETE,
         _ => return next.run(request).await,
     };
-    // Who may not do it is told so, and has done nothing.
-    if asker.caller.require(scope).is_err() {
-        return next.run(request).await;
+    let path = percent_decode_str(request.uri().path().trim_start_matches('/'));
+    let path = path.decode_utf8_lossy().into_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    if status >= 400 && !asker.caller.is_anonymous() {
+        let mut event = journal.by(&asker, action, ("stream", &path));
+        event.outcome = outcome(status);
+        event.details.insert("status".to_owned(), number(status.into()));
+        // Nothing was done, whether it can be told or not.
+        drop(journal.write(event).await);
     }
-    let path = request.uri().path().trim_start_matches('/').to_owned();
-    let event = journal.by(&asker, action, ("stream", &path));
-    let begun = match journal.write(staged(&event, "begun")).await {
-        Ok(begun) => begun,
-        Err(error) => return unwritten(&error),
-    };
-    // A task of its own: a client that goes away does not keep what came of it out of the log.
-    let ending = tokio::spawn(async move {
-        let response = next.run(request).await;
-        // What was done is done, and that it was begun is in the log.
-        drop(journal.write(ended(&event, begun, response.status().as_u16())).await);
-        response
-    });
-    ending.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    response
 }
 
-fn ended(event: &Event, begun: u64, status: u16) -> Event {
-    let mut ended = Event { outcome: outcome(status), ..staged(event, "ended") };
-    let number = |number: u64| Fact::Number(i64::try_from(number).unwrap_or(i64::MAX));
-    ended.details.insert("begun".to_owned(), number(begun));
-    ended.details.insert("status".to_owned(), number(status.into()));
-    ended
-}
-
-fn staged(event: &Event, stage: &str) -> Event {
-    let mut event = event.clone();
-    event.details.insert("stage".to_owned(), Fact::Text(stage.to_owned()));
-    event
+fn number(number: u64) -> Fact {
+    Fact::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn settings(bounds: &CoreStreams) -> Settings {
@@ -119,8 +143,8 @@ impl Service for StreamsService {
     }
 
     fn router(&self) -> Router {
-        let audited = middleware::from_fn_with_state(self.journal.clone(), audited);
-        self.streams.router().layer(audited)
+        let refusals = middleware::from_fn_with_state(self.journal.clone(), refusals);
+        self.streams.router().layer(refusals)
     }
 
     fn drain(&self) {

@@ -4,13 +4,13 @@
 //! beside it can. An event that cannot be read gets its number all the same, as an entry that says so: it
 //! must not keep what comes behind it from being logged.
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse as _, Response},
     routing::post,
 };
@@ -22,17 +22,20 @@ use selvedge_audit::{
     wire::{EVENT_BYTES_MAX, WireError},
 };
 use selvedge_eventlog::{AppendError, Log};
+use selvedge_identity::{Codes, Problem};
 use serde_json::{Value, json};
 
-use super::journal::{Journal, now};
+use super::{
+    journal::{Journal, now},
+    problem::answered,
+};
 use crate::{core::courier::Courier, exit::chain};
 
 /// What a courier brings at once: a portion, an event more, and what stands before it.
 const BODY_BYTES_MAX: usize = PORTION_BYTES_MAX + EVENT_BYTES_MAX + (64 << 10);
 
 /// Every code with its status and what it means, for the page of codes.
-#[cfg(test)]
-pub(super) const CODES: [(u16, &str, &str); 5] = [
+pub(super) const CODES: &Codes = &[
     (400, "audit/delivery", "The delivery cannot be read"),
     (403, "audit/courier", "Only an edge delivers"),
     (409, "audit/epoch", "The epoch is over"),
@@ -181,63 +184,32 @@ impl Refusal {
     }
 }
 
-impl axum::response::IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+impl Refusal {
+    fn problem(self) -> Problem {
         match self {
             Self::Courier => {
                 let detail =
                     "An edge proves that it is itself who speaks; clients and agents cannot.";
-                problem((403, "audit/courier", "Only an edge delivers"), detail)
+                Problem::new(CODES, "audit/courier", detail)
             }
-            Self::Load(what) => {
-                problem((400, "audit/delivery", "The delivery cannot be read"), format!("{what}."))
-            }
+            Self::Load(what) => Problem::new(CODES, "audit/delivery", format!("{what}.")),
             Self::Size => {
-                let what = (413, "audit/delivery-size", "The delivery is larger than its bound");
-                problem(what, format!("Send at most {BODY_BYTES_MAX} bytes."))
+                let detail = format!("Send at most {BODY_BYTES_MAX} bytes.");
+                Problem::new(CODES, "audit/delivery-size", detail)
             }
             Self::Epoch(epoch) => {
-                let what = (409, "audit/epoch", "The epoch is over");
-                let mut problem =
-                    body_of(what, format!("This edge has begun epoch {epoch} since."));
-                problem["epoch"] = epoch.into();
-                answer(what.0, &problem)
+                let detail = format!("This edge has begun epoch {epoch} since.");
+                Problem::new(CODES, "audit/epoch", detail).with("epoch", epoch)
             }
-            Self::Later(why) => {
-                let what = (503, "audit/undelivered", "The audit log takes no entries now");
-                problem(what, why)
-            }
+            Self::Later(why) => Problem::new(CODES, "audit/undelivered", why),
         }
     }
 }
 
-type What = (u16, &'static str, &'static str);
-
-fn problem(what: What, detail: impl Display) -> Response {
-    answer(what.0, &body_of(what, detail))
-}
-
-fn body_of((status, code, title): What, detail: impl Display) -> Value {
-    json!({
-        "type": format!("urn:selvedge:problem:{code}"),
-        "title": title,
-        "status": status,
-        "detail": detail.to_string(),
-        "code": code,
-    })
-}
-
-fn answer(status: u16, problem: &Value) -> Response {
-    let status = StatusCode::from_u16(status).expect("the statuses above are valid");
-    let mut response = (status, format!("{problem}\n")).into_response();
-    let fields = response.headers_mut();
-    let media = HeaderValue::from_static("application/problem+json");
-    fields.insert(header::CONTENT_TYPE, media);
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+impl axum::response::IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        answered(&self.problem())
     }
-    response
 }
 
 #[cfg(test)]

@@ -17,11 +17,10 @@ use selvedge_audit::{
     home::{Home, HomeError},
     integrate::IntegrateError,
     keys::KeyError,
-    merkle::Hash,
     service::{AuditError, AuditLog, Heads},
     time::Timestamp,
 };
-use selvedge_config::{Config, CoreProcess};
+use selvedge_config::CoreProcess;
 use selvedge_eventlog::{Append, AppendError, Batch, Committed, Log};
 use selvedge_identity::{Caller, Means, Principal as Known, Refusal};
 
@@ -133,13 +132,6 @@ impl Journal {
     }
 }
 
-/// The revision of a config: a digest of the files that it was read from.
-pub(in crate::core) fn revision(config: &Config) -> String {
-    let texts = config.files.iter().map(|path| std::fs::read(path).unwrap_or_default());
-    let digests: Vec<u8> = texts.flat_map(|text| Hash::of(&text).0).collect();
-    Hash::of(&digests).to_hex()[..16].to_owned()
-}
-
 /// A detail that is a list of texts.
 pub(in crate::core) fn list(texts: impl IntoIterator<Item = impl Into<String>>) -> Fact {
     Fact::List(texts.into_iter().map(Into::into).collect())
@@ -168,11 +160,16 @@ fn trace(text: &str) -> Option<[u8; 16]> {
 }
 
 impl Asker {
+    /// Somebody, and what their program says it is.
+    pub(in crate::core) fn new(caller: Caller, user_agent: Option<String>) -> Self {
+        let cut = |text: String| text.chars().take(USER_AGENT_BYTES_MAX).collect();
+        Self { caller, user_agent: user_agent.map(cut) }
+    }
+
     /// Who sent a request with these fields.
-    pub(in crate::core) fn new(caller: Caller, fields: &HeaderMap) -> Self {
+    fn of(caller: Caller, fields: &HeaderMap) -> Self {
         let said = fields.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let user_agent = said.map(|text| text.chars().take(USER_AGENT_BYTES_MAX).collect());
-        Self { caller, user_agent }
+        Self::new(caller, said.map(str::to_owned))
     }
 }
 
@@ -181,7 +178,7 @@ impl<S: Sync> FromRequestParts<S> for Asker {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        Ok(Self::new(caller, &parts.headers))
+        Ok(Self::of(caller, &parts.headers))
     }
 }
 

@@ -1,19 +1,17 @@
 //! What the audit log refuses, in the words of HTTP.
 
 use axum::{
-    body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use selvedge_audit::{files::FilesError, service::AuditError};
-use selvedge_identity::Refusal;
-use serde_json::json;
+use selvedge_identity::{Codes, Problem as Document, Refusal};
 
 use super::journal::Unwritten;
 use crate::exit::chain;
 
 /// Every code with its status and what it means, for the page of codes.
-pub(super) const CODES: &[(u16, &str, &str)] = &[
+pub(super) const CODES: &Codes = &[
     (400, "audit/query", "The query says what it must not"),
     (400, "audit/body", "The body says what it must not"),
     (404, "audit/missing", "The log has no such file"),
@@ -133,32 +131,21 @@ impl From<FilesError> for Problem {
 }
 
 impl IntoResponse for Problem {
-    /// A problem document (RFC 9457).
     fn into_response(self) -> Response {
         if let Self::Caller(refusal) = self {
             return refusal.into_response();
         }
-        let code = self.code();
-        let known = CODES.iter().find(|(_, known, _)| *known == code);
-        let (status, _, title) = known.expect("every code is in the table, as a test checks");
-        let body = json!({
-            "type": format!("urn:selvedge:problem:{code}"),
-            "title": title,
-            "status": status,
-            "detail": self.detail(),
-            "code": code,
-        });
-        let mut response = Response::new(Body::from(format!("{body}\n")));
-        *response.status_mut() = StatusCode::from_u16(*status).expect("the table holds statuses");
-        let fields = response.headers_mut();
-        let media = HeaderValue::from_static("application/problem+json");
-        fields.insert(header::CONTENT_TYPE, media);
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if *status == 503 {
-            fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        answered(&Document::new(CODES, self.code(), self.detail()))
     }
+}
+
+/// The answer; what may work soon is to be asked for again.
+pub(super) fn answered(problem: &Document) -> Response {
+    let mut response = problem.response();
+    if response.status() == 503 {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 #[cfg(test)]

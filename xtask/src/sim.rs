@@ -63,7 +63,9 @@ const SECTIONS: &[Section] = &[
             half of them producers that repeat what was not answered, half of them plain; others make streams, close them, delete them, or leave\n\
             them to their lifetime. After each death a reader that shares no code with the log (`crates/eventlog/tests/it/reader.rs`) reads the\n\
             files as they are: whatever was acknowledged is where the answer said, whatever is there was sent, once, and in\n\
-            its writer's order. CI does the same with a few deaths.\n",
+            its writer's order. The audit log is verified as `selvedge audit verify` does it, from the head that was believed after the death\n\
+            before; and the streams that are there are just those that entries say were made and did not end. CI does the same with a few\n\
+            deaths.\n",
         run: kill,
     },
     Section {

@@ -1,7 +1,9 @@
-//! `kill -9` of a core under load, again and again, judged by a reader of its files that shares no code with the log.
+//! `kill -9` of a core under load, again and again, judged by a reader of its files that shares no code with the log, and by
+//! an auditor.
 //!
 //! `SELVEDGE_KILLS` says how often, and `SELVEDGE_KILLS_REPORT` where to write what happened: `cargo xtask sim kill`.
 
+mod auditor;
 mod churn;
 mod client;
 mod ledger;
@@ -14,7 +16,7 @@ use std::{fs, path::Path, sync::atomic::Ordering::SeqCst, thread};
 
 use rustix::process::Signal;
 
-use self::{client::Target, ledger::Ledger};
+use self::{auditor::Auditor, client::Target, ledger::Ledger};
 use crate::{
     http::get,
     process::{Place, eventually, field, is_alive},
@@ -44,6 +46,7 @@ fn a_core_that_is_killed_under_load_loses_nothing_and_makes_nothing_up() {
     let token = made.lines().nth(2).unwrap_or_else(|| panic!("{made}"));
     let target = Target::new(&url, token);
     let ledger = Ledger::new(STREAMS, WRITERS, CHURNERS);
+    let mut auditor = Auditor::default();
     thread::scope(|scope| {
         // A check that fails must not leave writers behind.
         let _stop = ledger.stop_at_the_end();
@@ -57,11 +60,14 @@ fn a_core_that_is_killed_under_load_loses_nothing_and_makes_nothing_up() {
         }
         for kill in 0..kills {
             live_and_die(&place, &url, &ledger, kill);
-            ledger.check(&reader::read(&place.path("data/log")));
+            let found = reader::read(&place.path("data/log"));
+            ledger.check(&found);
+            auditor.check(&place.path("data"), &found);
         }
     });
     if let Some(path) = std::env::var_os("SELVEDGE_KILLS_REPORT") {
-        fs::write(path, ledger.report(kills, &size(&place.path("data/log")))).unwrap();
+        let report = ledger.report((kills, &auditor), &size(&place.path("data/log")));
+        fs::write(path, report).unwrap();
     }
     edge.signal(Signal::TERM);
     assert_eq!(edge.end(), 0);

@@ -9,13 +9,14 @@ use std::{
 };
 
 use super::{
+    auditor::Auditor,
     churn::{Churner, Known, Made},
     reader::Stream,
     writer::{Books, Writer, parse},
 };
 
 /// How names of streams begin in the log.
-const ROOT: &str = "streams/_/";
+pub const ROOT: &str = "streams/_/";
 
 /// The books of all writers.
 pub struct Ledger {
@@ -158,7 +159,11 @@ impl Ledger {
     }
 
     /// What happened, as a table.
-    pub fn report(&self, kills: u64, (segments, bytes): &(usize, u64)) -> String {
+    pub fn report(
+        &self,
+        (kills, auditor): (u64, &Auditor),
+        (segments, bytes): &(usize, u64),
+    ) -> String {
         let half = self.writers.len() / 2;
         let sum = |writers: &[Mutex<Books>], of: fn(&Books) -> u64| -> u64 {
             writers.iter().map(|books| of(&books.lock().unwrap())).sum()
@@ -188,11 +193,16 @@ impl Ledger {
                 "of these, with a lifetime of a second",
                 count(|made| made.has_lifetime && made.created == Known::Done),
             ),
+            ("audit entries, verified after each death", auditor.entries),
+            ("of these, streams made", auditor.made),
+            ("of these, streams deleted, or their time over", auditor.ended),
             ("segments at the end", *segments as u64),
             ("MiB in sealed ones", bytes >> 20),
             ("acknowledged appends, creations, deletions lost", 0),
             ("records or streams that nobody sent, or twice", 0),
             ("records out of their writer's order", 0),
+            ("streams made or ended without their entry, entries without what they tell", 0),
+            ("audit logs that were not what was signed, or went back", 0),
         ];
         let rows: String =
             rows.iter().map(|(what, count)| format!("| {what} | {count} |\n")).collect();

@@ -36,6 +36,7 @@ mod catalog;
 mod create;
 mod digest;
 mod error;
+mod fetch;
 mod gather;
 mod manifest;
 mod moment;

@@ -10,19 +10,16 @@ use std::{
 
 use bytes::Bytes;
 use selvedge_eventlog::{Log, Settings};
-use tokio::task::JoinSet;
 
 use crate::{
     Backup, Digest, Error, Progress, Proven, Store, Trusted,
     audit::{checkpoint, erased, prove},
     catalog::{find, load, names},
+    fetch::Fetch,
     manifest::Files,
     moment::LOG,
     newest,
 };
-
-/// Objects that are fetched at once.
-const AT_ONCE: usize = 4;
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -104,16 +101,9 @@ async fn fill(
 ) -> Result<(), Error> {
     let places = begin(files, folder)?;
     let total = files.values().fold(0_u64, |sum, file| sum.saturating_add(file.bytes));
-    let (mut done, mut under_way, mut left) = (0, JoinSet::new(), places.keys());
-    loop {
-        while under_way.len() < AT_ONCE
-            && let Some(digest) = left.next().copied()
-        {
-            let store = store.clone();
-            under_way.spawn(async move { (digest, store.content(digest).await) });
-        }
-        let Some(read) = under_way.join_next().await else { return Ok(()) };
-        let (digest, bytes) = read.map_err(|error| Error::Unproven(error.to_string()))?;
+    let mut done = 0;
+    let mut fetch = Fetch::new(store, places.keys().copied());
+    while let Some((digest, bytes)) = fetch.next().await? {
         let bytes = bytes?;
         for place in &places[&digest] {
             write(folder, place, &bytes, digest)?;
@@ -121,6 +111,7 @@ async fn fill(
         }
         progress(Progress { done, total, sent: 0 });
     }
+    Ok(())
 }
 
 /// Makes every file, empty, and says what of each object goes where.

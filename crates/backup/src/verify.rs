@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio::task::JoinSet;
-
 use crate::{
     Digest, Error, Progress, Store,
     catalog::{load, names, needed},
+    fetch::Fetch,
     manifest::manifest_name,
     store::content_name,
 };
 
-/// Objects that are read at once.
-const AT_ONCE: usize = 4;
 /// Of what a damaged object is needed for, so much is told.
 const FILES_TOLD_MAX: usize = 3;
 
@@ -94,16 +91,8 @@ async fn compare(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
     let total = objects.len() as u64;
-    let (mut under_way, mut left) = (JoinSet::new(), objects.keys());
-    loop {
-        while under_way.len() < AT_ONCE
-            && let Some(digest) = left.next().copied()
-        {
-            let store = store.clone();
-            under_way.spawn(async move { (digest, store.content(digest).await) });
-        }
-        let Some(read) = under_way.join_next().await else { return Ok(()) };
-        let (digest, read) = read.map_err(|error| Error::Unproven(error.to_string()))?;
+    let mut fetch = Fetch::new(store, objects.keys().copied());
+    while let Some((digest, read)) = fetch.next().await? {
         verified.objects += 1;
         match read {
             Ok(bytes) => verified.bytes += bytes.len() as u64,
@@ -114,6 +103,7 @@ async fn compare(
         }
         progress(Progress { done: verified.objects, total, sent: 0 });
     }
+    Ok(())
 }
 
 /// Whether it lies in the store, and not on the way to it.

@@ -7,7 +7,8 @@ mod restore;
 mod running;
 
 use clap::{Args, Subcommand};
-use selvedge_backup::{Destination, Error, ErrorKind, Store};
+use selvedge_backup::{Backup, Destination, Error, ErrorKind, Store};
+use serde_json::{Value, json};
 
 use crate::{
     cli::Outcome,
@@ -80,6 +81,24 @@ impl From<Error> for Failure {
         };
         Self::new(exit, chain(&error))
     }
+}
+
+/// What all commands tell programs of a backup, and `more`.
+fn facts(backup: &Backup, more: Value) -> Value {
+    let manifest = &backup.manifest;
+    let mut facts = json!({
+        "name": backup.name,
+        "parent": manifest.parent,
+        "files": manifest.files(),
+        "bytes": manifest.bytes(),
+        "new_objects": manifest.new_objects,
+        "new_bytes": manifest.new_bytes,
+        "durable_lsn": manifest.log.durable,
+    });
+    if let (Some(facts), Value::Object(more)) = (facts.as_object_mut(), more) {
+        facts.extend(more);
+    }
+    facts
 }
 
 /// `3 B`, `4.2 KiB`, `64.0 MiB`.

@@ -7,12 +7,12 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use selvedge_backup::{Create, Created, KeysIncluded, Stopped, create};
+use selvedge_backup::{Backup, Create, Created, KeysIncluded, Stopped, create};
 use selvedge_eventlog::OpenError;
 use serde_json::json;
 
 use super::{
-    PlaceArgs,
+    PlaceArgs, facts,
     progress::{Teller, Unit},
     running::Running,
     size,
@@ -22,7 +22,7 @@ use crate::{
     core::{DataDir, Operator},
     exit::{Exit, Failure, chain},
     terminal::{Terminal, complain},
-    token::CoreOf,
+    token::{CoreOf, Intent},
 };
 
 /// Options of `selvedge backup create`.
@@ -88,7 +88,18 @@ pub(super) async fn run(args: &CreateArgs, terminal: &mut Terminal) -> Outcome {
             let _lock = DataDir::open(&data_dir)?;
             let mut stopped = Stopped::open(&data_dir).map_err(|error| unopened(&error))?;
             let plan = Plan::new(args, &data_dir)?;
-            create(&store, &plan.create, &mut stopped, &mut |far| teller.tell(far)).await?
+            let to: String = store.name().chars().take(DESTINATION_CHARS_MAX).collect();
+            leave_word(&data_dir, ("backup.begin", ""), json!({ "destination": to }));
+            let created =
+                create(&store, &plan.create, &mut stopped, &mut |far| teller.tell(far)).await?;
+            let Backup { name, manifest } = &created.backup;
+            let details = json!({
+                "destination": to,
+                "objects": manifest.new_objects,
+                "bytes": manifest.new_bytes,
+            });
+            leave_word(&data_dir, ("backup.create", name), details);
+            created
         }
     };
     drop(teller);
@@ -98,6 +109,18 @@ pub(super) async fn run(args: &CreateArgs, terminal: &mut Terminal) -> Outcome {
     })?;
     let is_whole = created.backup.manifest.damaged.is_empty();
     Ok(if is_whole { Exit::Success } else { Exit::Data })
+}
+
+/// How much of a destination's name an entry has.
+const DESTINATION_CHARS_MAX: usize = 128;
+
+/// Has the next core tell what is done while none runs. Who owns the files could copy them without us: so it is a warning if
+/// that cannot be.
+fn leave_word(data_dir: &Path, deed: (&str, &str), details: serde_json::Value) {
+    let serde_json::Value::Object(details) = details else { return };
+    if let Err(error) = Intent::leave(data_dir, deed, details) {
+        complain(&format!("warning: the audit log will not have it (`{}`): {error}\n", deed.0));
+    }
 }
 
 /// What is to be done, and what lies there for it in the meantime.
@@ -209,19 +232,13 @@ fn text(created: &Created) -> String {
 
 fn json_of(created: &Created) -> serde_json::Value {
     let Created { backup, left_out, broken, apart } = created;
-    let manifest = &backup.manifest;
-    let damaged = manifest.damaged.iter().map(|it| json!({ "path": it.path, "at": it.at }));
-    json!({
-        "name": backup.name,
-        "parent": manifest.parent,
-        "files": manifest.files(),
-        "bytes": manifest.bytes(),
-        "new_objects": manifest.new_objects,
-        "new_bytes": manifest.new_bytes,
-        "durable_lsn": manifest.log.durable,
+    let damaged = backup.manifest.damaged.iter();
+    let damaged = damaged.map(|it| json!({ "path": it.path, "at": it.at }));
+    let more = json!({
         "damaged": damaged.collect::<Vec<_>>(),
         "broken": broken,
         "left_out": left_out,
         "apart": apart,
-    })
+    });
+    facts(backup, more)
 }

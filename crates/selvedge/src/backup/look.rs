@@ -7,7 +7,7 @@ use selvedge_backup::{Backup, Verified, all};
 use serde_json::{Value, json};
 
 use super::{
-    PlaceArgs,
+    PlaceArgs, facts,
     progress::{Teller, Unit},
     size,
 };
@@ -115,19 +115,13 @@ fn line(backup: &Backup) -> String {
 
 fn value(backup: &Backup) -> Value {
     let manifest = &backup.manifest;
-    json!({
-        "name": backup.name,
+    let more = json!({
         "time_ms": manifest.time_ms,
         "host": manifest.host,
-        "parent": manifest.parent,
-        "files": manifest.files(),
-        "bytes": manifest.bytes(),
-        "new_objects": manifest.new_objects,
-        "new_bytes": manifest.new_bytes,
-        "durable_lsn": manifest.log.durable,
         "audit_entries": manifest.audit.as_ref().map(|audit| audit.size),
         "damaged": manifest.damaged.len(),
-    })
+    });
+    facts(backup, more)
 }
 
 fn text(verified: &Verified) -> String {

@@ -1,5 +1,5 @@
 //! What somebody at this machine is about to do to tokens: written down before it is done, so that
-//! the core can say who did it.
+//! the core can say who did it. And what they did while no core ran, for the next one to tell.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::getuid;
 use selvedge_identity::Entry;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The folder in the data-dir.
 const FOLDER: &str = "intents";
@@ -24,9 +24,9 @@ const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 /// Something that somebody is about to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Intent {
-    /// `token.create` or `token.revoke`.
+    /// `token.create` or `token.revoke`; or a deed: `backup.begin` or `backup.create`.
     pub(crate) action: String,
-    /// The token's name, where one is to be made.
+    /// The token's name, where one is to be made; or the backup's.
     pub(crate) name: String,
     /// The token's id, as soon as it has one.
     pub(crate) id: Option<String>,
@@ -34,6 +34,8 @@ pub(crate) struct Intent {
     pub(crate) user: String,
     /// When.
     pub(crate) at: SystemTime,
+    /// What else there is to tell of a deed.
+    pub(crate) details: Map<String, Value>,
     /// Where it is written.
     pub(crate) path: PathBuf,
 }
@@ -46,6 +48,21 @@ impl Intent {
         name: &str,
         id: Option<&str>,
     ) -> io::Result<Self> {
+        let intent = Self { id: id.map(str::to_owned), ..Self::new(data_dir, action, name)? };
+        intent.write()?;
+        Ok(intent)
+    }
+
+    /// Writes down what is done while no core runs; durable when this returns.
+    pub(crate) fn leave(
+        data_dir: &Path,
+        (action, name): (&str, &str),
+        details: Map<String, Value>,
+    ) -> io::Result<()> {
+        Self { details, ..Self::new(data_dir, action, name)? }.write()
+    }
+
+    fn new(data_dir: &Path, action: &str, name: &str) -> io::Result<Self> {
         let folder = data_dir.join(FOLDER);
         if !folder.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -53,23 +70,32 @@ impl Intent {
         }
         let at = SystemTime::now();
         let nanos = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let path = folder.join(format!("{nanos}-{}", std::process::id()));
-        let intent = Self {
+        Ok(Self {
             action: action.to_owned(),
             name: name.to_owned(),
-            id: id.map(str::to_owned),
+            id: None,
             user: user(),
             at,
-            path,
-        };
-        intent.write()?;
-        Ok(intent)
+            details: Map::new(),
+            path: folder.join(format!("{nanos}-{}", std::process::id())),
+        })
     }
 
     /// Writes down which token was made.
     pub(crate) fn made(mut self, id: &str) -> io::Result<()> {
         self.id = Some(id.to_owned());
         self.write()
+    }
+
+    /// Whether nobody but the core tells of it any more: it was done while none ran.
+    pub(crate) fn is_deed(&self) -> bool {
+        self.action.starts_with("backup.")
+    }
+
+    /// Removes the intent that was written under this name; `false` if it stays.
+    pub(crate) fn remove(data_dir: &Path, file: &str) -> bool {
+        let removed = fs::remove_file(data_dir.join(FOLDER).join(file));
+        removed.is_ok() || !data_dir.join(FOLDER).join(file).exists()
     }
 
     /// Nothing was done.
@@ -109,9 +135,11 @@ impl Intent {
     }
 
     fn write(&self) -> io::Result<()> {
-        let Self { action, name, id, user, at, path } = self;
+        let Self { action, name, id, user, at, details, path } = self;
         let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-        let text = json!({ "action": action, "name": name, "id": id, "user": user, "at": at });
+        let text = json!({
+            "action": action, "name": name, "id": id, "user": user, "at": at, "details": details,
+        });
         let next = path.with_extension("next");
         let options = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
         let mut file = options.open(&next)?;
@@ -134,6 +162,7 @@ impl Intent {
             id: word("id"),
             user: word("user")?,
             at: UNIX_EPOCH + Duration::from_micros(value["at"].as_u64()?),
+            details: value["details"].as_object().cloned().unwrap_or_default(),
             path,
         })
     }
@@ -182,6 +211,13 @@ mod tests {
         fs::write(folder.path().join(FOLDER).join("odd"), "no intent").unwrap();
         assert_eq!(Intent::all(folder.path()), all);
         all.into_iter().for_each(Intent::drop_it);
+        assert!(Intent::all(folder.path()).is_empty());
+        let details = Map::from_iter([("objects".to_owned(), Value::from(7))]);
+        Intent::leave(folder.path(), ("backup.create", "b"), details.clone()).unwrap();
+        let [left] = &Intent::all(folder.path())[..] else { panic!("one was left") };
+        assert!(left.is_deed() && left.details == details, "{left:?}");
+        let file = left.path.file_name().unwrap().to_str().unwrap();
+        assert!(Intent::remove(folder.path(), file) && Intent::remove(folder.path(), file));
         assert!(Intent::all(folder.path()).is_empty());
     }
 }

@@ -200,6 +200,26 @@ fn what_rots_in_the_store_is_found_by_name() {
     fine(place.run("backup restore store copy"));
 }
 
+#[test]
+fn the_backup_of_a_stopped_core_is_told_when_it_starts() {
+    let place = stopped();
+    fine(place.run("backup create store"));
+    assert_eq!(fine(place.run("audit search --action backup.*")), "exit 0\n");
+    let (mut running, _) = up(&place, CORE);
+    let told = eventually("both entries", || {
+        let told = fine(place.run("audit search --action backup.* --format json"));
+        (told.lines().count() > 2).then_some(told)
+    });
+    for action in ["backup.begin", "backup.create"] {
+        assert_eq!(told.matches(action).count(), 1, "{told}");
+    }
+    assert_eq!(told.matches("\"auth\":\"os\"").count(), 2, "{told}");
+    assert_eq!(told.matches("\"destination\":\"").count(), 2, "{told}");
+    assert_eq!(fs::read_dir(place.path("data/intents")).unwrap().count(), 0);
+    running.signal(Signal::INT);
+    running.end();
+}
+
 fn largest(folder: &Path) -> PathBuf {
     let mut files = Vec::new();
     for folder in fs::read_dir(folder).unwrap() {

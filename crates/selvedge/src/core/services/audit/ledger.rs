@@ -6,7 +6,7 @@
 //! the core ended meanwhile; a start writes it before anybody is let in.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -60,6 +60,8 @@ type Version = (u64, u64, i64, i64);
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     tokens: BTreeMap<String, Mark>,
+    /// Files of intents that entries have told and that may still be there.
+    intents: BTreeSet<String>,
     /// How the life before ended.
     end: Option<End>,
 }
@@ -130,6 +132,11 @@ impl Ledger {
             append.push(mark.line(id).as_bytes());
         }
         self.told.tokens.retain(|_, mark| !mark.gone);
+        let data_dir = &self.data_dir;
+        self.told.intents.retain(|file| !Intent::remove(data_dir, file));
+        for file in &self.told.intents {
+            append.push(intent_line(file).as_bytes());
+        }
         append.push(End::Crash.line());
         let committed = self.journal.commit(&[event], Some(append))?;
         if let Some(placed) = committed.others.first() {
@@ -157,11 +164,16 @@ impl Ledger {
         let entries = TokenFile::within(&self.data_dir).understood()?;
         let entries: BTreeMap<String, Entry> =
             entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
-        let intents = Intent::all(&self.data_dir);
+        let mut intents = Intent::all(&self.data_dir);
+        // One whose file could not be removed.
+        intents.retain(|intent| {
+            file_of(&intent.path).is_none_or(|file| !self.told.intents.contains(&file))
+        });
         let usage = Usage::within(&self.data_dir);
         let mut news = News { ledger: self, intents, told: Vec::new() };
         entries.values().for_each(|entry| news.look_at(entry, usage.last(&entry.id)));
         news.look_for_gone(&entries);
+        news.look_for_deeds();
         news.give_up_intents();
         let News { intents: _, told, .. } = news;
         for news in told.chunks(BATCH_MAX) {
@@ -172,11 +184,10 @@ impl Ledger {
     }
 
     fn tell(&mut self, news: &[Piece]) -> Result<(), Failure> {
-        let marks = news.iter().filter_map(|piece| piece.mark.as_ref());
         // Nobody appends nothing.
-        let marks = marks.fold(None, |append: Option<Append>, (id, mark)| {
-            let append = append.unwrap_or_else(|| Append::to(self.stream));
-            Some(append.record(mark.line(id).as_bytes()))
+        let marks = news.iter().filter_map(Piece::line).fold(None, |append, line| {
+            let append: Append = append.unwrap_or_else(|| Append::to(self.stream));
+            Some(append.record(line.as_bytes()))
         });
         let events: Vec<Event> = news.iter().map(|piece| piece.event.clone()).collect();
         self.journal.commit(&events, marks)?;
@@ -184,9 +195,10 @@ impl Ledger {
             if let Some((id, mark)) = mark {
                 self.told.tokens.insert(id.clone(), mark.clone());
             }
-            if let Some(intent) = intent {
-                // One that stays is told once more, which says too much and not too little.
-                let _ = fs::remove_file(intent);
+            if let Some(intent) = intent
+                && fs::remove_file(intent).is_err()
+            {
+                self.told.intents.extend(file_of(intent));
             }
         }
         Ok(())
@@ -204,6 +216,25 @@ struct Piece {
     mark: Option<(String, Mark)>,
     /// The intent that is told with it.
     intent: Option<PathBuf>,
+}
+
+impl Piece {
+    /// What the ledger remembers of it, so that it is told once.
+    fn line(&self) -> Option<String> {
+        match (&self.mark, &self.intent) {
+            (Some((id, mark)), _) => Some(mark.line(id)),
+            (None, Some(intent)) => file_of(intent).map(|file| intent_line(&file)),
+            (None, None) => None,
+        }
+    }
+}
+
+fn file_of(intent: &Path) -> Option<String> {
+    Some(intent.file_name()?.to_str()?.to_owned())
+}
+
+fn intent_line(file: &str) -> String {
+    format!("intent {file}")
 }
 
 /// What one look finds.
@@ -265,6 +296,26 @@ impl News<'_> {
             let event = self.event("token.remove", id);
             let mark = Some((id.clone(), Mark { gone: true, ..mark.clone() }));
             self.told.push(Piece { event, mark, intent: None });
+        }
+    }
+
+    /// What was done while no core ran.
+    fn look_for_deeds(&mut self) {
+        let intents = std::mem::take(&mut self.intents);
+        let (deeds, others): (Vec<_>, Vec<_>) = intents.into_iter().partition(Intent::is_deed);
+        self.intents = others;
+        for deed in deeds {
+            let resource = match deed.action.as_str() {
+                "backup.create" => ("backup", deed.name.as_str()),
+                _ => ("log", "events"),
+            };
+            let mut event = self.ledger.journal.own(&deed.action, resource);
+            (event.actor, event.time) = (person(&deed), moment(deed.at));
+            event.details.extend(deed.details.iter().filter_map(|(name, value)| {
+                let fact = value.as_i64().map(Fact::Number);
+                Some((name.clone(), fact.or_else(|| Some(Fact::Text(value.as_str()?.to_owned())))?))
+            }));
+            self.told.push(Piece { event, mark: None, intent: Some(deed.path) });
         }
     }
 
@@ -364,6 +415,7 @@ impl Told {
         match words.as_slice() {
             ["core", "start"] => self.end = Some(End::Crash),
             ["core", "stop"] => self.end = Some(End::Stop),
+            ["intent", file] => drop(self.intents.insert((*file).to_owned())),
             ["token", id, mark @ ..] => {
                 if let Some(mark) = Mark::parse(mark) {
                     self.tokens.insert((*id).to_owned(), mark);
@@ -404,6 +456,8 @@ mod tests {
         let mut told = Told::default();
         told.take(End::Crash.line());
         told.take(mark.line("7h3k").as_bytes());
+        told.take(intent_line("12-7").as_bytes());
+        assert!(told.intents.contains("12-7"));
         assert_eq!(told.tokens.get("7h3k"), Some(&mark));
         assert_eq!(told.end, Some(End::Crash));
         told.take(End::Stop.line());

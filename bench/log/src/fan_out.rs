@@ -1,18 +1,22 @@
 //! One stream, and a thousand clients that follow it by server-sent events.
 
 use std::{
+    fs,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::{Response, StatusCode, body::Incoming};
 use serde_json::Value;
-use tokio::{task::JoinSet, time};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+    time,
+};
 
 use crate::{
     Result,
@@ -28,21 +32,18 @@ const MARK: &[u8] = b"#";
 const DIGITS: usize = 8;
 /// How long may pass until all followers have a record.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a follower reads at once.
+const READ_BYTES: usize = 16 << 10;
 
-/// Who has which record, and when the last one got it.
+/// When each append was sent.
 struct Board {
     begin: Instant,
-    records: Vec<Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    followers: AtomicU32,
     /// Nanoseconds since the beginning.
-    last: AtomicU64,
+    sent: Vec<AtomicU64>,
 }
 
-/// Appends at a steady pace; returns how long after its acknowledgement each record was with all followers.
+/// Appends at a steady pace; returns how long after it was sent each record was with each follower, and what of the processor the
+/// server's processes used for that.
 pub async fn follow(options: &Options) -> Result<Value> {
     let (followers, records): (u64, u64) =
         (options.number("followers")?, options.number("records")?);
@@ -53,39 +54,40 @@ pub async fn follow(options: &Options) -> Result<Value> {
     let memory_before = memory(options)?;
     let board = Arc::new(Board {
         begin: Instant::now(),
-        records: (0..records).map(|_| Seen::default()).collect(),
+        sent: (0..records).map(|_| AtomicU64::new(0)).collect(),
     });
     let mut tasks = JoinSet::new();
     for _ in 0..followers {
-        let connection = target.connect().await?;
-        tasks.spawn(follower(connection, Arc::clone(&board)));
+        let socket = target.open().await?;
+        tasks.spawn(follower(socket, target.clone(), Arc::clone(&board)));
     }
     // Each has had its first event by then: whoever has not is behind, and shows as such.
     time::sleep(Duration::from_secs(1)).await;
-    let acknowledged = append(&mut writer, &board, pause).await?;
-    let until = time::timeout(PATIENCE, finished(tasks)).await;
+    let used_before = processor(options)?;
+    append(&mut writer, &board, pause).await?;
+    let late = |_| "not all followers had all records in time";
+    let (delays, open) = time::timeout(PATIENCE, finished(tasks)).await.map_err(late)??;
+    let used = processor(options)? - used_before;
     let memory_after = memory(options)?;
-    until.map_err(|_| board.missing(followers))??;
-    let delays = board.records.iter().zip(acknowledged);
-    let delays: Times =
-        delays.map(|(seen, acknowledged)| seen.last().saturating_sub(acknowledged)).collect();
+    drop(open);
+    let deliveries = delays.len() as u64;
     let mut told = delays.told();
     told["records"] = records.into();
-    told["deliveries"] = board.deliveries().into();
+    told["deliveries"] = deliveries.into();
+    told["processor_us"] = (used.as_secs_f64() * 1e6 / deliveries.max(1) as f64).into();
     told["memory_mib"] = ((memory_after - memory_before) as f64 / f64::from(1 << 20)).into();
     Ok(told)
 }
 
-/// Appends all records; returns when each was acknowledged.
-async fn append(writer: &mut Connection, board: &Board, pause: Duration) -> Result<Vec<Duration>> {
+/// Appends all records.
+async fn append(writer: &mut Connection, board: &Board, pause: Duration) -> Result {
     let mut due = time::interval(pause);
-    let mut acknowledged = Vec::new();
-    for number in 0..board.records.len() {
+    for (number, sent) in board.sent.iter().enumerate() {
         due.tick().await;
+        sent.store(board.now(), Ordering::Release);
         writer.append(numbered(number)).await?;
-        acknowledged.push(board.begin.elapsed());
     }
-    Ok(acknowledged)
+    Ok(())
 }
 
 /// A record of the usual size that says which it is.
@@ -96,42 +98,56 @@ fn numbered(number: usize) -> Bytes {
     Bytes::copy_from_slice(&record)
 }
 
-async fn finished(mut tasks: JoinSet<Result<Connection>>) -> Result {
-    // Connections stay open until all are done, so that memory is measured with all of them.
-    let mut open = Vec::new();
+/// All delays, and connections that stay open until memory is measured with all of them.
+async fn finished(
+    mut tasks: JoinSet<Result<(Times, TcpStream)>>,
+) -> Result<(Times, Vec<TcpStream>)> {
+    let (mut all, mut open) = (Times::default(), Vec::new());
     while let Some(task) = tasks.join_next().await {
-        open.push(task??);
+        let (delays, socket) = task??;
+        all.extend(delays);
+        open.push(socket);
     }
-    Ok(())
+    Ok((all, open))
 }
 
 /// Follows the stream until it has all records, each once and in order.
-async fn follower(mut connection: Connection, board: Arc<Board>) -> Result<Connection> {
-    let response = connection.get("?offset=-1&live=sse").await?;
-    if response.status() != StatusCode::OK {
-        return Err(format!("a follower was answered {}", response.status()).into());
-    }
-    read_all(response, &board).await?;
-    Ok(connection)
-}
-
-async fn read_all(response: Response<Incoming>, board: &Board) -> Result {
-    let mut body = response.into_body();
-    let (mut next, mut text) = (0, Vec::new());
-    while next < board.records.len() {
-        let frame = body.frame().await.ok_or("a follower was let go")??;
-        text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+///
+/// It reads the socket itself: a client's own work for a thousand answers would show in every figure.
+async fn follower(
+    mut socket: TcpStream,
+    target: Target,
+    board: Arc<Board>,
+) -> Result<(Times, TcpStream)> {
+    socket.write_all(target.request("?offset=-1&live=sse").as_bytes()).await?;
+    let (mut next, mut text, mut delays) = (0, Vec::new(), Times::default());
+    let mut in_head = true;
+    while next < board.sent.len() {
+        text.reserve(READ_BYTES);
+        if socket.read_buf(&mut text).await? == 0 {
+            return Err("a follower was let go".into());
+        }
+        let now = board.now();
+        if in_head {
+            let Some(end) = text.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
+            if !text.starts_with(b"HTTP/1.1 200 ") {
+                return Err(format!("a follower was answered {}", text.escape_ascii()).into());
+            }
+            in_head = false;
+            text.drain(..end);
+        }
         let read = numbers(&text, |number| {
             if number != next {
                 return Err(format!("a follower got record {number} instead of {next}"));
             }
-            board.mark(number);
+            let sent = board.sent[number].load(Ordering::Acquire);
+            delays.push(Duration::from_nanos(now.saturating_sub(sent)));
             next += 1;
             Ok(())
         })?;
         text.drain(..read);
     }
-    Ok(())
+    Ok((delays, socket))
 }
 
 /// Finds all whole marks in `text`; returns how much of it needs no second look.
@@ -147,27 +163,26 @@ fn numbers(text: &[u8], mut found: impl FnMut(usize) -> Result<(), String>) -> R
 }
 
 impl Board {
-    fn mark(&self, number: usize) {
-        let Some(seen) = self.records.get(number) else { return };
-        let now = self.begin.elapsed().as_nanos() as u64;
-        seen.last.fetch_max(now, Ordering::Relaxed);
-        seen.followers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn deliveries(&self) -> u64 {
-        self.records.iter().map(|seen| u64::from(seen.followers.load(Ordering::Relaxed))).sum()
-    }
-
-    fn missing(&self, followers: u64) -> String {
-        let wanted = followers * self.records.len() as u64;
-        format!("{} of {wanted} deliveries came", self.deliveries())
+    fn now(&self) -> u64 {
+        self.begin.elapsed().as_nanos() as u64
     }
 }
 
-impl Seen {
-    fn last(&self) -> Duration {
-        Duration::from_nanos(self.last.load(Ordering::Relaxed))
+/// What the threads of the server's processes have used of the processor.
+fn processor(options: &Options) -> Result<Duration> {
+    let processes = options.text("processes")?.split(',');
+    let used: Result<Vec<u64>> = processes.map(used).collect();
+    Ok(Duration::from_nanos(used?.iter().sum()))
+}
+
+fn used(process: &str) -> Result<u64> {
+    let mut used = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(told) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        used += told.split(' ').next().ok_or("a thread shows no time")?.parse::<u64>()?;
     }
+    Ok(used)
 }
 
 /// Proportional set of the server's processes, in bytes.
@@ -176,7 +191,7 @@ fn memory(options: &Options) -> Result<i64> {
 }
 
 fn proportional_set(process: &str) -> Result<i64> {
-    let rollup = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<i64>().ok());
     kib.map(|kib| kib << 10).ok_or_else(|| format!("process {process} shows no memory").into())

@@ -46,9 +46,23 @@ impl Target {
         })
     }
 
-    pub async fn connect(&self) -> Result<Connection> {
+    /// A connection on which nothing was said.
+    pub async fn open(&self) -> Result<TcpStream> {
         let socket = TcpStream::connect(&self.address).await?;
         socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+
+    /// What asks for the stream in a way that `query` says, as bytes.
+    pub fn request(&self, query: &str) -> String {
+        let Self { address, path, token } = self;
+        let token = token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
+        let token = token.unwrap_or_default();
+        format!("GET {path}{query} HTTP/1.1\r\nhost: {address}\r\n{token}\r\n")
+    }
+
+    pub async fn connect(&self) -> Result<Connection> {
+        let socket = self.open().await?;
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
         // Its error is that of the request under way.
         tokio::spawn(connection);

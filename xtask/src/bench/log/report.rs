@@ -142,12 +142,7 @@ fn goals(results: &Results) -> Vec<Goal> {
             "×",
         ),
         Goal::least("replay", figure(row("replay", "ours", None), "per_second"), 1_200_000.0, "/s"),
-        Goal::most(
-            "an append is with all followers: p99",
-            figure(followers, "p99_ms"),
-            10.0,
-            " ms",
-        ),
+        Goal::most("an append is with a follower: p99", figure(followers, "p99_ms"), 10.0, " ms"),
         Goal::most("memory of all followers", figure(followers, "memory_mib"), 30.0, " MiB"),
         Goal::least("audit entries", figure(fastest, "per_second"), 20_000.0, "/s"),
         // A log that does not keep up with the pace has heads that are close behind.
@@ -173,6 +168,7 @@ const FIGURES: &[&str] = &[
     "p99_ms",
     "max_ms",
     "memory_mib",
+    "processor_us",
     "behind.p50_ms",
     "behind.p99_ms",
     "deliveries",
@@ -328,13 +324,15 @@ const TABLES: &[Table] = &[
     Table {
         name: "fan-out",
         title: "Followers",
-        about: "{followers} clients follow one stream by server-sent events, 20 appends a second for 5 s. Times are from an append's acknowledgement \
-                until the last follower has it; memory is what the server's processes grew by.",
+        about: "{followers} clients follow one stream by server-sent events, 20 appends a second for 5 s. Times are from when an append is \
+                sent until a follower has it, over all appends and followers; memory is what the server's processes grew by, the processor what they \
+                used for one delivery.",
         columns: &[
             P50,
             P99,
             Column::new("longest ms", "max_ms", ""),
             Column::new("memory MiB", "memory_mib", ""),
+            Column::new("processor µs", "processor_us", ""),
             Column::new("deliveries", "deliveries", ""),
         ],
     },

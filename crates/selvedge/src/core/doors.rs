@@ -240,8 +240,9 @@ async fn welcome(accepted: Accepted, desk: Desk, (place, places): Places) {
             None
         }
         Accepted::Unix(_) => Some("a process of another user".to_owned()),
+        // In a box: what it takes to meet an edge elsewhere is not part of each connection of the edge here.
         Accepted::Tls(stream, certificates) => {
-            meet_edge(stream, certificates, (&desk, place, places)).await.err()
+            Box::pin(meet_edge(stream, certificates, (&desk, place, places))).await.err()
         }
     };
     if let Some(why) = refused {
@@ -296,7 +297,8 @@ async fn serve(
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }
-        gate.clone().answer(request, door)
+        // In a box: a connection whose answer takes long has no need of what led to it.
+        Box::pin(gate.clone().answer(request, door))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -9,6 +9,8 @@ mod life;
 mod op;
 mod oracle;
 mod schema;
+mod scripted;
+mod session_device;
 mod session_frames;
 mod site;
 mod size;

@@ -232,8 +232,10 @@ impl Channel {
             Phase::Closed { again_ms } if turn.now_ms >= again_ms && room => self.open(turn),
             Phase::Opening { until_ms } if turn.now_ms >= until_ms => self.leave(),
             Phase::Loading(_) => self.tick_loading(turn),
-            Phase::Open => self.tick_open(turn),
             _ => {}
+        }
+        if matches!(self.phase, Phase::Open) {
+            self.tick_open(turn);
         }
         if let Phase::Leaving { again_ms } = self.phase {
             turn.send(&ClientFrame::Close, self.number);
@@ -300,7 +302,7 @@ impl Channel {
         self.push(turn);
         self.say_seen(turn);
         if self.caught_up {
-            self.heal();
+            self.heal(turn);
             self.tick_offers(turn);
         }
         self.tick_presence(turn);

@@ -3,7 +3,7 @@
 use super::{channel::Channel, link::Turn};
 use crate::session::{
     ClientFrame, Event, KeyPlace, PIECE_BYTES_MAX, Refusal, SNAPSHOT_BYTES_MAX, Sealing,
-    SnapshotHash, SnapshotInfo, replica::snapshot_record,
+    SnapshotHash, SnapshotInfo, backoff::Backoff, replica::snapshot_record,
 };
 
 /// The right to save snapshots.
@@ -24,6 +24,11 @@ pub(super) struct Offers {
     heals: bool,
     /// It was told that it cannot.
     unhealed: bool,
+    /// Up to which offset it was looked whether there is something to heal.
+    looked: u64,
+    /// When it heals again at the earliest.
+    heal_ms: u64,
+    patience_to_heal: Backoff,
     /// How many records more than usual this device waits, so that not all save at once.
     patience: Option<u64>,
     current: Option<Offer>,
@@ -46,10 +51,16 @@ impl Offers {
 
 impl Channel {
     /// After a loss: says by a snapshot what the log does not say any more.
-    pub(super) fn heal(&mut self) {
-        if self.offers.current.is_some() || self.offers.heals || !self.replica.check_loss() {
+    pub(super) fn heal(&mut self, turn: &mut Turn<'_>) {
+        let busy = self.offers.current.is_some() || self.offers.heals;
+        let (next, early) = (self.next(), turn.now_ms < self.offers.heal_ms);
+        let looked = std::mem::replace(&mut self.offers.looked, next) == next;
+        if busy || early || looked && self.offers.unhealed || !self.replica.check_loss() {
             return;
         }
+        // Each time it waits longer: others heal as well.
+        self.offers.heal_ms =
+            turn.now_ms.saturating_add(self.offers.patience_to_heal.next(None, turn.entropy));
         if self.rights & SNAPSHOT != 0 {
             self.offers.heals = true;
         } else if !std::mem::replace(&mut self.offers.unhealed, true) {

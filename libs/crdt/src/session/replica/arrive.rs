@@ -115,15 +115,29 @@ impl Replica {
         if !self.lost || !self.own.again.is_empty() || !self.own.is_confirmed() {
             return false;
         }
-        let Some(view) = &self.view else { return false };
+        let Some(view) = self.view.take() else { return false };
+        self.join_view(&view);
         if view.snapshot() != self.document.snapshot() {
+            self.view = Some(view);
             return true;
         }
-        self.view = None;
         self.lost = false;
         self.journal.append(&Piece::Healed);
         self.tell(Event::Healed);
         false
+    }
+
+    /// What this device forgot in a life of the log that is over is known again where the log says it.
+    fn join_view(&mut self, view: &Document) {
+        let before = self.document.snapshot();
+        let mut joined = self.document.clone();
+        joined.merge(view);
+        let bytes = joined.snapshot();
+        if bytes != before {
+            self.confirmed.begin(bytes);
+            self.rebuild_on(joined);
+            self.checkpoint();
+        }
     }
 
     /// What is confirmed, as a snapshot up to the next offset.

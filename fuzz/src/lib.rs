@@ -19,6 +19,7 @@ mod native;
 mod path;
 mod schema;
 mod seclang;
+mod session;
 mod transformations;
 mod views;
 
@@ -36,6 +37,7 @@ pub use native::native;
 pub use path::path;
 pub use schema::{agent_settings, api_description};
 pub use seclang::seclang;
+pub use session::{session_device, session_frames};
 pub use transformations::transformations;
 pub use views::views;
 
@@ -59,6 +61,8 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("native", native),
     ("path", path),
     ("seclang", seclang),
+    ("session_device", session_device),
+    ("session_frames", session_frames),
     ("transformations", transformations),
     ("views", views),
 ];

@@ -26,8 +26,9 @@ pub struct Text {
     field: String,
     doc: Doc,
     root: TextRef,
-    /// What people read.
+    /// What people read, and how long it is in UTF-16 code units.
     content: String,
+    units: u32,
     /// The updates that it was read from.
     seen: BTreeSet<Dot>,
     unread: Vec<Unread>,
@@ -93,9 +94,9 @@ impl Text {
         let doc = replay(pieces, client, &mut unread);
         let root = doc.get_or_insert_text(ROOT);
         let content = root.get_string(&doc.transact());
-        let seen = dots(document, entity, field);
+        let (units, seen) = (units(&content), dots(document, entity, field));
         let (entity, field) = (entity.to_owned(), field.to_owned());
-        Text { entity, field, doc, root, content, seen, unread, changes: Vec::new() }
+        Text { entity, field, doc, root, content, units, seen, unread, changes: Vec::new() }
     }
 
     /// What people read.
@@ -236,6 +237,7 @@ impl Text {
         });
         self.changes.push(update.ok_or(TextError::Broken)?);
         for (range, with) in parts.iter().rev() {
+            self.units = self.units - units(&self.content[range.clone()]) + units(with);
             self.content.replace_range(range.clone(), with);
         }
         if self.changes.len() < WAITING_MAX { Ok(()) } else { self.gather() }
@@ -244,7 +246,7 @@ impl Text {
     /// Before how much text objects are embedded, which take a place in Yjs and none in what people read.
     fn embeds(&self) -> Vec<u32> {
         let transaction = self.doc.transact();
-        if self.root.len(&transaction) == units(&self.content) {
+        if self.root.len(&transaction) == self.units {
             return Vec::new();
         }
         let (mut before, mut embeds) = (0, Vec::new());

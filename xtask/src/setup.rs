@@ -70,7 +70,7 @@ pub const WASM_BINDGEN: Tool =
 pub const RUST_WEB: &[Package] = &[
     Package { name: "rustc-web", program: "/usr/bin/rustc" },
     Package { name: "cargo-web", program: "/usr/bin/cargo" },
-    Package { name: "rust-web-src", program: "/usr/src/rustc-web" },
+    Package { name: "rust-web-src", program: "/usr/lib/rustlib/src/rust/library/std/Cargo.toml" },
     Package { name: "lld", program: "wasm-ld" },
 ];
 

@@ -43,14 +43,14 @@ pub struct Running {
     address: SocketAddr,
 }
 
-/// Makes sure that a server can be started.
-pub fn prepare(contestant: &Contestant) -> Result {
+/// Makes sure that a server can be started; returns whether there is one.
+pub fn prepare(contestant: &Contestant) -> Result<bool> {
     match contestant.whose {
-        Whose::Peer => Ok(()),
+        Whose::Peer => Ok(true),
         Whose::Ours | Whose::OursAlone if !workspace::root().join(RELAY).is_dir() => {
-            Err("Selvedge's relay is not built yet: skipped".into())
+            Ok(false)
         }
-        Whose::Ours | Whose::OursAlone => build_selvedge(),
+        Whose::Ours | Whose::OursAlone => build_selvedge().map(|()| true),
     }
 }
 

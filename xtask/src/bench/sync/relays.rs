@@ -61,7 +61,8 @@ pub fn run(settings: &Settings, place: &Place) -> Result<Measured> {
             turn.take("start", || Err(error));
         }
     });
-    let why = |contestant: &Contestant| format!("{}'s relay is not built yet: skipped", contestant.label);
+    let why =
+        |contestant: &Contestant| format!("{}'s relay is not built yet: skipped", contestant.label);
     measured.notes.extend(missing.into_iter().map(why));
     Ok(measured)
 }

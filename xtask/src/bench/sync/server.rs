@@ -47,9 +47,7 @@ pub struct Running {
 pub fn prepare(contestant: &Contestant) -> Result<bool> {
     match contestant.whose {
         Whose::Peer => Ok(true),
-        Whose::Ours | Whose::OursAlone if !workspace::root().join(RELAY).is_dir() => {
-            Ok(false)
-        }
+        Whose::Ours | Whose::OursAlone if !workspace::root().join(RELAY).is_dir() => Ok(false),
         Whose::Ours | Whose::OursAlone => build_selvedge().map(|()| true),
     }
 }

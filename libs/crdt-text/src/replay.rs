@@ -8,7 +8,7 @@ use std::{
 
 use selvedge_crdt::{BatchHash, Document, Dot, EntityRef, Stamp, Value};
 use yrs::{
-    ClientID, Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, TransactionMut, Update,
+    ClientID, Doc, OffsetKind, Options, ReadTxn, Transact, TransactionMut, Update,
     updates::decoder::Decode,
 };
 
@@ -30,6 +30,7 @@ pub struct Unread {
 }
 
 /// An update of a field.
+#[derive(Clone, Copy)]
 pub(crate) struct Piece<'a> {
     pub stamp: Stamp,
     pub update: &'a [u8],
@@ -121,23 +122,22 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
-/// Under which client a writer writes: the one of its first update that is still there, so that what it writes
-/// goes on behind it, or else one that nobody has had.
+/// The same for a writer: under the client of its first update that is still there, so that what it writes goes on
+/// behind it, or else under one that nobody has had.
 ///
 /// A client is named after the operation that brought its first update: it is not used again, also where that was
 /// erased and others still write behind it.
-pub(crate) fn client_of(pieces: &[Piece<'_>], next: Dot) -> u64 {
+pub(crate) fn replay_for(next: Dot, pieces: Vec<Piece<'_>>, unread: &mut Vec<Unread>) -> Doc {
     let own = pieces.iter().map(|piece| piece.stamp.dot).filter(|dot| dot.replica == next.replica);
-    let Some(first) = own.min_by_key(|dot| dot.seq) else { return client(next) };
-    let known =
-        replay_state(pieces).is_some_and(|state| state.get(&ClientID::new(client(first))) > 0);
-    if known { client(first) } else { client(next) }
-}
-
-fn replay_state(pieces: &[Piece<'_>]) -> Option<StateVector> {
-    let doc = empty(0);
-    apply_all(&doc, pieces).ok()?;
-    Some(doc.transact().state_vector())
+    if let Some(first) = own.min_by_key(|dot| dot.seq).map(client) {
+        let mut skipped = Vec::new();
+        let doc = replay(pieces.clone(), first, &mut skipped);
+        if doc.transact().state_vector().get(&ClientID::new(first)) > 0 {
+            unread.extend(skipped);
+            return doc;
+        }
+    }
+    replay(pieces, client(next), unread)
 }
 
 /// 53 bits that name an operation.

@@ -11,7 +11,7 @@ use yrs::{
 
 use crate::{
     Position, ROOT, Unread,
-    replay::{client_of, guarded, pieces, replay, transact},
+    replay::{guarded, pieces, replay, replay_for, transact},
 };
 
 /// Bytes that are compared character by character, at most; of more, what differs is replaced as a whole.
@@ -90,8 +90,10 @@ impl Text {
     fn new(document: &Document, (entity, field): (&str, &str), next: Option<Dot>) -> Text {
         let mut unread = Vec::new();
         let pieces = pieces(document, entity, field, &mut unread);
-        let client = next.map_or(0, |next| client_of(&pieces, next));
-        let doc = replay(pieces, client, &mut unread);
+        let doc = match next {
+            Some(next) => replay_for(next, pieces, &mut unread),
+            None => replay(pieces, 0, &mut unread),
+        };
         let root = doc.get_or_insert_text(ROOT);
         let content = root.get_string(&doc.transact());
         let (units, seen) = (units(&content), dots(document, entity, field));

@@ -94,6 +94,8 @@ pub enum Rename {
     Expired,
     /// What it wrote is older than the document's horizon, so that nobody would see it.
     Behind,
+    /// The relay lost what it wrote before, and that is not here any more as it was pushed.
+    Lost,
     /// A batch was dropped, and those behind it cannot keep their sequences.
     Dropped,
 }

@@ -480,3 +480,27 @@ fn a_relay_that_talks_nonsense_is_left() {
     device.pass(1_000);
     assert_eq!(device.client.wants(device.now_ms), Want::Connect);
 }
+
+#[test]
+fn who_cannot_bridge_what_the_relay_lost_writes_on_under_another_id() {
+    let mut device = open();
+    note(&mut device, 1);
+    device.pass(1);
+    let first = device.push();
+    device.ack(&first, 0);
+    // Everybody had it, so that it is not kept as it was pushed.
+    let horizon = first.batch.header(BatchHash::NONE).stamp_last;
+    device.record(1, &Record::Compact { horizon, retired: vec![] }.to_bytes());
+    device.client.disconnected(device.now_ms);
+    note(&mut device, 2);
+    device.pass(2_000);
+    device.said.clear();
+    device.connect();
+    device.opened(OpenDocument { log: LogId([5; 16]), start: Start::Lost, ..fresh() });
+    let (from, to) = (ReplicaId([1; 16]), device.replica().id());
+    device.told(&Event::Renamed { from, to, why: Rename::Lost });
+    device.pass(1);
+    let again = device.push();
+    assert_eq!((again.batch.replica(), again.batch.first(), again.prev), (to, 1, BatchHash::NONE));
+    assert_eq!(title(device.document()), Some(2));
+}

@@ -108,6 +108,18 @@ impl Replica {
         }
         let lacking = self.kept.lacking(opened, &asked).into_iter();
         self.own.again = lacking.map(|kept| Again { kept, in_flight: false }).collect();
+        if !self.is_bridged(head_of(opened, self.id())) {
+            self.rename = self.rename.or(Some(Rename::Lost));
+        }
+    }
+
+    /// Whether what this replica writes next can follow the relay's head, once what was lost was pushed again.
+    fn is_bridged(&self, head: Head) -> bool {
+        let follows = |again: &Again| {
+            let header = again.kept.header.as_ref();
+            header.is_some_and(|it| it.replica == self.id() && it.first == head.seq + 1)
+        };
+        head.seq >= self.own.head.seq || self.own.again.iter().any(follows)
     }
 
     /// The relay has again all that it lost. Returns whether this device must say the rest by a snapshot that heals.

@@ -24,7 +24,9 @@ impl Replica {
         let after = Hlc(confirmed.latest().0.saturating_add(1));
         let not_before = match why {
             Rename::Expired | Rename::Behind => after.max(Hlc::from_ms(now_ms)),
-            Rename::Forked | Rename::Dropped => Hlc(confirmed.horizon().0.saturating_add(1)),
+            Rename::Forked | Rename::Dropped | Rename::Lost => {
+                Hlc(confirmed.horizon().0.saturating_add(1))
+            }
         };
         let (from, old) = (self.id(), std::mem::take(&mut self.own));
         let next = self.position.map_or(0, |position| position.next);
@@ -69,6 +71,6 @@ fn reissued(mut old: Own, renumber: &mut Renumber, (not_before, at): (Hlc, Optio
         Some(Pending { at: at.unwrap_or(edit.at), batch })
     };
     let pending = sent.chain(pending).filter_map(again).collect();
-    let Own { hold_ms, denied, keys, .. } = old;
-    Own { pending, hold_ms, denied, keys, ..Own::default() }
+    let Own { hold_ms, denied, keys, again, .. } = old;
+    Own { pending, hold_ms, denied, keys, again, ..Own::default() }
 }

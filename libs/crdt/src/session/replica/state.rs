@@ -101,12 +101,13 @@ fn put_list<T>(
     items.for_each(|item| put(out, item));
 }
 
-const RENAMES: [Option<Rename>; 5] = [
+const RENAMES: [Option<Rename>; 6] = [
     None,
     Some(Rename::Forked),
     Some(Rename::Expired),
     Some(Rename::Behind),
     Some(Rename::Dropped),
+    Some(Rename::Lost),
 ];
 
 fn rename_code(rename: Option<Rename>) -> u8 {

@@ -6,11 +6,12 @@ mod link;
 mod offer;
 mod presence;
 mod reading;
+mod settings;
 mod time;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use channel::{Settings, Token, WakeUp};
+pub use settings::{Settings, Token, WakeUp};
 
 use super::{
     ClientFrame, DeviceId, DocumentId, Keys, PRESENCE_BYTES_MAX, Refusal, RelayFrame,

@@ -112,7 +112,9 @@ impl Channel {
     fn send_pieces(&mut self, turn: &mut Turn<'_>) {
         let Some(offer) = &mut self.offers.current else { return };
         while offer.sent < offer.bytes.len() {
-            let end = offer.bytes.len().min(offer.sent + PIECE_BYTES_MAX);
+            // No larger than what the relay takes at all.
+            let room = (turn.up.limits.credit as usize / 2).clamp(1, PIECE_BYTES_MAX);
+            let end = offer.bytes.len().min(offer.sent + room);
             let bytes = &offer.bytes[offer.sent..end];
             let frame = ClientFrame::Piece { from: offer.sent as u64, bytes };
             if !turn.send_paid(&frame, self.number) {

@@ -1,18 +1,18 @@
 //! What this replica wrote and has not read in the log yet, on its way to the relay.
 
+mod cut;
+mod push;
+
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Piece, Replica, kept::KeptRecord};
-use crate::{
-    Batch, BatchBuilder, BatchHash, Head, Header, ReplicaId,
-    session::{Event, KeyPlace, Keys, Record, Refusal, Sealing, Signature},
-};
+use super::kept::KeptRecord;
+use crate::{Batch, BatchBuilder, BatchHash, Head, Header, session::Refusal};
 
 /// Batches that are made before the first of them is acknowledged, at most; what is written then goes together.
 const OUTBOX_MAX: usize = 32;
 
 /// Edits go together in one batch up to so many bytes.
-const CUT_BYTES: usize = 128 << 10;
+const CUT_BYTES: usize = 64 << 10;
 
 /// Hashes that a batch had before it was changed, at most.
 const FORMER_MAX: usize = 8;
@@ -207,178 +207,5 @@ impl Own {
             }
         }
         builder.finish().map(|batch| Pending { at, batch })
-    }
-}
-
-impl Replica {
-    /// Makes batches of edits, as far as they are to be pushed now.
-    pub(super) fn cut(&mut self, keys: &mut dyn Keys) {
-        if self.own.refused.is_some() {
-            return;
-        }
-        while self.own.outbox.len() < OUTBOX_MAX && !self.own.pending.is_empty() {
-            let count = self.own.gather();
-            let Some(edits) = self.own.merge(count) else { return };
-            let Some((record, hash)) = self.seal(&edits.batch, self.own.prev(), keys) else {
-                self.own.pending.push_front(edits);
-                return;
-            };
-            self.journal.append(&Piece::Cut { count: count as u64, record: &record });
-            self.put_out(edits, record, hash);
-        }
-        if self.own.pending.is_empty() {
-            self.own.one_by_one = false;
-        }
-    }
-
-    pub(super) fn put_out(&mut self, edits: Pending, record: Arc<[u8]>, hash: BatchHash) {
-        let (number, former) = (self.journal.number(), Vec::new());
-        let Pending { at, batch } = edits;
-        let state = PushState::Waits;
-        self.own.outbox.push_back(Sent { at, batch, record, hash, former, number, state });
-    }
-
-    /// The record of a batch behind one with the hash `prev`. Nothing where the key is missing.
-    fn seal(
-        &mut self,
-        batch: &Batch,
-        prev: BatchHash,
-        keys: &mut dyn Keys,
-    ) -> Option<(Arc<[u8]>, BatchHash)> {
-        let bytes = match self.sealing {
-            Sealing::Plain => Some(batch.encode(prev)),
-            Sealing::Epoch(epoch) => {
-                let place = KeyPlace { document: &self.name, epoch };
-                keys.seal_batch(place, batch, prev)
-            }
-        };
-        let Some(bytes) = bytes else {
-            self.miss_key(self.sealing.epoch());
-            return None;
-        };
-        self.own.needs_key = None;
-        let (device, sealing) = (keys.device(), self.sealing);
-        let record = |signature| Record::Batch { device, sealing, batch: &bytes, signature };
-        let signed = record(Signature([0; 64])).signed_bytes(&self.name);
-        let record = record(keys.sign(&signed)).to_bytes();
-        Some((record.into(), BatchHash::of(&bytes)))
-    }
-
-    fn miss_key(&mut self, epoch: u32) {
-        if self.own.needs_key.replace(epoch) != Some(epoch) {
-            self.tell(Event::NeedsKey(epoch));
-        }
-    }
-
-    /// Gives all batches new bytes, from the first that is not acknowledged on: under another key, or with other
-    /// stamps.
-    pub(super) fn reseal(&mut self, keys: &mut dyn Keys) {
-        let safe = self.own.outbox.iter().take_while(|it| it.state == PushState::Acknowledged);
-        let waiting = self.own.outbox.split_off(safe.count());
-        let mut waiting = waiting.into_iter();
-        while let Some(sent) = waiting.next() {
-            let Some((record, hash)) = self.seal(&sent.batch, self.own.prev(), keys) else {
-                // Without a key they are edits again.
-                let rest = std::iter::once(sent).chain(waiting);
-                let edits: Vec<Pending> =
-                    rest.map(|it| Pending { at: it.at, batch: it.batch }).collect();
-                edits.into_iter().rev().for_each(|edit| self.own.pending.push_front(edit));
-                break;
-            };
-            let mut former = sent.former;
-            former.push(sent.hash);
-            former.drain(..former.len().saturating_sub(FORMER_MAX));
-            let (number, state) = (self.journal.number(), PushState::Waits);
-            self.own.outbox.push_back(Sent { record, hash, former, number, state, ..sent });
-        }
-        self.checkpoint();
-    }
-
-    /// What is to be pushed next, at `now_ms`.
-    pub(in crate::session) fn next_push(&self, now_ms: u64) -> Option<Push> {
-        let own = &self.own;
-        let halted = own.refused.is_some() || own.denied || self.rename.is_some();
-        if halted || now_ms < own.hold_ms {
-            return None;
-        }
-        if let Some(at) = own.again.iter().position(|again| !again.in_flight) {
-            let record = own.again[at].kept.record.clone();
-            return Some(Push { record, again: Some(at), outbox: None });
-        }
-        let waits = |sent: &Sent| sent.state == PushState::Waits;
-        let at = own.outbox.iter().position(waits)?;
-        let sent = &own.outbox[at];
-        let durable = sent.number <= self.journal.saved_number();
-        durable.then(|| Push { record: sent.record.clone(), again: None, outbox: Some(at) })
-    }
-
-    /// A batch lies in the log before what was read: it is in the snapshot that was read instead.
-    pub(in crate::session) fn acknowledged_before(&mut self, (replica, seq): (ReplicaId, u64)) {
-        let front = self.own.outbox.front().map(Sent::last);
-        if replica != self.id() || front != Some(seq) {
-            return;
-        }
-        if let Some(sent) = self.own.outbox.pop_front() {
-            self.own.head = Head { seq, hash: sent.hash };
-            self.kept.push(KeptRecord::read(sent.record, replica));
-            self.rebuild();
-            self.checkpoint();
-        }
-    }
-
-    /// Keys that are to be pushed next.
-    pub(in crate::session) fn next_keys(&self) -> Option<Arc<[u8]>> {
-        self.own.keys.get(self.own.keys_in_flight).cloned()
-    }
-
-    pub(in crate::session) fn pushed_keys(&mut self) {
-        self.own.keys_in_flight += 1;
-    }
-
-    /// Keys were read in the log, or refused: none of them is pushed again.
-    pub(in crate::session) fn keys_answered(&mut self, record: Option<&[u8]>) {
-        let at = match record {
-            Some(record) => self.own.keys.iter().position(|keys| **keys == *record),
-            None => (self.own.keys_in_flight > 0).then_some(0),
-        };
-        if let Some(at) = at {
-            self.own.keys.remove(at);
-            self.own.keys_in_flight = self.own.keys_in_flight.saturating_sub(1);
-        }
-    }
-
-    /// It is on its way.
-    pub(in crate::session) fn pushed(&mut self, push: &Push) {
-        if let Some(again) = push.again.and_then(|at| self.own.again.get_mut(at)) {
-            again.in_flight = true;
-        }
-        if let Some(sent) = push.outbox.and_then(|at| self.own.outbox.get_mut(at)) {
-            sent.state = PushState::InFlight;
-        }
-    }
-
-    /// A batch is safe. Returns the record that lies at its offset, if it was on its way.
-    pub(in crate::session) fn acknowledged(
-        &mut self,
-        replica: ReplicaId,
-        seq: u64,
-    ) -> Option<Arc<[u8]>> {
-        let is_it = |again: &Again| {
-            let header = again.kept.header.as_ref();
-            again.in_flight && header.is_some_and(|it| it.replica == replica && it.last() == seq)
-        };
-        if let Some(at) = self.own.again.iter().position(is_it) {
-            return self.own.again.remove(at).map(|again| again.kept.record);
-        }
-        let own = replica == self.id();
-        let was_sent = |sent: &&mut Sent| sent.last() == seq && sent.state != PushState::Waits;
-        let sent = self.own.outbox.iter_mut().find(was_sent).filter(|_| own)?;
-        let news = sent.state == PushState::InFlight;
-        sent.state = PushState::Acknowledged;
-        let record = sent.record.clone();
-        if news {
-            self.tell(Event::Acknowledged { replica, seq });
-        }
-        Some(record)
     }
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::pinned::{self, Core},
     Settings,
     measured::Measured,
     place::Place,
@@ -96,7 +95,8 @@ fn measure(
         order["part"] = part.into();
         return place.load("documents", &order);
     }
-    let mut node = pinned::command(Core::Load, place.node());
+    // On all cores: engines compile and collect garbage beside what they run.
+    let mut node = process::command(place.node());
     node.arg("--expose-gc").arg(place.peer("documents/main.mjs"));
     node.args([contestant.slug, part, &order.to_string()]);
     node.env("SELVEDGE_CRDT", workspace::root().join(PACKAGE));

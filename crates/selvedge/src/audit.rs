@@ -6,15 +6,11 @@ mod look;
 mod manage;
 mod place;
 mod remote;
-mod site;
 mod verify;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use self::{
-    place::moment,
-    site::{Question, Site},
-};
+pub(crate) use self::place::moment;
 use crate::{cli::Outcome, terminal::Terminal};
 
 /// Options of `selvedge audit`.

@@ -15,6 +15,7 @@ use crate::{
     confine::{self, ConfineArgs},
     core::{self, CoreArgs},
     diff::{self, DiffArgs},
+    doc::{self, DocArgs},
     edge::{self, EdgeArgs},
     exit::{Exit, Failure},
     explain::{self, ExplainArgs},
@@ -82,6 +83,8 @@ enum Command {
     Audit(AuditArgs),
     /// Back up a core's data, and put it back
     Backup(BackupArgs),
+    /// Keep documents on this machine: read and change them offline, sync them with a relay
+    Doc(DocArgs),
     /// Become another program under restrictions; the edge starts agents so
     #[command(hide = true)]
     Confine(ConfineArgs),
@@ -146,6 +149,7 @@ fn obey(command: &Command) -> Exit {
         Command::Waf(args) => waf::run(args, &mut terminal),
         Command::Audit(args) => audit::run(args, &mut terminal),
         Command::Backup(args) => backup::run(args, &mut terminal),
+        Command::Doc(args) => doc::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };

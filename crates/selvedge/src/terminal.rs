@@ -17,7 +17,12 @@ impl Terminal {
 
     /// Writes all of `text`.
     pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
-        forgive_broken_pipe(self.out.write_all(text.as_bytes()))
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// Writes all of `bytes`, which need not be text.
+    pub(crate) fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        forgive_broken_pipe(self.out.write_all(bytes))
     }
 
     /// Hands what was written to the system.

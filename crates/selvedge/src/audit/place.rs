@@ -22,9 +22,12 @@ use selvedge_audit::{
 };
 use selvedge_base::{Secret, parse_duration};
 
-use super::{remote::Remote, site::Site};
-use crate::core::Operator;
-use crate::exit::{Exit, Failure};
+use super::remote::Remote;
+use crate::{
+    core::Operator,
+    exit::{Exit, Failure},
+    site::{AUDIT, Site},
+};
 
 /// The log's files, wherever they are.
 pub(super) type Files = LogFiles<Arc<dyn Storage>>;
@@ -84,7 +87,7 @@ impl PlaceArgs {
     }
 
     fn at(&self, url: &str) -> Result<Remote, Failure> {
-        let site = Site::parse(url, self.ca.as_deref());
+        let site = Site::parse(url, AUDIT, self.ca.as_deref());
         let site = site.map_err(|error| Failure::new(Exit::Usage, format!("--url: {error}")))?;
         Remote::new(match self.token()? {
             Some(token) => site.with_token(token),

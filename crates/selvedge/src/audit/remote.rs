@@ -9,8 +9,10 @@ use selvedge_audit::{store::Storage, witness::REQUEST_BYTES_MAX};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use super::site::{AskError, Question, Reply, Site};
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    site::{AskError, Question, Reply, Site},
+};
 
 /// The largest file of a log is a payload of 16 MiB.
 const FILE_BYTES_MAX: usize = (16 << 20) + REQUEST_BYTES_MAX;

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 use super::{Desk, since_1970};
 use crate::{
-    audit::{Question, Site},
     exit::{Exit, Failure, chain},
+    site::{AUDIT, Question, Site},
 };
 
 /// How long a witness may take. Until then a new head is not seen.
@@ -77,7 +77,7 @@ impl Cosigners {
                 Failure::new(Exit::Config, text)
             };
             let key: VerifierKey = key.parse().map_err(|error| wrong(&error))?;
-            let site = Site::parse(url, ca.as_deref()).map_err(|error| wrong(&error))?;
+            let site = Site::parse(url, AUDIT, ca.as_deref()).map_err(|error| wrong(&error))?;
             states.push(State {
                 name: key.name().to_owned(),
                 url: url.clone(),

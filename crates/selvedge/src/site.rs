@@ -1,4 +1,4 @@
-//! Where an audit log is served, or a witness, and how it is asked: HTTP/1.1 over TCP, TLS or the
+//! Where something of a core is served, or a witness, and how it is asked: HTTP/1.1 over TCP, TLS or the
 //! core's socket.
 
 use std::{
@@ -19,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use selvedge_agents::roots::trust;
 use selvedge_base::Secret;
+use selvedge_replica::Wire;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
@@ -30,8 +30,8 @@ use tokio_rustls::TlsConnector;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// What the log is under, where a URL names a host alone.
-const MOUNT: &str = "/_selvedge/audit";
+/// What the audit log is under, where a URL names a host alone.
+pub(crate) const AUDIT: &str = "/_selvedge/audit";
 
 /// Where something is served.
 pub(crate) struct Site {
@@ -109,9 +109,9 @@ impl Question {
 }
 
 impl Site {
-    /// `https://host/prefix`; roots are those in the file, or Mozilla's.
-    pub(crate) fn parse(url: &str, ca: Option<&Path>) -> Result<Self, String> {
-        let wrong = || format!("{url} is no URL such as https://host/_selvedge/audit");
+    /// `https://host/prefix`, or `mount` where the URL has no path; roots are those in the file, or Mozilla's.
+    pub(crate) fn parse(url: &str, mount: &str, ca: Option<&Path>) -> Result<Self, String> {
+        let wrong = || format!("{url} is no URL such as https://host{mount}");
         let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let secure = match scheme {
@@ -123,7 +123,7 @@ impl Site {
         let port = port.unwrap_or(if secure { 443 } else { 80 });
         let tls = secure.then(|| tls(&host, ca)).transpose()?;
         let prefix = match path.trim_end_matches('/') {
-            "" => MOUNT.to_owned(),
+            "" => mount.to_owned(),
             path => path.to_owned(),
         };
         let door = Door::Tcp { host, port, tls };
@@ -194,30 +194,42 @@ impl Site {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, AskError> {
-        match &self.door {
-            Door::Unix(path) => {
-                speak(UnixStream::connect(path).await.map_err(AskError::Connect)?).await
-            }
-            Door::Tcp { host, port, tls } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(AskError::Connect)?;
-                let _ = stream.set_nodelay(true);
-                match tls {
-                    None => speak(stream).await,
-                    Some((connector, name)) => {
-                        let shaken = connector.connect(name.clone(), stream).await;
-                        speak(shaken.map_err(AskError::Connect)?).await
-                    }
-                }
-            }
-        }
+        speak(self.stream().await.map_err(AskError::Connect)?).await
+    }
+
+    /// A connection of one's own, TLS included.
+    pub(crate) async fn stream(&self) -> io::Result<Box<dyn Wire>> {
+        let (host, port, tls) = match &self.door {
+            Door::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+            Door::Tcp { host, port, tls } => (host, *port, tls),
+        };
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        // Nagle's delay is an annoyance, no failure.
+        let _ = stream.set_nodelay(true);
+        Ok(match tls {
+            None => Box::new(stream),
+            Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await?),
+        })
+    }
+
+    /// Whether it is asked over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(&self.door, Door::Tcp { tls: Some(_), .. })
+    }
+
+    /// What `Host` says.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// What stands before each path.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 }
 
 /// The connection is served by a task that ends with it.
-async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<SendRequest<Full<Bytes>>, AskError> {
+async fn speak(stream: Box<dyn Wire>) -> Result<SendRequest<Full<Bytes>>, AskError> {
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
@@ -251,17 +263,17 @@ mod tests {
     #[test]
     fn urls_name_a_host_a_port_and_a_prefix() {
         for (url, authority, prefix) in [
-            ("http://127.0.0.1:8080", "127.0.0.1:8080", MOUNT),
-            ("http://127.0.0.1:8080/", "127.0.0.1:8080", MOUNT),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080", AUDIT),
+            ("http://127.0.0.1:8080/", "127.0.0.1:8080", AUDIT),
             ("https://b.example/logs/audit/", "b.example", "/logs/audit"),
             ("http://[::1]:8080/x", "[::1]:8080", "/x"),
         ] {
-            let site = Site::parse(url, None).unwrap_or_else(|error| panic!("{error}"));
+            let site = Site::parse(url, AUDIT, None).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!((&*site.authority, &*site.prefix), (authority, prefix), "{url}");
         }
         for url in ["", "b.example", "ftp://b.example", "http://", "http://a@b/", "http://b:port/"]
         {
-            assert!(Site::parse(url, None).is_err(), "{url}");
+            assert!(Site::parse(url, AUDIT, None).is_err(), "{url}");
         }
         assert_eq!(split_port("[::1]"), Some(("::1".to_owned(), None)));
     }

@@ -1,0 +1,88 @@
+//! A process that stays with a document does what others want of it, over a socket beside the document.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream as BlockingStream,
+    path::Path,
+    time::Duration,
+};
+
+use selvedge_crdt::session::DocumentId;
+use serde_json::{Value as Json, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+use super::{desk::Work, request::Request};
+use crate::exit::{Exit, Failure};
+
+/// Bytes of a request, at most.
+const REQUEST_BYTES_MAX: u64 = 1 << 20;
+
+/// How long somebody may take to say what he wants, or to hear it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The socket's name in a document's folder.
+const SOCKET: &str = "leader.sock";
+
+/// Listens beside a document that this process has.
+pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
+    let path = folder.join(SOCKET);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => UnixListener::bind(path),
+    }
+}
+
+/// Does what somebody wants, and tells him what came of it. Who says nothing, or does not listen, is not waited for long.
+pub(super) async fn serve(stream: UnixStream, work: &mut Work, document: &DocumentId) {
+    let served = async {
+        let (read, mut write) = stream.into_split();
+        let mut line = String::new();
+        let mut reader = tokio::io::BufReader::new(read.take(REQUEST_BYTES_MAX));
+        reader.read_line(&mut line).await?;
+        let answer = answer(&line, work, document);
+        write.write_all(format!("{answer}\n").as_bytes()).await
+    };
+    // Whom it concerns has gone.
+    let _ = timeout(PATIENCE, served).await;
+}
+
+fn answer(line: &str, work: &mut Work, document: &DocumentId) -> Json {
+    let request: Result<Request, _> = serde_json::from_str(line);
+    let answer = match request {
+        Ok(request) => request.perform(work, document),
+        Err(error) => Err(Failure::new(Exit::Usage, error)),
+    };
+    match answer {
+        Ok(answer) => json!({ "answer": answer }),
+        Err(failure) => json!({ "exit": failure.exit as u8, "error": failure.text }),
+    }
+}
+
+/// Has the process do something that has the document in `folder`.
+pub(super) fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
+    let asked = || -> io::Result<String> {
+        let mut stream = BlockingStream::connect(folder.join(SOCKET))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        writeln!(stream, "{}", json!(request))?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = asked().map_err(|error| {
+        let text = format!("another process has the document in {}: {error}", folder.display());
+        Failure::new(Exit::Unavailable, text)
+    })?;
+    let mut answer: Json = serde_json::from_str(&answer).map_err(|error| Failure::new(Exit::Bug, error))?;
+    match answer.get("error").and_then(Json::as_str) {
+        Some(error) => {
+            let exit = answer["exit"].as_i64().and_then(|exit| i32::try_from(exit).ok());
+            Err(Failure { exit: exit.map_or(Exit::Failure, Exit::of_child), text: error.to_owned() })
+        }
+        None => Ok(answer["answer"].take()),
+    }
+}

@@ -1,9 +1,9 @@
 //! `selvedge doc`: documents on this machine, from the command line.
 
+mod as_json;
 mod assignment;
 mod desk;
 mod dial;
-mod json;
 mod leader;
 mod members;
 mod place;

@@ -113,7 +113,7 @@ impl Device {
         &self.unwrapping
     }
 
-    fn sign(&self, message: &[u8]) -> Signature {
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.signing.sign(message).to_bytes())
     }
 }

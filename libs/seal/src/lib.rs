@@ -57,6 +57,7 @@ mod roster;
 mod snapshot;
 #[cfg(feature = "token")]
 pub mod token;
+mod vault;
 mod wrap;
 
 pub use cipher::OpenError;
@@ -73,6 +74,7 @@ pub use roster::{
     Roster, RosterError, RosterHash, Unlock,
 };
 pub use snapshot::{SealedSnapshot, SnapshotOpener, TooLarge};
+pub use vault::{Chance, Vault, VaultError};
 pub use wrap::EncryptionKey;
 
 /// Bytes of every secret here: a device's, an epoch's, a link's, a recovery code's.

@@ -188,7 +188,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::doc::json;
+    use crate::doc::as_json;
 
     #[track_caller]
     fn check(texts: &[&str], expected: serde_json::Value) {
@@ -199,7 +199,7 @@ mod tests {
             assignment.write(&mut edit, "n").unwrap_or_else(|error| panic!("{error}"));
         }
         let entity = document.entity("n").expect("it was written to");
-        assert_eq!(json::entity(&document, entity), expected);
+        assert_eq!(as_json::entity(&document, entity), expected);
     }
 
     #[test]

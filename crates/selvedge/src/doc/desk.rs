@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand;
 use selvedge_crdt::{
     Document, Edit, ReplicaId,
-    session::{DocumentId, Event, Sealing},
+    session::{DocumentId, Event},
 };
 use selvedge_replica::{Driver, DriverError, Known, Shelf, Store, StoreError};
 use selvedge_seal::{Device, Link, Vault, VaultError};
@@ -150,7 +150,7 @@ impl Desk {
                 request.perform(&mut work, document)?
             };
             work.driver.close().await?;
-            Ok(answer)
+            Ok::<_, Failure>(answer)
         })
     }
 

@@ -4,7 +4,7 @@ use selvedge_crdt::{Document, EntityRef, Field, session::DocumentId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::{assignment::Assignment, desk::Work, json};
+use super::{as_json, assignment::Assignment, desk::Work};
 use crate::exit::{Exit, Failure};
 
 /// Something to be done with one document.
@@ -98,11 +98,11 @@ fn get(
 
 fn shown(document: &Document, entity: EntityRef<'_>, blame: bool) -> Json {
     if !blame {
-        return json::entity(document, entity);
+        return as_json::entity(document, entity);
     }
     let mut fields = Map::new();
     for field in entity.fields() {
-        fields.insert(json::name(&fields, field), blamed(document, entity, field));
+        fields.insert(as_json::name(&fields, field), blamed(document, entity, field));
     }
     Json::Object(fields)
 }
@@ -113,14 +113,14 @@ fn blamed(document: &Document, entity: EntityRef<'_>, field: &Field) -> Json {
     let when = by.as_ref().map(|written| written.stamp.hlc.ms());
     let who = by.as_ref().map(|written| written.stamp.dot.replica.to_string());
     let mut all = json!({
-        "value": json::field(document, entity, field),
+        "value": as_json::field(document, entity, field),
         "kind": field.kind().to_string(),
         "by": who,
         "at": when,
     });
     let lost = entity.conflicts(field.name());
     if field.kind() == selvedge_crdt::Kind::LWW && !lost.is_empty() {
-        all["conflicts"] = lost.iter().map(|written| json::json_of(&written.value)).collect();
+        all["conflicts"] = lost.iter().map(|written| as_json::value(&written.value)).collect();
     }
     all
 }

@@ -6,8 +6,9 @@ use selvedge_crdt::session::{DocumentId, Event};
 use serde_json::{Value as Json, json};
 
 use super::{
+    as_json,
     desk::{Desk, Work, run},
-    json, leader,
+    leader,
 };
 use crate::{
     exit::{Exit, Failure},
@@ -71,7 +72,7 @@ impl Shown<'_> {
     ) -> Result<(), Failure> {
         let document = work.document(document)?;
         let entities = document.entities_with(self.prefix);
-        let now = entities.map(|it| (it.id().to_string(), json::entity(document, it)));
+        let now = entities.map(|it| (it.id().to_string(), as_json::entity(document, it)));
         let now: BTreeMap<String, Json> = now.collect();
         for (id, entity) in &now {
             if self.entities.get(id) != Some(entity) {

@@ -24,19 +24,19 @@ pub(crate) fn name(fields: &Map<String, Json>, field: &Field) -> String {
 /// What a field reads as.
 pub(crate) fn field(document: &Document, entity: EntityRef<'_>, field: &Field) -> Json {
     let (name, kind) = (field.name(), field.kind());
-    let one = |value: Option<Value<'_>>| value.map_or(Json::Null, |value| json_of(&value));
+    let one = |value: Option<Value<'_>>| value.map_or(Json::Null, |it| self::value(&it));
     match kind {
         Kind::LWW => one(entity.get(name)),
         Kind::MAX => one(entity.max(name)),
         Kind::MIN => one(entity.min(name)),
         Kind::COUNTER => json!(entity.count(name)),
         Kind::TEXT => json!(Text::read(document, entity.id(), name).as_str()),
-        kind => entity.values(name, kind).iter().map(json_of).collect(),
+        kind => entity.values(name, kind).iter().map(value).collect(),
     }
 }
 
 /// A value; bytes as hexadecimal digits, numbers that JSON does not have as their names.
-pub(crate) fn json_of(value: &Value<'_>) -> Json {
+pub(crate) fn value(value: &Value<'_>) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(value) => json!(value),

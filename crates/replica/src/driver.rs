@@ -213,7 +213,8 @@ impl<K: Keys, D: Dial> Driver<K, D> {
     }
 
     async fn wait(&mut self) {
-        let due = self.client.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        let due =
+            self.client.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let sleep = async {
             match due {
                 Some(due) => tokio::time::sleep(due).await,

@@ -28,7 +28,9 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Folder(path, error) => write!(f, "{} cannot be used: {error}", path.display()),
+            StoreError::Folder(path, error) => {
+                write!(f, "{} cannot be used: {error}", path.display())
+            }
             StoreError::Busy(path) => {
                 write!(f, "another process is at work with the document in {}", path.display())
             }
@@ -36,12 +38,17 @@ impl fmt::Display for StoreError {
                 write!(f, "{} is no device's secret: 64 hexadecimal digits", path.display())
             }
             StoreError::Version(version) => {
-                write!(f, "the document was stored by another version of Selvedge (format {version})")
+                write!(
+                    f,
+                    "the document was stored by another version of Selvedge (format {version})"
+                )
             }
             StoreError::Unknown(document) => write!(f, "there is no document {document} here"),
             StoreError::Exists(document) => write!(f, "the document {document} is here already"),
             StoreError::Damaged(error) => write!(f, "the document is damaged: {error}"),
-            StoreError::Sqlite(error) => write!(f, "the document cannot be read or stored: {error}"),
+            StoreError::Sqlite(error) => {
+                write!(f, "the document cannot be read or stored: {error}")
+            }
         }
     }
 }

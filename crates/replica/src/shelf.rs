@@ -102,7 +102,8 @@ impl Shelf {
         for tenant in names(&self.folder).map_err(unusable)? {
             for name in names(&self.folder.join(&tenant)).map_err(unusable)? {
                 let document = DocumentId::new(&tenant, &name.replace('+', "/"));
-                documents.extend(document.filter(|it| self.place(it).join("replica.sqlite").is_file()));
+                documents
+                    .extend(document.filter(|it| self.place(it).join("replica.sqlite").is_file()));
             }
         }
         documents.sort_unstable();

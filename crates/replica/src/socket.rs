@@ -59,7 +59,9 @@ impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SocketError::Connect(error) => write!(f, "no connection: {error}"),
-            SocketError::Status(status) => write!(f, "the server answers {status}; is the core's `sync` on?"),
+            SocketError::Status(status) => {
+                write!(f, "the server answers {status}; is the core's `sync` on?")
+            }
             SocketError::Protocol => write!(f, "the server does not speak {SUBPROTOCOL}"),
             SocketError::Late => f.write_str("no answer in time"),
             SocketError::Broken(error) => write!(f, "the connection broke: {error}"),
@@ -104,7 +106,8 @@ impl Socket {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let shaken = timeout(HANDSHAKE_TIMEOUT, client_async_with_config(request, wire, Some(config)));
+        let shaken =
+            timeout(HANDSHAKE_TIMEOUT, client_async_with_config(request, wire, Some(config)));
         let (stream, answer) = shaken.await.map_err(|_| SocketError::Late)??;
         if answer.headers().get(SEC_WEBSOCKET_PROTOCOL) != Some(&protocol) {
             return Err(SocketError::Protocol);

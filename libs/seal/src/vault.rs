@@ -9,9 +9,9 @@ use selvedge_crdt::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Anchor, Device, Draft, DraftError, Epoch, EpochKey, History, Keyring, Link, Newcomer, OpenError,
-    Rights, Roster, RosterError, RosterHash, SECRET_BYTES, SealedSnapshot, SnapshotOpener,
-    device::verify,
+    Anchor, Device, Draft, DraftError, Epoch, EpochKey, History, Keyring, Link, Newcomer,
+    OpenError, Rights, Roster, RosterError, RosterHash, SECRET_BYTES, SealedSnapshot,
+    SnapshotOpener, device::verify,
 };
 
 /// The only version of what is kept.
@@ -66,7 +66,9 @@ impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             VaultError::NotMember => f.write_str("this device is no member of the document yet"),
-            VaultError::Malformed(error) => write!(f, "the keys that were kept are damaged: {error}"),
+            VaultError::Malformed(error) => {
+                write!(f, "the keys that were kept are damaged: {error}")
+            }
             VaultError::Roster(error) => write!(f, "{error}"),
             VaultError::Draft(error) => write!(f, "{error}"),
         }
@@ -93,7 +95,10 @@ impl From<DraftError> for VaultError {
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let documents: Vec<&DocumentId> = self.documents.keys().collect();
-        f.debug_struct("Vault").field("device", &self.device.id()).field("documents", &documents).finish()
+        f.debug_struct("Vault")
+            .field("device", &self.device.id())
+            .field("documents", &documents)
+            .finish()
     }
 }
 
@@ -195,7 +200,10 @@ impl Vault {
     ///
     /// # Errors
     /// A document of which nothing is known, or whose key is not here.
-    pub fn members(&self, document: &DocumentId) -> Result<Vec<(DeviceId, Rights, String)>, VaultError> {
+    pub fn members(
+        &self,
+        document: &DocumentId,
+    ) -> Result<Vec<(DeviceId, Rights, String)>, VaultError> {
         let membership = self.documents.get(document).ok_or(VaultError::NotMember)?;
         let roster = membership.roster().ok_or(VaultError::NotMember)?;
         let key = membership.keyring.get(roster.epoch()).ok_or(VaultError::NotMember)?;
@@ -332,7 +340,8 @@ impl Membership {
             }
         }
         put(&mut out, self.pending.as_deref().unwrap_or_default());
-        let (seed, name) = self.link.as_ref().map_or((&[][..], ""), |(link, name)| (&link.seed()[..], name));
+        let (seed, name) =
+            self.link.as_ref().map_or((&[][..], ""), |(link, name)| (&link.seed()[..], name));
         put(&mut out, seed);
         put(&mut out, name.as_bytes());
         put_varint(&mut out, self.keyring.secrets().len() as u64);

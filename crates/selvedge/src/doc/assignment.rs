@@ -40,12 +40,16 @@ impl FromStr for Assignment {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("`{text}` is no change such as title=Milk, tags+=red, tags-=red, counter:votes+=2")
+            format!(
+                "`{text}` is no change such as title=Milk, tags+=red, tags-=red, counter:votes+=2"
+            )
         };
         let (left, value) = text.split_once('=').ok_or_else(wrong)?;
         let (left, change) = match left.strip_suffix('+') {
             Some(left) => (left, Change::Add),
-            None => left.strip_suffix('-').map_or((left, Change::Put), |left| (left, Change::Remove)),
+            None => {
+                left.strip_suffix('-').map_or((left, Change::Put), |left| (left, Change::Remove))
+            }
         };
         let named = left.split_once(':').and_then(|(prefix, field)| Some((kind(prefix)?, field)));
         let (kind, field) = named.unwrap_or(match change {
@@ -78,7 +82,9 @@ impl Assignment {
         scalar
             && match (self.kind, self.change) {
                 (Kind::COUNTER, Change::Add | Change::Remove) => self.value.as_i64().is_some(),
-                (Kind::OR_SET, Change::Add | Change::Remove) | (Kind::GROW_SET, Change::Add) => true,
+                (Kind::OR_SET, Change::Add | Change::Remove) | (Kind::GROW_SET, Change::Add) => {
+                    true
+                }
                 (Kind::TEXT, Change::Put | Change::Add) => true,
                 (Kind::LWW | Kind::MULTI | Kind::MAX | Kind::MIN, Change::Put) => true,
                 _ => false,
@@ -107,7 +113,8 @@ impl Assignment {
             (Kind::OR_SET, _) => edit.add(entity, field, value)?,
             (Kind::GROW_SET, _) => edit.include(entity, field, value)?,
             (Kind::TEXT, change) => {
-                let said = self.value.as_str().map_or_else(|| self.value.to_string(), str::to_owned);
+                let said =
+                    self.value.as_str().map_or_else(|| self.value.to_string(), str::to_owned);
                 write_text(edit, (entity, field), &said, change == Change::Add)?;
             }
             (Kind::MAX, _) => edit.raise(entity, field, value)?,
@@ -205,11 +212,17 @@ mod tests {
     #[test]
     fn changes_are_written() {
         check(&["title=Oat milk"], json!({ "title": "Oat milk" }));
-        check(&["n=5", "f=0.5", "b=true", "s=\"5\"", "x=null"], json!({ "n": 5, "f": 0.5, "b": true, "s": "5", "x": null }));
+        check(
+            &["n=5", "f=0.5", "b=true", "s=\"5\"", "x=null"],
+            json!({ "n": 5, "f": 0.5, "b": true, "s": "5", "x": null }),
+        );
         check(&["title=a=b"], json!({ "title": "a=b" }));
         check(&["tags+=red", "tags+=blue", "tags-=red"], json!({ "tags": ["blue"] }));
         check(&["counter:votes+=3", "counter:votes-=1"], json!({ "votes": 2 }));
-        check(&["max:high=3", "max:high=2", "min:low=3", "min:low=2"], json!({ "high": 3, "low": 2 }));
+        check(
+            &["max:high=3", "max:high=2", "min:low=3", "min:low=2"],
+            json!({ "high": 3, "low": 2 }),
+        );
         check(&["multi:names=ann", "grow:seen+=ann"], json!({ "names": ["ann"], "seen": ["ann"] }));
         check(&["text:body=Hello", "text:body+=, you"], json!({ "body": "Hello, you" }));
         check(&["a:b=c"], json!({ "a:b": "c" }));
@@ -217,7 +230,18 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for text in ["", "title", "=x", "+=x", "counter:votes=3", "counter:votes+=x", "max:high+=3", "grow:seen-=x", "x=[1]", "x={}"] {
+        for text in [
+            "",
+            "title",
+            "=x",
+            "+=x",
+            "counter:votes=3",
+            "counter:votes+=x",
+            "max:high+=3",
+            "grow:seen-=x",
+            "x=[1]",
+            "x={}",
+        ] {
             assert!(text.parse::<Assignment>().is_err(), "{text}");
         }
     }

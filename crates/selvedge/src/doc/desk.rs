@@ -91,11 +91,8 @@ impl Desk {
         encrypted: bool,
     ) -> Result<(), Failure> {
         Relay::parse(relay, None)?;
-        let known = Known {
-            document: document.clone(),
-            relay: relay.to_owned(),
-            token: token.to_owned(),
-        };
+        let known =
+            Known { document: document.clone(), relay: relay.to_owned(), token: token.to_owned() };
         let mut vault = self.vault();
         if encrypted {
             vault.found(document, &host_name())?;
@@ -161,7 +158,8 @@ impl Desk {
         if let Some(keys) = store.keys()? {
             vault.restore(&document, &keys)?;
         }
-        let (sealing, pending) = (vault.sealing(&document), vault.pending(&document).map(<[u8]>::to_vec));
+        let (sealing, pending) =
+            (vault.sealing(&document), vault.pending(&document).map(<[u8]>::to_vec));
         let relay = Relay::parse(&store.known().relay, None)?;
         let mut driver = Driver::new(vault, relay, random()?);
         driver.add(store, ReplicaId(random()?), sealing)?;
@@ -211,7 +209,11 @@ impl Work {
     }
 
     /// Goes on until this and the relay are in step, or as long as is waited.
-    pub(super) async fn reach(&mut self, document: &DocumentId, waits: Waits) -> Result<(), Failure> {
+    pub(super) async fn reach(
+        &mut self,
+        document: &DocumentId,
+        waits: Waits,
+    ) -> Result<(), Failure> {
         let Some(limit) = waits.limit else { return Ok(()) };
         let end = Instant::now() + limit;
         while !(self.is_caught_up && self.standing(document).0 == 0) {
@@ -247,7 +249,10 @@ impl Work {
         }
         match self.driver.keys().is_newest(document, &record) {
             true => Ok(()),
-            false => Err(Failure::new(Exit::Failure, "somebody else changed the members at the same time; try again")),
+            false => Err(Failure::new(
+                Exit::Failure,
+                "somebody else changed the members at the same time; try again",
+            )),
         }
     }
 
@@ -283,7 +288,9 @@ impl Work {
         }
         let (waiting, trouble) = self.standing(document);
         let why = trouble.unwrap_or_else(|| "it does not answer".to_owned());
-        let text = format!("the relay cannot be reached: {why}\nhelp: {waiting} changes are kept here until then");
+        let text = format!(
+            "the relay cannot be reached: {why}\nhelp: {waiting} changes are kept here until then"
+        );
         Err(Failure::new(Exit::Unavailable, text))
     }
 }
@@ -297,7 +304,9 @@ fn needs_token(document: &DocumentId) -> Failure {
 }
 
 /// Runs something to its end on this thread.
-pub(super) fn run<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+pub(super) fn run<T, E: Into<Failure>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work).map_err(Into::into)
 }

@@ -26,7 +26,12 @@ impl Relay {
     /// `http://host`, `https://host/prefix`.
     pub(super) fn parse(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         let site = Site::parse(url, MOUNT, ca).map_err(|why| Failure::new(Exit::Usage, why))?;
-        let url = format!("{}://{}{}", if site.is_secure() { "wss" } else { "ws" }, site.authority(), site.prefix());
+        let url = format!(
+            "{}://{}{}",
+            if site.is_secure() { "wss" } else { "ws" },
+            site.authority(),
+            site.prefix()
+        );
         Ok(Self { site, url })
     }
 }

@@ -77,11 +77,15 @@ pub(super) fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
         let text = format!("another process has the document in {}: {error}", folder.display());
         Failure::new(Exit::Unavailable, text)
     })?;
-    let mut answer: Json = serde_json::from_str(&answer).map_err(|error| Failure::new(Exit::Bug, error))?;
+    let mut answer: Json =
+        serde_json::from_str(&answer).map_err(|error| Failure::new(Exit::Bug, error))?;
     match answer.get("error").and_then(Json::as_str) {
         Some(error) => {
             let exit = answer["exit"].as_i64().and_then(|exit| i32::try_from(exit).ok());
-            Err(Failure { exit: exit.map_or(Exit::Failure, Exit::of_child), text: error.to_owned() })
+            Err(Failure {
+                exit: exit.map_or(Exit::Failure, Exit::of_child),
+                text: error.to_owned(),
+            })
         }
         None => Ok(answer["answer"].take()),
     }

@@ -65,7 +65,11 @@ pub(super) struct MembersArgs {
 }
 
 /// Prints a link once the relay has it: nobody comes in by one that is not there.
-pub(super) fn invite(args: &InviteArgs, desk: &Desk, terminal: &mut Terminal) -> Result<(), Failure> {
+pub(super) fn invite(
+    args: &InviteArgs,
+    desk: &Desk,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
     let document = document(&args.document)?;
     let rights = args.right.iter().fold(Rights::NONE, |all, right| all | *right);
     let mut work = desk.work(desk.store(&document)?)?;
@@ -83,11 +87,8 @@ pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
     let text = args.link.strip_prefix(SCHEME).unwrap_or(&args.link);
     let link = Link::parse(text).map_err(|error| Failure::new(Exit::Usage, error))?;
     let document = link.document.clone();
-    let known = Known {
-        document: document.clone(),
-        relay: args.relay.clone(),
-        token: args.token.clone(),
-    };
+    let known =
+        Known { document: document.clone(), relay: args.relay.clone(), token: args.token.clone() };
     desk.create_by(&known, &link)?;
     let mut work = desk.work(desk.store(&document)?)?;
     run(async {

@@ -61,9 +61,8 @@ fn set(
 ) -> Result<(), Failure> {
     let parsed: Result<Vec<Assignment>, String> = changes.iter().map(|text| text.parse()).collect();
     let parsed = parsed.map_err(|why| Failure::new(Exit::Usage, why))?;
-    let written = work.edit(document, |edit| {
-        parsed.iter().try_for_each(|change| change.write(edit, entity))
-    })?;
+    let written = work
+        .edit(document, |edit| parsed.iter().try_for_each(|change| change.write(edit, entity)))?;
     written.map_err(|error| Failure::new(Exit::Usage, format!("{entity}: {error}")))
 }
 

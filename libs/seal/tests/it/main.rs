@@ -11,3 +11,4 @@ mod snapshots;
 mod token;
 mod token_refusals;
 mod tokens_of_others;
+mod vault;

@@ -80,6 +80,14 @@ impl Shelf {
         Store::open(&self.place(document), document)
     }
 
+    /// What is known of a document that is here, whoever has it at the moment.
+    ///
+    /// # Errors
+    /// One that is not here, or that cannot be read.
+    pub fn known(&self, document: &DocumentId) -> Result<Known, StoreError> {
+        Store::peek(&self.place(document), document)
+    }
+
     /// Forgets a document here; the relay and other devices keep it.
     ///
     /// # Errors

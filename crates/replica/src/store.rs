@@ -16,6 +16,8 @@ use crate::StoreError;
 const SCHEMA: &str = include_str!("schema.sql");
 const VERSION: i32 = 1;
 
+const SELECT: &str = "SELECT tenant, name, relay, token FROM document";
+
 /// One document as it is kept on this machine. Whatever it stores is durable when the call returns.
 #[derive(Debug)]
 pub struct Store {
@@ -60,16 +62,22 @@ impl Store {
         Ok(Store { folder, connection, known, _lock: lock })
     }
 
-    /// Opens the folder of a document.
-    pub(crate) fn open(folder: &Path, document: &DocumentId) -> Result<Self, StoreError> {
+    /// What is known of the document in a folder.
+    pub(crate) fn peek(folder: &Path, document: &DocumentId) -> Result<Known, StoreError> {
         let unknown = || StoreError::Unknown(document.clone());
-        if !folder.join("replica.sqlite").is_file() {
+        let file = folder.join("replica.sqlite");
+        if !file.is_file() {
             return Err(unknown());
         }
+        let connection = prepare(&file)?;
+        connection.query_row(SELECT, [], known).optional()?.ok_or_else(unknown)
+    }
+
+    /// Opens the folder of a document.
+    pub(crate) fn open(folder: &Path, document: &DocumentId) -> Result<Self, StoreError> {
+        let known = Store::peek(folder, document)?;
         let lock = lock(folder)?;
         let connection = prepare(&folder.join("replica.sqlite"))?;
-        let select = "SELECT tenant, name, relay, token FROM document";
-        let known = connection.query_row(select, [], known).optional()?.ok_or_else(unknown)?;
         Ok(Store { folder: folder.to_owned(), connection, known, _lock: lock })
     }
 

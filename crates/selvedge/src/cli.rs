@@ -21,6 +21,7 @@ use crate::{
     explain::{self, ExplainArgs},
     init::{self, InitArgs},
     reload::{self, ReloadArgs},
+    sync::{self, SyncArgs},
     terminal::{Terminal, complain},
     token::{self, TokenArgs},
     up::{self, UpArgs},
@@ -85,6 +86,8 @@ enum Command {
     Backup(BackupArgs),
     /// Keep documents on this machine: read and change them offline, sync them with a relay
     Doc(DocArgs),
+    /// Tokens for devices, and what a relay has of a document
+    Sync(SyncArgs),
     /// Become another program under restrictions; the edge starts agents so
     #[command(hide = true)]
     Confine(ConfineArgs),
@@ -150,6 +153,7 @@ fn obey(command: &Command) -> Exit {
         Command::Audit(args) => audit::run(args, &mut terminal),
         Command::Backup(args) => backup::run(args, &mut terminal),
         Command::Doc(args) => doc::run(args, &mut terminal),
+        Command::Sync(args) => sync::run(args, &mut terminal),
         Command::Confine(args) => confine::run(args),
         Command::Completions(args) => complete(args, &mut terminal),
     };

@@ -1,6 +1,6 @@
 //! `selvedge doc`: documents on this machine, from the command line.
 
-mod as_json;
+pub(crate) mod as_json;
 mod assignment;
 mod desk;
 mod dial;
@@ -18,10 +18,14 @@ use serde_json::json;
 
 use self::{
     assignment::Assignment,
-    desk::{Desk, Waits},
+    desk::Waits,
     members::{InviteArgs, JoinArgs, MembersArgs},
-    place::{Place, document},
     request::Request,
+};
+pub(crate) use self::{
+    desk::{Desk, run as block_on},
+    dial::Relay,
+    place::{Place, document},
 };
 use crate::{
     cli::Outcome,

@@ -19,6 +19,7 @@ mod findings;
 mod init;
 mod reload;
 mod site;
+mod sync;
 mod terminal;
 mod token;
 mod up;

@@ -102,6 +102,11 @@ impl Question {
         Self { method, path, body, answer_bytes_max, is_repeatable: false }
     }
 
+    pub(crate) fn delete(path: impl Into<String>, answer_bytes_max: usize) -> Self {
+        let (method, path, body) = (Method::DELETE, path.into(), Vec::new());
+        Self { method, path, body, answer_bytes_max, is_repeatable: true }
+    }
+
     /// To ask twice comes to the same as to ask once.
     pub(crate) fn repeatable(self) -> Self {
         Self { is_repeatable: true, ..self }
@@ -130,12 +135,12 @@ impl Site {
         Ok(Self { door, authority: authority.to_owned(), prefix, bearer: None, kept: None })
     }
 
-    /// The core behind this socket, mounted at `path`.
-    pub(crate) fn behind(socket: &Path, path: &str) -> Self {
+    /// What a core behind this socket has at `prefix`.
+    pub(crate) fn behind(socket: &Path, prefix: String) -> Self {
         Self {
             door: Door::Unix(socket.to_owned()),
             authority: "core".to_owned(),
-            prefix: format!("{path}/audit"),
+            prefix,
             bearer: None,
             kept: None,
         }

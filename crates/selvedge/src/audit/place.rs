@@ -74,7 +74,7 @@ impl PlaceArgs {
             let text = format!("no core has run in {}", self.data_dir.display());
             Failure::new(Exit::Unavailable, text)
         })?;
-        Remote::new(Site::behind(&socket, &path).with_token(secret))
+        Remote::new(Site::behind(&socket, format!("{path}/audit")).with_token(secret))
     }
 
     /// Whether a URL says where the log is.

@@ -16,7 +16,7 @@ use super::{dial::Relay, leader, place::Place, request::Request};
 use crate::exit::{Exit, Failure};
 
 /// The documents of this device, in their folder.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     shelf: Shelf,
     device: Device,
 }
@@ -52,18 +52,23 @@ impl Waits {
 }
 
 impl Desk {
-    pub(super) fn open(place: &Place) -> Result<Self, Failure> {
+    pub(crate) fn open(place: &Place) -> Result<Self, Failure> {
         let shelf = Shelf::open(&place.folder()?)?;
         let device = Device::from_seed(shelf.device_secret(&random()?)?);
         Ok(Self { shelf, device })
     }
 
-    pub(super) fn device(&self) -> &Device {
+    pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
     pub(super) fn documents(&self) -> Result<Vec<DocumentId>, Failure> {
         Ok(self.shelf.documents()?)
+    }
+
+    /// What is known of a document that is kept here.
+    pub(crate) fn known(&self, document: &DocumentId) -> Result<Known, Failure> {
+        Ok(self.shelf.known(document)?)
     }
 
     pub(super) fn forget(&self, document: &DocumentId) -> Result<(), Failure> {
@@ -304,7 +309,7 @@ fn needs_token(document: &DocumentId) -> Failure {
 }
 
 /// Runs something to its end on this thread.
-pub(super) fn run<T, E: Into<Failure>>(
+pub(crate) fn run<T, E: Into<Failure>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;

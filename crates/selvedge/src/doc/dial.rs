@@ -17,14 +17,14 @@ const MOUNT: &str = "/_selvedge/sync";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A relay.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     site: Site,
     url: String,
 }
 
 impl Relay {
     /// `http://host`, `https://host/prefix`.
-    pub(super) fn parse(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn parse(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         let site = Site::parse(url, MOUNT, ca).map_err(|why| Failure::new(Exit::Usage, why))?;
         let url = format!(
             "{}://{}{}",

@@ -35,7 +35,7 @@ impl Place {
 }
 
 /// `NAME` or `TENANT:NAME`.
-pub(super) fn document(text: &str) -> Result<DocumentId, Failure> {
+pub(crate) fn document(text: &str) -> Result<DocumentId, Failure> {
     let (tenant, name) = text.split_once(':').unwrap_or((TENANT, text));
     DocumentId::new(tenant, name).ok_or_else(|| {
         let text = format!(

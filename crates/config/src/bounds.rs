@@ -11,8 +11,8 @@ use selvedge_base::format_duration;
 
 use crate::{
     Agent, AgentProcess, AgentSettings, Audit, Breaker, CORE, Config, CoreAudit, CoreLimits,
-    CoreStreams, Ejection, HealthCheck, Id, Limits, Listener, Origin, Otlp, Route, Upstream, auth,
-    rate_limit, schema, waf,
+    CoreStreams, CoreSync, Ejection, HealthCheck, Id, Limits, Listener, Origin, Otlp, Route,
+    Upstream, auth, rate_limit, schema, waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -205,6 +205,7 @@ fn core_bounds(table: &mut Table<'_>, config: &Config) {
         let CoreLimits { connections: _, in_flight, body: _ } = process.limits;
         table.row("limits in-flight", in_flight, "503 with Retry-After");
         stream_bounds(table, &process.streams);
+        process.sync.iter().for_each(|sync| sync_bounds(table, sync));
         audit_bounds(table, &process.audit);
     }
     table.row("limits body", mount.limits.body, "413");
@@ -224,6 +225,20 @@ fn stream_bounds(table: &mut Table<'_>, streams: &CoreStreams) {
     table.row("streams per-tenant", optional(streams.per_tenant), "429");
     table.row("streams age", optional_time(streams.age), "older records are given up");
     table.row("streams size", optional(streams.size), "a stream's oldest records are given up");
+}
+
+fn sync_bounds(table: &mut Table<'_>, sync: &CoreSync) {
+    let per_s = |rate: Option<usize>| optional(rate.map(|rate| format!("{rate}/s")));
+    table.row("sync connections", sync.connections, "503 with Retry-After");
+    table.row("sync channels", sync.channels, "CLOSED, limit");
+    table.row("sync tenant-channels", optional(sync.tenant_channels), "CLOSED, limit");
+    table.row("sync per-tenant", optional(sync.per_tenant), "pushes to new ones: quota");
+    table.row("sync document", sync.document, "pushes: quota");
+    table.row("sync push-rate", per_s(Some(sync.push_rate)), "pushes: quota");
+    table.row("sync tenant-push-rate", per_s(sync.tenant_push_rate), "pushes: quota");
+    table.time("sync lease", sync.lease, "the device begins with the snapshot");
+    table.time("sync grace", sync.grace, "the log before a snapshot is given up");
+    table.time("sync idle", sync.idle, "the document is let go from memory");
 }
 
 fn audit_bounds(table: &mut Table<'_>, audit: &CoreAudit) {

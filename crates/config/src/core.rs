@@ -6,14 +6,15 @@ use selvedge_base::{ByteSize, Secret};
 
 use crate::{
     Action, Balance, CORE, Code, Core, CoreGrant, CoreLimits, CoreListen, CoreNats, CorePlace,
-    CoreProcess, CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route, RouteLimits,
-    Target, TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+    CoreProcess, CoreSync, CoreToken, HostPattern, Id, Matches, PathPattern, Pool, Retry, Route,
+    RouteLimits, Target, TargetAddress, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
     address::{id, server_name, socket, target},
     core_audit::AuditPart,
     core_log,
     core_streams::StreamsPart,
+    core_sync::SyncPart,
     core_views::{self, ViewPart},
-    cursor::Cursor,
+    cursor::{Cursor, Switch},
     http::{host_pattern, path},
     listener::TIMEOUT,
     reading::{Problem, Reading},
@@ -48,6 +49,7 @@ pub(crate) struct CorePart {
     limits: LimitsPart,
     timeouts: TimeoutsPart,
     streams: StreamsPart,
+    sync: Option<Switch<SyncPart>>,
     audit: AuditPart,
     log: Option<Option<Option<CoreNats>>>,
     tokens: Vec<Spanned<Option<CoreToken>>>,
@@ -85,9 +87,11 @@ pub(crate) struct Settled {
 
 impl CorePart {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Self {
-        let local =
-            ["data-dir", "socket", "listen", "log", "streams", "audit", "token", "grant", "view"]
-                .into_iter();
+        let local = [
+            "data-dir", "socket", "listen", "log", "streams", "sync", "audit", "token", "grant",
+            "view",
+        ]
+        .into_iter();
         Self {
             span: cursor.span(),
             local: local.filter_map(|name| Some((name, cursor.span_of(name)?))).collect(),
@@ -101,6 +105,7 @@ impl CorePart {
             limits: cursor.child("limits", LimitsPart::read).unwrap_or_default(),
             timeouts: cursor.child("timeouts", TimeoutsPart::read).unwrap_or_default(),
             streams: cursor.child("streams", StreamsPart::read).unwrap_or_default(),
+            sync: cursor.switch("sync", SyncPart::read),
             audit: cursor.child("audit", AuditPart::read).unwrap_or_default(),
             log: cursor.child("log", core_log::read),
             tokens: cursor.children(&["token"], read_token),
@@ -121,6 +126,7 @@ impl CorePart {
             limits,
             timeouts,
             streams,
+            sync,
             audit,
             log,
             tokens,
@@ -153,6 +159,7 @@ impl CorePart {
                     listen: sound(listen)?,
                     limits: limits.clone(),
                     streams: streams.settle(reading)?,
+                    sync: settle_sync(reading, sync)?,
                     audit: audit.settle(reading)?,
                     nats: sound(log)?.flatten(),
                     tokens,
@@ -324,6 +331,15 @@ fn read_remote(cursor: &mut Cursor<'_>) -> Option<Remote> {
         verify: true,
     };
     Some(Remote { address, tls })
+}
+
+/// The relay of documents is there unless somebody switches it off.
+fn settle_sync(reading: &Reading<'_>, sync: Option<Switch<SyncPart>>) -> Option<Option<CoreSync>> {
+    match sync {
+        Some(Switch::Off) => Some(None),
+        Some(Switch::On(part)) => part.settle(reading).map(Some),
+        None => SyncPart::default().settle(reading).map(Some),
+    }
 }
 
 fn read_token(cursor: &mut Cursor<'_>) -> Spanned<Option<CoreToken>> {

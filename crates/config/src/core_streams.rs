@@ -82,7 +82,7 @@ impl StreamsPart {
     }
 }
 
-fn read_origins(cursor: &mut Cursor<'_>) -> Vec<Option<Spanned<String>>> {
+pub(crate) fn read_origins(cursor: &mut Cursor<'_>) -> Vec<Option<Spanned<String>>> {
     let origins = cursor.arguments("origins such as \"https://app.example.com\"");
     origins.into_iter().map(|value| value.parse(origin)).collect()
 }

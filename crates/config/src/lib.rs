@@ -30,6 +30,7 @@ mod core;
 mod core_audit;
 mod core_log;
 mod core_streams;
+mod core_sync;
 mod core_views;
 mod cursor;
 mod diagnostic;

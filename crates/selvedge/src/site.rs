@@ -20,6 +20,7 @@ use rustls_pki_types::ServerName;
 use selvedge_agents::roots::trust;
 use selvedge_base::Secret;
 use selvedge_replica::Wire;
+use serde_json::Value;
 use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
@@ -56,6 +57,7 @@ pub(crate) struct Question {
     /// Below the site's prefix, with the query.
     path: String,
     body: Vec<u8>,
+    content_type: Option<&'static str>,
     answer_bytes_max: usize,
     /// Whether to ask twice comes to the same as to ask once.
     is_repeatable: bool,
@@ -94,17 +96,23 @@ impl Error for AskError {}
 impl Question {
     pub(crate) fn get(path: impl Into<String>, answer_bytes_max: usize) -> Self {
         let (method, path, body) = (Method::GET, path.into(), Vec::new());
-        Self { method, path, body, answer_bytes_max, is_repeatable: true }
+        Self { method, path, body, content_type: None, answer_bytes_max, is_repeatable: true }
     }
 
     pub(crate) fn post(path: impl Into<String>, body: Vec<u8>, answer_bytes_max: usize) -> Self {
         let (method, path) = (Method::POST, path.into());
-        Self { method, path, body, answer_bytes_max, is_repeatable: false }
+        Self { method, path, body, content_type: None, answer_bytes_max, is_repeatable: false }
     }
 
     pub(crate) fn delete(path: impl Into<String>, answer_bytes_max: usize) -> Self {
         let (method, path, body) = (Method::DELETE, path.into(), Vec::new());
-        Self { method, path, body, answer_bytes_max, is_repeatable: true }
+        Self { method, path, body, content_type: None, answer_bytes_max, is_repeatable: true }
+    }
+
+    /// Posts JSON.
+    pub(crate) fn json(path: impl Into<String>, body: &Value, answer_bytes_max: usize) -> Self {
+        let post = Self::post(path, body.to_string().into_bytes(), answer_bytes_max);
+        Self { content_type: Some("application/json"), ..post }
     }
 
     /// To ask twice comes to the same as to ask once.
@@ -185,7 +193,8 @@ impl Site {
     }
 
     fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, AskError> {
-        let Question { method, path, body, answer_bytes_max: _, is_repeatable: _ } = question;
+        let Question { method, path, body, content_type, answer_bytes_max: _, is_repeatable: _ } =
+            question;
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.prefix))
@@ -193,6 +202,9 @@ impl Site {
             .header(header::USER_AGENT, concat!("selvedge/", env!("CARGO_PKG_VERSION")));
         if let Some(bearer) = &self.bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+        }
+        if let Some(content_type) = content_type {
+            request = request.header(header::CONTENT_TYPE, *content_type);
         }
         let body = Full::new(Bytes::copy_from_slice(body));
         request.body(body).map_err(|error| AskError::Broken(error.to_string()))

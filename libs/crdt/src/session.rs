@@ -14,6 +14,7 @@ mod keys;
 mod name;
 mod record;
 mod refusal;
+pub mod relay;
 mod relay_frame;
 mod replica;
 mod snapshot_info;

@@ -196,6 +196,12 @@ impl Vault {
         Ok(hash)
     }
 
+    /// Returns whether the list of members that counts has this device.
+    pub fn is_member(&self, document: &DocumentId) -> bool {
+        let roster = self.documents.get(document).and_then(Membership::roster);
+        roster.is_some_and(|roster| roster.member(&self.device.id()).is_some())
+    }
+
     /// The members of a document, and what they are called.
     ///
     /// # Errors

@@ -74,6 +74,8 @@ pub struct CoreProcess {
     pub limits: CoreLimits,
     /// Bounds of event streams.
     pub streams: CoreStreams,
+    /// The relay of documents. `None`: there is none.
+    pub sync: Option<CoreSync>,
     /// The audit log.
     pub audit: CoreAudit,
     /// Servers of NATS that keep the event log. `None`: the disk does.
@@ -150,6 +152,60 @@ pub struct CoreStreams {
     pub size: Option<ByteSize>,
     /// Origins of web pages that may read and write; `*` for all.
     pub origins: Vec<String>,
+}
+
+/// The relay of documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreSync {
+    /// Connections of devices at once. Default 100,000; then 503.
+    pub connections: usize,
+    /// Documents that one connection has open. Default 256; then CLOSED, *limit*.
+    pub channels: usize,
+    /// Documents that all connections of a tenant have open together. Then CLOSED, *limit*.
+    pub tenant_channels: Option<usize>,
+    /// Documents of one tenant. Then pushes to new ones are refused (*quota*).
+    pub per_tenant: Option<usize>,
+    /// What the records of one document take. Default 1 GiB; then pushes are refused (*quota*).
+    pub document: ByteSize,
+    /// Pushes of one device in a second. Default 100; then they are refused (*quota*).
+    pub push_rate: usize,
+    /// Pushes of all devices of a tenant in a second. Then they are refused (*quota*).
+    pub tenant_push_rate: Option<usize>,
+    /// How long a device may be away. Default 30 days; then it begins with the snapshot.
+    pub lease: Duration,
+    /// How long the log before a snapshot stays. Default 1 h.
+    pub grace: Duration,
+    /// How long a document that nobody has open stays in memory. Default 60 s.
+    pub idle: Duration,
+    /// Files with public keys whose tokens count beside those of the core's own key.
+    pub issuers: Vec<PathBuf>,
+    /// Origins of web pages that may connect; `*` for all. Pages of the same host always may.
+    pub origins: Vec<String>,
+    /// What is expected of which documents; the first that fits counts.
+    pub documents: Vec<DocumentRule>,
+}
+
+/// What is expected of some documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentRule {
+    /// A document, a prefix that ends in `/`, or `*`.
+    pub names: String,
+    /// Of which tenant. `None`: of all.
+    pub tenant: Option<String>,
+    /// Whether batches must be sealed.
+    pub encryption: Encryption,
+}
+
+/// Whether a document must be encrypted end to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// As its members like.
+    #[default]
+    Any,
+    /// It must: the relay refuses what it could read.
+    Required,
+    /// It must not.
+    Off,
 }
 
 /// The audit log of a core.

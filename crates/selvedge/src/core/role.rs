@@ -315,6 +315,7 @@ fn in_force(process: &CoreProcess, operator: &CoreToken) -> InForce {
         socket: _,
         listen: _,
         streams: _,
+        sync: _,
         audit: _,
         nats: _,
         views: _,

@@ -5,6 +5,7 @@ mod backup;
 mod keeping;
 mod log;
 mod streams;
+mod sync;
 mod views;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub(super) use self::audit::{Journal, list};
 pub(crate) use self::keeping::NOT_BUILT_IN;
 use self::{
     audit::AuditService, backup::BackupService, keeping::Kept, log::LogService,
-    streams::StreamsService, views::ViewsService,
+    streams::StreamsService, sync::SyncService, views::ViewsService,
 };
 use crate::exit::Failure;
 
@@ -76,7 +77,9 @@ pub(super) fn open(
     process: &CoreProcess,
 ) -> Result<Vec<Box<dyn Service>>, Failure> {
     let (log, journal) = (|| foundation.kept.log().clone(), || foundation.journal.clone());
-    Ok(vec![
+    let parts = (log(), journal(), foundation.hub.clone());
+    let sync = SyncService::open(parts, process)?;
+    let mut services: Vec<Box<dyn Service>> = vec![
         Box::new(LogService::new(foundation.kept.clone())),
         Box::new(AuditService::open(journal(), process, foundation.hub.clone())?),
         Box::new(StreamsService::open(
@@ -86,5 +89,7 @@ pub(super) fn open(
         )),
         Box::new(ViewsService::open(log(), process)?),
         Box::new(BackupService::open(log(), journal())),
-    ])
+    ];
+    services.extend(sync.map(|sync| Box::new(sync) as Box<dyn Service>));
+    Ok(services)
 }

@@ -143,17 +143,27 @@ impl Desk {
     ) -> Result<Json, Failure> {
         let mut work = self.work(store)?;
         run(async move {
-            let answer = if request.writes() {
-                request.perform(&mut work, document)?;
+            // Who changes something means what it is now, where that can be known.
+            work.reach(document, waits).await?;
+            let mut answer = request.perform(&mut work, document)?;
+            if request.writes() {
                 work.reach(document, waits).await?;
-                super::request::standing(&work, document)
-            } else {
-                work.reach(document, waits).await?;
-                request.perform(&mut work, document)?
-            };
+                answer = super::request::standing(&work, document);
+            }
             work.driver.close().await?;
             Ok::<_, Failure>(answer)
         })
+    }
+
+    /// Takes up a document as if it had never been read; its keys stay.
+    pub(super) fn begin_again(&self, document: &DocumentId) -> Result<Work, Failure> {
+        let store = self.shelf.document(document)?;
+        let (known, keys) = (store.known().clone(), store.keys()?);
+        drop(store);
+        self.shelf.remove(document)?;
+        let mut store = self.shelf.create(&known)?;
+        store.keep_keys(&keys.unwrap_or_default())?;
+        self.work(store)
     }
 
     /// Takes a document up.
@@ -222,6 +232,10 @@ impl Work {
         let Some(limit) = waits.limit else { return Ok(()) };
         let end = Instant::now() + limit;
         while !(self.is_caught_up && self.standing(document).0 == 0) {
+            // Who need not reach it does not wait until it is there again.
+            if !waits.needed && self.driver.trouble().is_some() {
+                return Ok(());
+            }
             let left = end.saturating_duration_since(Instant::now());
             match timeout(left, self.driver.turn()).await {
                 Ok(turned) => turned?,
@@ -259,6 +273,11 @@ impl Work {
                 "somebody else changed the members at the same time; try again",
             )),
         }
+    }
+
+    /// Says goodbye to the relay.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        Ok(self.driver.close().await?)
     }
 
     /// Takes in what happened: what cannot be helped by waiting is a failure.

@@ -32,7 +32,7 @@ const SOCKET: &str = "leader.sock";
 pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
     let path = folder.join(SOCKET);
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(path),
     }
 }

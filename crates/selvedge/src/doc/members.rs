@@ -82,7 +82,7 @@ pub(super) fn invite(
     Ok(terminal.write(&format!("{SCHEME}{}\n", &*link.text()))?)
 }
 
-/// Keeps the document of a link here, and waits until this device is a member.
+/// Comes in, and then reads the document from its beginning: what was written before this device had the keys opens only now.
 pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
     let text = args.link.strip_prefix(SCHEME).unwrap_or(&args.link);
     let link = Link::parse(text).map_err(|error| Failure::new(Exit::Usage, error))?;
@@ -91,10 +91,26 @@ pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
         Known { document: document.clone(), relay: args.relay.clone(), token: args.token.clone() };
     desk.create_by(&known, &link)?;
     let mut work = desk.work(desk.store(&document)?)?;
-    run(async {
+    let came_in = run(async {
         work.reach(&document, Waits::needed(args.wait)).await?;
         work.push_keys(&document, args.wait).await?;
-        work.reach(&document, Waits::needed(args.wait)).await
+        let is_in = work.driver().keys().is_member(&document);
+        work.close().await?;
+        is_in.then_some(()).ok_or_else(|| {
+            Failure::new(
+                Exit::Failure,
+                "the link does not let this device in: it was used, or taken back",
+            )
+        })
+    });
+    if let Err(failure) = came_in {
+        desk.forget(&document)?;
+        return Err(failure);
+    }
+    let mut work = desk.begin_again(&document)?;
+    run(async {
+        work.reach(&document, Waits::needed(args.wait)).await?;
+        work.close().await
     })
 }
 

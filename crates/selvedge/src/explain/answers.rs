@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     include_str!("../../../../docs/errors/http.md"),
     include_str!("../../../../docs/errors/agents.md"),
     include_str!("../../../../docs/errors/core.md"),
     include_str!("../../../../docs/errors/streams.md"),
+    include_str!("../../../../docs/errors/sync.md"),
     include_str!("../../../../docs/errors/audit.md"),
 ];
 

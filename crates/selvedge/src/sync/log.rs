@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
             ClientFrame::Open { document, token: &token, proof, resume, replicas: Vec::new() };
         self.say(&open, CHANNEL).await?;
         self.until(|frame| match frame {
-            RelayFrame::Opened(opened) => Some(opened.clone()),
+            RelayFrame::Opened(opened) => Some((**opened).clone()),
             _ => None,
         })
         .await

@@ -62,8 +62,7 @@ pub(super) fn make(args: &TokenArgs, terminal: &mut Terminal) -> Outcome {
         "subject": args.subject,
         "ttl": args.expires.as_secs(),
     });
-    let body = wanted.to_string().into_bytes();
-    let answer = ask(&args.core, Question::post("/tokens", body, ANSWER_BYTES_MAX))?;
+    let answer = ask(&args.core, Question::json("/tokens", &wanted, ANSWER_BYTES_MAX))?;
     let token = answer["token"].as_str().unwrap_or_default();
     terminal.write(&format!("{token}\n"))?;
     Ok(Exit::Success)

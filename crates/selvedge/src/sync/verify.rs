@@ -91,7 +91,9 @@ impl Verifier {
             }
             Record::Snapshot { .. } => {}
             Record::Compact { retired, .. } => {
-                retired.iter().for_each(|replica| drop(self.devices.remove(replica)));
+                for replica in retired {
+                    self.devices.remove(replica);
+                }
             }
         }
     }

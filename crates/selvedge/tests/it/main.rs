@@ -17,6 +17,7 @@ mod core;
 mod core_remote;
 mod core_stop;
 mod core_telemetry;
+mod doc;
 mod docs;
 mod edge;
 mod explain;

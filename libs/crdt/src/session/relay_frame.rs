@@ -26,7 +26,7 @@ pub enum RelayFrame<'a> {
         limits: Limits,
     },
     /// The answer to OPEN; records follow.
-    Opened(OpenDocument),
+    Opened(Box<OpenDocument>),
     /// A batch of this channel is safe; it stands for the RECORD at this offset.
     Ack {
         /// Whose.
@@ -241,7 +241,7 @@ impl<'a> RelayFrame<'a> {
                 let (now_ms, limits) = (reader.varint()?, Limits::read(reader)?);
                 RelayFrame::Welcome { version, challenge, now_ms, limits }
             }
-            2 => RelayFrame::Opened(OpenDocument::read(reader)?),
+            2 => RelayFrame::Opened(Box::new(OpenDocument::read(reader)?)),
             3 => {
                 let replica = ReplicaId(reader.array()?);
                 RelayFrame::Ack { replica, seq: reader.varint()?, offset: reader.varint()? }

@@ -107,8 +107,8 @@ fn relay_frames() -> Vec<(u32, RelayFrame<'static>)> {
         OpenDocument { snapshot: None, heads: vec![], start: Start::Resumed, ..opened.clone() };
     let mut frames = vec![
         (0, RelayFrame::Welcome { version: 1, challenge: [2; 16], now_ms: 1 << 40, limits }),
-        (1, RelayFrame::Opened(opened)),
-        (1, RelayFrame::Opened(bare)),
+        (1, RelayFrame::Opened(Box::new(opened))),
+        (1, RelayFrame::Opened(Box::new(bare))),
         (1, RelayFrame::Ack { replica, seq: 5, offset: 300 }),
         (1, RelayFrame::Rejected { frame: 5, why: Refusal::Denied }),
         (1, RelayFrame::Record { offset: 300, record: b"record" }),

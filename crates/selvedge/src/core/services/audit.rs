@@ -30,7 +30,7 @@ use selvedge_config::{Config, CoreAudit, CoreProcess};
 use selvedge_telemetry::{Hub, Level};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-use self::journal::Unwritten;
+pub(super) use self::journal::Unwritten;
 pub(in crate::core) use self::journal::{Asker, Journal, list, outcome};
 use self::{cosign::Cosigners, ledger::Ledger, problem::Problem, witness::Watch};
 use super::Service;

@@ -36,7 +36,7 @@ impl Kept {
     }
 
     fn open_here(data_dir: &Path) -> Result<Self, Failure> {
-        let opened = Log::open(&data_dir.join(LOG), Settings::default());
+        let opened = Log::open(&data_dir.join(LOG), bounds());
         let log = opened.map_err(|error| not_opened(&error))?;
         Ok(Self {
             log,
@@ -81,6 +81,11 @@ impl Kept {
 /// What is said of a config with NATS by a program without.
 pub(crate) const NOT_BUILT_IN: &str = "the config keeps the log on NATS, and this program was built without it: build it with `--features nats`";
 
+/// Records may be as large as the relay's.
+fn bounds() -> Settings {
+    Settings { record_bytes_max: selvedge_sync::RECORD_BYTES_MAX, ..Settings::default() }
+}
+
 fn not_opened(error: &OpenError) -> Failure {
     Failure::new(exit_of(error), format!("the log cannot be opened: {}", chain(error)))
 }
@@ -119,14 +124,13 @@ mod nats {
     use std::path::Path;
 
     use selvedge_config::{CoreNats, CoreNatsLogin};
-    use selvedge_eventlog::Settings as Bounds;
     use selvedge_eventlog_nats::{Login, NatsLog, OpenError, Settings, Tls};
 
-    use super::{COPY, Kept, exit_of};
+    use super::{COPY, Kept, bounds, exit_of};
     use crate::exit::{Exit, Failure, chain};
 
     pub(super) fn open(data_dir: &Path, nats: &CoreNats) -> Result<Kept, Failure> {
-        let opened = NatsLog::open(&data_dir.join(COPY), Bounds::default(), settings(nats));
+        let opened = NatsLog::open(&data_dir.join(COPY), bounds(), settings(nats));
         let nats = opened.map_err(|error| {
             let exit = match &error {
                 OpenError::Lost { .. } | OpenError::Damaged { .. } | OpenError::Foreign(_) => {

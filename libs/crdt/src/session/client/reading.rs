@@ -17,7 +17,7 @@ const PLACES_MAX: usize = 1 << 10;
 impl Channel {
     pub fn receive(&mut self, now_ms: u64, frame: RelayFrame<'_>, keys: &mut dyn Keys) {
         match frame {
-            RelayFrame::Opened(opened) => self.receive_opened(now_ms, opened),
+            RelayFrame::Opened(opened) => self.receive_opened(now_ms, *opened),
             RelayFrame::Record { offset, record } => {
                 self.receive_record(offset, record.into(), keys);
             }

@@ -1,0 +1,290 @@
+//! Documents from the command line, through a real edge and a real core.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    core::{CORE, health, role, up},
+    process::{Place, Running, eventually, send as signal},
+};
+
+/// A device with a folder of its own.
+struct Device<'a> {
+    place: &'a Place,
+    folder: String,
+    relay: String,
+}
+
+impl<'a> Device<'a> {
+    fn new(place: &'a Place, name: &str, relay: &str) -> Self {
+        let folder = place.path(name).display().to_string();
+        Device { place, folder, relay: relay.to_owned() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.place.command(["doc", "--folder", &self.folder]);
+        command.args(arguments);
+        command
+    }
+
+    /// Runs to an end that is expected; returns standard output.
+    #[track_caller]
+    fn ends(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", self.place.show(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> String {
+        self.ends(0, arguments)
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.run(arguments)).unwrap()
+    }
+
+    /// A token of the core in `data`, for this device.
+    #[track_caller]
+    fn token(&self, document: &str, rights: &str) -> String {
+        let device = self.run(&["device"]).trim().to_owned();
+        let made = "sync token --data-dir data --expires 1h";
+        let mut command =
+            self.place.command(made.split(' ').chain([document, "--device", &device]));
+        for right in rights.split(',') {
+            command.args(["--right", right]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", self.place.show(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Keeps a document with every right; returns the token.
+    #[track_caller]
+    fn keeps(&self, document: &str, more: &[&str]) -> String {
+        let token = self.token(document, "read,write,snapshot,admin,join");
+        let create = ["create", document, "--relay", &self.relay, "--token", &token];
+        self.run(&[&create, more].concat());
+        token
+    }
+
+    #[track_caller]
+    fn snapshot(&self, document: &str) -> Vec<u8> {
+        let file = self.place.path("snapshot");
+        self.run(&["export", document, "--format", "snapshot", "-o", file.to_str().unwrap()]);
+        fs::read(file).unwrap()
+    }
+}
+
+/// Ends the core as a power cut would, and waits until there is another.
+fn kill_the_core(up: &Running, url: &str) {
+    let core = eventually("the core runs", || role(up, "core"));
+    signal(core, Signal::KILL);
+    eventually("another core serves", || {
+        let other = role(up, "core").is_some_and(|other| other != core);
+        (other && health(url).status == 200).then_some(())
+    });
+}
+
+#[test]
+fn two_devices_hold_the_same_whatever_happens_to_the_core() {
+    let place = Place::new();
+    let (mut up, url) = up(&place, CORE);
+    let (ann, ben) = (Device::new(&place, "ann", &url), Device::new(&place, "ben", &url));
+    ann.keeps("notes", &[]);
+    ben.keeps("notes", &[]);
+    ann.run(&[
+        "set",
+        "notes",
+        "note/1",
+        "title=Milk",
+        "tags+=red",
+        "counter:votes+=2",
+        "text:body=Hello",
+    ]);
+    assert_eq!(ben.json(&["get", "notes", "note/1", "title"]), json!("Milk"));
+
+    kill_the_core(&up, &url);
+    // Both write without having seen the other.
+    ann.run(&["set", "notes", "note/1", "title=Oat milk", "counter:votes+=1", "--offline"]);
+    ben.run(&[
+        "set",
+        "notes",
+        "note/1",
+        "tags+=blue",
+        "counter:votes+=4",
+        "text:body+=, you",
+        "--offline",
+    ]);
+    ben.run(&["delete", "notes", "note/2", "--offline"]);
+    for device in [&ann, &ben, &ann] {
+        assert_eq!(device.json(&["sync", "notes"])["waiting"], 0);
+    }
+    let expected = json!({
+        "note/1": { "body": "Hello, you", "tags": ["blue", "red"], "title": "Oat milk", "votes": 7 },
+    });
+    assert_eq!(ann.json(&["get", "notes"]), expected);
+    assert_eq!(ann.snapshot("notes"), ben.snapshot("notes"), "byte for byte");
+
+    let blame = ann.json(&["get", "notes", "note/1", "title", "--blame"]);
+    assert_eq!((&blame["value"], &blame["kind"]), (&json!("Oat milk"), &json!("lww")));
+    let folder = format!("--folder {}", ann.folder);
+    let verified = place.run(&format!("sync verify notes {folder}"));
+    assert!(verified.contains("are as devices wrote them"), "{verified}");
+    let dumped = place.run(&format!("sync dump notes {folder}"));
+    assert_eq!(
+        dumped.lines().filter(|line| line.contains("\"operations\"")).count(),
+        3,
+        "{dumped}"
+    );
+
+    up.signal(Signal::INT);
+    assert_eq!(up.end(), 0);
+    // The relay is away: what is written is kept, and said to be.
+    let output = ann
+        .command(&["set", "notes", "note/3", "title=Later", "--wait", "100ms"])
+        .output()
+        .unwrap();
+    let shown = place.show(&output);
+    assert!(shown.starts_with("exit 0") && shown.contains("kept here"), "{shown}");
+    ann.ends(69, &["sync", "notes", "--wait", "100ms"]);
+    assert_eq!(ann.json(&["get", "notes", "note/3", "title", "--offline"]), json!("Later"));
+}
+
+/// Whether some file below `folder` has these bytes in it.
+fn is_written_below(folder: &Path, needle: &[u8]) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return is_written_below(&path, needle);
+        }
+        let found = fs::read(&path).unwrap_or_default();
+        found.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[test]
+fn the_relay_reads_no_word_of_an_encrypted_document() {
+    const NEEDLE: &str = "The vixen hides her cubs below the oak";
+    let place = Place::new();
+    let (_up, url) = up(&place, CORE);
+    let (ann, ben) = (Device::new(&place, "ann", &url), Device::new(&place, "ben", &url));
+    ann.keeps("diary", &["--encrypted"]);
+    ann.run(&["set", "diary", "day/1", &format!("text:body={NEEDLE}"), &format!("title={NEEDLE}")]);
+    let link = ann.run(&["invite", "diary"]).trim().to_owned();
+    let token = ben.token("diary", "read,write,join");
+    ben.run(&["join", &link, "--relay", &url, "--token", &token]);
+    assert_eq!(
+        ben.json(&["get", "diary", "day/1", "title"]),
+        json!(NEEDLE),
+        "also what was before"
+    );
+    ben.run(&["set", "diary", "day/2", &format!("title={NEEDLE}")]);
+    assert_eq!(ann.json(&["get", "diary", "day/2", "title"]), json!(NEEDLE));
+    assert_eq!(ann.snapshot("diary"), ben.snapshot("diary"), "byte for byte");
+    assert!(!is_written_below(&place.path("data"), NEEDLE.as_bytes()));
+    assert!(is_written_below(&place.path("ann"), b"day/1"), "the search finds what is there");
+
+    // The link was for once.
+    let eve = Device::new(&place, "eve", &url);
+    let token = eve.token("diary", "read,write,join");
+    eve.ends(1, &["join", &link, "--relay", &url, "--token", &token]);
+
+    // Who was taken out reads nothing that is written from then on.
+    let members = ann.run(&["members", "diary", "--remove", ben.run(&["device"]).trim()]);
+    assert_eq!(members.lines().count(), 1, "{members}");
+    ann.run(&["set", "diary", "day/3", "title=Alone"]);
+    assert_eq!(ann.json(&["get", "diary", "day/3", "title"]), json!("Alone"));
+    let seen = ben.json(&["get", "diary", "--wait", "1s"]);
+    assert!(seen["day/2"].is_object() && seen["day/3"].is_null(), "{seen}");
+}
+
+#[test]
+fn a_revoked_token_opens_nothing() {
+    let place = Place::new();
+    let (_up, url) = up(&place, CORE);
+    let ann = Device::new(&place, "ann", &url);
+    let token = ann.keeps("notes", &[]);
+    ann.run(&["set", "notes", "n", "title=Milk"]);
+    let revoked = place.run(&format!("sync revoke {token} --data-dir data"));
+    assert!(revoked.starts_with("exit 0"), "{revoked}");
+    ann.ends(1, &["sync", "notes"]);
+    assert_eq!(ann.json(&["get", "notes", "n", "title", "--offline"]), json!("Milk"));
+    let another = ann.token("notes", "read,write");
+    ann.run(&["token", "notes", &another]);
+    assert_eq!(ann.json(&["sync", "notes"])["waiting"], 0);
+    // A token of somebody else's is none.
+    let eve = Device::new(&place, "eve", &url);
+    eve.run(&["create", "notes", "--relay", &url, "--token", &another]);
+    eve.ends(1, &["sync", "notes"]);
+}
+
+#[test]
+fn who_watches_sees_changes_and_does_what_others_want() {
+    let place = Place::new();
+    let (_up, url) = up(&place, CORE);
+    let (ann, ben) = (Device::new(&place, "ann", &url), Device::new(&place, "ben", &url));
+    ann.keeps("notes", &[]);
+    ben.keeps("notes", &[]);
+    ann.run(&["set", "notes", "n", "title=Milk"]);
+    let mut watch = Running::new(ann.command(&["watch", "notes"]));
+    watch.read(r#"{"entity":{"title":"Milk"},"id":"n"}"#);
+    ben.run(&["set", "notes", "n", "title=Oats"]);
+    watch.read(r#"{"entity":{"title":"Oats"},"id":"n"}"#);
+    // The document is taken: the process that has it does this.
+    ann.run(&["set", "notes", "n", "title=Rye"]);
+    watch.read(r#"{"entity":{"title":"Rye"},"id":"n"}"#);
+    assert_eq!(ann.json(&["get", "notes", "n", "title"]), json!("Rye"));
+    ann.ends(64, &["set", "notes", "n", "counter:votes=x"]);
+    ben.run(&["delete", "notes", "n"]);
+    watch.read(r#"{"entity":null,"id":"n"}"#);
+    watch.signal(Signal::INT);
+    assert_eq!(watch.end(), 0);
+}
+
+#[test]
+fn what_was_acknowledged_outlives_cores_that_are_killed() {
+    let place = Place::new();
+    let (up, url) = up(&place, CORE);
+    let done = AtomicBool::new(false);
+    let acknowledged: Vec<u64> = thread::scope(|scope| {
+        let writers: Vec<_> = ["ann", "ben"]
+            .map(|name| {
+                let device = Device::new(&place, name, &url);
+                device.keeps("notes", &[]);
+                let done = &done;
+                scope.spawn(move || {
+                    let mut written = 0;
+                    while !done.load(SeqCst) {
+                        written += 1;
+                        device.run(&["set", "notes", name, &format!("grow:seen+={written}")]);
+                    }
+                    assert_eq!(device.json(&["sync", "notes", "--wait", "60s"])["waiting"], 0);
+                    written
+                })
+            })
+            .into_iter()
+            .collect();
+        for _ in 0..4 {
+            kill_the_core(&up, &url);
+        }
+        done.store(true, SeqCst);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    let reader = Device::new(&place, "reader", &url);
+    reader.keeps("notes", &[]);
+    reader.run(&["sync", "notes"]);
+    for (name, written) in ["ann", "ben"].iter().zip(acknowledged) {
+        let all: Vec<u64> = (1..=written).collect();
+        assert_eq!(reader.json(&["get", "notes", name, "seen"]), json!(all));
+    }
+}

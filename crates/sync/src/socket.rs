@@ -1,0 +1,646 @@
+//! The task of one connection: bytes in and out, and what is asked for in between.
+//!
+//! While nothing happens it holds no buffer: bytes are read into one that all connections of a thread share.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use selvedge_crdt::{
+    BatchHash, Header, ReplicaId,
+    session::{
+        CloseReason, MESSAGE_BYTES_MAX, Record, RecordHash, Refusal, RelayFrame, Resume, Signature,
+        SnapshotHash,
+        relay::{Asked, Grant, Opening, READ, Session, Vetted, Want},
+    },
+};
+use selvedge_eventlog::{Chunk, ReadError, StreamId};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{
+    connection::Connection,
+    document::{By, Document},
+    hub::Hub,
+    names,
+    snapshots::{self, Upload},
+    websocket::{self, CloseCode, Decoder, Event},
+};
+
+/// Bytes that are read or written in one go, about.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Turns of reading and writing before others have theirs.
+const TURNS_MAX: usize = 16;
+/// Types of messages, as refusals name them.
+const PUSH: u8 = 3;
+const OFFER: u8 = 5;
+const PIECE: u8 = 6;
+const PRESENCE: u8 = 8;
+const WAKE: u8 = 11;
+
+thread_local! {
+    /// Where bytes are read into.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into());
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    hub: Arc<Hub>,
+    connection: Arc<Connection>,
+) {
+    let mut socket = Socket {
+        io,
+        hub,
+        connection,
+        decoder: Decoder::default(),
+        input: Vec::new(),
+        out: Vec::new(),
+        written: 0,
+        open: Vec::new(),
+        doing: None,
+        reading: None,
+        upload: None,
+        stage: Stage::Open,
+    };
+    poll_fn(|context| socket.poll(context)).await;
+    socket.leave();
+}
+
+struct Socket<T> {
+    io: T,
+    hub: Arc<Hub>,
+    connection: Arc<Connection>,
+    decoder: Decoder,
+    /// Bytes that wait until what is being done is done.
+    input: Vec<u8>,
+    out: Vec<u8>,
+    written: usize,
+    /// Documents by channel.
+    open: Vec<(u32, Arc<Document>)>,
+    /// What a message asked for, before the next is looked at.
+    doing: Option<Work<Done>>,
+    /// What is read for channels that lag.
+    reading: Option<Work<Found>>,
+    upload: Option<Box<Upload>>,
+    stage: Stage,
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The last frame is to be sent, and then nothing.
+    Closing,
+    /// It was written into `out`.
+    Closed,
+}
+
+/// What came of something that took a while.
+enum Done {
+    Opened(u32, Result<Arc<Document>, CloseReason>),
+    Uploaded(Option<Box<Upload>>, u32, usize, Option<RelayFrame<'static>>),
+}
+
+/// What was read from the log.
+enum Found {
+    Records(u32, Result<Chunk, ReadError>),
+    Piece(u32, SnapshotHash, u64, Result<Bytes, ReadError>),
+}
+
+/// Why the task ends.
+struct End;
+
+type Step = Result<bool, End>;
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.connection.wake_by(context.waker());
+        for _ in 0..TURNS_MAX {
+            match self.turn(context) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.rest();
+                    return Poll::Pending;
+                }
+                Err(End) => return Poll::Ready(()),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what can be done without waiting; says whether that was anything.
+    fn turn(&mut self, context: &mut Context<'_>) -> Step {
+        if self.connection.is_cut.load(Relaxed) {
+            return Err(End);
+        }
+        self.reap();
+        let wrote = self.poll_write(context)?;
+        let did = self.poll_doing(context);
+        let found = self.poll_log(context);
+        let read = self.poll_read(context)?;
+        Ok(wrote || did || found || read)
+    }
+
+    /// Gives back memory.
+    fn rest(&mut self) {
+        self.decoder.rest();
+        if self.out.is_empty() && self.out.capacity() > 0 {
+            self.out = Vec::new();
+        }
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            self.input = Vec::new();
+        }
+    }
+
+    /// Leaves documents whose channels ended.
+    fn reap(&mut self) {
+        for channel in self.connection.within(|machine| machine.take_closed()) {
+            if self.upload.as_ref().is_some_and(|upload| upload.channel == channel) {
+                self.upload = None;
+            }
+            if let Some(at) = self.open.iter().position(|(open, _)| *open == channel) {
+                let (_, document) = self.open.swap_remove(at);
+                document.leave(&self.hub, (&self.connection, channel));
+                self.hub.exit(document.id.tenant());
+            }
+        }
+    }
+
+    /// Leaves everything.
+    fn leave(mut self) {
+        self.reap();
+        for (channel, document) in self.open.drain(..) {
+            document.leave(&self.hub, (&self.connection, channel));
+            self.hub.exit(document.id.tenant());
+        }
+        self.hub.farewell(&self.connection);
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Step {
+        if self.written == self.out.len() {
+            self.fill();
+        }
+        if self.out.is_empty() {
+            self.connection.moved_ms.store(self.hub.now_ms(), Relaxed);
+            return if self.stage == Stage::Closed { Err(End) } else { Ok(false) };
+        }
+        match Pin::new(&mut self.io).poll_write(context, &self.out[self.written..]) {
+            Poll::Ready(Ok(0) | Err(_)) => Err(End),
+            Poll::Ready(Ok(bytes)) => {
+                self.written += bytes;
+                self.connection.moved_ms.store(self.hub.now_ms(), Relaxed);
+                Ok(true)
+            }
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Takes what is to go out.
+    fn fill(&mut self) {
+        self.out.clear();
+        self.written = 0;
+        if self.stage == Stage::Closed {
+            return;
+        }
+        if self.connection.is_ping_due.swap(false, Relaxed) {
+            websocket::put_ping(&mut self.out);
+        }
+        let mut head = Vec::new();
+        let (out, mut sent) = (&mut self.out, 0_u64);
+        let is_over = self.connection.within(|machine| {
+            while out.len() < BUFFER_BYTES
+                && let Some(body) = machine.pop(&mut head)
+            {
+                let body = body.as_deref().unwrap_or_default();
+                websocket::put_binary_head(head.len() + body.len(), out);
+                out.extend_from_slice(&head);
+                out.extend_from_slice(body);
+                head.clear();
+                sent += 1;
+            }
+            machine.is_over()
+        });
+        self.hub.metrics.sent.fetch_add(sent, Relaxed);
+        self.hub.metrics.sent_bytes.fetch_add(self.out.len() as u64, Relaxed);
+        // What is left of the queues needs credit that will not come.
+        if (is_over || self.stage == Stage::Closing) && self.out.len() < BUFFER_BYTES {
+            websocket::put_close(CloseCode::Normal, &mut self.out);
+            self.stage = Stage::Closed;
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Step {
+        if self.stage != Stage::Open || self.doing.is_some() {
+            return Ok(false);
+        }
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            return self.take(&input).map(|()| true);
+        }
+        if self.connection.within(|machine| machine.is_clogged()) {
+            return Ok(false);
+        }
+        SCRATCH.with(|scratch| {
+            let mut scratch = scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.connection.heard_ms.store(self.hub.now_ms(), Relaxed);
+                    self.take(buffer.filled()).map(|()| true)
+                }
+                Poll::Ready(Ok(()) | Err(_)) => Err(End),
+            }
+        })
+    }
+
+    /// Takes bytes apart, until a message asks for something that takes a while.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+        while !bytes.is_empty() && self.stage == Stage::Open {
+            if self.doing.is_some() {
+                self.input = bytes.to_vec();
+                return Ok(());
+            }
+            match self.decoder.feed(bytes, MESSAGE_BYTES_MAX) {
+                Ok((used, event)) => {
+                    bytes = &bytes[used..];
+                    event.into_iter().for_each(|event| self.event(event));
+                }
+                Err(code) => {
+                    self.close(code);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Message => {
+                let mut decoder = std::mem::take(&mut self.decoder);
+                self.message(decoder.message());
+                decoder.clear();
+                self.decoder = decoder;
+            }
+            Event::Ping => {
+                websocket::put_pong(self.decoder.control(), &mut self.out);
+                self.decoder.clear_control();
+            }
+            Event::Pong => self.decoder.clear_control(),
+            Event::Close => self.stage = Stage::Closing,
+        }
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        websocket::put_close(code, &mut self.out);
+        self.stage = Stage::Closed;
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        let now_ms = self.hub.now_ms();
+        let connection = self.connection.clone();
+        let asked = connection.within(|machine| machine.receive(message, now_ms));
+        self.reap();
+        let size = message.len();
+        match asked {
+            Asked::Nothing | Asked::Over => {}
+            Asked::Open(opening) => self.open(opening, now_ms),
+            Asked::Push(channel, record) => self.push(channel, record, size),
+            Asked::Saw(channel, next) => {
+                if let Some((document, session)) = self.find(channel) {
+                    document.saw(&session, next, now_ms);
+                }
+            }
+            Asked::Offer(channel, record, replaces) => {
+                self.offer(channel, (record, replaces));
+                self.settle(size);
+            }
+            Asked::Piece(channel, from, bytes) => self.piece(channel, (from, bytes), size),
+            Asked::Fetch(channel, snapshot, from) => self.fetch(channel, (snapshot, from)),
+            Asked::Presence(channel, state) => self.show(channel, state),
+            Asked::Token(channel, token, proof) => self.renew(channel, (token, &proof), now_ms),
+            Asked::Wake(channel, _) => {
+                let text = "this relay sends no push messages".to_owned();
+                self.reject(channel, WAKE, Refusal::Invalid(text));
+            }
+        }
+    }
+
+    fn find(&self, channel: u32) -> Option<(Arc<Document>, Session)> {
+        let (_, document) = self.open.iter().find(|(open, _)| *open == channel)?;
+        let session = self.connection.within(|machine| machine.session(channel))?;
+        Some((document.clone(), session))
+    }
+
+    fn open(&mut self, opening: Opening<'_>, now_ms: u64) {
+        let Opening { channel, document, token, proof, resume, replicas } = opening;
+        let warden = self.hub.warden.clone();
+        let grant = self
+            .connection
+            .within(|machine| machine.verify(channel, (token, &proof), (&*warden, now_ms)));
+        let Some(grant) = grant else {
+            self.hub.metrics.denied.fetch_add(1, Relaxed);
+            return self.refuse_channel(channel, CloseReason::Denied, None);
+        };
+        if !self.hub.enter(document.tenant()) {
+            return self.refuse_channel(channel, CloseReason::Limit, Some(60_000));
+        }
+        let (hub, connection) = (self.hub.clone(), self.connection.clone());
+        let asked = (grant, resume, replicas);
+        self.doing = Some(Box::pin(async move {
+            let tenant = document.tenant().to_owned();
+            let opened = enter(&hub, &connection, (channel, document), asked).await;
+            if opened.is_err() {
+                hub.exit(&tenant);
+            }
+            Done::Opened(channel, opened)
+        }));
+    }
+
+    fn refuse_channel(&mut self, channel: u32, why: CloseReason, again_ms: Option<u64>) {
+        self.connection.within(|machine| machine.close(channel, why, again_ms));
+        self.reap();
+    }
+
+    fn push(&mut self, channel: u32, record: &[u8], bytes: usize) {
+        let Some((document, session)) = self.find(channel) else { return self.settle(bytes) };
+        let by = By { connection: self.connection.clone(), channel, session, bytes };
+        let hub = self.hub.clone();
+        if let Some(wait_ms) = self.too_fast(&session, document.id.tenant()) {
+            let frame = refused(record, Refusal::Quota(wait_ms));
+            return document.refuse(&hub, by, frame);
+        }
+        let schema = document.terms.schema.as_deref();
+        match Vetted::judge(record, &document.id, &*hub.warden, schema) {
+            Ok(vetted) => document.push(&hub, by, &vetted),
+            Err(frame) => document.refuse(&hub, by, frame),
+        }
+    }
+
+    /// How many milliseconds it is to wait, if it pushes more than it may.
+    fn too_fast(&self, session: &Session, tenant: &str) -> Option<u64> {
+        let now_ns = self.hub.now_ns();
+        let taken = self.hub.devices.take(session.device, now_ns);
+        let taken = taken.and_then(|()| self.hub.tenants.take(tenant.to_owned(), now_ns));
+        taken.err().map(|wait| crate::settings::ms(wait).max(1))
+    }
+
+    fn settle(&self, bytes: usize) {
+        self.connection.within(|machine| machine.settle(bytes));
+    }
+
+    fn reject(&self, channel: u32, frame: u8, why: Refusal) {
+        let frame = RelayFrame::Rejected { frame, why };
+        self.hub.metrics.refused(&frame);
+        self.connection.within(|machine| machine.say(channel, &frame));
+    }
+
+    fn offer(&mut self, channel: u32, (record, replaces): (&[u8], Option<SnapshotHash>)) {
+        let Some((document, session)) = self.find(channel) else { return };
+        let vetted = Vetted::judge(record, &document.id, &*self.hub.warden, None);
+        let judged = vetted.and_then(|vetted| {
+            let fold = &document.lock().fold;
+            let info = fold.judge_offer(&session, &vetted, replaces, &document.terms)?;
+            Ok((vetted, info))
+        });
+        match judged {
+            Ok((vetted, info)) => {
+                let what = (&vetted, info, replaces);
+                let upload = Upload::new(&self.hub, &document, (channel, session), what);
+                self.upload = Some(Box::new(upload));
+            }
+            Err(RelayFrame::Rejected { why, .. } | RelayFrame::Refused { why, .. }) => {
+                self.upload = None;
+                self.reject(channel, OFFER, why);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn piece(&mut self, channel: u32, (from, bytes): (u64, &[u8]), size: usize) {
+        let fits = |upload: &Upload| upload.channel == channel && upload.fits(from, bytes.len());
+        let Some(mut upload) = self.upload.take_if(|upload| fits(upload)) else {
+            // Of an offer that was refused, pieces may still be on their way.
+            if self.upload.take().is_some() {
+                let text = "pieces come in order, up to the end".to_owned();
+                self.reject(channel, PIECE, Refusal::Invalid(text));
+            }
+            return self.settle(size);
+        };
+        let bytes = bytes.to_vec();
+        self.doing = Some(Box::pin(async move {
+            match upload.take(&bytes).await {
+                Ok(true) => Done::Uploaded(None, channel, size, None),
+                Ok(false) => Done::Uploaded(Some(upload), channel, size, None),
+                Err(frame) => Done::Uploaded(None, channel, size, Some(frame)),
+            }
+        }));
+    }
+
+    fn fetch(&mut self, channel: u32, (hash, from): (SnapshotHash, u64)) {
+        let Some((document, session)) = self.find(channel) else { return };
+        let placed = document.lock().placed(&hash).map(|placed| placed.info.bytes);
+        self.connection.within(|machine| match placed {
+            _ if !session.may(READ) => machine.fetch_failed(channel, Refusal::Denied),
+            Some(bytes) => machine.fetching(channel, hash, (from, bytes)),
+            None => machine.fetch_failed(channel, Refusal::Superseded(None)),
+        });
+    }
+
+    fn show(&mut self, channel: u32, state: &[u8]) {
+        let Some((document, _)) = self.find(channel) else { return };
+        let shown = (!state.is_empty()).then(|| Bytes::copy_from_slice(state));
+        let number = self.connection.within(|machine| machine.number(channel));
+        let taken = number.is_none_or(|number| document.show(&self.hub, number, shown));
+        if !taken {
+            self.reject(channel, PRESENCE, Refusal::Quota(60_000));
+        }
+    }
+
+    fn renew(&mut self, channel: u32, (token, proof): (&str, &Signature), now_ms: u64) {
+        let warden = self.hub.warden.clone();
+        let grant = self
+            .connection
+            .within(|machine| machine.verify(channel, (token, proof), (&*warden, now_ms)));
+        let document = self.find(channel).map(|(document, _)| document);
+        match (grant, document) {
+            (Some(grant), Some(document)) => {
+                document.renew((&self.connection, channel), grant.rights);
+                self.connection.within(|machine| machine.renewed(channel, grant));
+            }
+            _ => self.refuse_channel(channel, CloseReason::Denied, None),
+        }
+    }
+
+    fn poll_doing(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(doing) = &mut self.doing else { return false };
+        let Poll::Ready(done) = doing.as_mut().poll(context) else { return false };
+        self.doing = None;
+        match done {
+            Done::Opened(channel, Ok(document)) => {
+                let is_there = self.connection.within(|machine| machine.session(channel).is_some());
+                match is_there {
+                    true => self.open.push((channel, document)),
+                    // It was closed meanwhile.
+                    false => {
+                        document.leave(&self.hub, (&self.connection, channel));
+                        self.hub.exit(document.id.tenant());
+                    }
+                }
+            }
+            Done::Opened(channel, Err(why)) => self.refuse_channel(channel, why, Some(2_000)),
+            Done::Uploaded(upload, channel, size, refused) => {
+                self.upload = upload;
+                if let Some(RelayFrame::Rejected { why, .. }) = refused {
+                    self.reject(channel, OFFER, why);
+                }
+                self.settle(size);
+            }
+        }
+        true
+    }
+
+    /// Serves channels that lag, and snapshots.
+    fn poll_log(&mut self, context: &mut Context<'_>) -> bool {
+        if let Some(reading) = &mut self.reading {
+            let Poll::Ready(found) = reading.as_mut().poll(context) else { return false };
+            self.reading = None;
+            self.found(found);
+            return true;
+        }
+        match self.connection.within(|machine| machine.wants()) {
+            Some(Want::Records { channel, from, bytes }) => self.want_records(channel, from, bytes),
+            Some(Want::Piece { channel, snapshot, from, bytes }) => {
+                self.want_piece(channel, (snapshot, from, bytes));
+            }
+            None => return false,
+        }
+        true
+    }
+
+    fn want_records(&mut self, channel: u32, from: u64, bytes: usize) {
+        let Some((document, _)) = self.find(channel) else {
+            return self.refuse_channel(channel, CloseReason::Unavailable, Some(0));
+        };
+        {
+            let state = document.lock();
+            let durable = state.fold.durable();
+            if self.connection.within(|machine| machine.caught_up(channel, durable)) {
+                return;
+            }
+        }
+        match self.hub.log.read_cached(document.stream, from, bytes) {
+            Ok(Some(chunk)) => self.found(Found::Records(channel, Ok(chunk))),
+            Ok(None) => {
+                let reading = self.hub.clone().read(document.stream, (from, bytes));
+                let found = async move { Found::Records(channel, reading.await) };
+                self.reading = Some(Box::pin(found));
+            }
+            Err(error) => self.found(Found::Records(channel, Err(error))),
+        }
+    }
+
+    fn want_piece(&mut self, channel: u32, (hash, from, bytes): (SnapshotHash, u64, usize)) {
+        let document = self.find(channel).map(|(document, _)| document);
+        let name = document.map(|document| names::snapshot(&document.id, &hash));
+        let Some(stream) = name.and_then(|name| self.hub.log.stream(&name)) else {
+            let failed = Refusal::Superseded(None);
+            return self.connection.within(|machine| machine.fetch_failed(channel, failed));
+        };
+        let log = self.hub.log.clone();
+        self.reading = Some(Box::pin(async move {
+            let read =
+                tokio::task::spawn_blocking(move || snapshots::read(&log, stream, (from, bytes)));
+            let read = read.await.unwrap_or(Err(ReadError::Overloaded));
+            Found::Piece(channel, hash, from, read)
+        }));
+    }
+
+    fn found(&mut self, found: Found) {
+        match found {
+            Found::Records(channel, Ok(chunk)) => {
+                let Some((document, _)) = self.find(channel) else { return };
+                // What is behind was not told to others either.
+                let durable = document.lock().fold.durable();
+                self.connection.within(|machine| {
+                    let records = chunk.records().take_while(|(offset, _)| *offset < durable);
+                    records.for_each(|record| machine.supply(channel, record));
+                });
+            }
+            // It was cut off meanwhile, or cannot be read: it begins anew, with the snapshot.
+            Found::Records(channel, Err(_)) => {
+                self.refuse_channel(channel, CloseReason::Unavailable, Some(1_000));
+            }
+            Found::Piece(channel, hash, from, Ok(bytes)) if !bytes.is_empty() => {
+                self.connection
+                    .within(|machine| machine.supply_piece(channel, hash, (from, bytes)));
+            }
+            Found::Piece(channel, ..) => {
+                let failed = Refusal::Unavailable(2_000);
+                self.connection.within(|machine| machine.fetch_failed(channel, failed));
+            }
+        }
+    }
+}
+
+/// Opens a document, which may have to be loaded.
+async fn enter(
+    hub: &Arc<Hub>,
+    connection: &Arc<Connection>,
+    (channel, id): (u32, selvedge_crdt::session::DocumentId),
+    (grant, resume, replicas): (Grant, Option<Resume>, Vec<ReplicaId>),
+) -> Result<Arc<Document>, CloseReason> {
+    let number = hub.number();
+    loop {
+        let document = hub.document(&id).await.map_err(|_| CloseReason::Unavailable)?;
+        let before = match resume {
+            Some(resume) => hash_before(hub, &document, &resume).await?,
+            None => None,
+        };
+        let whose = (connection, channel, number);
+        let asked = (resume, before, &replicas[..]);
+        if let Some(opened) = document.open(hub, whose, grant.clone(), asked) {
+            if opened.start == selvedge_crdt::session::Start::Lost {
+                hub.metrics.lost.fetch_add(1, Relaxed);
+            }
+            return Ok(document);
+        }
+    }
+}
+
+/// The hash of the record before the place where a device was.
+async fn hash_before(
+    hub: &Arc<Hub>,
+    document: &Document,
+    resume: &Resume,
+) -> Result<Option<RecordHash>, CloseReason> {
+    let asked: Option<(StreamId, u64)> =
+        document.lock().fold.asks_for(resume).map(|at| (document.stream, at));
+    let Some((stream, at)) = asked else { return Ok(None) };
+    let unavailable = |_| CloseReason::Unavailable;
+    let chunk = match hub.log.read_cached(stream, at, 1).map_err(unavailable)? {
+        Some(chunk) => chunk,
+        None => hub.clone().read(stream, (at, 1)).await.map_err(unavailable)?,
+    };
+    let found = chunk.records().find(|(offset, _)| *offset == at);
+    Ok(found.map(|(_, record)| BatchHash::of(&record)))
+}
+
+/// The frame that refuses a record which nobody has looked at.
+fn refused(record: &[u8], why: Refusal) -> RelayFrame<'static> {
+    let header = match Record::read(record) {
+        Ok(Record::Batch { batch, .. }) => Header::read(batch).ok(),
+        _ => None,
+    };
+    match header {
+        Some((Header { replica, first, .. }, _)) => RelayFrame::Refused { replica, first, why },
+        None => RelayFrame::Rejected { frame: PUSH, why },
+    }
+}

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-agents", 4),
     ("selvedge-jobs", 4),
     ("selvedge-streams", 4),
+    ("selvedge-sync", 4),
     ("selvedge", 5),
 ];
 

@@ -184,7 +184,7 @@ impl Scripted {
             }
         };
         self.channel = channel;
-        self.hear(&RelayFrame::Opened(opened));
+        self.hear(&RelayFrame::Opened(Box::new(opened)));
     }
 
     pub fn record(&mut self, offset: u64, record: &[u8]) {

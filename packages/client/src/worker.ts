@@ -1,0 +1,129 @@
+import { leadMeanwhile } from "./tabs.js"
+import { Precache, type Manifest } from "./worker/precache.js"
+import type { Strategy } from "./worker/strategies.js"
+import { FLUSH, TAKE_OVER } from "./worker/words.js"
+
+export { cacheFirst, cacheOnly, networkFirst, networkOnly, staleWhileRevalidate } from "./worker/strategies.js"
+export type { CacheOptions, Strategy } from "./worker/strategies.js"
+export type { Manifest } from "./worker/precache.js"
+export { ClientError, type ErrorKind } from "./error.js"
+export { leadMeanwhile } from "./tabs.js"
+export { openStore } from "./store.js"
+export type { Change, Found, Saved, Store, StoreOptions, Transaction } from "./store.js"
+
+declare const self: ServiceWorkerGlobalScope
+
+/** Requests that a strategy answers. */
+export interface Route {
+  matches(url: URL, request: Request): boolean
+  readonly answer: Strategy
+}
+
+/** What a person is shown. */
+export interface Notice {
+  readonly title: string
+  readonly body?: string
+  readonly icon?: string
+  /** A notice replaces one with the same tag. */
+  readonly tag?: string
+  /** What is opened by a click, if no window is open; the start of the scope unless given. */
+  readonly url?: string
+}
+
+/** What a service worker does. */
+export interface WorkerOptions {
+  /** The files of this version, as `selvedge-precache` lists them. They are all there before the version is used. */
+  readonly manifest: Manifest
+  /** For requests that no file answers; the first that matches counts. Only GET is ever answered. */
+  readonly routes?: readonly Route[]
+  /** The file for pages without an extension that neither a file nor a route answers. */
+  readonly fallback?: string
+  /** The file for pages that the network would have to answer, and does not. */
+  readonly offline?: string
+  /** The store whose outbox `flush` sends. */
+  readonly store?: string
+  /**
+   * Sends what waits while no tab leads; a tab that leads is asked to do it itself. It may be killed at any time, and is called again if it
+   * fails: sending something twice must do nothing.
+   */
+  readonly flush?: () => Promise<void>
+  /** A push message came. Browsers want the person to be shown something, if no window is. */
+  readonly wake?: (message: PushMessageData | null) => Promise<Notice | undefined>
+}
+
+/** Sets a service worker going; called once, while its script is first run. */
+export function serve(options: WorkerOptions): void {
+  const precache = new Precache(options.manifest)
+  self.addEventListener("install", event => event.waitUntil(precache.install()))
+  self.addEventListener("activate", event => event.waitUntil(precache.activate().then(() => self.clients.claim())))
+  self.addEventListener("fetch", event => {
+    const answer = respond(event, options, precache)
+    if (answer) event.respondWith(answer)
+  })
+  self.addEventListener("message", event => {
+    if (event.data === TAKE_OVER) event.waitUntil(self.skipWaiting())
+    if (event.data === FLUSH) event.waitUntil(flush(options))
+  })
+  self.addEventListener("sync", event => {
+    const { tag, waitUntil } = event as SyncEvent
+    if (tag === FLUSH) waitUntil.call(event, flush(options))
+  })
+  self.addEventListener("push", event => event.waitUntil(wake(options, event.data)))
+  self.addEventListener("notificationclick", event => event.waitUntil(openWindow(event.notification)))
+}
+
+/** Not among the types that come with the compiler. */
+interface SyncEvent extends ExtendableEvent {
+  readonly tag: string
+}
+
+/** The answer to a request, if it is ours to give. */
+function respond(event: FetchEvent, options: WorkerOptions, precache: Precache): Promise<Response> | undefined {
+  const { request } = event
+  if (request.method !== "GET") return undefined
+  const url = new URL(request.url)
+  if (request.mode === "navigate") return respondPage(event, url, options, precache)
+  const route = options.routes?.find(({ matches }) => matches(url, request))
+  if (!route && !precache.mayHave(url)) return undefined
+  return precache.file(event, url).then(file => file ?? (route ? route.answer(request, event) : fetch(request)))
+}
+
+async function respondPage(event: FetchEvent, url: URL, options: WorkerOptions, precache: Precache): Promise<Response> {
+  const { request } = event
+  event.waitUntil(precache.sweep())
+  const page = await precache.page(url)
+  if (page) return page
+  try {
+    const route = options.routes?.find(({ matches }) => matches(url, request))
+    if (route) return await route.answer(request, event)
+    const fallback = hasExtension(url) ? undefined : await precache.named(options.fallback)
+    return fallback ?? (await fetch(request))
+  } catch {
+    return (await precache.named(options.offline)) ?? Response.error()
+  }
+}
+
+function hasExtension({ pathname }: URL): boolean {
+  return /\.[^/]*$/.test(pathname)
+}
+
+async function flush({ store, flush }: WorkerOptions): Promise<void> {
+  if (!flush) return
+  if (store && (await leadMeanwhile(store, flush))) return
+  if (!store) return flush()
+  for (const tab of await self.clients.matchAll({ type: "window" })) tab.postMessage(FLUSH)
+}
+
+async function wake(options: WorkerOptions, message: PushMessageData | null): Promise<void> {
+  const notice = await options.wake?.(message)
+  if (!notice) return
+  const { title, url, ...shown } = notice
+  await self.registration.showNotification(title, { ...shown, data: url })
+}
+
+async function openWindow(notification: Notification): Promise<void> {
+  notification.close()
+  const [open] = await self.clients.matchAll({ type: "window" })
+  if (open) await open.focus()
+  else await self.clients.openWindow((notification.data as string | undefined) ?? self.registration.scope)
+}

@@ -1,0 +1,58 @@
+// An application with a service worker, in versions.
+import { createHash } from "node:crypto"
+import { packageFiles, page } from "./site.js"
+
+/** The package, as part of an application. */
+const PACKAGE = await packageFiles()
+
+/** Puts a version of an application on a site. */
+export function release(site, version, files = {}, options = "") {
+  const own = {
+    "/index.html": page(version),
+    "/lazy.js": `export default "lazy ${version}"`,
+    "/offline.html": page("offline"),
+    ...files,
+  }
+  for (const [path, text] of Object.entries(own)) site.files.set(path, text)
+  site.files.set("/", own["/index.html"])
+  const listed = Object.entries({ ...PACKAGE, ...own }).map(([path, text]) => [path.slice(1), sha256(text)])
+  const manifest = { version, files: listed }
+  site.files.set(
+    "/sw.js",
+    `import * as kit from "/dist/worker.js"\nkit.serve({ manifest: ${JSON.stringify(manifest)}, ${options} })`,
+  )
+}
+
+export const sha256 = text => createHash("sha256").update(text).digest("hex")
+
+/** Opens the application, installed. */
+export async function install(visit, path = "/") {
+  const tab = await visit.open(path)
+  await tab.evaluate(async () => {
+    const controlled = new Promise(resolve => {
+      if (navigator.serviceWorker.controller) resolve()
+      navigator.serviceWorker.addEventListener("controllerchange", resolve)
+    })
+    globalThis.app = await client.Installation.install("/sw.js")
+    await controlled
+  })
+  return tab
+}
+
+/** Waits in a tab until a condition holds there. */
+export const until = (tab, condition, argument) => tab.waitForFunction(condition, argument, { polling: 20 })
+
+/** Has the browser do something to the worker of a site, such as wake it. */
+export async function workerControl(visit, tab) {
+  const devtools = await visit.devtools(tab)
+  const registered = new Promise(resolve => {
+    devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations: [first] }) => first && resolve(first.registrationId))
+  })
+  await devtools.send("ServiceWorker.enable")
+  const which = { origin: visit.site.origin, registrationId: await registered }
+  return {
+    sync: () => devtools.send("ServiceWorker.dispatchSyncEvent", { ...which, tag: "selvedge-flush", lastChance: false }),
+    push: data => devtools.send("ServiceWorker.deliverPushMessage", { ...which, data }),
+    stop: () => devtools.send("ServiceWorker.stopAllWorkers"),
+  }
+}

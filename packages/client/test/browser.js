@@ -1,0 +1,65 @@
+// Tests in Chromium: each has a site and a profile of its own, and fails if any page or worker says anything on its console.
+import assert from "node:assert/strict"
+import { after, test } from "node:test"
+import { chromium } from "playwright-core"
+import { Site } from "./site.js"
+
+const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
+let launched
+
+function browser() {
+  launched ??= chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
+  return launched
+}
+
+after(async () => (await launched)?.close())
+
+/** A test in a browser; `run` gets a `Visit`. */
+export function inBrowser(name, run) {
+  test(name, { timeout: 60_000 }, async () => {
+    const site = await Site.start()
+    const visit = new Visit(await (await browser()).newContext(), site)
+    try {
+      await run(visit)
+      assert.deepEqual(visit.said, [], "what consoles said")
+    } finally {
+      await visit.context.close()
+      await site.stop()
+    }
+  })
+}
+
+class Visit {
+  /** What consoles said so far. */
+  said = []
+  #expected = []
+
+  constructor(context, site) {
+    this.context = context
+    this.site = site
+    context.on("console", message => this.#hear(`${message.type()}: ${message.text()}`))
+    context.on("weberror", error => this.#hear(`uncaught: ${error.error().message}`))
+    context.on("serviceworker", worker => worker.on("console", message => this.#hear(`worker: ${message.text()}`)))
+  }
+
+  /** A tab in which `client` is the package. */
+  async open(path = "/") {
+    const page = await this.context.newPage()
+    await page.goto(this.site.origin + path)
+    return page
+  }
+
+  /** What the test provokes the browser to say. */
+  mayHear(pattern) {
+    this.#expected.push(pattern)
+  }
+
+  #hear(what) {
+    if (!this.#expected.some(pattern => pattern.test(what))) this.said.push(what)
+  }
+
+  /** A session with the browser's own protocol. */
+  devtools(page) {
+    return this.context.newCDPSession(page)
+  }
+}

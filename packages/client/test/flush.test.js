@@ -1,0 +1,171 @@
+import assert from "node:assert/strict"
+import { install, release, until, workerControl } from "./application.js"
+import { inBrowser } from "./browser.js"
+
+/** A worker that sends what waits in the store, and says on a push message what came. */
+const WORKER = `
+  store: "outbox",
+  flush: async () => {
+    const store = await kit.openStore("outbox")
+    await store.claim()
+    for (const id of await store.metaKeys("letter:")) {
+      const { ok } = await fetch("/send", { method: "POST", body: id })
+      if (!ok) throw new Error("not sent")
+      await store.save({ meta: { [id]: undefined } })
+    }
+    store.close()
+  },
+  wake: async message => message.text() && { title: message.text(), tag: "news" },`
+
+/** A server that counts letters, and answers when it is let. */
+function postOffice(site) {
+  const office = { received: [], isOpen: true, held: [] }
+  site.files.set("/send", async (request, response) => {
+    let id = ""
+    for await (const chunk of request) id += chunk
+    office.received.push(id)
+    office.arrived?.()
+    if (office.isOpen) response.end()
+    else office.held.push(response)
+  })
+  office.next = () => new Promise(resolve => (office.arrived = resolve))
+  return office
+}
+
+const write = (tab, ...ids) =>
+  tab.evaluate(async ids => {
+    const store = await client.openStore("outbox")
+    await store.claim()
+    await store.save({ meta: Object.fromEntries(ids.map(id => [`letter:${id}`, true])) })
+    store.close()
+  }, ids)
+
+const isEmpty = tab => until(tab, async () => (await (await client.openStore("outbox")).metaKeys("letter:")).length === 0)
+
+inBrowser("what was written offline is sent once there is a network, by the worker", async visit => {
+  release(visit.site, "v1", {}, WORKER)
+  const office = postOffice(visit.site)
+  const tab = await install(visit)
+  await visit.context.setOffline(true)
+  await write(tab, "a", "b")
+  assert.equal(await tab.evaluate(() => app.requestFlush()), true)
+  assert.deepEqual(office.received, [])
+  await visit.context.setOffline(false)
+  await isEmpty(tab)
+  assert.deepEqual(office.received, ["letter:a", "letter:b"])
+})
+
+inBrowser("without Background Sync it is sent when it is asked for", async visit => {
+  await visit.context.addInitScript(() => delete globalThis.ServiceWorkerRegistration?.prototype.sync)
+  release(visit.site, "v1", {}, WORKER)
+  const office = postOffice(visit.site)
+  const tab = await install(visit)
+  await write(tab, "a")
+  assert.equal(await tab.evaluate(() => app.requestFlush()), false)
+  await isEmpty(tab)
+  assert.deepEqual(office.received, ["letter:a"])
+})
+
+inBrowser("a worker that is killed while it sends begins again where it was", async visit => {
+  release(visit.site, "v1", {}, WORKER)
+  const office = postOffice(visit.site)
+  const tab = await install(visit)
+  const worker = await workerControl(visit, tab)
+  await write(tab, "a", "b", "c")
+  office.isOpen = false
+  const first = office.next()
+  await worker.sync()
+  await first
+  office.held.pop().end()
+  await office.next()
+  await worker.stop()
+  office.isOpen = true
+  // The lock that the killed worker held is free again, or nothing would be sent.
+  await worker.sync()
+  await isEmpty(tab)
+  assert.deepEqual(office.received, ["letter:a", "letter:b", "letter:b", "letter:c"])
+})
+
+inBrowser("where a tab leads, it is asked to send", async visit => {
+  release(visit.site, "v1", {}, WORKER)
+  const office = postOffice(visit.site)
+  const tab = await install(visit)
+  await tab.evaluate(async () => {
+    globalThis.flushes = 0
+    const lead = async () => ({ stored: async () => 0, store: async () => undefined })
+    globalThis.tabs = await client.Tabs.join("outbox", { lead })
+    await tabs.post("this tab leads")
+    globalThis.stop = client.onFlushTime(() => flushes++)
+  })
+  assert.equal(await tab.evaluate(() => flushes), 1, "at the start")
+  const worker = await workerControl(visit, tab)
+  await worker.sync()
+  await until(tab, () => flushes === 2)
+  await visit.context.setOffline(true)
+  await visit.context.setOffline(false)
+  await until(tab, () => flushes === 3)
+  await tab.evaluate(() => document.dispatchEvent(new Event("visibilitychange")))
+  assert.equal(await tab.evaluate(() => flushes), 4)
+  await tab.evaluate(() => stop())
+  await tab.evaluate(() => document.dispatchEvent(new Event("visibilitychange")))
+  assert.equal(await tab.evaluate(() => flushes), 4)
+  assert.deepEqual(office.received, [])
+})
+
+inBrowser("a push message wakes the worker, which shows what it says", async visit => {
+  await visit.context.grantPermissions(["notifications"], { origin: visit.site.origin })
+  release(visit.site, "v1", {}, WORKER)
+  const tab = await install(visit)
+  const worker = await workerControl(visit, tab)
+  await worker.stop()
+  await worker.push("two new notes")
+  const shown = () => navigator.serviceWorker.ready.then(registration => registration.getNotifications())
+  await until(tab, async () => (await (await navigator.serviceWorker.ready).getNotifications()).length === 1)
+  const [notice] = await tab.evaluate(`(${shown})().then(list => list.map(({ title, tag }) => ({ title, tag })))`)
+  assert.deepEqual(notice, { title: "two new notes", tag: "news" })
+})
+
+const KEY = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
+
+inBrowser("a subscription needs a key, and the person's word", async visit => {
+  visit.mayHear(/does not support the Push API in incognito mode/)
+  release(visit.site, "v1")
+  const tab = await install(visit)
+  const kind = key =>
+    tab.evaluate(
+      key =>
+        app.subscribe(key).then(
+          () => "subscribed",
+          error => error.kind,
+        ),
+      key,
+    )
+  assert.equal(await kind(KEY), "denied")
+  assert.equal(await kind("?"), "invalid")
+  assert.equal(await tab.evaluate(() => app.unsubscribe()), false)
+})
+
+inBrowser("a subscription is made with the key, kept, and replaced with another key", async visit => {
+  // No push service takes this browser: what the page asks of its manager is answered here.
+  await visit.context.addInitScript(() => {
+    globalThis.made = []
+    let current = null
+    PushManager.prototype.getSubscription = async () => current
+    PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey }) => {
+      made.push({ userVisibleOnly, key: [...applicationServerKey] })
+      const options = { applicationServerKey: applicationServerKey.slice().buffer }
+      return (current = {
+        options,
+        toJSON: () => ({ endpoint: `https://push.example/${made.length}` }),
+        unsubscribe: async () => !(current = null),
+      })
+    }
+  })
+  release(visit.site, "v1")
+  const tab = await install(visit)
+  const subscribe = async key => (await tab.evaluate(key => app.subscribe(key), key)).endpoint.at(-1)
+  assert.deepEqual([await subscribe(KEY), await subscribe(KEY), await subscribe("AQID")], ["1", "1", "2"])
+  assert.deepEqual((await tab.evaluate(() => made))[1], { userVisibleOnly: true, key: [1, 2, 3] })
+  assert.deepEqual((await tab.evaluate(() => made))[0].key, [...Buffer.from(KEY, "base64url")])
+  assert.equal(await tab.evaluate(() => app.unsubscribe()), true)
+})

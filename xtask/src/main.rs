@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod ci;
+mod client;
 mod conformance;
 mod flags;
 mod fuzz;
@@ -86,6 +87,12 @@ const COMMANDS: &[Command] = &[
         usage: "[--opt LEVEL]...",
         about: "the package of documents for browsers and Node, with its size",
         run: wasm::run,
+    },
+    Command {
+        name: "client",
+        usage: "",
+        about: "the package for browsers, tried in Chromium",
+        run: client::run,
     },
     Command { name: "ci", usage: "", about: "what every change must pass", run: ci::run },
 ];

@@ -58,6 +58,9 @@ pub const NODE: Package = Package { name: "nodejs", program: "node" };
 /// Its packages.
 pub const NPM: Package = Package { name: "npm", program: "npm" };
 
+/// The browser that the client is tried in.
+pub const CHROMIUM: Package = Package { name: "chromium", program: "chromium" };
+
 /// Licences, sources and duplicate stacks in the dependency graph.
 pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
 /// The HTTP/2 conformance suite.
@@ -100,6 +103,7 @@ pub fn run(arguments: &[String]) -> Result {
     python(&[NATS])?;
     python(MOTO)?;
     crate::wasm::setup()?;
+    crate::client::setup()?;
     println!("setup: everything is in place");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{Result, flags::Flags, process, setup, wasm};
+use crate::{Result, client, flags::Flags, process, setup, wasm};
 
 /// Runs the tests of the workspace, or of the crates named by `-p`, and the examples in their documentation.
 ///
@@ -20,7 +20,7 @@ pub fn run(arguments: &[String]) -> Result {
     }
     let examples = process::run(&mut examples(&flags));
     let tests = process::run(&mut tests(&flags));
-    examples.and(tests).and(documents(&flags))
+    examples.and(tests).and(documents(&flags)).and(browser(&flags))
 }
 
 /// The documents in WASM, beside native ones.
@@ -28,6 +28,12 @@ fn documents(flags: &Flags) -> Result {
     let named: Vec<&str> = flags.all("-p").collect();
     let asked = named.is_empty() || named.contains(&"selvedge-crdt-wasm");
     if asked && flags.words().is_empty() { wasm::test() } else { Ok(()) }
+}
+
+/// What browsers run, in a browser.
+fn browser(flags: &Flags) -> Result {
+    let asked = flags.all("-p").next().is_none() && flags.words().is_empty();
+    if asked { client::test() } else { Ok(()) }
 }
 
 fn tests(flags: &Flags) -> Command {

@@ -142,7 +142,7 @@ export function onFlushTime(flush: () => void): () => void {
   const ended = new AbortController()
   const { signal } = ended
   const whenVisible = () => document.visibilityState === "visible" && flush()
-  window.addEventListener("online", flush, { signal })
+  window.addEventListener("online", () => flush(), { signal })
   document.addEventListener("visibilitychange", whenVisible, { signal })
   const asked = (event: MessageEvent) => event.data === FLUSH && flush()
   ;(navigator.serviceWorker as ServiceWorkerContainer | undefined)?.addEventListener("message", asked, { signal })

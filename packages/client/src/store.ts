@@ -13,8 +13,8 @@ export interface Saved {
 
 /** What is stored together or not at all. */
 export interface Transaction {
-  /** Changes by replica, each in order. */
-  readonly replicas?: Readonly<Record<string, readonly Change[]>>
+  /** Changes by replica, each in order; `undefined` forgets one. */
+  readonly replicas?: Readonly<Record<string, readonly Change[] | undefined>>
   /** Values beside the replicas; `undefined` removes one. */
   readonly meta?: Readonly<Record<string, unknown>>
 }
@@ -40,8 +40,6 @@ export interface Store {
   load(replica: string): Promise<Saved | undefined>
   /** The replicas that are stored, sorted. */
   list(): Promise<string[]>
-  /** Forgets a replica. */
-  remove(replica: string): Promise<void>
   /** A value beside the replicas. */
   meta(key: string): Promise<unknown>
   /** The keys of such values that begin so, sorted. */

@@ -72,11 +72,13 @@ export class Tabs {
   #election: Promise<void> = Promise.resolve()
   #governing: Promise<ClientError> | undefined
 
-  /** Comes to the tabs that use the store of this name. Where there are no locks, as in Node, there are no other tabs. */
+  /** Comes to the tabs that use the store of this name. Outside of browsers there may be no locks, and then there are no others. */
   static async join(name: string, options: TabsOptions): Promise<Tabs> {
     checkName(name)
     const tabs = new Tabs(name, options)
     const locks = locksOrNone()
+    // A page over plain HTTP has none, and others that it would not see.
+    if (!locks && "window" in globalThis) throw new ClientError("unsupported", "tabs need locks, which need HTTPS")
     if (locks) await tabs.#enter(locks)
     tabs.#election = tabs.#stand(locks)
     return tabs

@@ -83,7 +83,7 @@ function respond(event: FetchEvent, options: WorkerOptions, precache: Precache):
   if (request.method !== "GET") return undefined
   const url = new URL(request.url)
   if (request.mode === "navigate") return respondPage(event, url, options, precache)
-  const route = options.routes?.find(({ matches }) => matches(url, request))
+  const route = routeOf(options, url, request)
   if (!route && !precache.mayHave(url)) return undefined
   return precache.file(event, url).then(file => file ?? (route ? route.answer(request, event) : fetch(request)))
 }
@@ -94,13 +94,17 @@ async function respondPage(event: FetchEvent, url: URL, options: WorkerOptions, 
   const page = await precache.page(url)
   if (page) return page
   try {
-    const route = options.routes?.find(({ matches }) => matches(url, request))
+    const route = routeOf(options, url, request)
     if (route) return await route.answer(request, event)
     const fallback = hasExtension(url) ? undefined : await precache.named(options.fallback)
     return fallback ?? (await fetch(request))
   } catch {
     return (await precache.named(options.offline)) ?? Response.error()
   }
+}
+
+function routeOf({ routes = [] }: WorkerOptions, url: URL, request: Request): Route | undefined {
+  return routes.find(route => route.matches(url, request))
 }
 
 function hasExtension({ pathname }: URL): boolean {

@@ -1,10 +1,12 @@
 // Tests in Chromium: each has a site and a profile of its own, and fails if any page or worker says anything on its console.
 import assert from "node:assert/strict"
+import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
 import { Site } from "./site.js"
 
 const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
+const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
 let launched
 
 function browser() {
@@ -16,7 +18,7 @@ after(async () => (await launched)?.close())
 
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
-  test(name, { timeout: 60_000 }, async () => {
+  test(name, { timeout: 120_000, skip }, async () => {
     const site = await Site.start()
     const visit = new Visit(await (await browser()).newContext(), site)
     try {

@@ -77,13 +77,6 @@ export class IndexedStore implements Store {
     return this.#keys(REPLICAS)
   }
 
-  remove(replica: string): Promise<void> {
-    return this.#write(transaction => {
-      transaction.objectStore(REPLICAS).delete(replica)
-      transaction.objectStore(PIECES).delete(piecesOf(replica))
-    })
-  }
-
   meta(key: string): Promise<unknown> {
     return this.#database.read([META], transaction => {
       const value = transaction.objectStore(META).get(key)
@@ -143,12 +136,16 @@ function put(stores: IDBTransaction, { replicas = {}, meta = {} }: Transaction):
   }
 }
 
-function putChanges(stores: IDBTransaction, replica: string, changes: readonly Change[]): void {
+function putChanges(stores: IDBTransaction, replica: string, changes: readonly Change[] | undefined): void {
   const beginnings = stores.objectStore(REPLICAS)
-  const { begin, appended } = outcome(changes)
+  const { begin, appended } = outcome(changes ?? [])
+  if (begin || !changes) {
+    beginnings.delete(replica)
+    stores.objectStore(PIECES).delete(piecesOf(replica))
+  }
+  if (!changes) return
   if (begin) {
     beginnings.put(begin, replica)
-    stores.objectStore(PIECES).delete(piecesOf(replica))
     return putPieces(stores, replica, 1, appended)
   }
   const known = beginnings.getKey(replica)

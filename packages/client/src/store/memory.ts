@@ -1,5 +1,5 @@
 import { ClientError, clientError } from "../error.js"
-import type { Saved, Store, Transaction } from "../store.js"
+import type { Change, Saved, Store, Transaction } from "../store.js"
 import { merge, outcome } from "./merge.js"
 
 /** A store that is gone with the tab. */
@@ -18,16 +18,19 @@ export class MemoryStore implements Store {
     this.#checkOpen()
     const { replicas = {}, meta = {} } = merge([transaction])
     const values = Object.entries(meta).map(([key, value]) => [key, clone(value)] as const)
-    for (const [replica, changes] of Object.entries(replicas)) {
-      const { begin, appended } = outcome(changes)
-      const saved = (!begin && this.#replicas.get(replica)) || { begin: begin ?? new Uint8Array(), appended: [] }
-      saved.appended.push(...appended)
-      this.#replicas.set(replica, saved)
-    }
+    for (const [replica, changes] of Object.entries(replicas)) this.#put(replica, changes)
     for (const [key, value] of values) {
       if (value === undefined) this.#meta.delete(key)
       else this.#meta.set(key, value)
     }
+  }
+
+  #put(replica: string, changes: readonly Change[] | undefined): void {
+    if (!changes) return void this.#replicas.delete(replica)
+    const { begin, appended } = outcome(changes)
+    const saved = (!begin && this.#replicas.get(replica)) || { begin: begin ?? new Uint8Array(), appended: [] }
+    saved.appended.push(...appended)
+    this.#replicas.set(replica, saved)
   }
 
   async load(replica: string): Promise<Saved | undefined> {
@@ -38,11 +41,6 @@ export class MemoryStore implements Store {
   async list(): Promise<string[]> {
     this.#checkOpen()
     return [...this.#replicas.keys()].sort()
-  }
-
-  async remove(replica: string): Promise<void> {
-    this.#checkOpen()
-    this.#replicas.delete(replica)
   }
 
   async meta(key: string): Promise<unknown> {

@@ -5,15 +5,20 @@ import type { Change, Transaction } from "../store.js"
  * all of which a browser would store.
  */
 export function merge(transactions: readonly Transaction[]): Transaction {
-  const replicas: Record<string, Change[]> = Object.create(null)
+  const replicas: Record<string, Change[] | undefined> = Object.create(null)
   const meta: Record<string, unknown> = Object.create(null)
   for (const transaction of transactions) {
     for (const [replica, changes] of Object.entries(transaction.replicas ?? {})) {
-      ;(replicas[replica] ??= []).push(...changes.map(copy))
+      replicas[replica] = changes && [...earlier(replicas, replica), ...changes.map(copy)]
     }
     Object.assign(meta, transaction.meta)
   }
   return { replicas, meta }
+}
+
+/** What is to happen to a replica already. One that is forgotten begins with nothing. */
+function earlier(replicas: Readonly<Record<string, Change[] | undefined>>, replica: string): readonly Change[] {
+  return replicas[replica] ?? (replica in replicas ? [{ begin: new Uint8Array() }] : [])
 }
 
 function copy(change: Change): Change {

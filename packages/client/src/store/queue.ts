@@ -76,11 +76,11 @@ export class Queue {
     }
   }
 
-  /** Why a transaction must not be stored: it would come behind a hole. A beginning covers it. */
+  /** Why a transaction must not be stored: it would come behind a hole. A beginning covers it, and so does an end. */
   #hole({ replicas = {} }: Transaction): { why: unknown } | undefined {
     for (const [replica, changes] of Object.entries(replicas)) {
-      const begins = changes.some(change => "begin" in change)
-      if (!begins && this.#broken.has(replica)) return { why: this.#broken.get(replica) }
+      const begins = changes?.some(change => "begin" in change)
+      if (changes && !begins && this.#broken.has(replica)) return { why: this.#broken.get(replica) }
     }
     return undefined
   }

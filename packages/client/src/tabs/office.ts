@@ -15,6 +15,7 @@ type Send = (message: ToTab | ToAll) => void
 interface Desk {
   /** The number of its last post that is stored. */
   stored: number | undefined
+  /** What is not stored yet. A tab's outbox has a bound, and is said once to each that leads. */
   received: Post[]
   /** Its posts are being stored. */
   work: Promise<void> | undefined

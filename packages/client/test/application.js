@@ -39,8 +39,19 @@ export async function install(visit, path = "/") {
   return tab
 }
 
-/** Waits in a tab until a condition holds there. */
-export const until = (tab, condition, argument) => tab.waitForFunction(condition, argument, { polling: 20 })
+/** Waits in a tab until a condition holds there, which may be a promise, and returns what it is then. */
+export const until = (tab, condition, argument) =>
+  tab.evaluate(
+    async ([source, argument]) => {
+      const condition = (0, eval)(source)
+      for (;;) {
+        const value = await condition(argument)
+        if (value) return value
+        await new Promise(resolve => setTimeout(resolve, 20))
+      }
+    },
+    [condition.toString(), argument],
+  )
 
 /** Has the browser do something to the worker of a site, such as wake it. */
 export async function workerControl(visit, tab) {

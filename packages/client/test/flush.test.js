@@ -119,9 +119,10 @@ inBrowser("a push message wakes the worker, which shows what it says", async vis
   const worker = await workerControl(visit, tab)
   await worker.stop()
   await worker.push("two new notes")
-  const shown = () => navigator.serviceWorker.ready.then(registration => registration.getNotifications())
-  await until(tab, async () => (await (await navigator.serviceWorker.ready).getNotifications()).length === 1)
-  const [notice] = await tab.evaluate(`(${shown})().then(list => list.map(({ title, tag }) => ({ title, tag })))`)
+  const notice = await until(tab, async () => {
+    const [shown] = await (await navigator.serviceWorker.ready).getNotifications()
+    return shown && { title: shown.title, tag: shown.tag }
+  })
   assert.deepEqual(notice, { title: "two new notes", tag: "news" })
 })
 

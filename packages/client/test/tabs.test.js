@@ -112,7 +112,7 @@ inBrowser("who leads tells, answers, and learns who is gone", async visit => {
   assert.deepEqual(await second.page.evaluate(() => tabs.ask({ how: "many" })), [{ how: "many" }, 1])
   assert.equal(await second.page.evaluate(() => tabs.ask(() => 1).catch(error => error.kind)), "invalid")
   await first.page.evaluate(() => tabs.tell(["news"]))
-  await second.page.waitForFunction(() => heard.length === 1, undefined, { polling: 20 })
+  await until(second.page, () => heard.length === 1)
   assert.deepEqual(await second.page.evaluate(() => heard), [["news"]])
   const refused = () => {
     try {
@@ -138,6 +138,17 @@ inBrowser("a leader that cannot store, or whose lock is taken, gives way", async
   await progress(pair)
   const roles = await Promise.all(pair.map(({ page }) => page.evaluate(() => tabs.status.value.role)))
   assert.deepEqual(roles.sort(), ["follower", "leader"])
+})
+
+inBrowser("a page without locks is told, for it would not see the others", async visit => {
+  await visit.context.addInitScript(() => Object.defineProperty(navigator, "locks", { value: undefined }))
+  const page = await visit.open()
+  const join = () => client.Tabs.join("log", { lead: async () => undefined }).catch(error => error.kind)
+  assert.equal(await page.evaluate(join), "unsupported")
+  assert.equal(
+    await page.evaluate(() => client.leadMeanwhile("log", async () => undefined).catch(error => error.kind)),
+    "unsupported",
+  )
 })
 
 test("what cannot be stored now is stored later, and the tab knows why it waits", async () => {

@@ -5,6 +5,9 @@ import { packageFiles, page } from "./site.js"
 /** The package, as part of an application. */
 const PACKAGE = await packageFiles()
 
+/** What a worker does not catch comes to its console, where a test hears it. */
+const HEARD = `self.addEventListener("unhandledrejection", ({ reason }) => console.error("uncaught:", reason.message))`
+
 /** Puts a version of an application on a site. */
 export function release(site, version, files = {}, options = "") {
   const own = {
@@ -19,7 +22,7 @@ export function release(site, version, files = {}, options = "") {
   const manifest = { version, files: listed }
   site.files.set(
     "/sw.js",
-    `import * as kit from "/dist/worker.js"\nkit.serve({ manifest: ${JSON.stringify(manifest)}, ${options} })`,
+    `${HEARD}\nimport * as kit from "/dist/worker.js"\nkit.serve({ manifest: ${JSON.stringify(manifest)}, ${options} })`,
   )
 }
 

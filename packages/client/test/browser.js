@@ -18,7 +18,7 @@ after(async () => (await launched)?.close())
 
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
-  test(name, { timeout: 120_000, skip }, async () => {
+  test(name, { timeout: 300_000, skip }, async () => {
     const site = await Site.start()
     const visit = new Visit(await (await browser()).newContext(), site)
     try {
@@ -35,13 +35,13 @@ class Visit {
   /** What consoles said so far. */
   said = []
   #expected = []
+  #listener
 
   constructor(context, site) {
     this.context = context
     this.site = site
     context.on("console", message => this.#hear(`${message.type()}: ${message.text()}`))
     context.on("weberror", error => this.#hear(`uncaught: ${error.error().message}`))
-    context.on("serviceworker", worker => worker.on("console", message => this.#hear(`worker: ${message.text()}`)))
   }
 
   /** A tab in which `client` is the package. */
@@ -56,8 +56,17 @@ class Visit {
     this.#expected.push(pattern)
   }
 
+  /** Resolves once each of these was heard. */
+  heard(patterns) {
+    return new Promise(resolve => {
+      this.#listener = () => patterns.every(pattern => this.said.some(what => pattern.test(what))) && resolve()
+      this.#listener()
+    })
+  }
+
   #hear(what) {
     if (!this.#expected.some(pattern => pattern.test(what))) this.said.push(what)
+    this.#listener?.()
   }
 
   /** A session with the browser's own protocol. */

@@ -31,6 +31,8 @@ async function join(writing) {
     for (let n = 0; ; n++) {
       await tabs.post(`line ${n}`)
       await toldStored(tabs.id, ++stored)
+      // People type slower than a loop runs.
+      await new Promise(resolve => setTimeout(resolve, 10))
     }
   }
   for (let at = 0; at < writing; at++) write().catch(error => error.kind !== "closed" && console.error(error.message))

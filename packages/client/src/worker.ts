@@ -85,7 +85,18 @@ function respond(event: FetchEvent, options: WorkerOptions, precache: Precache):
   if (request.mode === "navigate") return respondPage(event, url, options, precache)
   const route = routeOf(options, url, request)
   if (!route && !precache.mayHave(url)) return undefined
-  return precache.file(event, url).then(file => file ?? (route ? route.answer(request, event) : fetch(request)))
+  return respondPart(event, url, route, precache)
+}
+
+async function respondPart(event: FetchEvent, url: URL, route: Route | undefined, precache: Precache): Promise<Response> {
+  const { request } = event
+  try {
+    const file = await precache.file(event, url)
+    return file ?? (await (route ? route.answer(request, event) : fetch(request)))
+  } catch {
+    // For the page it is the same as a failure, which would also come to the worker's console.
+    return Response.error()
+  }
 }
 
 async function respondPage(event: FetchEvent, url: URL, options: WorkerOptions, precache: Precache): Promise<Response> {

@@ -64,13 +64,12 @@ export class IndexedStore implements Store {
   }
 
   async load(replica: string): Promise<Saved | undefined> {
-    const saved = await this.#database.read([REPLICAS, PIECES], transaction => {
+    await this.#queue.mend(replica)
+    return this.#database.read([REPLICAS, PIECES], transaction => {
       const begin = transaction.objectStore(REPLICAS).get(replica) as IDBRequest<Uint8Array | undefined>
       const appended = transaction.objectStore(PIECES).getAll(piecesOf(replica)) as IDBRequest<Uint8Array[]>
       return () => begin.result && { begin: begin.result, appended: appended.result }
     })
-    this.#queue.mend(replica)
-    return saved
   }
 
   list(): Promise<string[]> {

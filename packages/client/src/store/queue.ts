@@ -36,8 +36,10 @@ export class Queue {
     })
   }
 
-  /** The replica is read anew by who writes it: it goes on behind what is stored. */
-  mend(replica: string): void {
+  /** The replica is about to be read anew: it goes on behind what is stored, once all that waits behind the hole is refused. */
+  async mend(replica: string): Promise<void> {
+    if (!this.#broken.has(replica)) return
+    await this.push({}).catch(() => undefined)
     this.#broken.delete(replica)
   }
 

@@ -30,11 +30,9 @@ export function networkFirst(options: CacheOptions & { readonly timeoutMs?: numb
 export function staleWhileRevalidate(options: CacheOptions): Strategy {
   return async (request, event) => {
     const fresh = fetchAndKeep(options, request, event)
-    const stale = await kept(options, request)
-    if (!stale) return fresh
     // Without the network the old one stays.
     event.waitUntil(fresh.catch(() => undefined))
-    return stale
+    return (await kept(options, request)) ?? fresh
   }
 }
 

@@ -40,6 +40,8 @@ class Visit {
   constructor(context, site) {
     this.context = context
     this.site = site
+    // A test has one limit of its own.
+    context.setDefaultTimeout(0)
     context.on("console", message => this.#hear(`${message.type()}: ${message.text()}`))
     context.on("weberror", error => this.#hear(`uncaught: ${error.error().message}`))
   }

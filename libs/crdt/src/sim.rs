@@ -6,10 +6,12 @@ mod collide;
 mod relay;
 mod site;
 mod story;
+mod sync;
 
 use std::{fmt, ops::AddAssign};
 
 use chance::Chance;
+pub use sync::{SyncReport, run_sync};
 
 /// What happened in some stories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -256,4 +256,14 @@ impl Replica {
         let is_keys = matches!(Record::read(record), Ok(Record::Keys { .. }));
         (is_keys && self.own.keys.len() < KEYS_MAX).then(|| self.own.keys.push_back(record.into()))
     }
+
+    /// Where everything is that is not in the log yet, for who looks for the reason of a failure.
+    #[cfg(feature = "sim")]
+    pub(crate) fn describe(&self) -> String {
+        let states: Vec<_> =
+            self.own.outbox.iter().map(|sent| (sent.first(), sent.state)).collect();
+        let (again, pending) = (self.own.again.len(), self.own.pending.len());
+        let (view, rename) = (self.view.is_some(), self.rename);
+        format!("outbox {states:?}, again {again}, edits {pending}, view {view}, rename {rename:?}")
+    }
 }

@@ -12,6 +12,7 @@ mod schema;
 mod scripted;
 mod session_device;
 mod session_frames;
+mod session_stories;
 mod site;
 mod size;
 mod undo;

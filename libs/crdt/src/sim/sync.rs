@@ -1,0 +1,24 @@
+//! Stories of the sync session: devices with the client's machine, a relay with the relay's, and between and below them
+//! a network and disks that fail.
+
+mod device;
+mod keys;
+mod network;
+mod relay;
+mod report;
+mod world;
+
+pub use report::SyncReport;
+
+use super::Chance;
+use world::World;
+
+/// Tells the story of this seed.
+///
+/// # Panics
+/// Where a promise is broken; a report is of stories that kept all of them.
+pub fn run_sync(seed: u64) -> SyncReport {
+    let mut world = World::new(Chance::new(seed));
+    world.live();
+    world.end()
+}

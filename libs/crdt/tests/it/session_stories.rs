@@ -4,22 +4,22 @@ use selvedge_crdt::sim::run_sync;
 
 #[test]
 fn fifty_stories() {
-    (0..50).for_each(|seed| drop(run_sync(seed)));
+    (0..50).for_each(|seed| _ = run_sync(seed));
 }
 
 #[test]
 fn fifty_more() {
-    (50..100).for_each(|seed| drop(run_sync(seed)));
+    (50..100).for_each(|seed| _ = run_sync(seed));
 }
 
 #[test]
 fn and_fifty_more() {
-    (100..150).for_each(|seed| drop(run_sync(seed)));
+    (100..150).for_each(|seed| _ = run_sync(seed));
 }
 
 #[test]
 fn and_the_last_fifty() {
-    (150..200).for_each(|seed| drop(run_sync(seed)));
+    (150..200).for_each(|seed| _ = run_sync(seed));
 }
 
 /// A device whose retired replicas differed from the relay's; batches that nobody could bridge; credit that was less than a piece.

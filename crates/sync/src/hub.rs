@@ -259,6 +259,7 @@ impl Hub {
                 fold.replay(&record).map_err(|malformed| malformed.to_string())?;
             }
         }
+        fold.loaded();
         fold.trimmed(info.start);
         let document = Document::new(fold, stream, (terms, self));
         self.sweep_snapshots(&document, document.lock().fold.snapshots());

@@ -92,7 +92,9 @@ impl RelayDocument {
         let Some(resume) = resume.filter(|it| !nothing(it)) else { return Start::Snapshot };
         let compacted = &self.fold.compacted;
         if !self.is_continued_by(&resume, before) {
-            let forgotten = self.lost_ms > 0 && compacted.end > 0;
+            // Who was away while the log was compacted is forgotten; a compaction that both lived through says nothing.
+            let since = self.lost_ms > 0 && compacted.end > self.life_from.unwrap_or(u64::MAX);
+            let forgotten = since || resume.next < compacted.stable;
             return if forgotten { Start::Expired } else { Start::Lost };
         }
         if resume.next < compacted.stable {

@@ -22,12 +22,14 @@ const VERSION: u8 = 1;
 const ITEMS_MAX: usize = 1 << 20;
 
 impl RelayDocument {
-    /// Everything that is durable as bytes; nothing while records are on their way.
+    /// Everything that is durable as bytes; nothing while records are on their way, or are still read.
     pub fn checkpoint(&self) -> Option<Vec<u8>> {
         if self.tail() != self.durable {
             return None;
         }
         let mut out = vec![VERSION];
+        out.extend(self.log.0);
+        put_varint(&mut out, self.life_from?);
         put_varint(&mut out, self.start);
         put_varint(&mut out, self.durable);
         self.fold.write(&mut out);
@@ -55,6 +57,10 @@ impl RelayDocument {
             return Err(Malformed::Version(version.into()));
         }
         let mut document = RelayDocument::new(id, log, lost_ms);
+        let (known, from) = (LogId(reader.array()?), reader.varint()?);
+        if known == log {
+            document.life_from = Some(from);
+        }
         document.start = reader.varint()?;
         document.durable = reader.varint()?;
         document.fold = Fold::read(&mut reader)?;

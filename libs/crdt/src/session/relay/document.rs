@@ -23,6 +23,8 @@ pub struct RelayDocument {
     pub(super) log: LogId,
     /// When the log began, if records were lost before; 0 if none were.
     pub(super) lost_ms: u64,
+    /// The first record of this life of the log; nothing until everything before it was read.
+    pub(super) life_from: Option<u64>,
     pub(super) fold: Fold,
     pub(super) leases: BTreeMap<DeviceId, Lease>,
     /// Where the log begins by now.
@@ -116,6 +118,7 @@ impl RelayDocument {
             id,
             log,
             lost_ms,
+            life_from: (lost_ms == 0).then_some(0),
             fold: Fold::default(),
             leases: BTreeMap::new(),
             start: 0,
@@ -195,6 +198,11 @@ impl RelayDocument {
         self.take(&Vetted { bytes, hash: RecordHash::of(bytes), record, batch });
         self.commit();
         Ok(())
+    }
+
+    /// Says that all records were read that the log has: where records were lost, this life of it begins here.
+    pub fn loaded(&mut self) {
+        self.life_from.get_or_insert(self.durable);
     }
 
     /// Says that the first record which was not durable is.

@@ -79,8 +79,10 @@ impl Hosted {
 
     pub fn restored(name: &DocumentId, backup: &Backup, (log, lost_ms): (LogId, u64)) -> Self {
         let document = RelayDocument::restore(name.clone(), (log, lost_ms), &backup.checkpoint);
+        let mut document = document.expect("a checkpoint is read as it was written");
+        document.loaded();
         Hosted {
-            document: document.expect("a checkpoint is read as it was written"),
+            document,
             start: backup.start,
             records: backup.records.clone(),
             blobs: backup.blobs.clone(),

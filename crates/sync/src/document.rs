@@ -13,7 +13,8 @@ use selvedge_crdt::{
         CloseReason, DocumentId, OpenDocument, Record, RecordHash, Refusal, RelayFrame, Resume,
         SnapshotHash,
         relay::{
-            Answer, Grant, Placed, Presences, RelayDocument, Session, Terms, Verdict, Vetted, WRITE,
+            Answer, Checkpoint, Grant, Placed, Presences, RelayDocument, Session, Terms, Verdict,
+            Vetted, WRITE,
         },
     },
 };
@@ -489,9 +490,9 @@ fn own(record: &Record<'_>) -> Option<Own> {
 pub(crate) enum Chore {
     Nothing,
     /// To be saved: the checkpoint, and where the log is to be cut behind it.
-    Save(Vec<u8>, Option<u64>),
+    Save(Checkpoint, Option<u64>),
     /// Nobody has it open: to be let go.
-    Evict(Option<Vec<u8>>),
+    Evict(Option<Checkpoint>),
 }
 
 impl Document {
@@ -508,6 +509,8 @@ impl Document {
         let is_due = durable >= saved + SAVE_RECORDS || saved_ms + SAVE_MS <= now_ms;
         let wanted = cut.is_some() || is_changed && (is_due || is_idle || is_last);
         let checkpoint = wanted.then(|| state.fold.checkpoint()).flatten();
+        // What changes from here on is in the next one.
+        state.is_unsaved &= checkpoint.is_none();
         let is_idle = is_idle && state.pending.is_empty();
         self.pump_soon(hub, state);
         match (checkpoint, is_idle && cut.is_none()) {
@@ -521,7 +524,11 @@ impl Document {
     pub(crate) fn saved(&self, durable: u64, now_ms: u64) {
         let mut state = self.lock();
         state.saved = (durable, now_ms);
-        state.is_unsaved = false;
+    }
+
+    /// The checkpoint was not taken.
+    pub(crate) fn not_saved(&self) {
+        self.lock().is_unsaved = true;
     }
 
     /// The log was cut.

@@ -16,7 +16,7 @@ use aws_lc_rs::{
 };
 use selvedge_crdt::session::{
     CloseReason, DeviceId, DocumentId, Limits, LogId, NONCE_BYTES,
-    relay::{Placed, RelayConnection, RelayDocument},
+    relay::{Checkpoint, Placed, RelayConnection, RelayDocument},
 };
 use selvedge_eventlog::{Append, Batch, Chunk, Log, ReadError, StreamId, StreamOptions, block_on};
 use tokio::sync::{Notify, Semaphore};
@@ -413,13 +413,13 @@ impl Hub {
         }
     }
 
-    async fn save(&self, document: &Document, checkpoint: &[u8]) -> bool {
-        let durable = document.lock().fold.durable();
-        let saved = self.checkpoints.put(document.stream, checkpoint).await.is_ok();
+    async fn save(&self, document: &Document, checkpoint: &Checkpoint) -> bool {
+        let saved = self.checkpoints.put(document.stream, &checkpoint.bytes).await.is_ok();
         match saved {
-            true => document.saved(durable, self.now_ms()),
+            true => document.saved(checkpoint.durable, self.now_ms()),
             false => {
                 self.metrics.unsaved.fetch_add(1, Relaxed);
+                document.not_saved();
             }
         }
         saved

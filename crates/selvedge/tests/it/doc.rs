@@ -16,17 +16,17 @@ use crate::{
     process::{Place, Running, eventually, send as signal},
 };
 
-/// A device with a folder of its own.
-struct Device<'a> {
+/// A device with a folder of its own, in which it keeps documents.
+pub struct Keeper<'a> {
     place: &'a Place,
     folder: String,
     relay: String,
 }
 
-impl<'a> Device<'a> {
-    fn new(place: &'a Place, name: &str, relay: &str) -> Self {
+impl<'a> Keeper<'a> {
+    pub fn new(place: &'a Place, name: &str, relay: &str) -> Self {
         let folder = place.path(name).display().to_string();
-        Device { place, folder, relay: relay.to_owned() }
+        Keeper { place, folder, relay: relay.to_owned() }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -44,22 +44,26 @@ impl<'a> Device<'a> {
     }
 
     #[track_caller]
-    fn run(&self, arguments: &[&str]) -> String {
+    pub fn run(&self, arguments: &[&str]) -> String {
         self.ends(0, arguments)
     }
 
     #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.run(arguments)).unwrap()
     }
 
     /// A token of the core in `data`, for this device.
     #[track_caller]
     fn token(&self, document: &str, rights: &str) -> String {
-        let device = self.run(&["device"]).trim().to_owned();
+        self.token_for(document, rights, self.run(&["device"]).trim())
+    }
+
+    /// A token of the core in `data`.
+    #[track_caller]
+    pub fn token_for(&self, document: &str, rights: &str, device: &str) -> String {
         let made = "sync token --data-dir data --expires 1h";
-        let mut command =
-            self.place.command(made.split(' ').chain([document, "--device", &device]));
+        let mut command = self.place.command(made.split(' ').chain([document, "--device", device]));
         for right in rights.split(',') {
             command.args(["--right", right]);
         }
@@ -70,7 +74,7 @@ impl<'a> Device<'a> {
 
     /// Keeps a document with every right; returns the token.
     #[track_caller]
-    fn keeps(&self, document: &str, more: &[&str]) -> String {
+    pub fn keeps(&self, document: &str, more: &[&str]) -> String {
         let token = self.token(document, "read,write,snapshot,admin,join");
         let create = ["create", document, "--relay", &self.relay, "--token", &token];
         self.run(&[&create, more].concat());
@@ -99,7 +103,7 @@ fn kill_the_core(up: &Running, url: &str) {
 fn two_devices_hold_the_same_whatever_happens_to_the_core() {
     let place = Place::new();
     let (mut up, url) = up(&place, CORE);
-    let (ann, ben) = (Device::new(&place, "ann", &url), Device::new(&place, "ben", &url));
+    let (ann, ben) = (Keeper::new(&place, "ann", &url), Keeper::new(&place, "ben", &url));
     ann.keeps("notes", &[]);
     ben.keeps("notes", &[]);
     ann.run(&[
@@ -177,7 +181,7 @@ fn the_relay_reads_no_word_of_an_encrypted_document() {
     const NEEDLE: &str = "The vixen hides her cubs below the oak";
     let place = Place::new();
     let (_up, url) = up(&place, CORE);
-    let (ann, ben) = (Device::new(&place, "ann", &url), Device::new(&place, "ben", &url));
+    let (ann, ben) = (Keeper::new(&place, "ann", &url), Keeper::new(&place, "ben", &url));
     ann.keeps("diary", &["--encrypted"]);
     ann.run(&["set", "diary", "day/1", &format!("text:body={NEEDLE}"), &format!("title={NEEDLE}")]);
     let link = ann.run(&["invite", "diary"]).trim().to_owned();
@@ -195,7 +199,7 @@ fn the_relay_reads_no_word_of_an_encrypted_document() {
     assert!(is_written_below(&place.path("ann"), b"day/1"), "the search finds what is there");
 
     // The link was for once.
-    let eve = Device::new(&place, "eve", &url);
+    let eve = Keeper::new(&place, "eve", &url);
     let token = eve.token("diary", "read,write,join");
     eve.ends(1, &["join", &link, "--relay", &url, "--token", &token]);
 
@@ -212,7 +216,7 @@ fn the_relay_reads_no_word_of_an_encrypted_document() {
 fn a_revoked_token_opens_nothing() {
     let place = Place::new();
     let (_up, url) = up(&place, CORE);
-    let ann = Device::new(&place, "ann", &url);
+    let ann = Keeper::new(&place, "ann", &url);
     let token = ann.keeps("notes", &[]);
     ann.run(&["set", "notes", "n", "title=Milk"]);
     let revoked = place.run(&format!("sync revoke {token} --data-dir data"));
@@ -223,7 +227,7 @@ fn a_revoked_token_opens_nothing() {
     ann.run(&["token", "notes", &another]);
     assert_eq!(ann.json(&["sync", "notes"])["waiting"], 0);
     // A token of somebody else's is none.
-    let eve = Device::new(&place, "eve", &url);
+    let eve = Keeper::new(&place, "eve", &url);
     eve.run(&["create", "notes", "--relay", &url, "--token", &another]);
     eve.ends(1, &["sync", "notes"]);
 }
@@ -232,7 +236,7 @@ fn a_revoked_token_opens_nothing() {
 fn who_watches_sees_changes_and_does_what_others_want() {
     let place = Place::new();
     let (_up, url) = up(&place, CORE);
-    let (ann, ben) = (Device::new(&place, "ann", &url), Device::new(&place, "ben", &url));
+    let (ann, ben) = (Keeper::new(&place, "ann", &url), Keeper::new(&place, "ben", &url));
     ann.keeps("notes", &[]);
     ben.keeps("notes", &[]);
     ann.run(&["set", "notes", "n", "title=Milk"]);
@@ -259,7 +263,7 @@ fn what_was_acknowledged_outlives_cores_that_are_killed() {
     let acknowledged: Vec<u64> = thread::scope(|scope| {
         let writers: Vec<_> = ["ann", "ben"]
             .map(|name| {
-                let device = Device::new(&place, name, &url);
+                let device = Keeper::new(&place, name, &url);
                 device.keeps("notes", &[]);
                 let done = &done;
                 scope.spawn(move || {
@@ -280,7 +284,7 @@ fn what_was_acknowledged_outlives_cores_that_are_killed() {
         done.store(true, SeqCst);
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
-    let reader = Device::new(&place, "reader", &url);
+    let reader = Keeper::new(&place, "reader", &url);
     reader.keeps("notes", &[]);
     reader.run(&["sync", "notes"]);
     for (name, written) in ["ann", "ben"].iter().zip(acknowledged) {

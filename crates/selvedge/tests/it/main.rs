@@ -30,6 +30,7 @@ mod kills;
 mod process;
 mod reload;
 mod streams;
+mod sync;
 mod up;
 mod views;
 mod waf;

@@ -17,6 +17,7 @@ mod presence;
 mod vetted;
 
 pub use admission::{Session, Verdict};
+pub use checkpoint::Checkpoint;
 pub use connection::{Asked, Opening, RelayConnection, Want};
 pub use document::{Placed, RelayDocument, SNAPSHOTS_KEPT};
 pub use outbox::Answer;

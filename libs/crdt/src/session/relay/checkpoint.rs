@@ -21,25 +21,31 @@ const VERSION: u8 = 1;
 /// Replicas, devices or marks in a checkpoint, at most.
 const ITEMS_MAX: usize = 1 << 20;
 
+/// What is known of a document up to some record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// For [`RelayDocument::restore`].
+    pub bytes: Vec<u8>,
+    /// All records before this offset are in it.
+    pub durable: u64,
+}
+
 impl RelayDocument {
-    /// Everything that is durable as bytes; nothing while records are on their way, or are still read.
-    pub fn checkpoint(&self) -> Option<Vec<u8>> {
-        if self.tail() != self.durable {
-            return None;
-        }
+    /// Everything that is durable, whatever is on its way; nothing while records are still read.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
         let mut out = vec![VERSION];
         out.extend(self.log.0);
         put_varint(&mut out, self.life_from?);
         put_varint(&mut out, self.start);
         put_varint(&mut out, self.durable);
-        self.fold.write(&mut out);
+        self.durable_fold().write(&mut out);
         put_count(&mut out, self.leases.len());
         for (device, Lease { next, said_ms }) in &self.leases {
             out.extend(device.0);
             put_varint(&mut out, *next);
             put_varint(&mut out, *said_ms);
         }
-        Some(out)
+        Some(Checkpoint { bytes: out, durable: self.durable })
     }
 
     /// The document as it was; [replay](Self::replay) goes on at [`durable`](Self::durable).

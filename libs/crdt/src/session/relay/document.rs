@@ -1,6 +1,9 @@
 //! What a relay knows of one document: a fold over its log, and the leases of its devices.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 use super::{Vetted, lease::Lease, marks::Marks};
 use crate::{
@@ -223,6 +226,19 @@ impl RelayDocument {
             self.fold.last = last;
             self.fold.newest = newest;
         }
+    }
+
+    /// What the durable records say.
+    pub(super) fn durable_fold(&self) -> Cow<'_, Fold> {
+        if self.undo.is_empty() {
+            return Cow::Borrowed(&self.fold);
+        }
+        let mut fold = self.fold.clone();
+        for Undo { last, newest, bytes: _, change } in self.undo.iter().rev() {
+            fold.take_back(change.clone());
+            (fold.last, fold.newest) = (*last, *newest);
+        }
+        Cow::Owned(fold)
     }
 
     /// Says that the log begins here by now.

@@ -72,8 +72,8 @@ impl Hosted {
     }
 
     pub fn backup(&mut self) -> Option<Backup> {
-        let checkpoint = self.document.checkpoint()?;
-        let (start, records, blobs) = (self.start, self.records.clone(), self.blobs.clone());
+        let checkpoint = self.document.checkpoint()?.bytes;
+        let (start, records, blobs) = (self.start, self.durable().to_vec(), self.blobs.clone());
         Some(Backup { checkpoint, start, records, blobs })
     }
 

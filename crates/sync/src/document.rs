@@ -411,6 +411,7 @@ impl State {
             if events.iter().any(is_concerned) {
                 listener.connection.with(|machine| {
                     events.iter().for_each(|event| listener.hear(machine, event));
+                    hub.metrics.lags.fetch_add(machine.take_lags(), Relaxed);
                 });
             }
         }

@@ -2,12 +2,13 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
 use selvedge_crdt::session::{CONNECTION, ClientFrame, DocumentId, RelayFrame, VERSION};
 use selvedge_seal::Device;
+use socket2::{Domain, Type};
 
 use crate::{
     core::{CORE, token, up},
@@ -28,7 +29,12 @@ struct Socket {
 impl Socket {
     fn open(url: &str) -> Self {
         let authority = url.trim_start_matches("http://").trim_end_matches('/');
-        let mut stream = TcpStream::connect(authority).unwrap();
+        let address: SocketAddr = authority.parse().unwrap();
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut stream: TcpStream = socket.into();
         let request = format!(
             "GET /_selvedge/sync HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -124,7 +130,7 @@ fn who_never_reads_holds_nobody_up() {
     let opened = deaf.hear();
     assert!(matches!(RelayFrame::read(&opened), Ok((1, RelayFrame::Opened(_)))), "{opened:?}");
 
-    // Far more than the queue of a connection and the buffers of the system.
+    // More than the queue of a connection and the buffers of the system, which are small here.
     let value = "x".repeat(60_000);
     let fields: Vec<String> = (0..16).map(|field| format!("f{field}={value}")).collect();
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();

@@ -373,6 +373,7 @@ fn the_reference_lists_every_family() {
                 "selvedge_log_writable",
                 "selvedge_rate_limit_",
                 "selvedge_schema_",
+                "selvedge_sync_",
                 "selvedge_view_",
                 "selvedge_waf_",
             ];

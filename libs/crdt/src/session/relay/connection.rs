@@ -31,6 +31,8 @@ pub struct RelayConnection<S> {
     turn: usize,
     /// Channels that ended, and that the driver has not heard of.
     closed: Vec<u32>,
+    /// Times that a channel fell behind, which the driver has not heard of.
+    lags: u64,
     is_over: bool,
 }
 
@@ -116,6 +118,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
             settled: 0,
             turn: 0,
             closed: Vec::new(),
+            lags: 0,
             is_over: false,
         }
     }
@@ -406,6 +409,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
             let behind = found.next.saturating_sub(offset).max(1);
             found.mode = Mode::Log;
             found.next = found.next.min(offset);
+            self.lags += 1;
             self.outbox.say(channel, &RelayFrame::Lag { behind });
         } else if found.mode == Mode::Log {
             found.next = found.next.min(offset);
@@ -487,6 +491,11 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     /// is returned.
     pub fn pop(&mut self, head: &mut Vec<u8>) -> Option<Option<S>> {
         self.outbox.pop(head)
+    }
+
+    /// How often a channel fell behind since this was asked last.
+    pub fn take_lags(&mut self) -> u64 {
+        std::mem::take(&mut self.lags)
     }
 
     /// Whether nothing should be read before something has gone out.

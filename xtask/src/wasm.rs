@@ -81,8 +81,9 @@ fn build(level: Option<&str>) -> Result<PathBuf> {
     let dist = folder().join("dist");
     fs::create_dir_all(&dist)?;
     let mut cargo = toolchain()?;
-    cargo.args(["build", "--quiet", "--profile", "wasm", "--target", TARGET]);
-    cargo.args(["-p", "selvedge-crdt-wasm"]);
+    // Only this kind of library: beside another the compiler leaves out what optimises all crates together.
+    cargo.args(["rustc", "--quiet", "--profile", "wasm", "--target", TARGET]);
+    cargo.args(["-p", "selvedge-crdt-wasm", "--crate-type", "cdylib"]);
     if let Some(level) = level {
         cargo.env("CARGO_PROFILE_WASM_OPT_LEVEL", level);
     }

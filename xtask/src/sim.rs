@@ -95,25 +95,26 @@ const SECTIONS: &[Section] = &[
 fn log(flags: &Flags) -> Result<String> {
     let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of the event log");
-    stories("selvedge-eventlog", "sim", first, seeds)
+    stories(("selvedge-eventlog", &["sim", "--"]), first, seeds)
 }
 
 fn crdt(flags: &Flags) -> Result<String> {
     let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of replicas");
-    stories("selvedge-crdt", "crdt-sim", first, seeds)
+    stories(("selvedge-crdt", &["crdt-sim", "--", "replicas"]), first, seeds)
 }
 
 fn sync(flags: &Flags) -> Result<String> {
     let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of devices and a relay");
-    stories("selvedge-crdt", "sync-sim", first, seeds)
+    stories(("selvedge-crdt", &["crdt-sim", "--", "devices"]), first, seeds)
 }
 
-fn stories(package: &str, example: &str, first: u64, seeds: u64) -> Result<String> {
+/// Runs an example of a package that tells stories.
+fn stories((package, example): (&str, &[&str]), first: u64, seeds: u64) -> Result<String> {
     let build = ["run", "--quiet", "--release", "-p", package];
     let mut command = process::cargo(&build);
-    command.args(["--features", "sim", "--example", example, "--"]);
+    command.args(["--features", "sim", "--example"]).args(example);
     command.args([first.to_string(), seeds.to_string()]);
     let output = command.stdout(Stdio::piped()).spawn()?.wait_with_output()?;
     if !output.status.success() {

@@ -7,15 +7,25 @@
 //!
 //! It knows no clock and no chance: JavaScript brings the time and the random ids. It is built for WASM by
 //! `cargo xtask wasm`; on other targets it compiles, and what it asks of JavaScript is not there.
+//!
+//! Without the feature `bindings` nothing is exported: `libs/client-wasm` takes what crosses, values, rows and JSON, for an engine of its own.
 
+#[cfg(feature = "bindings")]
 mod batch;
+#[cfg(feature = "bindings")]
 mod error;
+#[cfg(feature = "bindings")]
 mod heads;
+#[cfg(feature = "bindings")]
 mod history;
-mod json;
+pub mod json;
+#[cfg(feature = "bindings")]
 mod read;
+#[cfg(feature = "bindings")]
 mod replica;
-mod rows;
+pub mod rows;
+#[cfg(feature = "bindings")]
 mod schema;
-mod value;
+pub mod value;
+#[cfg(feature = "bindings")]
 mod write;

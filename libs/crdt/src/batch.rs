@@ -5,14 +5,15 @@ mod encode;
 mod header;
 mod renumber;
 
-use std::collections::BTreeMap;
-
 pub(crate) use decode::{read_entities, read_fields, read_ids};
 pub use header::Header;
 pub(crate) use renumber::Renumber;
 
 use crate::{
-    Change, Dot, DotRange, EntityId, Field, Hlc, Op, ReplicaId, chain::BatchHash, wire::Malformed,
+    Change, Dot, DotRange, EntityId, Field, Hlc, Op, ReplicaId,
+    chain::BatchHash,
+    sorted::{Sorted, sort},
+    wire::Malformed,
 };
 
 /// Operations of a batch, at most.
@@ -170,7 +171,7 @@ impl Batch {
             let is_delete = matches!(op.change, Change::Delete { .. });
             let moved = |range: &DotRange| name.moved(range, self.replica, is_delete);
             let mut ranges: Vec<DotRange> = op.ranges().iter().flat_map(moved).collect();
-            ranges.sort_unstable();
+            sort(&mut ranges, &Ord::cmp);
             again.ranges.extend(ranges);
             again.rows[at].ranges_end = again.ranges.len() as u32;
             again.rows[at].hlc = op.hlc.max(name.not_before);
@@ -226,8 +227,9 @@ impl Eq for Batch {}
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     batch: Batch,
-    entities: BTreeMap<EntityId, u32>,
-    fields: BTreeMap<Field, u32>,
+    /// The numbers of entities and of fields, in the order of these.
+    entities: Sorted<u32>,
+    fields: Sorted<u32>,
     bytes_max: usize,
 }
 
@@ -247,7 +249,7 @@ impl BatchBuilder {
             ranges: Vec::new(),
             payloads: Vec::new(),
         };
-        let (entities, fields) = (BTreeMap::new(), BTreeMap::new());
+        let (entities, fields) = (Sorted::new(), Sorted::new());
         BatchBuilder { batch, entities, fields, bytes_max: 2 * ROW_BYTES_MAX }
     }
 
@@ -314,12 +316,15 @@ fn bytes_max(op: &Op<'_>) -> usize {
     ROW_BYTES_MAX * (1 + op.ranges().len()) + names + op.payload().len()
 }
 
-fn intern<T: Ord + Clone>(index: &mut BTreeMap<T, u32>, list: &mut Vec<T>, item: &T) -> u32 {
-    if let Some(known) = index.get(item) {
-        return *known;
+/// The number of an item in the list, into which it is put where it is new.
+fn intern<T: Ord + Clone>(index: &mut Sorted<u32>, list: &mut Vec<T>, item: &T) -> u32 {
+    match index.find(&|at| list[*at as usize].cmp(item)) {
+        Ok(place) => *index.get(place).expect("it was found"),
+        Err(place) => {
+            let new = list.len() as u32;
+            list.push(item.clone());
+            index.insert(place, new);
+            new
+        }
     }
-    let new = list.len() as u32;
-    list.push(item.clone());
-    index.insert(item.clone(), new);
-    new
 }

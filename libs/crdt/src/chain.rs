@@ -1,10 +1,10 @@
 //! Hash chains: each batch of a replica names the one before, so that a cloned replica is noticed.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Header, ReplicaId};
+use crate::{Header, ReplicaId, sorted::Map};
 
 /// The first half of SHA-256 over a batch as it was pushed. It tells accidents apart; who holds a
 /// replica's key can fork it anyhow, and signatures show who did.
@@ -76,7 +76,7 @@ impl Head {
 /// The chains of a document's replicas: what was received of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
-    heads: BTreeMap<ReplicaId, Head>,
+    heads: Map<ReplicaId, Head>,
 }
 
 impl Heads {

@@ -1,13 +1,16 @@
 //! Which operations are decided: seen, or covered by one that was.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering::Less;
 
-use crate::Hlc;
+use crate::{
+    Hlc,
+    sorted::{Place, Sorted},
+};
 
 /// What is decided of one replica's operations: ranges apart from each other, by their first sequence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decided {
-    ranges: BTreeMap<u64, u64>,
+    ranges: Sorted<(u64, u64)>,
     /// The greatest stamp of an operation of this replica that was applied.
     pub latest: Hlc,
 }
@@ -23,25 +26,35 @@ impl Decided {
     }
 
     pub fn contains(&self, seq: u64) -> bool {
-        self.ranges.range(..=seq).next_back().is_some_and(|(_, last)| seq <= *last)
+        self.ranges.before(self.behind(seq)).is_some_and(|(_, last)| seq <= *last)
+    }
+
+    /// The place behind the ranges that begin at a sequence or before.
+    fn behind(&self, seq: u64) -> Place {
+        let place = self.ranges.find(&|(first, _)| first.cmp(&seq).then(Less));
+        place.unwrap_or_else(|place| place)
     }
 
     /// Ranges, ascending, with gaps between them.
-    pub fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64)> {
-        self.ranges.iter().map(|(first, last)| (*first, *last))
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.ranges.iter().copied()
+    }
+
+    /// How many ranges there are.
+    pub fn ranges_len(&self) -> usize {
+        self.ranges.len()
     }
 
     pub fn insert(&mut self, first: u64, last: u64) {
         // Most operations come in the order in which they were written.
-        if let Some(mut tail) = self.ranges.last_entry()
-            && (*tail.key()..=tail.get().saturating_add(1)).contains(&first)
+        if let Some((begin, end)) = self.ranges.last_mut()
+            && (*begin..=end.saturating_add(1)).contains(&first)
         {
-            let end = tail.get_mut();
             *end = last.max(*end);
             return;
         }
         let mut joined = (first, last);
-        if let Some((before, end)) = self.ranges.range(..=first).next_back() {
+        if let Some((before, end)) = self.ranges.before(self.behind(first)) {
             if *end >= last {
                 return;
             }
@@ -49,15 +62,25 @@ impl Decided {
                 joined.0 = *before;
             }
         }
-        while let Some((next, end)) = self.ranges.range(joined.0..).next() {
-            if *next > joined.1.saturating_add(1) {
-                break;
+        loop {
+            let place = self.first_from(joined.0);
+            match self.ranges.get(place) {
+                Some((next, end)) if *next <= joined.1.saturating_add(1) => {
+                    joined.1 = joined.1.max(*end);
+                    self.ranges.remove(place);
+                }
+                _ => {
+                    self.ranges.insert(place, joined);
+                    return;
+                }
             }
-            let (next, end) = (*next, *end);
-            joined.1 = joined.1.max(end);
-            self.ranges.remove(&next);
         }
-        self.ranges.insert(joined.0, joined.1);
+    }
+
+    /// The place of the first range that begins at a sequence or behind it.
+    fn first_from(&self, seq: u64) -> Place {
+        let place = self.ranges.find(&|(first, _)| first.cmp(&seq));
+        place.unwrap_or_else(|place| place)
     }
 
     pub fn join(&mut self, other: &Decided) {

@@ -10,13 +10,15 @@ mod slab;
 mod snapshot;
 mod tables;
 
-use std::collections::BTreeMap;
-
 pub use read::{EntityRef, Written};
 
 pub(crate) use read::int;
 
-use crate::{Dot, EntityId, Field, Hlc, Kind, ReplicaId, Stamp, context::Decided};
+use crate::{
+    Dot, EntityId, Field, Hlc, Kind, ReplicaId, Stamp,
+    context::Decided,
+    sorted::{Place, Sorted},
+};
 use entity::{Cell, Deletion, Entity, Mark};
 use entry::{Entries, Entry};
 use slab::Slab;
@@ -37,10 +39,11 @@ pub struct Document {
     replicas: Table<ReplicaId>,
     fields: Table<Field>,
     entities: Slab<Entity>,
-    order: BTreeMap<EntityId, u32>,
+    /// Entities by their ids.
+    order: Sorted<u32>,
     entries: Entries,
     /// For each replica the entries by their sequences. No dot has two.
-    live: Vec<BTreeMap<u64, u32>>,
+    live: Vec<Sorted<u32>>,
     /// For each replica. Whatever is in `live` is in here, or not beyond the horizon.
     decided: Vec<Decided>,
     horizon: Hlc,
@@ -67,7 +70,7 @@ impl Document {
 
     /// How many entries there are, in living and dead entities.
     pub fn entries_len(&self) -> usize {
-        self.live.iter().map(BTreeMap::len).sum()
+        self.live.iter().map(Sorted::len).sum()
     }
 
     /// The replicas of which something is known, with the greatest stamp that was received of each.
@@ -85,13 +88,13 @@ impl Document {
     /// Returns whether an entity has entries, alive or dead.
     #[cfg(feature = "sim")]
     pub(crate) fn holds(&self, id: &str) -> bool {
-        self.order.get(id).is_some_and(|at| !self.entities.get(*at).cells.is_empty())
+        self.entity_number(id).is_some_and(|at| !self.entities.get(at).cells.is_empty())
     }
 
     /// The greatest sequence of a replica's entries.
     pub(crate) fn last_entry(&self, replica: ReplicaId) -> u64 {
         let live = self.replicas.find(&replica).and_then(|at| self.live.get(at as usize));
-        live.and_then(|live| live.last_key_value()).map_or(0, |(seq, _)| *seq)
+        live.and_then(Sorted::last).map_or(0, |at| self.entries.get(*at).seq)
     }
 
     fn decided_at(&self, replica: u32) -> &Decided {
@@ -100,24 +103,29 @@ impl Document {
 
     fn replica(&mut self, id: ReplicaId) -> u32 {
         let at = self.replicas.intern(&id);
-        self.live.resize_with(self.replicas.len(), BTreeMap::new);
+        self.live.resize_with(self.replicas.len(), Sorted::new);
         self.decided.resize_with(self.replicas.len(), Decided::default);
         at
     }
 
     /// The entity with this id; a new one has nothing in it yet.
     fn entity_or_new(&mut self, id: &EntityId) -> u32 {
-        self.recent = self.entity_number(id).unwrap_or_else(|| {
-            let at = self.entities.insert(Entity { id: Some(id.clone()), ..Entity::default() });
-            self.order.insert(id.clone(), at);
-            at
-        });
+        self.recent = match self.find_entity(id) {
+            Ok(at) => at,
+            Err(place) => {
+                let new = Entity { id: Some(id.clone()), ..Entity::default() };
+                let at = self.entities.insert(new);
+                self.order.insert(place, at);
+                at
+            }
+        };
         self.recent
     }
 
     fn add(&mut self, entry: Entry, payload: &[u8]) {
+        let place = self.find_live(entry.replica, entry.seq).unwrap_or_else(|place| place);
         let at = self.place(entry, payload);
-        self.live[entry.replica as usize].insert(entry.seq, at);
+        self.live[entry.replica as usize].insert(place, at);
     }
 
     /// Puts an entry into its cell; it is not found by its dot yet.
@@ -134,7 +142,8 @@ impl Document {
 
     fn remove(&mut self, at: u32) {
         let entry = *self.entries.get(at);
-        self.live[entry.replica as usize].remove(&entry.seq);
+        let place = self.find_live(entry.replica, entry.seq).expect("an entry is found by its dot");
+        self.live[entry.replica as usize].remove(place);
         let is_tomb = self.is_tomb(at);
         let entity = self.entities.get_mut(entry.entity);
         let cell = entity.cells.get(entry.field).expect("an entry lies in a cell");
@@ -146,7 +155,7 @@ impl Document {
         self.entries.remove(at);
         self.drop_if_bare(entry.entity);
         if self.entries.is_wasteful() {
-            self.entries.repack(self.live.iter().flat_map(BTreeMap::values).copied());
+            self.entries.repack(self.live.iter().flat_map(Sorted::iter).copied());
         }
     }
 
@@ -163,9 +172,9 @@ impl Document {
     fn drop_if_bare(&mut self, at: u32) {
         if self.entities.get(at).cells.is_empty()
             && self.marks(at).next().is_none()
-            && let Some(id) = &self.entities.get(at).id
+            && let Ok(place) = self.place_in_order(self.entity_id(at))
         {
-            self.order.remove(id);
+            self.order.remove(place);
             self.entities.remove(at);
         }
     }
@@ -211,14 +220,37 @@ impl Document {
 
     /// The entry with this dot.
     pub(crate) fn entry(&self, dot: Dot) -> Option<u32> {
-        let replica = self.replicas.find(&dot.replica)?;
-        self.live[replica as usize].get(&dot.seq).copied()
+        self.live_entry(self.replicas.find(&dot.replica)?, dot.seq)
     }
 
     /// The number of an entity of which anything is known.
     pub(crate) fn entity_number(&self, id: &str) -> Option<u32> {
+        self.find_entity(id).ok()
+    }
+
+    /// The number of an entity, or else where it would be among the others.
+    fn find_entity(&self, id: &str) -> Result<u32, Place> {
         let recent = self.entities.find(self.recent).and_then(|entity| entity.id.as_deref());
-        if recent == Some(id) { Some(self.recent) } else { self.order.get(id).copied() }
+        if recent == Some(id) {
+            return Ok(self.recent);
+        }
+        let place = self.place_in_order(id)?;
+        Ok(*self.order.get(place).expect("it was found"))
+    }
+
+    /// Where an entity is among the others, or would be.
+    fn place_in_order(&self, id: &str) -> Result<Place, Place> {
+        self.order.find(&|at| (**self.entity_id(*at)).cmp(id))
+    }
+
+    /// Where an entry is among those of its replica, or would be.
+    fn find_live(&self, replica: u32, seq: u64) -> Result<Place, Place> {
+        self.live[replica as usize].find(&|at| self.entries.get(*at).seq.cmp(&seq))
+    }
+
+    fn live_entry(&self, replica: u32, seq: u64) -> Option<u32> {
+        let place = self.find_live(replica, seq).ok()?;
+        self.live[replica as usize].get(place).copied()
     }
 
     /// The id of an entity by its number.
@@ -228,8 +260,7 @@ impl Document {
 
     /// The number of a field that was ever used.
     pub(crate) fn field_number(&self, name: &str, kind: Kind) -> Option<u32> {
-        let key: &dyn crate::name::FieldKey = &(kind, name);
-        self.fields.find(key)
+        self.fields.find_by(&|field| (field.kind(), field.name()).cmp(&(kind, name)))
     }
 
     /// The name of a field by its number.
@@ -243,12 +274,17 @@ impl Document {
         state.tombs == 0
             && match &state.deletion {
                 None => !state.cells.is_empty(),
-                Some(_) => self.entries_of(entity).any(|at| !self.is_marked(at)),
+                Some(_) => self.unmarked(entity).next().is_some(),
             }
     }
 
+    /// The entries of an entity that no deletion has seen.
+    pub(crate) fn unmarked(&self, entity: u32) -> impl Iterator<Item = u32> {
+        self.entries_of(entity).filter(|at| !self.is_marked(*at))
+    }
+
     /// Returns whether an entry was there when its entity was deleted.
-    fn is_marked(&self, at: u32) -> bool {
+    pub(crate) fn is_marked(&self, at: u32) -> bool {
         let entry = self.entries.get(at);
         let deletion = self.entities.get(entry.entity).deletion.as_deref();
         deletion.is_some_and(|deletion| deletion.marks(entry.replica, entry.seq, entry.hlc))

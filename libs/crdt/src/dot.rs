@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Hlc, wire::Malformed};
+use crate::{Hlc, sorted::sort, wire::Malformed};
 
 /// Ranges that one operation covers, at most.
 pub const RANGES_MAX: usize = 4096;
@@ -70,7 +70,7 @@ pub(crate) fn ranges(mut dots: Vec<Dot>) -> Vec<DotRange> {
     if let [dot] = dots[..] {
         return vec![DotRange::one(dot)];
     }
-    dots.sort_unstable();
+    sort(&mut dots, &Ord::cmp);
     let mut ranges: Vec<DotRange> = Vec::new();
     for dot in dots {
         match ranges.last_mut() {

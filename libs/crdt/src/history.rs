@@ -1,18 +1,19 @@
 //! What was written before: operations in their order, also those whose values lost or were replaced.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::{Batch, Change, Dot, EntityId, Field, Hlc, Kind, Op, Stamp};
+use crate::{
+    Batch, Change, Dot, EntityId, Field, Hlc, Kind, Op, Stamp,
+    sorted::{Map, Sorted},
+};
 
 /// Operations beside a document, for who asks what was there, and who wrote it.
 ///
 /// It holds whole batches; what of them was asked to be forgotten is gone when all of a batch is.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    batches: BTreeMap<u64, Batch>,
+    batches: Map<u64, Batch>,
     next: u64,
-    known: BTreeSet<Dot>,
-    by_entity: BTreeMap<EntityId, BTreeMap<Stamp, (u64, usize)>>,
+    known: Sorted<Dot>,
+    by_entity: Map<EntityId, Map<Stamp, (u64, usize)>>,
 }
 
 impl History {
@@ -21,8 +22,8 @@ impl History {
         let number = self.next;
         let before = self.known.len();
         for (at, op) in batch.ops().enumerate() {
-            if self.known.insert(op.dot) {
-                let of_entity = self.by_entity.entry(op.entity.clone()).or_default();
+            if self.known.add(op.dot) {
+                let of_entity = self.by_entity.get_or_insert(op.entity.clone(), Map::new());
                 of_entity.insert(op.stamp(), (number, at));
             }
         }
@@ -44,8 +45,8 @@ impl History {
 
     /// All operations on an entity, the oldest first; the stamp of each says when, and by whom.
     pub fn of_entity(&self, id: &str) -> impl DoubleEndedIterator<Item = Op<'_>> {
-        let places = self.by_entity.get(id).into_iter().flat_map(BTreeMap::values);
-        places.map(|(number, at)| self.batches[number].op(*at))
+        let places = self.by_entity.get(id).into_iter().flat_map(Map::values);
+        places.filter_map(|(number, at)| Some(self.batches.get(number)?.op(*at)))
     }
 
     /// The operations on a field, the oldest first.
@@ -77,14 +78,14 @@ impl History {
     /// Forgets operations up to `horizon`.
     pub fn trim(&mut self, horizon: Hlc) {
         let Self { batches, known, by_entity, .. } = self;
-        let mut used = BTreeSet::new();
+        let mut used = Sorted::new();
         by_entity.retain(|_, ops| {
             ops.retain(|stamp, (number, _)| {
                 let kept = stamp.hlc > horizon;
                 if kept {
-                    used.insert(*number);
+                    used.add(*number);
                 } else {
-                    known.remove(&stamp.dot);
+                    known.take(&stamp.dot);
                 }
                 kept
             });

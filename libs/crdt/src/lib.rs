@@ -50,6 +50,7 @@ mod schema;
 pub mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod sorted;
 mod value;
 mod wire;
 mod writer;

@@ -1,6 +1,6 @@
 //! Where a value lies: entities, fields, and the kinds of cells.
 
-use std::{borrow::Borrow, cmp::Ordering, fmt, ops::Deref, sync::Arc};
+use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 /// Bytes of an entity's id, at most.
 pub const ENTITY_BYTES_MAX: usize = 256;
@@ -139,48 +139,5 @@ impl Field {
     /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
-    }
-}
-
-/// What a field is found by, so that nobody makes one to look for it.
-pub(crate) trait FieldKey {
-    fn key(&self) -> (Kind, &str);
-}
-
-impl FieldKey for Field {
-    fn key(&self) -> (Kind, &str) {
-        (self.kind, &self.name)
-    }
-}
-
-impl FieldKey for (Kind, &str) {
-    fn key(&self) -> (Kind, &str) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn FieldKey + 'a> for Field {
-    fn borrow(&self) -> &(dyn FieldKey + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn FieldKey + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for dyn FieldKey + '_ {}
-
-impl PartialOrd for dyn FieldKey + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn FieldKey + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
     }
 }

@@ -1,20 +1,24 @@
 //! What an application expects of its documents. It is asked when something is written or admitted, and
 //! never when documents merge.
 
-use std::{collections::BTreeMap, error::Error, fmt};
+use std::{error::Error, fmt};
 
-use crate::{Batch, Change, Field, Kind, Op, Value, type_name};
+use crate::{
+    Batch, Change, Field, Kind, Op, Value,
+    sorted::{Map, sort},
+    type_name,
+};
 
 /// The types of a document's entities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
-    types: BTreeMap<String, EntityType>,
+    types: Map<String, EntityType>,
 }
 
 /// One type: the part of an id before the first `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntityType {
-    fields: BTreeMap<String, FieldRule>,
+    fields: Map<String, FieldRule>,
     on_delete: OnDelete,
 }
 
@@ -52,6 +56,35 @@ pub enum ValueType {
     Bytes,
 }
 
+impl ValueType {
+    /// Every type.
+    pub const ALL: [ValueType; 6] = [
+        ValueType::Null,
+        ValueType::Bool,
+        ValueType::Int,
+        ValueType::Float,
+        ValueType::Text,
+        ValueType::Bytes,
+    ];
+
+    /// Its name in a schema.
+    pub fn name(self) -> &'static str {
+        match self {
+            ValueType::Null => "null",
+            ValueType::Bool => "bool",
+            ValueType::Int => "int",
+            ValueType::Float => "float",
+            ValueType::Text => "text",
+            ValueType::Bytes => "bytes",
+        }
+    }
+
+    /// The type of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ValueType::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
+
 /// Why an operation does not fit a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
@@ -60,9 +93,23 @@ pub enum Mismatch {
     /// A field that is not there.
     Field(String, String),
     /// A field of another kind.
-    Kind(String, String, Kind),
+    Kind {
+        /// The type, and the field.
+        of: (String, String),
+        /// The kind that it has.
+        expected: Kind,
+        /// The kind that was written.
+        found: Kind,
+    },
     /// A value of a type that the field does not take.
-    Value(String, String),
+    Value {
+        /// The type, and the field.
+        of: (String, String),
+        /// What it takes; nothing where its kind says that.
+        expected: Vec<ValueType>,
+        /// What was written; nothing if nobody here knows that type.
+        found: Option<ValueType>,
+    },
     /// A deletion of the other sort.
     Deletion(String),
 }
@@ -72,8 +119,17 @@ impl fmt::Display for Mismatch {
         match self {
             Mismatch::Type(id) => write!(f, "no type of entities is called {id:?}"),
             Mismatch::Field(of, name) => write!(f, "{of} has no field {name:?}"),
-            Mismatch::Kind(of, name, kind) => write!(f, "{of}.{name} is not of kind {kind}"),
-            Mismatch::Value(of, name) => write!(f, "{of}.{name} does not take such a value"),
+            Mismatch::Kind { of: (of, name), expected, found } => {
+                write!(f, "{of}.{name} is of kind {expected}, and not {found}")
+            }
+            Mismatch::Value { of: (of, name), expected, found } => {
+                let found = found.map_or("a value that is not known", ValueType::name);
+                let expected: Vec<&str> = expected.iter().map(|it| it.name()).collect();
+                match expected[..] {
+                    [] => write!(f, "{of}.{name} does not take {found}"),
+                    _ => write!(f, "{of}.{name} takes {}, and not {found}", expected.join(" or ")),
+                }
+            }
             Mismatch::Deletion(of) => write!(f, "{of} is deleted in another way"),
         }
     }
@@ -108,7 +164,7 @@ impl FieldRule {
     /// A field of this kind with values of these types.
     pub fn new(kind: Kind, types: &[ValueType]) -> Self {
         let mut types = types.to_vec();
-        types.sort_unstable();
+        sort(&mut types, &Ord::cmp);
         types.dedup();
         FieldRule { kind, types }
     }
@@ -147,7 +203,7 @@ fn type_of(value: &Value<'_>) -> Option<ValueType> {
 impl EntityType {
     /// A type whose deletions do this.
     pub fn new(on_delete: OnDelete) -> Self {
-        EntityType { fields: BTreeMap::new(), on_delete }
+        EntityType { fields: Map::new(), on_delete }
     }
 
     /// The type with one more field.
@@ -257,11 +313,12 @@ fn check_put(
     }
     let rule = of.fields.get(field.name()).ok_or_else(|| Mismatch::Field(names().0, names().1))?;
     if rule.kind != field.kind() {
-        Err(Mismatch::Kind(names().0, names().1, field.kind()))
+        Err(Mismatch::Kind { of: names(), expected: rule.kind, found: field.kind() })
     } else if rule.takes(value) {
         Ok(())
     } else {
-        Err(Mismatch::Value(names().0, names().1))
+        let (expected, found) = (rule.types.clone(), type_of(value));
+        Err(Mismatch::Value { of: names(), expected, found })
     }
 }
 
@@ -270,7 +327,7 @@ fn type_breaks(name: &str, old: &EntityType, new: &EntityType) -> Vec<Break> {
     if old.on_delete != new.on_delete {
         breaks.push(Break::OnDelete(name.to_owned()));
     }
-    for (field, old) in &old.fields {
+    for (field, old) in old.fields.iter() {
         match new.fields.get(field) {
             Some(new) if new.kind != old.kind => {
                 breaks.push(Break::Kind(name.to_owned(), field.clone()));

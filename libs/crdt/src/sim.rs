@@ -4,6 +4,7 @@
 mod chance;
 mod collide;
 mod relay;
+mod scribble;
 mod site;
 mod story;
 mod sync;
@@ -11,7 +12,7 @@ mod sync;
 use std::{fmt, ops::AddAssign};
 
 use chance::Chance;
-pub use sync::{SyncReport, run_sync};
+pub use sync::{Chances, SmallWorld, Step, SyncReport, run_sync};
 
 /// What happened in some stories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

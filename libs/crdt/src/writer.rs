@@ -2,7 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::{Batch, BatchBuilder, Clock, Document, Edit, Hlc, Op, Paused, ReplicaId};
+use crate::{
+    Batch, BatchBuilder, Clock, Document, Dot, Edit, Hlc, Op, Paused, ReplicaId, sorted::Map,
+};
+
+/// Entries of which it is known under which name an undo put them back, at most; the eldest are forgotten.
+const PUT_BACK_MAX: usize = 16 << 10;
 
 /// A replica that writes to a document.
 ///
@@ -16,6 +21,8 @@ pub struct Writer {
     clock: Clock,
     open: BatchBuilder,
     full: VecDeque<Batch>,
+    /// What was put back by an undo, by the name that it had before: who takes an earlier change back means this.
+    put_back: Map<Dot, Dot>,
 }
 
 impl Writer {
@@ -28,7 +35,8 @@ impl Writer {
     /// A replica that goes on where it was.
     pub fn resume(replica: ReplicaId, next_seq: u64, last: Hlc) -> Self {
         let (clock, open) = (Clock::after(last), BatchBuilder::new(replica));
-        Writer { replica, next_seq: next_seq.max(1), clock, open, full: VecDeque::new() }
+        let (full, put_back) = (VecDeque::new(), Map::new());
+        Writer { replica, next_seq: next_seq.max(1), clock, open, full, put_back }
     }
 
     /// Who this is.
@@ -51,9 +59,9 @@ impl Writer {
         self.clock.observe(seen);
     }
 
-    /// Goes on behind `last`, which is earlier: what was stamped later was given other stamps.
+    /// Goes on behind `last`, where that is earlier: what was stamped later was given other stamps.
     pub(crate) fn set_back(&mut self, last: Hlc) {
-        self.clock = Clock::after(last);
+        self.clock = Clock::after(last.min(self.clock.last()));
     }
 
     /// Begins a change: what it does has one stamp, and can be undone as a whole.
@@ -77,6 +85,22 @@ impl Writer {
     /// The oldest operations that were not taken yet, as one batch.
     pub fn take_batch(&mut self) -> Option<Batch> {
         self.full.pop_front().or_else(|| self.next_builder().finish())
+    }
+
+    /// An entry was put back under another name.
+    pub(crate) fn put_back(&mut self, before: Dot, now: Dot) {
+        self.put_back.insert(before, now);
+        if self.put_back.len() > PUT_BACK_MAX {
+            self.put_back.pop_first();
+        }
+    }
+
+    /// What an entry is called by now. Each name is later than the one before, so that this ends.
+    pub(crate) fn called_now(&self, mut dot: Dot) -> Dot {
+        while let Some(now) = self.put_back.get(&dot) {
+            dot = *now;
+        }
+        dot
     }
 
     fn next_builder(&mut self) -> BatchBuilder {

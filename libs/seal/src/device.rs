@@ -113,7 +113,8 @@ impl Device {
         &self.unwrapping
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
+    /// A signature over a message that says itself what it is for.
+    pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.signing.sign(message).to_bytes())
     }
 }

@@ -1,8 +1,11 @@
 //! The keys of a document that a device holds.
 
-use std::{collections::BTreeMap, error::Error, fmt};
+use std::{error::Error, fmt};
 
-use selvedge_crdt::session::{DocumentId, Sealing};
+use selvedge_crdt::{
+    session::{DocumentId, Sealing},
+    sorted::Map,
+};
 
 use crate::{
     SECRET_BYTES,
@@ -14,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Keyring {
     document: DocumentId,
-    keys: BTreeMap<Epoch, EpochKey>,
+    keys: Map<Epoch, EpochKey>,
 }
 
 /// Two keys for one epoch: somebody lies.
@@ -24,7 +27,7 @@ pub struct Conflict(pub Epoch);
 impl Keyring {
     /// No keys of `document`.
     pub fn new(document: &DocumentId) -> Self {
-        Keyring { document: document.clone(), keys: BTreeMap::new() }
+        Keyring { document: document.clone(), keys: Map::new() }
     }
 
     /// Of which document.
@@ -48,7 +51,7 @@ impl Keyring {
 
     fn take(&mut self, key: EpochKey) -> Result<(), Conflict> {
         self.admits(&key)?;
-        self.keys.entry(key.epoch()).or_insert(key);
+        self.keys.get_or_insert(key.epoch(), key);
         Ok(())
     }
 
@@ -78,8 +81,13 @@ impl Keyring {
         self.keys.values().next_back()
     }
 
+    /// All keys, that of the last epoch first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &EpochKey> {
+        self.keys.values().rev()
+    }
+
     /// All keys with their secrets, to be kept, by epoch.
-    pub fn secrets(&self) -> impl ExactSizeIterator<Item = (Epoch, &[u8; SECRET_BYTES])> {
+    pub fn secrets(&self) -> impl Iterator<Item = (Epoch, &[u8; SECRET_BYTES])> + Clone {
         self.keys.iter().map(|(epoch, key)| (*epoch, key.secret()))
     }
 

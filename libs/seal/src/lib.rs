@@ -52,6 +52,7 @@ mod link;
 mod padding;
 mod presence;
 mod recovery;
+mod request;
 mod rights;
 mod roster;
 mod snapshot;
@@ -68,6 +69,7 @@ pub use link::{Link, LinkError};
 pub use padding::padded_len;
 pub use presence::{PRESENCE_STATE_BYTES_MAX, Presence};
 pub use recovery::{CodeError, Recovery, RecoveryCode, RecoveryError};
+pub use request::{Asked, NoProof, RequestProof};
 pub use rights::Rights;
 pub use roster::{
     Anchor, Draft, DraftError, History, MEMBERS_MAX, Member, MemberKind, NAME_BYTES_MAX, Newcomer,

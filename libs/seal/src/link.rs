@@ -19,12 +19,15 @@ const TEXT_BYTES_MAX: usize = 8 << 10;
 /// The only version there is.
 const VERSION: u8 = 1;
 
+/// What a document without members has for a roster: no text has this hash.
+const NOBODY: RosterHash = RosterHash([0; 32]);
+
 /// What a link says, in the fragment of an address, which no browser sends to a server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Link {
     /// Which document it opens.
     pub document: DocumentId,
-    /// A roster in which the link's device is a member.
+    /// A roster in which the link's device is a member; all zero where the document is not encrypted.
     pub anchor: RosterHash,
     /// The capability of the link's device, if it is to be had here.
     pub token: Option<String>,
@@ -59,6 +62,16 @@ impl Link {
         token: Option<String>,
     ) -> Self {
         Link { document: document.clone(), anchor, token, secret: Zeroizing::new(secret) }
+    }
+
+    /// A link to a document that is not encrypted: all that it has to give is `token`, which is its device's.
+    pub fn plain(document: &DocumentId, secret: [u8; SECRET_BYTES], token: String) -> Self {
+        Link::new(document, secret, NOBODY, Some(token))
+    }
+
+    /// Whether its document is not encrypted.
+    pub fn is_plain(&self) -> bool {
+        self.anchor == NOBODY
     }
 
     /// Its device.
@@ -135,7 +148,9 @@ mod tests {
 
     #[test]
     fn a_link_comes_back() {
-        for link in [link(None), link(Some("a.b.c"))] {
+        let plain = Link::plain(&link(None).document, [9; 32], "a.b.c".to_owned());
+        assert!(plain.is_plain() && !link(None).is_plain());
+        for link in [link(None), link(Some("a.b.c")), plain] {
             let again = Link::parse(&link.text()).expect("it was written here");
             assert_eq!(again, link);
             assert_eq!(again.device().id(), link.device().id());

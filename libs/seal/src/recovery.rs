@@ -169,7 +169,7 @@ fn write_document(keyring: &Keyring, anchor: Option<&RosterHash>, out: &mut Vec<
     out.push(u8::from(anchor.is_some()));
     anchor.into_iter().for_each(|anchor| out.extend(anchor.0));
     let keys = keyring.secrets();
-    put_varint(out, keys.len() as u64);
+    put_varint(out, keys.clone().count() as u64);
     for (epoch, secret) in keys {
         put_varint(out, epoch.get().into());
         out.extend(secret);
@@ -215,7 +215,7 @@ impl fmt::Display for CodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CodeError::Length => f.write_str("a recovery code has 56 letters and digits"),
-            CodeError::Letter(letter) => write!(f, "no recovery code has {letter:?} in it"),
+            CodeError::Letter(letter) => write!(f, "no recovery code has '{letter}' in it"),
             CodeError::Check => f.write_str("the recovery code was not copied right"),
         }
     }

@@ -19,7 +19,6 @@ pub use draft::{Draft, DraftError, History, Newcomer};
 
 use crate::{
     Rights,
-    cipher::OpenError,
     device::{Device, verify_record},
     epoch::{Commitment, Epoch, EpochKey, place},
     keyring::{Conflict, Keyring},
@@ -152,6 +151,14 @@ impl Roster {
         Ok(next)
     }
 
+    /// What a record says, once its signature holds: for who judges no chain of rosters, as relays.
+    ///
+    /// # Errors
+    /// What is no roster, or not signed.
+    pub fn of_record(document: &DocumentId, record: &Record<'_>) -> Result<Roster, RosterError> {
+        Self::read(document, record).map(|(_, roster)| roster)
+    }
+
     /// Who signed a roster, and what it says, once its signature holds.
     fn read(document: &DocumentId, record: &Record<'_>) -> Result<(DeviceId, Roster), RosterError> {
         let Record::Keys { device, epoch, members, .. } = record else {
@@ -188,14 +195,13 @@ impl Roster {
         keyring.take_all(keys).map_err(Unlock::Conflict)
     }
 
-    /// The names of its members, in their order.
-    ///
-    /// # Errors
-    /// Another key than this roster's, and names that are none.
-    pub fn names(&self, key: &EpochKey) -> Result<Vec<String>, OpenError> {
+    /// The names of its members, in their order; empty where this is another key than the roster's, or they are none. Whoever comes in by a
+    /// link seals the names of all, and must not be able to stop the next roster.
+    pub fn names(&self, key: &EpochKey) -> Vec<String> {
         let place = names_place(&self.document, self.epoch, self.serial);
-        wire::read_names(&key.names.open(&place, &self.names)?, self.members.len())
-            .map_err(OpenError::Content)
+        let opened = key.names.open(&place, &self.names).ok();
+        let names = opened.and_then(|names| wire::read_names(&names, self.members.len()).ok());
+        names.unwrap_or_else(|| vec![String::new(); self.members.len()])
     }
 
     /// Of which document.

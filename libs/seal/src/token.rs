@@ -53,6 +53,17 @@ pub struct Capability {
     pub id: String,
     /// Who acts, for the audit log (`sub`).
     pub subject: String,
+    /// For how many devices that come by it, if it is a link's (`link`).
+    pub link: Option<LinkUse>,
+}
+
+/// How often a link brings somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkUse {
+    /// For one device.
+    Once,
+    /// For as many as open it.
+    Many,
 }
 
 /// Which documents of a tenant.
@@ -88,6 +99,21 @@ impl Capability {
     }
 }
 
+impl LinkUse {
+    /// Its name in a token.
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkUse::Once => "once",
+            LinkUse::Many => "many",
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [LinkUse::Once, LinkUse::Many].into_iter().find(|it| it.name() == name)
+    }
+}
+
 impl Documents {
     /// Reads a name, a prefix that ends in `/`, or `*`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -98,6 +124,18 @@ impl Documents {
             is_name(&format!("{text}x")).then(|| Documents::Prefix(text.to_owned()))
         } else {
             is_name(text).then(|| Documents::One(text.to_owned()))
+        }
+    }
+
+    /// Whether all of these are among them.
+    pub fn cover(&self, others: &Documents) -> bool {
+        match (self, others) {
+            (Documents::All, _) => true,
+            (Documents::Prefix(prefix), Documents::Prefix(text) | Documents::One(text)) => {
+                text.starts_with(prefix)
+            }
+            (Documents::One(one), Documents::One(other)) => one == other,
+            (Documents::Prefix(_), Documents::All) | (Documents::One(_), _) => false,
         }
     }
 
@@ -158,6 +196,21 @@ mod tests {
     }
 
     #[test]
+    fn some_are_among_others() {
+        let parse = |text| Documents::parse(text).expect("it names documents");
+        for (all, some) in
+            [("*", "*"), ("*", "a/"), ("a/", "a/"), ("a/", "a/b/"), ("a/", "a/b"), ("a", "a")]
+        {
+            assert!(parse(all).cover(&parse(some)), "{all} {some}");
+        }
+        for (all, some) in
+            [("a/", "*"), ("a/", "ab"), ("a/b/", "a/"), ("a", "a/"), ("a", "b"), ("a", "*")]
+        {
+            assert!(!parse(all).cover(&parse(some)), "{all} {some}");
+        }
+    }
+
+    #[test]
     fn a_capability_is_for_one_tenant() {
         let capability = Capability {
             tenant: "acme".to_owned(),
@@ -169,6 +222,7 @@ mod tests {
             issued: None,
             id: "1".to_owned(),
             subject: "ann".to_owned(),
+            link: None,
         };
         let rights_on =
             |tenant| capability.rights_on(&DocumentId::new(tenant, "x").expect("a name"));

@@ -1,16 +1,17 @@
 //! A device with the keys of all its documents, as the session asks for them.
 
-use std::{collections::BTreeMap, error::Error, fmt};
+use std::{error::Error, fmt};
 
 use selvedge_crdt::{
     Batch, BatchHash, Malformed, Reader, put_varint,
     session::{DeviceId, DocumentId, KeyPlace, Keys, Record, Sealing, Signature, Unreadable},
+    sorted::Map,
 };
 use zeroize::Zeroizing;
 
 use crate::{
     Anchor, Device, Draft, DraftError, Epoch, EpochKey, History, Keyring, Link, Newcomer,
-    OpenError, Rights, Roster, RosterError, RosterHash, SECRET_BYTES, SealedSnapshot,
+    OpenError, Presence, Rights, Roster, RosterError, RosterHash, SECRET_BYTES, SealedSnapshot,
     SnapshotOpener, device::verify,
 };
 
@@ -27,7 +28,7 @@ pub type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
 pub struct Vault {
     device: Device,
     chance: Chance,
-    documents: BTreeMap<DocumentId, Membership>,
+    documents: Map<DocumentId, Membership>,
 }
 
 /// What is known of who is a member of a document.
@@ -54,6 +55,8 @@ enum Trust {
 pub enum VaultError {
     /// Nothing is known of the document: it is not encrypted, or its first roster was not read yet.
     NotMember,
+    /// The device that is to be taken out is not in.
+    Stranger(DeviceId),
     /// What was kept is damaged.
     Malformed(Malformed),
     /// This device may not say that, or what was kept contradicts itself.
@@ -66,6 +69,7 @@ impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             VaultError::NotMember => f.write_str("this device is no member of the document yet"),
+            VaultError::Stranger(device) => write!(f, "{device} is no member of the document"),
             VaultError::Malformed(error) => {
                 write!(f, "the keys that were kept are damaged: {error}")
             }
@@ -78,7 +82,7 @@ impl fmt::Display for VaultError {
 impl Error for VaultError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            VaultError::NotMember => None,
+            VaultError::NotMember | VaultError::Stranger(_) => None,
             VaultError::Malformed(error) => Some(error),
             VaultError::Roster(error) => Some(error),
             VaultError::Draft(error) => Some(error),
@@ -105,7 +109,7 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// A device that is a member nowhere.
     pub fn new(device: Device, chance: Chance) -> Self {
-        Vault { device, chance, documents: BTreeMap::new() }
+        Vault { device, chance, documents: Map::new() }
     }
 
     /// The device.
@@ -170,8 +174,11 @@ impl Vault {
     /// Takes a member out; what is written from then on is closed to it.
     ///
     /// # Errors
-    /// A document of which this device is no admin.
+    /// A document of which this device is no admin, and who is no member.
     pub fn remove(&mut self, document: &DocumentId, member: &DeviceId) -> Result<(), VaultError> {
+        let roster = self.documents.get(document).and_then(Membership::roster);
+        let roster = roster.ok_or(VaultError::NotMember)?;
+        roster.member(member).ok_or(VaultError::Stranger(*member))?;
         self.change(document, |draft| {
             draft.remove(member);
         })
@@ -213,9 +220,28 @@ impl Vault {
         let membership = self.documents.get(document).ok_or(VaultError::NotMember)?;
         let roster = membership.roster().ok_or(VaultError::NotMember)?;
         let key = membership.keyring.get(roster.epoch()).ok_or(VaultError::NotMember)?;
-        let names = roster.names(key).map_err(DraftError::Names)?;
-        let members = roster.members().iter().zip(names);
+        let members = roster.members().iter().zip(roster.names(key));
         Ok(members.map(|(member, name)| (member.device, member.rights, name)).collect())
+    }
+
+    /// What this device shows of itself at the moment, sealed. Nothing where the key is missing, or the state is too large.
+    pub fn seal_presence(
+        &mut self,
+        document: &DocumentId,
+        state: &[u8],
+        at_ms: u64,
+    ) -> Option<Vec<u8>> {
+        let nonce = random(&mut self.chance);
+        let key = self.documents.get(document)?.keyring.newest()?;
+        let presence = Presence { device: self.device.id(), at_ms, state: state.to_vec() };
+        key.seal_presence(&presence, nonce)
+    }
+
+    /// What another device shows. Nothing where no key of the document opens it.
+    pub fn open_presence(&self, document: &DocumentId, sealed: &[u8]) -> Option<Presence> {
+        // Whoever did not hear of the newest key yet seals with the one before.
+        let keys = self.documents.get(document)?.keyring.newest_first();
+        keys.take(2).find_map(|key| key.open_presence(sealed).ok())
     }
 
     /// How what is written to a document is sealed from the beginning.
@@ -231,6 +257,13 @@ impl Vault {
     /// A record that is to be pushed, and did not come back yet.
     pub fn pending(&self, document: &DocumentId) -> Option<&[u8]> {
         self.documents.get(document)?.pending.as_deref()
+    }
+
+    /// Returns whether this device is about to come in by this link: it was begun, and it is not in yet.
+    pub fn comes_in_by(&self, link: &Link) -> bool {
+        let membership = self.documents.get(&link.document);
+        let by = membership.and_then(|membership| membership.link.as_ref());
+        by.is_some_and(|(device, _)| device.id() == link.device().id())
     }
 
     /// Returns whether this is the record of the roster that counts.
@@ -293,6 +326,7 @@ impl Membership {
         matches!(&self.trust, Trust::Roster(_, record) if record == bytes)
     }
 
+    /// This is not to be pushed any more.
     fn arrived(&mut self, bytes: &[u8]) {
         if self.pending.as_deref() == Some(bytes) {
             self.pending = None;
@@ -350,7 +384,7 @@ impl Membership {
             self.link.as_ref().map_or((&[][..], ""), |(link, name)| (&link.seed()[..], name));
         put(&mut out, seed);
         put(&mut out, name.as_bytes());
-        put_varint(&mut out, self.keyring.secrets().len() as u64);
+        put_varint(&mut out, self.keyring.secrets().count() as u64);
         for (epoch, secret) in self.keyring.secrets() {
             put_varint(&mut out, epoch.get().into());
             out.extend(secret);
@@ -465,6 +499,14 @@ impl Keys for Vault {
 
     fn take_keys(&mut self, document: &DocumentId, record: &Record<'_>) -> bool {
         self.believe(document, &record.to_bytes())
+    }
+
+    /// A founder's first roster stays: without it the document is nobody's.
+    fn drop_keys(&mut self, document: &DocumentId, record: &[u8]) {
+        let membership = self.documents.get_mut(document);
+        if let Some(membership) = membership.filter(|it| !it.is_current(record)) {
+            membership.arrived(record);
+        }
     }
 }
 

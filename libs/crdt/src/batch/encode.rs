@@ -3,6 +3,7 @@
 use super::{Batch, Code, Row};
 use crate::{
     DotRange, ReplicaId,
+    sorted::{sort, sort_numbers},
     wire::{NameWriter, put_column, put_count, put_deltas},
 };
 
@@ -40,7 +41,7 @@ fn put_entities(batch: &Batch, out: &mut Vec<u8>) -> Vec<u64> {
     let (order, places) = sorted(&batch.entities);
     put_count(out, order.len());
     let mut names = NameWriter::default();
-    order.iter().for_each(|at| names.put(out, &batch.entities[*at]));
+    order.iter().for_each(|at| names.put(out, &batch.entities[*at as usize]));
     places
 }
 
@@ -48,7 +49,7 @@ fn put_fields(batch: &Batch, out: &mut Vec<u8>) -> Vec<u64> {
     let (order, places) = sorted(&batch.fields);
     put_count(out, order.len());
     let mut names = NameWriter::default();
-    for field in order.iter().map(|at| &batch.fields[*at]) {
+    for field in order.iter().map(|at| &batch.fields[*at as usize]) {
         out.push(field.kind().0);
         names.put(out, field.name());
     }
@@ -56,18 +57,18 @@ fn put_fields(batch: &Batch, out: &mut Vec<u8>) -> Vec<u64> {
 }
 
 /// What is at which place in order, and the place of each.
-fn sorted<T: Ord>(list: &[T]) -> (Vec<usize>, Vec<u64>) {
-    let mut order: Vec<usize> = (0..list.len()).collect();
-    order.sort_unstable_by(|a, b| list[*a].cmp(&list[*b]));
+fn sorted<T: Ord>(list: &[T]) -> (Vec<u32>, Vec<u64>) {
+    let mut order: Vec<u32> = (0..list.len() as u32).collect();
+    sort_numbers(&mut order, &|a, b| list[a as usize].cmp(&list[b as usize]));
     let mut places = vec![0; list.len()];
-    order.iter().enumerate().for_each(|(place, at)| places[*at] = place as u64);
+    order.iter().enumerate().for_each(|(place, at)| places[*at as usize] = place as u64);
     (order, places)
 }
 
 fn put_replicas(batch: &Batch, out: &mut Vec<u8>) -> Vec<ReplicaId> {
     let others = batch.ranges.iter().map(|range| range.replica);
     let mut others: Vec<ReplicaId> = others.filter(|id| *id != batch.replica).collect();
-    others.sort_unstable();
+    sort(&mut others, &Ord::cmp);
     others.dedup();
     put_count(out, others.len());
     others.iter().for_each(|id| out.extend(id.0));

@@ -1,7 +1,7 @@
 //! Operations that are issued again under another id, where their replica's id was somebody else's as well.
 
-use super::Batch;
-use crate::{Change, DotRange, Hlc, ReplicaId};
+use super::{BATCH_BYTES_MAX, BATCH_RANGES_MAX, Batch, ROW_BYTES_MAX};
+use crate::{Change, DotRange, Hlc, ReplicaId, sorted::sort};
 
 /// Which operations of one replica become which of another. Others of the old one stay what they are.
 #[derive(Clone, Debug)]
@@ -26,6 +26,16 @@ impl Renumber {
     /// The next batch of the old replica under the new name, with stamps of at least `not_before`. Nothing if an operation
     /// would name more than one may.
     pub fn batch(&mut self, old: &Batch, not_before: Hlc) -> Option<Batch> {
+        self.renumbered(old, not_before, false)
+    }
+
+    /// The same in place of the old one: each entry covers the one that it was before, wherever that is or comes from. Nothing also
+    /// where it has no room for that.
+    pub fn replacing(&mut self, old: &Batch, not_before: Hlc) -> Option<Batch> {
+        self.renumbered(old, not_before, true)
+    }
+
+    fn renumbered(&mut self, old: &Batch, not_before: Hlc, replaces: bool) -> Option<Batch> {
         let len = old.rows.len() as u64;
         let (first, last) = (old.first, old.first + len - 1);
         self.spans.push((first, last, self.next));
@@ -35,13 +45,18 @@ impl Renumber {
             let op = old.op(at);
             let is_delete = matches!(op.change, Change::Delete { .. });
             let moved = op.ranges().iter().flat_map(|range| self.moved(range, is_delete));
-            let mut ranges: Vec<DotRange> = moved.collect();
-            ranges.sort_unstable();
+            let is_entry = replaces && matches!(op.change, Change::Put { .. });
+            let (replica, seq) = (self.from, op.dot.seq);
+            let former = is_entry.then_some(DotRange { replica, first: seq, last: seq });
+            let mut ranges: Vec<DotRange> = moved.chain(former).collect();
+            sort(&mut ranges, &Ord::cmp);
             new.ranges.extend(joined(ranges));
             new.rows[at].ranges_end = new.ranges.len() as u32;
             new.rows[at].hlc = op.hlc.max(not_before);
         }
-        if new.ops().any(|op| op.check().is_err()) {
+        let is_large = new.ranges.len() > BATCH_RANGES_MAX
+            || new.weight() > BATCH_BYTES_MAX - 2 * ROW_BYTES_MAX;
+        if replaces && is_large || new.ops().any(|op| op.check().is_err()) {
             self.spans.pop();
             return None;
         }

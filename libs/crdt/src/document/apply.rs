@@ -53,10 +53,10 @@ impl Document {
     }
 
     fn has(&self, replica: u32, op: Op<'_>, (field, payload): (&Field, &[u8])) -> bool {
-        self.live[replica as usize].get(&op.dot.seq).is_some_and(|at| {
-            let same_place = self.is_in(*at, op.entity, field);
-            let same_hlc = self.entries.get(*at).hlc == op.hlc;
-            same_place && same_hlc && self.entries.payload(*at) == payload
+        self.live_entry(replica, op.dot.seq).is_some_and(|at| {
+            let same_place = self.is_in(at, op.entity, field);
+            let same_hlc = self.entries.get(at).hlc == op.hlc;
+            same_place && same_hlc && self.entries.payload(at) == payload
         })
     }
 
@@ -68,8 +68,8 @@ impl Document {
 
     /// Notes that the operation was seen. Another entry under its dot is a clone's: they cover each other.
     fn take_dot(&mut self, replica: u32, op: Op<'_>) {
-        if let Some(at) = self.live[replica as usize].get(&op.dot.seq) {
-            self.remove(*at);
+        if let Some(at) = self.live_entry(replica, op.dot.seq) {
+            self.remove(at);
         }
         self.decide(replica, op);
     }
@@ -83,8 +83,10 @@ impl Document {
     fn cover(&mut self, range: &DotRange) {
         let replica = self.replica(range.replica);
         self.decided[replica as usize].insert(range.first, range.last);
-        let live = &self.live[replica as usize];
-        let covered: Vec<u32> = live.range(range.first..=range.last).map(|(_, at)| *at).collect();
+        let place = self.find_live(replica, range.first).unwrap_or_else(|place| place);
+        let live = self.live[replica as usize].onward(place).copied();
+        let covered = live.take_while(|at| self.entries.get(*at).seq <= range.last);
+        let covered: Vec<u32> = covered.collect();
         covered.into_iter().for_each(|at| self.remove(at));
     }
 

@@ -32,7 +32,7 @@ impl Document {
 
     /// Drops marks that mean nothing any more, and entities of which nothing else is left.
     pub(super) fn drop_marks(&mut self) {
-        let entities: Vec<u32> = self.order.values().copied().collect();
+        let entities: Vec<u32> = self.order.iter().copied().collect();
         for at in entities {
             let Some(mut deletion) = self.entities.get_mut(at).deletion.take() else { continue };
             deletion.retain(|mark| self.is_meant(at, mark));
@@ -43,7 +43,7 @@ impl Document {
 
     /// The entities that are dead by deletions up to the horizon, each with its entries that can go.
     pub(crate) fn dead(&self) -> Vec<(u32, Vec<u32>)> {
-        let entities = self.order.values().map(|entity| (*entity, self.dead_entries(*entity)));
+        let entities = self.order.iter().map(|entity| (*entity, self.dead_entries(*entity)));
         entities.filter(|(_, entries)| !entries.is_empty()).collect()
     }
 

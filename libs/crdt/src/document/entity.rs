@@ -1,8 +1,6 @@
 //! One entity: its cells, and what deleted it.
 
-use std::collections::BTreeMap;
-
-use crate::{EntityId, Hlc, Stamp};
+use crate::{EntityId, Hlc, Stamp, sorted::Map};
 
 /// From here on, cells lie in a tree.
 const FEW: usize = 32;
@@ -21,7 +19,8 @@ pub(crate) struct Entity {
 /// What was deleted: marks, none of which says less than another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deletion {
-    marks: BTreeMap<(u32, u64), Stamp>,
+    /// By replica and sequence.
+    marks: Vec<Mark>,
 }
 
 /// The entries of a replica are marked up to this sequence, as far as they are not younger than the
@@ -44,36 +43,38 @@ impl Deletion {
 
     /// All marks, by replica and sequence.
     pub fn iter(&self) -> impl Iterator<Item = Mark> {
-        let marks = self.marks.iter();
-        marks.map(|((replica, seq), stamp)| Mark { replica: *replica, seq: *seq, stamp: *stamp })
+        self.marks.iter().copied()
     }
 
     /// Returns whether an entry is marked.
     pub fn marks(&self, replica: u32, seq: u64, hlc: Hlc) -> bool {
-        let mut marks = self.marks.range((replica, seq)..=(replica, u64::MAX));
-        marks.any(|(_, stamp)| hlc <= stamp.hlc)
+        self.onward(replica, seq).any(|mark| hlc <= mark.stamp.hlc)
+    }
+
+    /// The marks of a replica from a sequence on.
+    fn onward(&self, replica: u32, seq: u64) -> impl Iterator<Item = &Mark> {
+        let marks = self.marks[self.place(replica, seq)..].iter();
+        marks.take_while(move |mark| mark.replica == replica)
+    }
+
+    fn place(&self, replica: u32, seq: u64) -> usize {
+        self.marks.partition_point(|mark| (mark.replica, mark.seq) < (replica, seq))
     }
 
     /// Adds a mark, unless another says as much; those that say less go.
     pub fn join(&mut self, mark: Mark) {
-        let at = (mark.replica, mark.seq);
-        let mut more = self.marks.range(at..=(mark.replica, u64::MAX));
-        if more.any(|(_, stamp)| *stamp >= mark.stamp) {
+        if self.onward(mark.replica, mark.seq).any(|more| more.stamp >= mark.stamp) {
             return;
         }
-        let less = self.marks.range((mark.replica, 0)..=at);
-        let less = less.filter(|(_, stamp)| **stamp <= mark.stamp);
-        let less: Vec<(u32, u64)> = less.map(|(at, _)| *at).collect();
-        for at in less {
-            self.marks.remove(&at);
-        }
-        self.marks.insert(at, mark.stamp);
+        let says_less = |other: &Mark| {
+            other.replica == mark.replica && other.seq <= mark.seq && other.stamp <= mark.stamp
+        };
+        self.marks.retain(|other| !says_less(other));
+        self.marks.insert(self.place(mark.replica, mark.seq), mark);
     }
 
     pub fn retain(&mut self, keep: impl Fn(Mark) -> bool) {
-        self.marks.retain(|(replica, seq), stamp| {
-            keep(Mark { replica: *replica, seq: *seq, stamp: *stamp })
-        });
+        self.marks.retain(|mark| keep(*mark));
     }
 }
 
@@ -90,7 +91,7 @@ pub(crate) enum Cell {
 #[derive(Clone, Debug)]
 pub(crate) enum Cells {
     Few(Vec<(u32, Cell)>),
-    Many(BTreeMap<u32, Cell>),
+    Many(Map<u32, Cell>),
 }
 
 impl Default for Cells {
@@ -127,7 +128,11 @@ impl Cells {
         if let Cells::Few(cells) = self
             && cells.len() > FEW
         {
-            *self = Cells::Many(cells.drain(..).collect());
+            let mut many = Map::new();
+            for (field, cell) in cells.drain(..) {
+                many.insert(field, cell);
+            }
+            *self = Cells::Many(many);
         }
     }
 
@@ -146,7 +151,7 @@ impl Cells {
             Cells::Few(cells) => (cells.as_slice(), None),
             Cells::Many(cells) => (&[][..], Some(cells)),
         };
-        let many = many.into_iter().flatten().map(|(field, cell)| (*field, *cell));
+        let many = many.into_iter().flat_map(Map::iter).map(|(field, cell)| (*field, *cell));
         few.iter().copied().chain(many)
     }
 }

@@ -1,9 +1,12 @@
 //! Entries, and the bytes of their payloads in one piece of memory.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering::Greater;
 
 use super::{entity::Cell, slab::Slab};
-use crate::Hlc;
+use crate::{
+    Hlc,
+    sorted::{Place, Sorted},
+};
 
 /// Less waste than this is not worth a look.
 const WASTE_MIN: usize = 4096;
@@ -21,8 +24,8 @@ pub(crate) struct Entry {
     pub(super) at: usize,
 }
 
-/// Several entries of one cell, by a hash of their payloads.
-pub(crate) type Crowd = BTreeSet<(u64, u32)>;
+/// Several entries of one cell, by their payloads.
+pub(crate) type Crowd = Sorted<u32>;
 
 /// All entries of a document.
 #[derive(Clone, Debug, Default)]
@@ -85,23 +88,26 @@ impl Entries {
         let crowd = match cell {
             None => return Cell::One(at),
             Some(Cell::Crowd(crowd)) => crowd,
-            Some(Cell::One(first)) => self.crowds.insert(Crowd::from([self.key(first)])),
+            Some(Cell::One(first)) => self.crowds.insert(Crowd::from_iter([first])),
         };
-        let key = self.key(at);
-        self.crowds.get_mut(crowd).insert(key);
+        if let Err(place) = self.find_in(crowd, at) {
+            self.crowds.get_mut(crowd).insert(place, at);
+        }
         Cell::Crowd(crowd)
     }
 
     /// The cell without an entry of it, if one is left.
     pub fn leave_cell(&mut self, cell: Cell, at: u32) -> Option<Cell> {
         let Cell::Crowd(number) = cell else { return None };
-        let key = self.key(at);
+        let place = self.find_in(number, at);
         let crowd = self.crowds.get_mut(number);
-        crowd.remove(&key);
+        if let Ok(place) = place {
+            crowd.remove(place);
+        }
         if crowd.len() > 1 {
             return Some(cell);
         }
-        let last = crowd.first().map(|(_, last)| Cell::One(*last));
+        let last = crowd.first().map(|last| Cell::One(*last));
         self.crowds.remove(number);
         last
     }
@@ -113,7 +119,7 @@ impl Entries {
             Some(Cell::One(at)) => (Some(at), None),
             Some(Cell::Crowd(crowd)) => (None, Some(self.crowds.get(crowd))),
         };
-        one.into_iter().chain(crowd.into_iter().flatten().map(|(_, at)| *at))
+        one.into_iter().chain(crowd.into_iter().flat_map(Crowd::iter).copied())
     }
 
     /// The entries of a cell that have this payload.
@@ -122,22 +128,18 @@ impl Entries {
             None => (None, None),
             Some(Cell::One(at)) => (Some(at), None),
             Some(Cell::Crowd(crowd)) => {
-                let key = hash(payload);
-                (None, Some(self.crowds.get(crowd).range((key, 0)..=(key, u32::MAX))))
+                let crowd = self.crowds.get(crowd);
+                let first = crowd.find(&|at| self.payload(*at).cmp(payload).then(Greater));
+                (None, Some(crowd.onward(first.unwrap_or_else(|place| place))))
             }
         };
-        let found = one.into_iter().chain(crowd.into_iter().flatten().map(|(_, at)| *at));
-        found.filter(move |at| self.payload(*at) == payload)
+        let found = one.into_iter().chain(crowd.into_iter().flatten().copied());
+        found.take_while(move |at| self.payload(*at) == payload)
     }
 
-    fn key(&self, at: u32) -> (u64, u32) {
-        (hash(self.payload(at)), at)
+    /// Where an entry is in a crowd, or would be.
+    fn find_in(&self, crowd: u32, at: u32) -> Result<Place, Place> {
+        let side = |other: &u32| self.payload(*other).cmp(self.payload(at)).then(other.cmp(&at));
+        self.crowds.get(crowd).find(&side)
     }
-}
-
-/// FNV-1a: it only narrows a search down, and is the same everywhere.
-fn hash(payload: &[u8]) -> u64 {
-    payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
 }

@@ -1,7 +1,7 @@
 //! Joining two states.
 
 use super::{Document, Entry, entity::Mark};
-use crate::context::Decided;
+use crate::{context::Decided, sorted::Sorted};
 
 impl Document {
     /// Joins with another document: takes in at once all that it took in.
@@ -21,7 +21,7 @@ impl Document {
     }
 
     fn all_entries(&self) -> impl Iterator<Item = u32> {
-        self.live.iter().flat_map(|live| live.values().copied())
+        self.live.iter().flat_map(Sorted::iter).copied()
     }
 
     /// Returns whether `other` knows what became of an entry of this one, and does not have it.
@@ -74,9 +74,9 @@ impl Document {
     }
 
     fn join_deletions(&mut self, other: &Document, replicas: &[u32]) {
-        for (id, at) in &other.order {
+        for at in other.order.iter() {
             if let Some(deletion) = other.entities.get(*at).deletion.as_deref() {
-                let entity = self.entity_or_new(id);
+                let entity = self.entity_or_new(other.entity_id(*at));
                 for mark in deletion.iter() {
                     let replica = replicas[mark.replica as usize];
                     self.join_mark(entity, Mark { replica, ..mark });

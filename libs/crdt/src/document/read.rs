@@ -1,12 +1,12 @@
 //! Reading a document.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    ops::Bound,
-};
+use std::cmp::{Ordering, Reverse};
 
 use super::Document;
-use crate::{EntityId, Field, Kind, Stamp, Value, name::FieldKey};
+use crate::{
+    EntityId, Field, Kind, Stamp, Value,
+    sorted::{sort, sort_numbers},
+};
 
 /// An entity that is alive.
 #[derive(Clone, Copy, Debug)]
@@ -38,17 +38,17 @@ impl Document {
 
     /// The living entities whose ids begin with `prefix`, by id: `note/` for all of a type.
     pub fn entities_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = EntityRef<'a>> {
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let range = self.order.range::<str, _>(from);
-        self.refs(range.take_while(move |(id, _)| id.starts_with(prefix)))
+        let place = self.place_in_order(prefix).unwrap_or_else(|place| place);
+        let onward = self.order.onward(place);
+        self.refs(onward.take_while(move |at| self.entity_id(**at).starts_with(prefix)))
     }
 
     fn refs<'a>(
         &'a self,
-        order: impl Iterator<Item = (&'a EntityId, &'a u32)>,
+        order: impl Iterator<Item = &'a u32>,
     ) -> impl Iterator<Item = EntityRef<'a>> {
-        let alive = order.filter(|(_, at)| self.is_alive(**at));
-        alive.map(|(_, at)| EntityRef { document: self, number: *at })
+        let alive = order.filter(|at| self.is_alive(**at));
+        alive.map(|at| EntityRef { document: self, number: *at })
     }
 
     /// Who deleted an entity last, and when; also while it is alive, if that is still known.
@@ -98,7 +98,7 @@ impl<'a> EntityRef<'a> {
         let mut fields: Vec<&Field> =
             cells.map(|(field, _)| self.document.fields.get(field)).collect();
         fields.retain(|field| field.kind() != Kind::LIFE);
-        fields.sort_unstable();
+        sort(&mut fields, &Ord::cmp);
         fields
     }
 
@@ -107,7 +107,8 @@ impl<'a> EntityRef<'a> {
         let number = self.document.field_number(field, kind);
         let mut entries: Vec<u32> =
             number.into_iter().flat_map(|at| self.document.entries_in(self.number, at)).collect();
-        entries.sort_unstable_by_key(|at| Reverse(self.document.stamp(*at)));
+        let stamp = |at: u32| self.document.stamp(at);
+        sort_numbers(&mut entries, &|a, b| stamp(b).cmp(&stamp(a)));
         entries.into_iter().map(|at| self.written(at)).collect()
     }
 
@@ -123,8 +124,7 @@ impl<'a> EntityRef<'a> {
     }
 
     fn value(&self, field: &str, kind: Kind) -> Option<Value<'a>> {
-        let key: &dyn FieldKey = &(kind, field);
-        let number = self.document.fields.find(key)?;
+        let number = self.document.field_number(field, kind)?;
         let winner = self.document.winner(self.number, number)?;
         Some(Value::decode(self.document.payload(winner)))
     }
@@ -155,7 +155,7 @@ impl<'a> EntityRef<'a> {
     pub fn values(&self, field: &str, kind: Kind) -> Vec<Value<'a>> {
         let entries = self.entries(field, kind).into_iter();
         let mut values: Vec<Value<'a>> = entries.map(|written| written.value).collect();
-        values.sort_unstable_by(Value::order);
+        sort(&mut values, &Value::order);
         values.dedup_by(|a, b| a.order(b) == Ordering::Equal);
         values
     }

@@ -1,36 +1,44 @@
 //! Replicas and fields by small numbers, as they came.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::cmp::Ordering;
+
+use crate::sorted::Sorted;
 
 /// Things that are compared once and named by a number from then on.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<T> {
     items: Vec<T>,
-    index: BTreeMap<T, u32>,
+    /// Their numbers, in their own order.
+    index: Sorted<u32>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Table { items: Vec::new(), index: BTreeMap::new() }
+        Table { items: Vec::new(), index: Sorted::new() }
     }
 }
 
 impl<T: Ord + Clone> Table<T> {
     pub fn intern(&mut self, item: &T) -> u32 {
-        if let Some(at) = self.index.get(item) {
-            return *at;
-        }
+        let found = self.index.find(&|at| self.get(*at).cmp(item));
+        let place = match found {
+            Ok(place) => return *self.index.get(place).expect("it was found"),
+            Err(place) => place,
+        };
         let at = u32::try_from(self.items.len()).expect("memory ends before four billion names");
         self.items.push(item.clone());
-        self.index.insert(item.clone(), at);
+        self.index.insert(place, at);
         at
     }
 
-    pub fn find<Q: Ord + ?Sized>(&self, item: &Q) -> Option<u32>
-    where
-        T: Borrow<Q>,
-    {
-        self.index.get(item).copied()
+    pub fn find(&self, item: &T) -> Option<u32> {
+        self.find_by(&|other| other.cmp(item))
+    }
+
+    /// The number of something by a key of it; `side` says how another one stands to that.
+    pub fn find_by(&self, side: &dyn Fn(&T) -> Ordering) -> Option<u32> {
+        let place = self.index.find(&|at| side(self.get(*at))).ok()?;
+        self.index.get(place).copied()
     }
 
     pub fn get(&self, at: u32) -> &T {
@@ -43,6 +51,6 @@ impl<T: Ord + Clone> Table<T> {
 
     /// All, in their own order.
     pub fn sorted(&self) -> impl Iterator<Item = (&T, u32)> {
-        self.index.iter().map(|(item, at)| (item, *at))
+        self.index.iter().map(|at| (self.get(*at), *at))
     }
 }

@@ -1,41 +1,58 @@
 //! From what is replaced to operations that say so.
 
-use std::collections::BTreeMap;
-
 use super::{
     Edit, Target, payload,
     undo::{Content, Step},
 };
 use crate::{
-    Change, Dot, DotRange, EntityId, Field, Op, RANGES_MAX, ReplicaId, Value, dot::ranges,
+    Change, Dot, DotRange, EntityId, Field, Op, RANGES_MAX, ReplicaId, Value,
+    document::EXISTS,
+    dot::ranges,
+    sorted::{Map, sort_numbers},
 };
 
 impl Edit<'_> {
-    /// Puts an entry. What does not fit into its covers goes before it.
+    /// Puts an entry, and returns its name. What does not fit into its covers goes before it.
     pub(super) fn emit_put(
         &mut self,
         entity: &EntityId,
         field: &Field,
         payload: &[u8],
         covered: &[u32],
-    ) {
-        let before = self.content(entity, covered);
+    ) -> Dot {
+        let afresh = !covered.is_empty() && self.document.entity(entity).is_none();
+        let before = self.content(covered);
         let dot = self.emit_covering(entity, field, Some(payload), covered);
-        self.undo.note(dot.seq, Step::Put { dot, entity: entity.clone(), before });
+        let entity = entity.clone();
+        let step = match afresh {
+            true => Step::PutAfresh { dot, entity, dead: before },
+            false => Step::Put { dot, entity, before },
+        };
+        self.undo.note(dot.seq, step);
+        dot
+    }
+
+    /// Makes a deleted entity alive as it is.
+    pub(super) fn emit_revival(&mut self, entity: &EntityId) {
+        let dot = self.emit_covering(entity, &Field::life(), Some(EXISTS), &[]);
+        self.undo.note(dot.seq, Step::Revive { dot, entity: entity.clone() });
     }
 
     /// Puts the next total of a counter, of which `by` is new; none takes this replica's part away.
     pub(super) fn emit_count(&mut self, target: &Target, total: Option<i64>, by: i64) {
         let payload = total.map(|total| payload(&Value::Int(total)));
         let covered = [&target.seen[..], &target.dead].concat();
+        let dead = self.content(&target.dead);
         let dot = self.emit_covering(&target.entity, &target.field, payload.as_deref(), &covered);
         let (entity, field) = (target.entity.clone(), target.field.clone());
-        self.undo.note(dot.seq, Step::Count { entity, field, by });
+        self.undo.note(dot.seq, Step::Count { entity, field, by, dead });
     }
 
     /// Takes entries away.
     pub(super) fn emit_cover(&mut self, entity: &EntityId, field: &Field, covered: &[u32]) {
-        let before = self.content(entity, covered);
+        // What was dead does not come back.
+        let alive = self.document.entity(entity).is_some();
+        let before = if alive { self.content(covered) } else { Vec::new() };
         let dot = self.emit_covering(entity, field, None, covered);
         self.undo.note(dot.seq, Step::Cover { entity: entity.clone(), before });
     }
@@ -68,14 +85,15 @@ impl Edit<'_> {
 
     /// Marks all entries of an entity.
     pub(super) fn mark(&mut self, entity: &EntityId, number: u32) {
-        let mut last: BTreeMap<ReplicaId, u64> = BTreeMap::new();
+        let mut last: Map<ReplicaId, u64> = Map::new();
         for at in self.document.entries_of(number) {
             let dot = self.document.stamp(at).dot;
-            let seq = last.entry(dot.replica).or_default();
+            let seq = last.get_or_insert(dot.replica, 0);
             *seq = dot.seq.max(*seq);
         }
         let mark = |(replica, seq)| DotRange { replica, first: seq, last: seq };
-        let marks: Vec<DotRange> = last.into_iter().map(mark).collect();
+        let last = last.iter().map(|(replica, seq)| (*replica, *seq));
+        let marks: Vec<DotRange> = last.map(mark).collect();
         for marks in marks.chunks(RANGES_MAX) {
             let dot = self.emit(entity, Change::Delete { marks });
             self.undo.note(dot.seq, Step::Delete { entity: entity.clone() });
@@ -90,13 +108,11 @@ impl Edit<'_> {
         dot
     }
 
-    /// What is in these entries, the oldest first, for who takes the change back; what was dead is not.
-    fn content(&self, entity: &EntityId, covered: &[u32]) -> Vec<Content> {
-        if covered.is_empty() || self.document.entity(entity).is_none() {
-            return Vec::new();
-        }
+    /// What is in these entries, the oldest first, for who takes the change back.
+    fn content(&self, covered: &[u32]) -> Vec<Content> {
         let mut entries = covered.to_vec();
-        entries.sort_unstable_by_key(|at| self.document.stamp(*at));
+        let stamp = |at: u32| self.document.stamp(at);
+        sort_numbers(&mut entries, &|a, b| stamp(a).cmp(&stamp(b)));
         let content = |at: &u32| Content {
             dot: self.document.stamp(*at).dot,
             field: self.document.field_of(*at).clone(),

@@ -9,7 +9,7 @@ mod reading;
 mod settings;
 mod time;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 pub use settings::{Settings, Token, WakeUp};
 
@@ -20,7 +20,7 @@ use super::{
     event::Event,
     replica::{Replica, Transaction},
 };
-use crate::{Document, Edit};
+use crate::{Document, Edit, sorted::Map};
 use channel::Channel;
 use link::Link;
 use time::Time;
@@ -32,6 +32,7 @@ use time::Time;
 /// [`saved`](Client::saved)), calls [`tick`](Client::tick) after that and at [`wake_at`](Client::wake_at), and then takes what there is:
 /// transactions to be stored first, then messages to be sent, then events. Times are the device's, in milliseconds
 /// since 1970; they may jump.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub struct Client {
     device: DeviceId,
@@ -39,8 +40,8 @@ pub struct Client {
     entropy: Entropy,
     link: Link,
     backoff: Backoff,
-    channels: BTreeMap<DocumentId, Channel>,
-    numbers: BTreeMap<u32, DocumentId>,
+    channels: Map<DocumentId, Channel>,
+    numbers: Map<u32, DocumentId>,
     out: VecDeque<Vec<u8>>,
     /// The document that is first in the next round.
     turn: usize,
@@ -67,8 +68,8 @@ impl Client {
             entropy: Entropy::new(seed),
             link: Link::Down { again_ms: 0 },
             backoff: Backoff::default(),
-            channels: BTreeMap::new(),
-            numbers: BTreeMap::new(),
+            channels: Map::new(),
+            numbers: Map::new(),
             out: VecDeque::new(),
             turn: 0,
             time: Time::default(),
@@ -115,6 +116,24 @@ impl Client {
         self.time.pass(now_ms);
         let now_ms = self.time.stamp_ms();
         Some(self.channels.get_mut(document)?.replica.edit(now_ms, write))
+    }
+
+    /// The time by the relay's clock, in milliseconds since 1970, as of the last thing that happened; the device's before it was heard of.
+    /// It is at most a day later than by the device's.
+    pub fn relay_ms(&self) -> u64 {
+        self.time.stamp_ms()
+    }
+
+    /// Changes a document, or leaves it as it was where `write` fails. Nothing if it is not here.
+    pub fn try_edit<T, E>(
+        &mut self,
+        document: &DocumentId,
+        now_ms: u64,
+        write: impl FnOnce(&mut Edit<'_>) -> Result<T, E>,
+    ) -> Option<Result<T, E>> {
+        self.time.pass(now_ms);
+        let now_ms = self.time.stamp_ms();
+        Some(self.channels.get_mut(document)?.replica.try_edit(now_ms, write))
     }
 
     /// Gives a new token.
@@ -187,16 +206,17 @@ impl Client {
         let now_ms = self.time.pass(now_ms);
         match RelayFrame::read(message) {
             Ok((super::CONNECTION, frame)) => self.receive_link(now_ms, frame),
-            Ok((number, frame)) => {
+            Ok((number, mut frame)) => {
                 self.link.took(&frame, message.len());
-                if let RelayFrame::Refused { why: Refusal::Drift(relay_ms), .. } = frame {
-                    self.time.heard(relay_ms);
+                if let RelayFrame::Refused { why: Refusal::Drift(relay_ms), .. } = &mut frame {
+                    self.time.heard(*relay_ms);
+                    *relay_ms = self.time.stamp_ms();
                 }
                 let name = self.numbers.get(&number);
                 let Some(channel) = name.and_then(|name| self.channels.get_mut(name)) else {
                     return;
                 };
-                channel.receive(now_ms, frame, keys);
+                channel.receive(&self.time, frame, keys);
             }
             Err(_) => self.break_off(now_ms, None),
         }

@@ -15,6 +15,9 @@ use crate::{
 /// Bytes of the address of a push service, at most.
 const ENDPOINT_BYTES_MAX: usize = 1024;
 
+/// The type of CLOSE.
+const CLOSE: u8 = 12;
+
 /// A message of a device to a relay. All but HELLO and CREDIT are about the channel that they travel on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame<'a> {
@@ -185,7 +188,7 @@ impl<'a> ClientFrame<'a> {
             ClientFrame::Token { .. } => 9,
             ClientFrame::Credit { .. } => 10,
             ClientFrame::Wake { .. } => 11,
-            ClientFrame::Close => 12,
+            ClientFrame::Close => CLOSE,
         }
     }
 
@@ -194,14 +197,7 @@ impl<'a> ClientFrame<'a> {
     /// # Errors
     /// What is not the one encoding of a message within its bounds, or not for such a channel.
     pub fn read(message: &'a [u8]) -> Result<(u32, Self), Malformed> {
-        let (code, channel, mut reader) = open_message(message)?;
-        let frame = Self::read_content(code, &mut reader)?;
-        reader.finish()?;
-        let is_connections = matches!(code, 1 | 10);
-        if code != 12 && is_connections != (channel == CONNECTION) {
-            return Err(Malformed::Invalid("a message on a channel that it is not for"));
-        }
-        Ok((channel, frame))
+        read_message(message, CLOSE, Self::read_content)
     }
 
     fn read_content(code: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -233,7 +229,7 @@ impl<'a> ClientFrame<'a> {
             }
             10 => ClientFrame::Credit { bytes: read_u32(reader)? },
             11 => ClientFrame::Wake { subscription: read_option(reader, Subscription::read)? },
-            12 => ClientFrame::Close,
+            CLOSE => ClientFrame::Close,
             _ => return Err(Malformed::Invalid("a message of no known type")),
         })
     }
@@ -291,15 +287,25 @@ impl<'a> Subscription<'a> {
     }
 }
 
-/// The type and the channel of a message, and its content.
-pub(super) fn open_message(message: &[u8]) -> Result<(u8, u32, Reader<'_>), Malformed> {
+/// Reads a message: its channel, and what `read` makes of its type and its content. Both sides have two types that are
+/// the connection's (1, 10), and one that ends either (`close`).
+pub(super) fn read_message<'a, F>(
+    message: &'a [u8],
+    close: u8,
+    read: impl FnOnce(u8, &mut Reader<'a>) -> Result<F, Malformed>,
+) -> Result<(u32, F), Malformed> {
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Malformed::TooMuch("bytes of a message"));
     }
     let mut reader = Reader::new(message);
-    let code = reader.byte()?;
-    let channel = read_u32(&mut reader)?;
-    Ok((code, channel, reader))
+    let (code, channel) = (reader.byte()?, read_u32(&mut reader)?);
+    let frame = read(code, &mut reader)?;
+    reader.finish()?;
+    let is_connections = matches!(code, 1 | 10);
+    if code != close && is_connections != (channel == CONNECTION) {
+        return Err(Malformed::Invalid("a message on a channel that it is not for"));
+    }
+    Ok((channel, frame))
 }
 
 pub(super) fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {

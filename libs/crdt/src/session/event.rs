@@ -117,6 +117,10 @@ pub enum Suspicion {
     Sealing,
     /// A key record that nobody may have written.
     Keys,
-    /// A snapshot that is not what it says.
+    /// A snapshot that is not what it says, or sealed with an older key than one before.
     Snapshot,
+    /// A compaction beyond everything that was written.
+    Horizon,
+    /// A loss of records that is more than a day ahead of this device's clock: the document is not opened.
+    Clock,
 }

@@ -56,6 +56,14 @@ pub trait Keys {
     /// A missing key, and what was not sealed with it.
     fn open_snapshot(&self, place: KeyPlace<'_>, sealed: &[u8]) -> Result<Vec<u8>, Unreadable>;
 
+    /// Returns whether the key is here.
+    fn has_key(&self, place: KeyPlace<'_>) -> bool {
+        self.open_snapshot(place, &[]) != Err(Unreadable::NoKey)
+    }
+
     /// A [`Record::Keys`] of the document's log, whose signature holds; returns whether it is to be believed.
     fn take_keys(&mut self, document: &DocumentId, record: &Record<'_>) -> bool;
+
+    /// A relay does not take these keys, a [`Record::Keys`] as it was pushed, and never will: they are not pushed again.
+    fn drop_keys(&mut self, _document: &DocumentId, _record: &[u8]) {}
 }

@@ -96,6 +96,8 @@ pub struct Terms {
     pub compact_records: u64,
     /// Bytes of records of a document that are kept, at most.
     pub bytes_max: u64,
+    /// Bytes of a snapshot, at most.
+    pub snapshot_bytes_max: u64,
     /// Replicas and devices of a document, at most.
     pub replicas_max: usize,
     /// When somebody who is over a quota may try again.
@@ -113,6 +115,7 @@ impl Default for Terms {
             drift_ms: 120_000,
             compact_records: 256,
             bytes_max: 1 << 30,
+            snapshot_bytes_max: u64::MAX,
             replicas_max: 16 << 10,
             again_ms: 60_000,
             demand: Demand::Any,

@@ -1,15 +1,18 @@
 //! What a relay says.
 
 use super::{
-    CONNECTION, CloseReason, LogId, NONCE_BYTES, PIECE_BYTES_MAX, PRESENCE_BYTES_MAX,
-    RECORD_BYTES_MAX, REPLICAS_MAX, Refusal, Sealing, Signature, SnapshotHash, SnapshotInfo,
-    client_frame::{open_message, read_u32, rest},
+    CloseReason, LogId, NONCE_BYTES, PIECE_BYTES_MAX, PRESENCE_BYTES_MAX, RECORD_BYTES_MAX,
+    REPLICAS_MAX, Refusal, Sealing, Signature, SnapshotHash, SnapshotInfo,
+    client_frame::{read_message, read_u32, rest},
     refusal::{put_option, read_option},
 };
 use crate::{
     BatchHash, Head, ReplicaId,
     wire::{Malformed, Reader, put_count, put_varint},
 };
+
+/// The type of CLOSED.
+const CLOSED: u8 = 11;
 
 /// A message of a relay to a device. All but WELCOME and CREDIT are about the channel that they travel on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +95,11 @@ pub enum RelayFrame<'a> {
         /// When to come again, in milliseconds; nothing if it makes no sense.
         again_ms: Option<u64>,
     },
+    /// Keys that lie in the document's log, before anything else of it: who begins anew opens the rest with them.
+    Keys {
+        /// A [`Record`](super::Record) of keys.
+        record: &'a [u8],
+    },
 }
 
 /// What a relay takes of one connection.
@@ -128,6 +136,8 @@ pub struct OpenDocument {
     pub rights: u8,
     /// How long the device may be away before it is forgotten, in milliseconds.
     pub lease_ms: u64,
+    /// When the relay lost records, by its clock, in milliseconds since 1970; 0 if it never did.
+    pub lost_ms: u64,
 }
 
 /// How a device goes on after OPENED.
@@ -193,6 +203,7 @@ impl<'a> RelayFrame<'a> {
                 why.write(out);
                 put_option(out, *again_ms, put_varint);
             }
+            RelayFrame::Keys { record } => out.extend(*record),
         }
     }
 
@@ -215,7 +226,8 @@ impl<'a> RelayFrame<'a> {
             RelayFrame::Presence { .. } => 8,
             RelayFrame::Lag { .. } => 9,
             RelayFrame::Credit { .. } => 10,
-            RelayFrame::Closed { .. } => 11,
+            RelayFrame::Closed { .. } => CLOSED,
+            RelayFrame::Keys { .. } => 12,
         }
     }
 
@@ -224,14 +236,7 @@ impl<'a> RelayFrame<'a> {
     /// # Errors
     /// What is not the one encoding of a message within its bounds, or not for such a channel.
     pub fn read(message: &'a [u8]) -> Result<(u32, Self), Malformed> {
-        let (code, channel, mut reader) = open_message(message)?;
-        let frame = Self::read_content(code, &mut reader)?;
-        reader.finish()?;
-        let is_connections = matches!(code, 1 | 10);
-        if code != 11 && is_connections != (channel == CONNECTION) {
-            return Err(Malformed::Invalid("a message on a channel that it is not for"));
-        }
-        Ok((channel, frame))
+        read_message(message, CLOSED, Self::read_content)
     }
 
     fn read_content(code: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -272,10 +277,11 @@ impl<'a> RelayFrame<'a> {
             }
             9 => RelayFrame::Lag { behind: reader.varint()? },
             10 => RelayFrame::Credit { bytes: read_u32(reader)? },
-            11 => {
+            CLOSED => {
                 let why = CloseReason::read(reader)?;
                 RelayFrame::Closed { why, again_ms: read_option(reader, Reader::varint)? }
             }
+            12 => RelayFrame::Keys { record: rest(reader, RECORD_BYTES_MAX, "bytes of keys")? },
             _ => return Err(Malformed::Invalid("a message of no known type")),
         })
     }
@@ -318,6 +324,7 @@ impl OpenDocument {
         self.sealing.write(out);
         out.push(self.rights);
         put_varint(out, self.lease_ms);
+        put_varint(out, self.lost_ms);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -331,6 +338,7 @@ impl OpenDocument {
             sealing: Sealing::read(reader)?,
             rights: reader.byte()?,
             lease_ms: reader.varint()?,
+            lost_ms: reader.varint()?,
         })
     }
 }

@@ -12,7 +12,7 @@ mod rename;
 mod restore;
 mod state;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 pub use journal::{Change, Saved, Transaction};
 pub use restore::RestoreError;
@@ -22,10 +22,10 @@ pub(super) use log::snapshot_record;
 pub(super) use refused::Next;
 
 use super::{
-    DocumentId, Keys, Record, Resume, Sealing, SnapshotInfo,
+    DocumentId, KeyPlace, Keys, Record, RecordHash, Resume, Sealing, SnapshotInfo,
     event::{Event, Rename, Suspicion},
 };
-use crate::{Batch, BatchHash, Document, Edit, Hlc, ReplicaId, Writer};
+use crate::{Batch, BatchHash, Document, Edit, Hlc, Op, ReplicaId, Writer, sorted::Sorted};
 use confirmed::Confirmed;
 use journal::{Journal, Piece};
 use kept::Kept;
@@ -38,6 +38,12 @@ const EVENTS_MAX: usize = 1024;
 /// Records of keys that wait to be pushed, at most.
 const KEYS_MAX: usize = 64;
 
+/// Epochs that are remembered because their keys were missing, at most.
+const MISSED_MAX: usize = 1024;
+
+/// How long a lease is believed to be, at most.
+const LEASE_MS_MAX: u64 = 366 * 86_400_000;
+
 /// Entities that one event names, at most.
 const NAMED_MAX: usize = 256;
 
@@ -46,6 +52,7 @@ const NAMED_MAX: usize = 256;
 /// It is made anew or [restored](Replica::restore), and lives in a [`Client`](super::Client). What must be durable
 /// comes out as [`Transaction`]s: each is stored as a whole or not at all, in their order, and then
 /// [reported](super::Client::saved). Nothing is pushed and nothing acknowledged before that.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub struct Replica {
     name: DocumentId,
@@ -65,11 +72,23 @@ pub struct Replica {
     snapshot: Option<SnapshotInfo>,
     /// What the relay has, while that may be less than what is confirmed.
     view: Option<Document>,
+    /// Keys that were said before their place in the log.
+    early: Sorted<RecordHash>,
+    /// The last epoch of these.
+    early_epoch: u32,
     lost: bool,
+    /// The greatest stamp of all batches of the log, also of those that were passed over.
+    heard: Hlc,
+    /// Until then, by this device's clock, no relay can have forgotten it that kept its word.
+    leased_ms: u64,
+    /// Epochs whose keys were missing when what they seal was passed over.
+    missed: Sorted<u32>,
     /// Who wrote the last batch that was read: he sweeps.
     last_writer: Option<ReplicaId>,
     sweeps: bool,
     rename: Option<Rename>,
+    /// What waits may have been pushed to a relay that lost it, and read there by others.
+    outlives: bool,
     journal: Journal,
     events: VecDeque<Event>,
 }
@@ -91,10 +110,16 @@ impl Replica {
             read_sealing: sealing,
             snapshot: None,
             view: None,
+            early: Sorted::new(),
+            early_epoch: 0,
             lost: false,
+            heard: Hlc::ZERO,
+            leased_ms: 0,
+            missed: Sorted::new(),
             last_writer: None,
             sweeps: false,
             rename: None,
+            outlives: false,
             journal: Journal::default(),
             events: VecDeque::new(),
         };
@@ -127,6 +152,11 @@ impl Replica {
         self.own.unacknowledged()
     }
 
+    /// The operations that are not acknowledged yet, the oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = Op<'_>> {
+        self.own.unacknowledged_batches().flat_map(|batch| batch.ops())
+    }
+
     /// Returns whether a relay lost something that is here, and does not have it again yet.
     pub fn is_lost(&self) -> bool {
         self.lost
@@ -139,6 +169,33 @@ impl Replica {
         drop(edit);
         self.keep_written();
         written
+    }
+
+    /// Changes the document, or leaves it as it was where `write` fails.
+    ///
+    /// # Errors
+    /// What `write` says.
+    pub fn try_edit<T, E>(
+        &mut self,
+        now_ms: u64,
+        write: impl FnOnce(&mut Edit<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let before = self.writer.clone();
+        let written = write(&mut self.writer.edit(&mut self.document, now_ms));
+        match written {
+            Ok(_) => self.keep_written(),
+            Err(_) => self.forget_written(before),
+        }
+        written
+    }
+
+    /// Goes back to a writer of which everything was kept. Most edits that fail have written nothing by then; otherwise the document
+    /// is made anew, which costs more than an edit, but not every edit.
+    fn forget_written(&mut self, before: Writer) {
+        let after = std::mem::replace(&mut self.writer, before);
+        if after.next_seq() > self.writer.next_seq() {
+            self.show(self.confirmed.document());
+        }
     }
 
     fn keep_written(&mut self) {
@@ -179,8 +236,8 @@ impl Replica {
     }
 
     fn tell_changed(&mut self, batch: &Batch) {
-        let named: BTreeSet<_> = batch.ops().map(|op| op.entity).take(NAMED_MAX + 1).collect();
-        let named = named.into_iter().cloned().collect();
+        let named: Sorted<_> = batch.ops().map(|op| op.entity).take(NAMED_MAX + 1).collect();
+        let named = named.iter().map(|id| (*id).clone()).collect();
         self.tell(Event::Changed((batch.len() <= NAMED_MAX).then_some(named)));
     }
 
@@ -218,6 +275,40 @@ impl Replica {
         }
     }
 
+    /// The relay holds this device's place for so long from now on, by its own clock.
+    pub(super) fn leased(&mut self, now_ms: u64, lease_ms: u64) {
+        let lease_ms = lease_ms.min(LEASE_MS_MAX);
+        let until_ms = now_ms.saturating_add(lease_ms);
+        // What is stored may say a little less.
+        if until_ms > self.leased_ms.saturating_add(lease_ms / 16) {
+            self.leased_ms = until_ms;
+            self.journal.append(&Piece::Leased(until_ms));
+        }
+    }
+
+    /// Whether the relay may have forgotten this device.
+    pub(super) fn is_forgettable(&self, now_ms: u64) -> bool {
+        now_ms >= self.leased_ms
+    }
+
+    /// What this epoch seals is passed over.
+    fn miss(&mut self, epoch: u32) {
+        if self.missed.len() < MISSED_MAX {
+            self.missed.add(epoch);
+        }
+    }
+
+    /// Whether everything of the log was read that lies before the next offset.
+    pub(super) fn is_complete(&self) -> bool {
+        self.missed.is_empty()
+    }
+
+    /// Whether something that was passed over can be read by now.
+    pub(super) fn finds_key(&self, keys: &dyn Keys) -> bool {
+        let document = &self.name;
+        self.missed.iter().any(|epoch| keys.has_key(KeyPlace { document, epoch: *epoch }))
+    }
+
     pub(super) fn sealing(&self) -> Sealing {
         self.sealing
     }
@@ -241,9 +332,11 @@ impl Replica {
         self.own.in_flight()
     }
 
-    /// When something may be pushed again.
-    pub(super) fn held_until(&self) -> Option<u64> {
-        (self.own.hold_ms > 0 && self.unacknowledged() > 0).then_some(self.own.hold_ms)
+    /// When something may be pushed again, beginning with `now_ms`.
+    pub(super) fn held_until(&self, now_ms: u64) -> Option<u64> {
+        let edits = (self.unacknowledged() > 0).then_some(self.own.hold_ms);
+        let keys = (!self.own.keys.is_empty()).then_some(self.own.keys_hold_ms);
+        edits.into_iter().chain(keys).filter(|at| *at > now_ms).min()
     }
 
     /// Passes over the record at the next offset.

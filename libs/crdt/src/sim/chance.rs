@@ -23,4 +23,10 @@ impl Chance {
     pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
+
+    /// What is as good as drawn at random where ids are.
+    pub fn id(&mut self) -> [u8; 16] {
+        let halves = [self.next().to_le_bytes(), self.next().to_le_bytes()];
+        *halves.concat().first_chunk().expect("two halves are a whole")
+    }
 }

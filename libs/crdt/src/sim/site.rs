@@ -5,12 +5,19 @@ use std::collections::VecDeque;
 use super::{
     Chance, Report,
     relay::{Record, Relay},
+    scribble::{Scribbler, Verb},
 };
-use crate::{
-    Batch, BatchHash, Document, Edit, EditError, Hlc, Kind, Reissue, ReplicaId, Undo, Writer,
-};
+use crate::{Batch, BatchHash, Document, Hlc, Reissue, ReplicaId, Undo, Writer};
 
-const ENTITIES: [&str; 5] = ["a", "b", "c/1", "c/2", "d"];
+#[rustfmt::skip]
+const SCRIBBLER: Scribbler = Scribbler {
+    entities: &["a", "b", "c/1", "c/2", "d"],
+    keeps_first: true,
+    verbs: &[
+        Verb::Set, Verb::Set, Verb::Set, Verb::Set, Verb::Assign, Verb::Raise, Verb::Lower, Verb::Include,
+        Verb::Add, Verb::Add, Verb::Remove, Verb::Increment, Verb::Unset, Verb::Delete, Verb::Bury, Verb::EraseOrCreate,
+    ],
+};
 
 pub(super) struct Site {
     number: usize,
@@ -33,7 +40,7 @@ impl Site {
         Site {
             number,
             document: Document::new(),
-            writer: Writer::new(id(chance)),
+            writer: Writer::new(ReplicaId(chance.id())),
             prev: BatchHash::NONE,
             skew_ms: chance.next() % 5_000,
             pending: VecDeque::new(),
@@ -60,7 +67,7 @@ impl Site {
             report.undone += 1;
         } else {
             for _ in 0..=chance.below(3) {
-                scribble(&mut edit, chance).expect("everything is within its bounds");
+                SCRIBBLER.write(&mut edit, chance).expect("everything is within its bounds");
             }
         }
         let undo = edit.finish();
@@ -153,7 +160,7 @@ impl Site {
         if std::mem::replace(&mut self.leased, true) {
             return false;
         }
-        let (old, replica) = (self.writer.next_seq(), id(chance));
+        let (old, replica) = (self.writer.next_seq(), ReplicaId(chance.id()));
         self.document = Document::load(&relay.document.snapshot()).expect("the relay saves well");
         let mut clock = crate::Clock::after(self.document.latest());
         let not_before = clock.tick(now_ms + self.skew_ms);
@@ -171,33 +178,5 @@ impl Site {
         self.pulled = relay.log.len();
         relay.acked[self.number] = Some(0);
         true
-    }
-}
-
-fn id(chance: &mut Chance) -> ReplicaId {
-    let halves = [chance.next().to_le_bytes(), chance.next().to_le_bytes()];
-    ReplicaId(*halves.concat().first_chunk().expect("two halves are a whole"))
-}
-
-fn scribble(edit: &mut Edit<'_>, chance: &mut Chance) -> Result<(), EditError> {
-    let entity = chance.one(&ENTITIES);
-    let field = chance.one(&["f", "g"]);
-    let value = (chance.next() % 4) as i64;
-    match chance.below(16) {
-        0..=3 => edit.set(entity, field, value.into()),
-        4 => edit.assign(entity, field, value.into()),
-        5 => edit.raise(entity, field, value.into()),
-        6 => edit.lower(entity, field, value.into()),
-        7 => edit.include(entity, field, value.into()),
-        8 | 9 => edit.add(entity, field, value.into()),
-        10 => edit.remove(entity, field, value.into()),
-        11 => edit.increment(entity, field, value - 1),
-        12 => edit.unset(entity, field, Kind::LWW),
-        // The first entity is never deleted.
-        _ if entity == ENTITIES[0] => edit.set(entity, field, "kept".into()),
-        13 => edit.delete(entity),
-        14 => edit.bury(entity),
-        _ if value == 0 => edit.erase(entity),
-        _ => edit.create(entity),
     }
 }

@@ -3,12 +3,15 @@
 
 mod device;
 mod keys;
+mod ledger;
 mod network;
 mod relay;
 mod report;
+mod small;
 mod world;
 
 pub use report::SyncReport;
+pub use small::{Chances, SmallWorld, Step};
 
 use super::Chance;
 use world::World;

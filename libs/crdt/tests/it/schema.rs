@@ -48,9 +48,16 @@ fn what_does_not() {
     );
     check(
         |edit| edit.add("note/1", "title", "x".into()),
-        Err(Mismatch::Kind(note.clone(), title.clone(), Kind::OR_SET)),
+        Err(Mismatch::Kind {
+            of: (note.clone(), title.clone()),
+            expected: Kind::LWW,
+            found: Kind::OR_SET,
+        }),
     );
-    check(|edit| edit.set("note/1", "title", 5.into()), Err(Mismatch::Value(note.clone(), title)));
+    let wrong =
+        Mismatch::Value { of: (note.clone(), title), expected: vec![Null, Text], found: Some(Int) };
+    assert_eq!(wrong.to_string(), "note.title takes null or text, and not int");
+    check(|edit| edit.set("note/1", "title", 5.into()), Err(wrong));
     check(|edit| edit.bury("note/0"), Err(Mismatch::Deletion(note)));
     check(|edit| edit.delete("settings"), Err(Mismatch::Deletion("settings".to_owned())));
 }

@@ -6,8 +6,8 @@ use selvedge_crdt::{
     Batch, BatchHash, Document, Edit, EditError, Head, ReplicaId, Writer,
     session::{
         Client, ClientFrame, DeviceId, DocumentId, Event, KeyPlace, Keys, Limits, LogId,
-        OpenDocument, Record, RelayFrame, Replica, Saved, Sealing, Settings, Signature, Start,
-        Token, Unreadable, Want,
+        OpenDocument, Record, Refusal, RelayFrame, Replica, Saved, Sealing, Settings, Signature,
+        Start, Token, Unreadable, Want,
     },
 };
 
@@ -15,15 +15,30 @@ pub const LOG: LogId = LogId([4; 16]);
 pub const RELAY_MS: u64 = 1_700_000_000_000;
 
 /// Keys that seal by saying which epoch it is. A signature is the device's first byte.
-pub struct PlainKeys(pub DeviceId);
+pub struct PlainKeys {
+    pub device: DeviceId,
+    /// Whether rosters are needed to have the keys.
+    pub needs_rosters: bool,
+    /// The last epoch of which a roster told.
+    pub epoch: u32,
+    /// Rosters that a relay never takes.
+    pub dropped: Vec<Vec<u8>>,
+}
+
+impl PlainKeys {
+    fn missing(&self, epoch: u32) -> Result<(), Unreadable> {
+        let has = !self.needs_rosters || epoch <= self.epoch;
+        if has { Ok(()) } else { Err(Unreadable::NoKey) }
+    }
+}
 
 impl Keys for PlainKeys {
     fn device(&self) -> DeviceId {
-        self.0
+        self.device
     }
 
     fn sign(&self, _: &[u8]) -> Signature {
-        Signature([self.0.0[0]; 64])
+        Signature([self.device.0[0]; 64])
     }
 
     fn verify(&self, device: DeviceId, _: &[u8], signature: &Signature) -> bool {
@@ -36,27 +51,36 @@ impl Keys for PlainKeys {
         batch: &Batch,
         prev: BatchHash,
     ) -> Option<Vec<u8>> {
+        self.missing(place.epoch).ok()?;
         let mut out = batch.encode(prev);
         out.push(place.epoch as u8);
         Some(out)
     }
 
     fn open_batch(&self, place: KeyPlace<'_>, pushed: &[u8]) -> Result<Batch, Unreadable> {
+        self.missing(place.epoch)?;
         let (epoch, plain) = pushed.split_last().ok_or(Unreadable::Broken)?;
         let read = Batch::decode(plain).map_err(|_| Unreadable::Broken)?;
         if u32::from(*epoch) == place.epoch { Ok(read.1) } else { Err(Unreadable::Broken) }
     }
 
-    fn seal_snapshot(&mut self, _: KeyPlace<'_>, plain: &[u8]) -> Option<Vec<u8>> {
-        Some(plain.to_vec())
+    fn seal_snapshot(&mut self, place: KeyPlace<'_>, plain: &[u8]) -> Option<Vec<u8>> {
+        self.missing(place.epoch).ok().map(|()| plain.to_vec())
     }
 
-    fn open_snapshot(&self, _: KeyPlace<'_>, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        Ok(sealed.to_vec())
+    fn open_snapshot(&self, place: KeyPlace<'_>, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        self.missing(place.epoch).map(|()| sealed.to_vec())
     }
 
-    fn take_keys(&mut self, _: &DocumentId, _: &Record<'_>) -> bool {
+    fn take_keys(&mut self, _: &DocumentId, record: &Record<'_>) -> bool {
+        if let Record::Keys { epoch, .. } = record {
+            self.epoch = self.epoch.max(*epoch);
+        }
         true
+    }
+
+    fn drop_keys(&mut self, _: &DocumentId, record: &[u8]) {
+        self.dropped.push(record.to_vec());
     }
 }
 
@@ -89,7 +113,7 @@ impl Scripted {
         let mut client = Client::new(device, Settings::default(), [9; 32]);
         client.add(replica, Some(Token { text: "token".into(), ends_ms: None }));
         let (said, events) = (VecDeque::new(), Vec::new());
-        let keys = PlainKeys(device);
+        let keys = PlainKeys { device, needs_rosters: false, epoch: 0, dropped: Vec::new() };
         Scripted { client, keys, name, saved, now_ms: RELAY_MS, said, events, channel: 0 }
     }
 
@@ -111,6 +135,14 @@ impl Scripted {
     pub fn edit(&mut self, write: impl FnOnce(&mut Edit<'_>) -> Result<(), EditError>) {
         let written = self.client.edit(&self.name, self.now_ms, write);
         written.expect("the document is here").expect("it is within its bounds");
+    }
+
+    pub fn try_edit(
+        &mut self,
+        write: impl FnOnce(&mut Edit<'_>) -> Result<(), EditError>,
+    ) -> Result<(), EditError> {
+        let written = self.client.try_edit(&self.name, self.now_ms, write);
+        written.expect("the document is here")
     }
 
     /// Lets the device do what is due, without storing anything.
@@ -146,13 +178,19 @@ impl Scripted {
     /// Connects, and says hello.
     #[track_caller]
     pub fn connect(&mut self) {
+        self.connect_at(self.now_ms);
+    }
+
+    /// Connects to a relay by whose clock it is `now_ms`.
+    #[track_caller]
+    pub fn connect_at(&mut self, now_ms: u64) {
         assert_eq!(self.client.wants(self.now_ms), Want::Connect);
         self.client.connected(self.now_ms);
         self.tick();
         assert!(matches!(self.next(), (0, ClientFrame::Hello { .. })));
         let limits =
             Limits { channels: 4, credit: 4 << 20, presence_ms: 50, presence_ends_ms: 30_000 };
-        let (version, challenge, now_ms) = (1, [2; 16], self.now_ms);
+        let (version, challenge) = (1, [2; 16]);
         self.hear_on(0, &RelayFrame::Welcome { version, challenge, now_ms, limits });
     }
 
@@ -214,6 +252,12 @@ impl Scripted {
         self.hear(&RelayFrame::Ack { replica, seq, offset });
     }
 
+    /// What is pushed is not taken.
+    pub fn refuse(&mut self, pushed: &Pushed, why: Refusal) {
+        let (replica, first) = (pushed.batch.replica(), pushed.batch.first());
+        self.hear(&RelayFrame::Refused { replica, first, why });
+    }
+
     #[track_caller]
     pub fn told(&self, event: &Event) {
         assert!(self.events.contains(event), "{event:?} is not in {:?}", self.events);
@@ -263,7 +307,14 @@ pub fn fresh() -> OpenDocument {
         sealing: Sealing::Plain,
         rights: 15,
         lease_ms: 86_400_000,
+        lost_ms: 0,
     }
+}
+
+/// Keys of an epoch, from another device.
+pub fn roster(epoch: u32) -> Vec<u8> {
+    let (device, signature) = (DeviceId([2; 32]), Signature([2; 64]));
+    Record::Keys { device, epoch, members: b"members", signature }.to_bytes()
 }
 
 /// A batch of another device, and what it holds.

@@ -1,7 +1,7 @@
 //! The device's side of a session, against what may happen to it.
 
 use selvedge_crdt::{
-    BatchHash, Document, Hlc, ReplicaId, Writer,
+    BatchHash, Document, EditError, Hlc, ReplicaId, Writer,
     session::{
         ClientFrame, CloseReason, DeviceId, Event, LogId, OpenDocument, Record, Refusal,
         RelayFrame, Remedy, Rename, Resume, Sealing, Signature, SnapshotHash, SnapshotInfo, Start,
@@ -9,7 +9,7 @@ use selvedge_crdt::{
     },
 };
 
-use crate::scripted::{LOG, Pushed, RELAY_MS, Scripted, fresh, others};
+use crate::scripted::{LOG, Pushed, RELAY_MS, Scripted, fresh, others, roster};
 
 /// A device that has opened an empty document.
 fn open() -> Scripted {
@@ -26,11 +26,6 @@ fn note(device: &mut Scripted, value: i64) {
 fn title(document: &Document) -> Option<i64> {
     let value = document.entity("note/1")?.get("title")?;
     if let selvedge_crdt::Value::Int(value) = value { Some(value) } else { None }
-}
-
-fn refuse(device: &mut Scripted, pushed: &Pushed, why: Refusal) {
-    let (replica, first) = (pushed.batch.replica(), pushed.batch.first());
-    device.hear(&RelayFrame::Refused { replica, first, why });
 }
 
 #[test]
@@ -117,7 +112,7 @@ fn a_clock_that_was_ahead_writes_again_with_the_relays_time() {
     device.connect();
     device.opened(fresh());
     let ahead = device.push();
-    refuse(&mut device, &ahead, Refusal::Drift(RELAY_MS));
+    device.refuse(&ahead, Refusal::Drift(RELAY_MS));
     device.pass(200);
     let again = device.push();
     assert_eq!(again.batch.first(), ahead.batch.first());
@@ -138,7 +133,7 @@ fn a_copied_profile_takes_another_id_and_loses_nothing() {
     note(&mut device, 2);
     device.pass(1);
     let mine = device.push();
-    refuse(&mut device, &mine, Refusal::Forked);
+    device.refuse(&mine, Refusal::Forked);
     device.pass(2_000);
     // The copy wrote something else under the same name.
     let mut copy = Writer::resume(ReplicaId([1; 16]), 2, Hlc::from_ms(RELAY_MS));
@@ -287,7 +282,7 @@ fn after_its_lease_a_device_keeps_only_what_it_had_not_pushed() {
     device.ack(&old, 0);
     device.client.disconnected(device.now_ms);
     note(&mut device, 5);
-    device.pass(2_000);
+    device.pass(fresh().lease_ms + 2_000);
     device.said.clear();
     device.connect();
     // Others deleted the old note, compacted, and forgot this replica.
@@ -331,12 +326,15 @@ fn what_is_older_than_the_horizon_is_written_again_under_another_id() {
     note(&mut device, 1);
     device.pass(1);
     let stale = device.push();
+    let (mut other, mut document) = (Writer::new(ReplicaId([2; 16])), Document::new());
+    let later = others(&mut other, BatchHash::NONE, &mut document, 60_000);
+    device.record(0, &later.record);
     let horizon = Hlc::from_ms(RELAY_MS + 60_000);
     let compact = Record::Compact { horizon, retired: vec![] }.to_bytes();
-    device.record(0, &compact);
-    refuse(&mut device, &stale, Refusal::SnapshotRequired);
+    device.record(1, &compact);
+    device.refuse(&stale, Refusal::SnapshotRequired);
     device.pass(2_000);
-    device.opened(OpenDocument { start: Start::Resumed, next: 1, tail: 1, ..fresh() });
+    device.opened(OpenDocument { start: Start::Resumed, next: 2, tail: 2, ..fresh() });
     device.pass(1);
     let again = device.push();
     assert_ne!(again.batch.replica(), stale.batch.replica());
@@ -353,12 +351,15 @@ fn another_epoch_seals_again_and_none_is_given_up() {
     device.pass(1);
     let first = device.push();
     assert_eq!(first.sealing, Sealing::Epoch(1));
-    refuse(&mut device, &first, Refusal::Epoch(2));
+    device.refuse(&first, Refusal::Epoch(2));
+    device.pass(200);
+    assert_eq!(device.pushes(), Vec::<Vec<u8>>::new(), "no member told of that key");
+    device.record(0, &roster(2));
     device.pass(200);
     let again = device.push();
     assert_eq!((again.sealing, again.batch), (Sealing::Epoch(2), first.batch));
     let pushed = Pushed::of(&again.record);
-    refuse(&mut device, &pushed, Refusal::Epoch(0));
+    device.refuse(&pushed, Refusal::Epoch(0));
     device.pass(200);
     device.told(&Event::Refused { why: Refusal::Epoch(0), remedy: Remedy::Waits });
     assert!(device.pushes().iter().all(|it| Pushed::of(it).sealing == Sealing::Epoch(2)));
@@ -376,13 +377,13 @@ fn an_edit_that_breaks_the_schema_is_dropped_and_the_others_stay() {
     device.opened(fresh());
     let together = device.push();
     assert_eq!(together.batch.len(), 3);
-    refuse(&mut device, &together, Refusal::Schema("note/bad".into()));
+    device.refuse(&together, Refusal::Schema("note/bad".into()));
     device.pass(1);
     let single: Vec<Pushed> = device.pushes().iter().map(|it| Pushed::of(it)).collect();
     assert_eq!(single.len(), 3);
     device.ack(&single[0], 0);
-    refuse(&mut device, &single[1], Refusal::Schema("note/bad".into()));
-    refuse(&mut device, &single[2], Refusal::Expected(2));
+    device.refuse(&single[1], Refusal::Schema("note/bad".into()));
+    device.refuse(&single[2], Refusal::Expected(2));
     device.pass(2_000);
     let heads = vec![(ReplicaId([1; 16]), single[0].head())];
     device.opened(OpenDocument { start: Start::Resumed, next: 1, tail: 1, heads, ..fresh() });
@@ -502,5 +503,73 @@ fn who_cannot_bridge_what_the_relay_lost_writes_on_under_another_id() {
     device.pass(1);
     let again = device.push();
     assert_eq!((again.batch.replica(), again.batch.first(), again.prev), (to, 1, BatchHash::NONE));
+    assert_eq!(title(device.document()), Some(2));
+}
+
+/// A device that wrote offline at `wrote_ms`, with a relay that lost records at `lost_ms`.
+fn after_a_loss(device: &mut Scripted, (wrote_ms, lost_ms): (u64, u64)) -> Pushed {
+    device.now_ms = wrote_ms;
+    note(device, 2);
+    device.store();
+    device.now_ms = RELAY_MS.max(wrote_ms) + 2_000;
+    device.said.clear();
+    device.connect();
+    let start = if device.replica().position().is_some() { Start::Lost } else { Start::Snapshot };
+    device.opened(OpenDocument { log: LogId([5; 16]), start, lost_ms, ..fresh() });
+    device.pass(1);
+    let pushes: Vec<Pushed> = device.pushes().iter().map(|it| Pushed::of(it)).collect();
+    pushes.last().expect("it pushes").clone()
+}
+
+#[test]
+fn what_was_written_before_the_first_connection_is_not_older_than_what_the_relay_forgot() {
+    let (month_ago, hour_ago) = (RELAY_MS - 30 * 86_400_000, RELAY_MS - 3_600_000);
+    let mut device = Scripted::new();
+    let pushed = after_a_loss(&mut device, (month_ago, hour_ago));
+    let (from, to) = (ReplicaId([1; 16]), device.replica().id());
+    device.told(&Event::Renamed { from, to, why: Rename::Behind });
+    assert_eq!((pushed.batch.replica(), pushed.batch.first()), (to, 1));
+    assert!(pushed.batch.header(BatchHash::NONE).stamp_first > Hlc::from_ms(hour_ago));
+}
+
+#[test]
+fn what_was_written_after_a_loss_or_by_who_had_a_lease_stays_as_it_is() {
+    let (month_ago, hour_ago) = (RELAY_MS - 30 * 86_400_000, RELAY_MS - 3_600_000);
+    let mut device = Scripted::new();
+    let pushed = after_a_loss(&mut device, (hour_ago, month_ago));
+    assert_eq!(pushed.batch.replica(), ReplicaId([1; 16]));
+    assert_eq!(pushed.batch.header(BatchHash::NONE).stamp_first, Hlc::from_ms(hour_ago));
+
+    let mut device = open();
+    note(&mut device, 1);
+    device.pass(1);
+    let first = device.push();
+    device.ack(&first, 0);
+    device.client.disconnected(device.now_ms);
+    let now_ms = device.now_ms;
+    let pushed = after_a_loss(&mut device, (now_ms, now_ms + 1_000));
+    assert_eq!((pushed.batch.replica(), pushed.batch.first()), (ReplicaId([1; 16]), 2));
+}
+
+#[test]
+fn an_edit_that_fails_leaves_nothing_behind() {
+    let mut device = open();
+    note(&mut device, 1);
+    device.pass(1);
+    let before = device.document().snapshot();
+    let failed = device.try_edit(|edit| {
+        edit.delete("note/1")?;
+        edit.set("note/2", "title", "half of it".into())?;
+        edit.set("note/2", &"long".repeat(100), "does not fit".into())
+    });
+    assert_eq!(failed, Err(EditError::FieldName));
+    assert_eq!(device.document().snapshot(), before);
+    assert_eq!(device.replica().unacknowledged(), 1);
+    // The next edit takes the names that the failed one had.
+    note(&mut device, 2);
+    device.pass(1);
+    let firsts: Vec<u64> =
+        device.pushes().iter().map(|record| Pushed::of(record).batch.first()).collect();
+    assert_eq!(firsts, [1, 2]);
     assert_eq!(title(device.document()), Some(2));
 }

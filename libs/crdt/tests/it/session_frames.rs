@@ -102,6 +102,7 @@ fn relay_frames() -> Vec<(u32, RelayFrame<'static>)> {
         sealing: Sealing::Epoch(2),
         rights: 3,
         lease_ms: 30 * 86_400_000,
+        lost_ms: 1 << 40,
     };
     let bare =
         OpenDocument { snapshot: None, heads: vec![], start: Start::Resumed, ..opened.clone() };
@@ -118,6 +119,7 @@ fn relay_frames() -> Vec<(u32, RelayFrame<'static>)> {
         (0, RelayFrame::Credit { bytes: 77 }),
         (1, RelayFrame::Closed { why: CloseReason::Asked, again_ms: None }),
         (0, RelayFrame::Closed { why: CloseReason::Unavailable, again_ms: Some(500) }),
+        (1, RelayFrame::Keys { record: b"record" }),
     ];
     frames.extend(
         refusals().into_iter().map(|why| (1, RelayFrame::Refused { replica, first: 4, why })),

@@ -106,6 +106,106 @@ fn several_changes_joined_are_one() {
     assert_eq!(view(&a), before);
 }
 
+/// The end of a stack of undos: everything is taken back and made again, and once more.
+#[track_caller]
+fn check_all(begin: Write, changes: &[Write]) {
+    let (mut a, mut b) = pair(begin);
+    let mut views = vec![view(&a)];
+    let mut undos = Vec::new();
+    for change in changes {
+        let (sent, undo) = a.change(*change);
+        b.receive(&sent);
+        undos.push(undo);
+        views.push(view(&a));
+    }
+    for _ in 0..2 {
+        let mut redos = Vec::new();
+        for (at, undo) in undos.iter().enumerate().rev() {
+            let (sent, redo) = a.undo(undo);
+            b.receive(&sent);
+            assert_eq!(view(&a), views[at], "{at} taken back");
+            redos.push(redo);
+        }
+        undos.clear();
+        for (at, redo) in redos.iter().rev().enumerate() {
+            let (sent, undo) = a.undo(redo);
+            b.receive(&sent);
+            assert_eq!(view(&a), views[at + 1], "{at} made again");
+            undos.push(undo);
+        }
+    }
+    assert_eq!(a.document.snapshot(), b.document.snapshot());
+}
+
+#[test]
+fn several_steps_back_are_several_steps() {
+    check_all(
+        none,
+        &[
+            |edit| edit.set("n", "title", "first".into()),
+            |edit| edit.set("n", "title", "second".into()),
+            |edit| edit.set("n", "title", "third".into()),
+        ],
+    );
+    check_all(
+        full,
+        &[
+            |edit| edit.remove("n", "tags", "red".into()),
+            |edit| edit.add("n", "tags", "red".into()),
+            |edit| edit.assign("n", "names", "y".into()),
+            |edit| edit.assign("n", "names", "z".into()),
+            |edit| edit.raise("n", "high", 8.into()),
+            |edit| edit.raise("n", "high", 9.into()),
+            |edit| edit.erase("n"),
+            |edit| edit.set("n", "title", "again".into()),
+        ],
+    );
+}
+
+#[test]
+fn what_was_deleted_after_another_change_is_deleted_again() {
+    check_all(full, &[|edit| edit.set("n", "title", "new".into()), |edit| edit.delete("n")]);
+    check_all(full, &[|edit| edit.increment("n", "votes", 1), |edit| edit.delete("n")]);
+    check_all(full, &[|edit| edit.remove("n", "tags", "red".into()), |edit| edit.delete("n")]);
+    check_all(none, &[full, |edit| edit.delete("n")]);
+    check_all(none, &[|edit| edit.create("n"), |edit| edit.delete("n")]);
+    check_all(full, &[|edit| edit.set("n", "title", "new".into()), |edit| edit.bury("n")]);
+}
+
+#[test]
+fn what_began_afresh_gives_way_to_what_was_deleted() {
+    check(full, |edit| {
+        edit.delete("n")?;
+        edit.set("n", "title", "new".into())
+    });
+    check_all(full, &[|edit| edit.delete("n"), |edit| edit.set("n", "title", "new".into())]);
+    check_all(full, &[|edit| edit.delete("n"), |edit| edit.increment("n", "votes", 1)]);
+    check_all(
+        full,
+        &[
+            |edit| edit.set("n", "title", "second".into()),
+            |edit| edit.delete("n"),
+            |edit| edit.create("n"),
+            |edit| edit.increment("n", "votes", 1),
+            |edit| edit.delete("n"),
+        ],
+    );
+}
+
+#[test]
+fn what_others_wrote_to_a_revived_entity_keeps_it_alive() {
+    let (mut a, mut b) = pair(full);
+    let (sent, undo) = a.change(|edit| edit.delete("n"));
+    b.receive(&sent);
+    let (sent, redo) = a.undo(&undo);
+    b.receive(&sent);
+    let theirs = b.write(|edit| edit.set("n", "title", "theirs".into()));
+    a.receive(&theirs);
+    let (sent, _) = a.undo(&redo);
+    exchange(&mut a, &sent, &mut b, &[]);
+    assert_eq!(a.entity("n").get("title"), Some("theirs".into()));
+}
+
 #[test]
 fn what_others_wrote_meanwhile_stays() {
     let (mut a, mut b) = pair(full);

@@ -3,7 +3,10 @@
 use std::{error::Error, fmt};
 
 use hkdf::Hkdf;
-use selvedge_crdt::session::{DeviceId, DocumentId, KEYS_BYTES_MAX};
+use selvedge_crdt::{
+    session::{DeviceId, DocumentId, KEYS_BYTES_MAX},
+    sorted::sort,
+};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -13,7 +16,6 @@ use super::{
 };
 use crate::{
     NONCE_BYTES, Rights, SECRET_BYTES,
-    cipher::OpenError,
     device::{Device, PublicDevice},
     epoch::{Epoch, EpochKey, expand},
     keyring::Keyring,
@@ -63,8 +65,6 @@ pub enum DraftError {
     NotAllowed,
     /// There are no further epochs, or rosters.
     Exhausted,
-    /// The names in the roster before do not open.
-    Names(OpenError),
 }
 
 /// A member of the draft, and what is wrapped for it if that stays as it is.
@@ -112,10 +112,10 @@ impl<'a> Draft<'a> {
     /// What follows `roster`: the same members, until something is changed.
     ///
     /// # Errors
-    /// Names that cannot be read.
+    /// A keyring without the epoch's key.
     pub fn after(roster: &'a Roster, keyring: &Keyring) -> Result<Self, DraftError> {
         let key = keyring.get(roster.epoch).ok_or(DraftError::NoKey)?;
-        let names = roster.names(key).map_err(DraftError::Names)?;
+        let names = roster.names(key);
         Ok(Draft {
             document: roster.document.clone(),
             before: Some(roster),
@@ -167,7 +167,7 @@ impl<'a> Draft<'a> {
         random: [u8; SECRET_BYTES],
     ) -> Result<Vec<u8>, DraftError> {
         self.check()?;
-        self.seats.sort_unstable_by_key(|seat| seat.device.id);
+        sort(&mut self.seats, &|a, b| a.device.id.cmp(&b.device.id));
         let chance = self.chance(keyring, random);
         let key = self.key(keyring, &chance)?;
         let serial = self.before.map_or(Some(1), |before| before.serial.checked_add(1));
@@ -331,7 +331,6 @@ impl fmt::Display for DraftError {
             DraftError::BadKey(device) => write!(f, "the encryption key of {device} is none"),
             DraftError::NotAllowed => f.write_str("this member may not bring in that device"),
             DraftError::Exhausted => f.write_str("there are no further epochs"),
-            DraftError::Names(why) => write!(f, "the names of the members do not open: {why}"),
         }
     }
 }

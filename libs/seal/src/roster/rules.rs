@@ -67,7 +67,8 @@ fn brings_one_in(held: &Roster, next: &Roster, signer: &Member) -> Result<(), Ro
     let untouched = held.members.iter().filter(stays).eq(old);
     let may = |new: &Member| {
         let less = signer.rights.has(new.rights) && new.since >= signer.since;
-        less && new.kind == MemberKind::Device
+        // Else a link for once would bring in as many as it likes, by the first of them.
+        less && !new.rights.has(Rights::JOIN) && new.kind == MemberKind::Device
     };
     let right = same && untouched && matches!(new[..], [new] if may(new));
     if right { Ok(()) } else { Err(RosterError::Join) }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    AUDIENCE, Capability, Documents, Holder, ID_BYTES_MAX, SUBJECT_BYTES_MAX,
+    AUDIENCE, Capability, Documents, Holder, ID_BYTES_MAX, LinkUse, SUBJECT_BYTES_MAX,
     header::{decode_key, is_there},
 };
 use crate::{Rights, token::jwk};
@@ -60,6 +60,7 @@ struct Claims {
     jti: Option<Value>,
     sub: Option<Value>,
     aud: Option<Value>,
+    link: Option<Value>,
 }
 
 /// RFC 7800: one key, in one form.
@@ -81,7 +82,7 @@ struct ConfirmationKey {
 /// Reads what was signed.
 pub(super) fn read(claims: &[u8]) -> Result<Capability, TokenError> {
     let claims: Claims = serde_json::from_slice(claims).map_err(|_| TokenError::Claims)?;
-    let Claims { tenant, doc, rights, cnf, exp, nbf, iat, jti, sub, aud } = claims;
+    let Claims { tenant, doc, rights, cnf, exp, nbf, iat, jti, sub, aud, link } = claims;
     if aud.is_some_and(|aud| !is_for_us(&aud)) {
         return Err(TokenError::Audience);
     }
@@ -96,6 +97,7 @@ pub(super) fn read(claims: &[u8]) -> Result<Capability, TokenError> {
         issued: seconds(iat, "iat")?,
         id: text(jti, "jti", ID_BYTES_MAX)?,
         subject: text(sub, "sub", SUBJECT_BYTES_MAX)?,
+        link: link.map(read_link).transpose()?,
     };
     check(&capability).map(|()| capability)
 }
@@ -137,6 +139,9 @@ pub(super) fn write(capability: &Capability) -> Value {
         "jti": capability.id,
         "sub": capability.subject,
     });
+    if let Some(link) = capability.link {
+        claims["link"] = json!(link.name());
+    }
     for (name, time) in [("nbf", capability.not_before), ("iat", capability.issued)] {
         time.into_iter().for_each(|time| claims[name] = json!(time));
     }
@@ -170,6 +175,11 @@ fn read_rights(rights: Option<&Value>) -> Option<Rights> {
     let names: Vec<&str> = names.collect::<Option<_>>()?;
     let known = names.into_iter().filter_map(Rights::from_name);
     Some(known.fold(Rights::NONE, |all, right| all | right))
+}
+
+/// A kind of link that this version does not know may be for fewer than it thinks.
+fn read_link(link: Value) -> Result<LinkUse, TokenError> {
+    link.as_str().and_then(LinkUse::from_name).ok_or(TokenError::Claim("link"))
 }
 
 fn is_for_us(audience: &Value) -> bool {

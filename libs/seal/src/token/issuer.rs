@@ -152,6 +152,14 @@ impl Issuers {
     /// # Errors
     /// A token that is not to be believed.
     pub fn verify(&self, token: &str, now: u64) -> Result<Capability, TokenError> {
+        self.verify_ended(token, now, 0)
+    }
+
+    /// The same of a token that may have ended up to `late` seconds ago: one that is to be exchanged for another.
+    ///
+    /// # Errors
+    /// A token that is not to be believed.
+    pub fn verify_ended(&self, token: &str, now: u64, late: u64) -> Result<Capability, TokenError> {
         let parts = Parts::split(token)?;
         let issuer = self.issuer(parts.key_id.as_deref()).ok_or(TokenError::Key)?;
         let signature = Signature(parts.signature);
@@ -162,7 +170,7 @@ impl Issuers {
         let begins = capability.not_before.max(capability.issued);
         if !issuer.tenants.has(&capability.tenant) {
             Err(TokenError::Tenant)
-        } else if capability.is_over(now) {
+        } else if capability.is_over(now.saturating_sub(late)) {
             Err(TokenError::Expired)
         } else if begins.is_some_and(|begins| begins > soon) {
             Err(TokenError::NotYet)

@@ -61,5 +61,5 @@ fn a_lost_device_comes_back() {
     let device = Device::from_seed(*back.device.expect("it was kept"));
     assert_eq!(device.id(), scene.admin.id());
     let (keyring, anchor) = &back.documents[0];
-    assert_eq!((keyring.secrets().len(), *anchor), (2, Some(scene.roster.hash())));
+    assert_eq!((keyring.secrets().count(), *anchor), (2, Some(scene.roster.hash())));
 }

@@ -216,7 +216,22 @@ fn a_link_brings_in_devices() {
     }
     assert!(scene.roster.member(&link.id()).is_some() && !scene.roster.owes_epoch());
     assert_eq!(scene.roster.epoch(), epoch(2));
-    assert_eq!(scene.roster.names(scene.keyring.newest().expect("one")).expect("names").len(), 4);
+    assert_eq!(scene.roster.names(scene.keyring.newest().expect("one")).len(), 4);
+}
+
+/// Whoever comes in seals the names of all.
+#[test]
+fn names_that_are_none_stop_no_admin() {
+    let (mut scene, link) = with_link(Newcomer::link);
+    let ben = device(2);
+    let junk = forged(&link, &join(&scene, &link, &ben), |it| {
+        *it.last_mut().expect("a byte of the names") ^= 1;
+    });
+    scene.follow(&junk).expect("who is in is plain");
+    let names = scene.roster.names(scene.keyring.newest().expect("one"));
+    assert_eq!(names, ["", "", ""]);
+    scene.change(|draft| assert!(draft.remove(&ben.id())));
+    assert!(scene.roster.member(&ben.id()).is_none());
 }
 
 #[test]
@@ -250,6 +265,7 @@ fn a_link_does_nothing_else() {
     let rights = member_rights(&scene, &record, &device(2));
     refused(&forged(&link, &record, |it| it[rights] |= Rights::SNAPSHOT.bits()));
     refused(&forged(&link, &record, |it| it[rights] |= Rights::ADMIN.bits()));
+    refused(&forged(&link, &record, |it| it[rights] |= Rights::JOIN.bits()));
     refused(&forged(&link, &record, |it| it[rights + 1] = 2));
     let admin = member_rights(&scene, &record, &scene.admin);
     refused(&forged(&link, &record, |it| it[admin + 5] ^= 1));

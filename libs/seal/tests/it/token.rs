@@ -4,8 +4,8 @@ use selvedge_crdt::session::DeviceId;
 use selvedge_seal::{
     Rights,
     token::{
-        Capability, Documents, Holder, Issuer, IssuerKey, Issuers, KeyError, MintError, Tenants,
-        TokenError, thumbprint,
+        Capability, Documents, Holder, Issuer, IssuerKey, Issuers, KeyError, LinkUse, MintError,
+        Tenants, TokenError, thumbprint,
     },
 };
 
@@ -36,6 +36,7 @@ pub fn capability() -> Capability {
         issued: Some(NOW),
         id: "4f1c".to_owned(),
         subject: "user:ann".to_owned(),
+        link: None,
     }
 }
 
@@ -49,6 +50,8 @@ fn a_token_says_what_was_signed() {
         Capability { documents: Documents::One("a/b".to_owned()), ..capability() },
         Capability { holder: Holder::Thumbprint(hash), ..capability() },
         Capability { not_before: None, issued: None, ..capability() },
+        Capability { link: Some(LinkUse::Once), ..capability() },
+        Capability { link: Some(LinkUse::Many), ..capability() },
     ] {
         let token = issuer().mint(&capability).expect("it is right");
         assert_eq!(issuers().verify(&token, NOW).as_ref(), Ok(&capability));
@@ -69,6 +72,11 @@ fn time_has_a_minute_of_grace() {
     assert_eq!(at(NOW + 900 + 60), Err(TokenError::Expired));
     assert_eq!(at(u64::MAX), Err(TokenError::Expired));
     assert_eq!(at(0), Err(TokenError::NotYet));
+    let late = |now, late| issuers().verify_ended(&token, now, late).map(|_| ());
+    assert_eq!(late(NOW + 900 + 60, 1), Ok(()));
+    assert_eq!(late(NOW + 900 + 61, 1), Err(TokenError::Expired));
+    assert_eq!(late(NOW - 61, u64::MAX), Err(TokenError::NotYet));
+    assert_eq!(late(u64::MAX, 3600), Err(TokenError::Expired));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use selvedge_crdt::{
     Batch, BatchHash, Document, ReplicaId, Writer,
     session::{DocumentId, KeyPlace, Keys, Record, Sealing, Unreadable},
 };
-use selvedge_seal::{Device, Rights, Vault};
+use selvedge_seal::{Device, Rights, Vault, VaultError};
 
 /// A vault whose random bytes are counted from `seed`.
 fn vault(seed: u8) -> Vault {
@@ -97,6 +97,11 @@ fn a_link_brings_a_device_in_and_what_was_written_before() {
     assert_eq!(both, ["Ann", "Ben"]);
     assert_eq!(names(&ann), names(&ben));
 
+    let stranger = Device::from_seed([3; 32]).id();
+    let removed = ann.remove(&notes(), &stranger);
+    assert!(matches!(removed, Err(VaultError::Stranger(who)) if who == stranger));
+    assert_eq!(ann.pending(&notes()), None, "nothing is to be pushed");
+
     // What is written after he was taken out is closed to him.
     ann.remove(&notes(), &Device::from_seed([2; 32]).id()).expect("she may");
     publish(0, &mut [&mut ann, &mut ben]);
@@ -147,4 +152,53 @@ fn what_was_not_kept_is_not_taken_up() {
     }
     assert!(vault(1).restore(&notes(), &[&kept[..], &[0]].concat()).is_err());
     vault(1).restore(&notes(), &[]).expect("nothing is known");
+}
+
+#[test]
+fn what_is_shown_is_read_by_members_alone() {
+    let (mut ann, ben) = (vault(1), vault(2));
+    assert_eq!(ann.seal_presence(&notes(), b"here", 1), None, "it has no key");
+    ann.found(&notes(), "Ann's phone").expect("a name");
+    let shown = ann.seal_presence(&notes(), b"here", 7).expect("it has the key");
+    assert!(ben.open_presence(&notes(), &shown).is_none(), "who is no member reads nothing");
+    let opened = ann.open_presence(&notes(), &shown).expect("she is a member");
+    assert_eq!((&*opened.state, opened.at_ms), (&b"here"[..], 7));
+    assert_eq!(opened.device, ann.own_device().id());
+}
+
+#[test]
+fn a_list_that_a_relay_never_takes_is_forgotten_but_for_the_first() {
+    let mut ann = vault(1);
+    ann.found(&notes(), "Ann's phone").expect("a name");
+    let first = ann.pending(&notes()).expect("it is to be pushed").to_vec();
+    ann.drop_keys(&notes(), &first);
+    assert_eq!(ann.pending(&notes()), Some(&first[..]), "without it the document is nobody's");
+    publish(0, &mut [&mut ann]);
+
+    ann.invite(&notes(), (Rights::READ, true), "a link").expect("she may");
+    let list = ann.pending(&notes()).expect("it is to be pushed").to_vec();
+    ann.take_changed(&notes());
+    ann.drop_keys(&notes(), &first);
+    assert_eq!(ann.pending(&notes()), Some(&list[..]), "it was another");
+    ann.drop_keys(&notes(), &list);
+    assert_eq!(ann.pending(&notes()), None);
+    assert!(ann.take_changed(&notes()), "that is to be kept");
+    assert_eq!(ann.members(&notes()).expect("hers").len(), 1);
+}
+
+#[test]
+fn who_is_about_to_come_in_knows_by_which_link() {
+    let (mut ann, mut ben) = (vault(1), vault(2));
+    ann.found(&notes(), "Ann's phone").expect("a name");
+    publish(0, &mut [&mut ann, &mut ben]);
+    let mut links = Vec::new();
+    for name in ["one", "another"] {
+        links.push(ann.invite(&notes(), (Rights::READ, false), name).expect("she may"));
+        publish(0, &mut [&mut ann, &mut ben]);
+    }
+    ben.come_in(&links[0], "Ben's laptop");
+    let mut again = vault(2);
+    again.restore(&notes(), &ben.save(&notes())).expect("what was kept");
+    assert!(again.comes_in_by(&links[0]) && !again.comes_in_by(&links[1]));
+    assert!(!ann.comes_in_by(&links[0]));
 }

@@ -9,10 +9,14 @@ use crate::{
         entry::{Entries, Entry},
     },
     op::check_payload,
+    sorted::sort_numbers,
     wire::{Malformed, Reader, read_column, read_deltas},
 };
 
 const UNUSED: Malformed = Malformed::NotCanonical("a name or a mark that nothing uses");
+
+/// Sequences for each entry, at most, among which entries are sorted by a place for each.
+const SPREAD_MAX: u64 = 8;
 
 /// Reads the one encoding of a document.
 pub(super) fn snapshot(bytes: &[u8]) -> Result<Document, Malformed> {
@@ -39,7 +43,7 @@ pub(super) fn snapshot(bytes: &[u8]) -> Result<Document, Malformed> {
 struct Loader {
     document: Document,
     /// For each replica its entries.
-    live: Vec<Vec<(u64, u32)>>,
+    live: Vec<Vec<u32>>,
     /// Which replicas appear.
     used: Vec<bool>,
 }
@@ -81,10 +85,9 @@ impl Loader {
     fn entities(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
         let ids = read_entities(reader, usize::MAX)?;
         let number = |id: EntityId| {
-            let entity = Entity { id: Some(id.clone()), ..Entity::default() };
-            (id, self.document.entities.insert(entity))
+            self.document.entities.insert(Entity { id: Some(id), ..Entity::default() })
         };
-        self.document.order = ids.into_iter().map(number).collect();
+        ids.into_iter().map(number).for_each(|at| self.document.order.push(at));
         Ok(())
     }
 
@@ -186,17 +189,17 @@ impl Loader {
             return Err(Malformed::Invalid("an entry that was not decided"));
         }
         let at = document.place(entry, payload);
-        self.live[entry.replica as usize].push((entry.seq, at));
+        self.live[entry.replica as usize].push(at);
         Ok(())
     }
 
     fn finish(mut self) -> Result<Document, Malformed> {
-        for (at, mut entries) in self.live.into_iter().enumerate() {
-            entries.sort_unstable();
-            if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                return Err(Malformed::Invalid("two entries with one dot"));
-            }
-            self.document.live[at] = entries.into_iter().collect();
+        let document = &mut self.document;
+        for (live, entries) in document.live.iter_mut().zip(self.live) {
+            let seq = |at: u32| document.entries.get(at).seq;
+            let entries = by_seq(entries, &seq);
+            let entries = entries.ok_or(Malformed::Invalid("two entries with one dot"))?;
+            entries.into_iter().for_each(|at| live.push(at));
         }
         let document = self.document;
         let is_used = |at: &u32| {
@@ -205,9 +208,51 @@ impl Loader {
             let is_meant = marks == document.marks(*at).count();
             is_meant && (marks > 0 || !entity.cells.is_empty())
         };
-        if self.used.contains(&false) || !document.order.values().all(is_used) {
+        if self.used.contains(&false) || !document.order.iter().all(is_used) {
             return Err(UNUSED);
         }
         Ok(document)
+    }
+}
+
+/// Entries in the order of their sequences; nothing if two have the same. Most lie so close together that each finds its place without
+/// being compared.
+fn by_seq(mut entries: Vec<u32>, seq: &dyn Fn(u32) -> u64) -> Option<Vec<u32>> {
+    let (first, last) = entries
+        .iter()
+        .fold((u64::MAX, 0), |(first, last), at| (first.min(seq(*at)), last.max(seq(*at))));
+    let span = last.saturating_sub(first);
+    if span >= SPREAD_MAX * entries.len() as u64 {
+        sort_numbers(&mut entries, &|a, b| seq(a).cmp(&seq(b)));
+        return entries.is_sorted_by(|a, b| seq(*a) < seq(*b)).then_some(entries);
+    }
+    let mut places: Vec<Option<u32>> = vec![None; span as usize + 1];
+    for at in entries {
+        if places[(seq(at) - first) as usize].replace(at).is_some() {
+            return None;
+        }
+    }
+    Some(places.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_seq;
+
+    #[track_caller]
+    fn check(seqs: &[u64], expected: Option<&[u32]>) {
+        let numbers = (0..seqs.len() as u32).collect();
+        assert_eq!(by_seq(numbers, &|at| seqs[at as usize]).as_deref(), expected);
+    }
+
+    #[test]
+    fn entries_lie_by_their_sequences() {
+        check(&[], Some(&[]));
+        check(&[7], Some(&[0]));
+        check(&[7, 5, 6], Some(&[1, 2, 0]));
+        check(&[7, 5, 5], None);
+        check(&[9_000, 1, u64::MAX], Some(&[1, 0, 2]));
+        check(&[9_000, 1, 9_000], None);
+        check(&[u64::MAX, u64::MAX - 1], Some(&[1, 0]));
     }
 }

@@ -1,11 +1,10 @@
 //! From a state to bytes, field by field.
 
-use std::collections::BTreeSet;
-
 use super::{Document, MAGIC, VERSION};
 use crate::{
     EntityId, ReplicaId,
     document::entity::Mark,
+    sorted::{sort, sort_numbers},
     wire::{NameWriter, put_column, put_count, put_deltas, put_varint},
 };
 
@@ -55,21 +54,25 @@ fn who(document: &Document, mark: &Mark) -> u32 {
 }
 
 fn deletions(document: &Document) -> Vec<Marked> {
-    let entities = document.order.values().map(|at| (*at, document.marks(*at).collect()));
+    let entities = document.order.iter().map(|at| (*at, document.marks(*at).collect()));
     entities.filter(|(_, marks): &Marked| !marks.is_empty()).collect()
 }
 
 /// The entities, by id, of which there is something to say.
 fn used_entities<'a>(document: &'a Document, deletions: &[Marked]) -> Vec<(&'a EntityId, u32)> {
-    let marked: BTreeSet<u32> = deletions.iter().map(|(at, _)| *at).collect();
-    let has_cells = |at: u32| !document.entities.get(at).cells.is_empty();
-    let order = document.order.iter().map(|(id, at)| (id, *at));
-    order.filter(|(_, at)| has_cells(*at) || marked.contains(at)).collect()
+    // Both are in the order of ids.
+    let mut marked = deletions.iter().map(|(at, _)| *at).peekable();
+    let mut is_used = |at: u32| {
+        let is_marked = marked.next_if_eq(&at).is_some();
+        is_marked || !document.entities.get(at).cells.is_empty()
+    };
+    let order = document.order.iter().copied().filter(|at| is_used(*at));
+    order.map(|at| (document.entity_id(at), at)).collect()
 }
 
 fn put_decided(document: &Document, replica: u32, out: &mut Vec<u8>) {
     let decided = document.decided_at(replica);
-    put_count(out, decided.ranges().len());
+    put_count(out, decided.ranges_len());
     let mut end = 0;
     for (first, last) in decided.ranges() {
         put_varint(out, first - 1 - end);
@@ -90,7 +93,7 @@ fn put_entities(entities: &[(&EntityId, u32)], out: &mut Vec<u8>) {
 fn places(document: &Document, used: &[(ReplicaId, u32)], entities: &[(&EntityId, u32)]) -> Places {
     let mut replicas = vec![0; document.replicas.len()];
     used.iter().enumerate().for_each(|(place, (_, at))| replicas[*at as usize] = place as u64);
-    let len = document.order.values().max().map_or(0, |at| *at as usize + 1);
+    let len = document.order.iter().max().map_or(0, |at| *at as usize + 1);
     let mut of_entities = vec![0; len];
     let order = entities.iter().enumerate();
     order.for_each(|(place, (_, at))| of_entities[*at as usize] = place as u64);
@@ -110,7 +113,7 @@ fn put_deletions(document: &Document, deletions: &[Marked], places: &Places, out
 fn put_marks(document: &Document, marks: &[Mark], places: &Places, out: &mut Vec<u8>) {
     let place = |mark: &Mark| (places.replicas[mark.replica as usize], mark.seq);
     let mut marks = marks.to_vec();
-    marks.sort_unstable_by_key(place);
+    sort(&mut marks, &|a, b| place(a).cmp(&place(b)));
     put_count(out, marks.len());
     for mark in &marks {
         let (replica, seq) = place(mark);
@@ -124,12 +127,13 @@ fn put_marks(document: &Document, marks: &[Mark], places: &Places, out: &mut Vec
 
 fn put_fields(document: &Document, places: &Places, out: &mut Vec<u8>) {
     let mut of_fields: Vec<Vec<u32>> = vec![Vec::new(); document.fields.len()];
-    for entity in document.order.values() {
+    for entity in document.order.iter() {
         for (field, cell) in document.entities.get(*entity).cells.iter() {
             let column = &mut of_fields[field as usize];
             let start = column.len();
             column.extend(document.entries.of_cell(Some(cell)));
-            column[start..].sort_unstable_by_key(|at| document.stamp(*at));
+            let stamp = |at: u32| document.stamp(at);
+            sort_numbers(&mut column[start..], &|a, b| stamp(a).cmp(&stamp(b)));
         }
     }
     let used = document.fields.sorted().filter(|(_, at)| !of_fields[*at as usize].is_empty());

@@ -2,7 +2,7 @@
 
 mod steps;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     fetch::{Fetch, Load},
@@ -11,9 +11,12 @@ use super::{
     presence::Presence,
     settings::{Token, WakeUp},
 };
-use crate::session::{
-    ClientFrame, CloseReason, Event, Keys, NONCE_BYTES, OpenDocument, Signature, backoff::Backoff,
-    proof_bytes, replica::Replica,
+use crate::{
+    session::{
+        ClientFrame, CloseReason, Event, Keys, NONCE_BYTES, OpenDocument, Signature,
+        backoff::Backoff, proof_bytes, replica::Replica,
+    },
+    sorted::Map,
 };
 
 /// What is seen is said at most this often, unless much was seen.
@@ -32,6 +35,7 @@ const OPENING_MS: u64 = 60_000;
 const STEADY_MS: u64 = 30_000;
 
 /// A document on its way through connections.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Channel {
     pub replica: Replica,
@@ -43,15 +47,18 @@ pub(super) struct Channel {
     pub(super) goal: u64,
     caught_up: bool,
     just_caught_up: bool,
+    just_opened: bool,
     pub(super) rights: u8,
     lease_ms: u64,
     opened_ms: u64,
     saw: u64,
     saw_ms: u64,
     /// Records whose acknowledgement came before their turn in the log.
-    pub(super) places: BTreeMap<u64, Arc<[u8]>>,
+    pub(super) places: Map<u64, Arc<[u8]>>,
     /// The next OPEN says nothing of where the replica is.
     pub(super) anew: bool,
+    /// The relay may have forgotten this device when it was asked.
+    pub(super) forgettable: bool,
     pub(super) fetch: Option<Fetch>,
     pub(super) offers: Offers,
     pub(super) presence: Presence,
@@ -62,6 +69,7 @@ pub(super) struct Channel {
 }
 
 /// What a channel is doing.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) enum Phase {
     /// It is opened at this time.
@@ -89,13 +97,15 @@ impl Channel {
             goal: 0,
             caught_up: false,
             just_caught_up: false,
+            just_opened: false,
             rights: 0,
             lease_ms: u64::MAX,
             opened_ms: 0,
             saw: 0,
             saw_ms: 0,
-            places: BTreeMap::new(),
+            places: Map::new(),
             anew: false,
+            forgettable: true,
             fetch: None,
             offers: Offers::default(),
             presence: Presence::default(),
@@ -226,6 +236,7 @@ impl Channel {
         let proof = self.proof(&token.text, &turn.up.challenge, turn.keys);
         let document = self.replica.name().clone();
         let frame = ClientFrame::Open { document, token: &token.text, proof, resume, replicas };
+        self.forgettable = self.replica.is_forgettable(turn.wall_ms);
         self.number = turn.up.next_number;
         turn.up.next_number += 1;
         turn.send(&frame, self.number);
@@ -238,6 +249,7 @@ impl Channel {
     pub(super) fn opened(&mut self, now_ms: u64, opened: &OpenDocument) {
         (self.goal, self.rights) = (opened.tail, opened.rights);
         (self.lease_ms, self.opened_ms) = (opened.lease_ms, now_ms);
+        self.just_opened = true;
         (self.saw, self.saw_ms) = (0, 0);
         self.caught_up = false;
         self.replica.allowed();

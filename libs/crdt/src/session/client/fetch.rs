@@ -18,6 +18,7 @@ use crate::{
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
 /// What a snapshot is fetched for, and what waits for it.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Load {
     purpose: Purpose,
@@ -25,6 +26,7 @@ pub(super) struct Load {
     waiting_bytes: usize,
 }
 
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 enum Purpose {
     /// The relay begins with it, or with nothing.
@@ -34,6 +36,7 @@ enum Purpose {
 }
 
 /// A snapshot on its way.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Fetch {
     hash: SnapshotHash,

@@ -12,6 +12,7 @@ const WINDOW_BYTES: u32 = 4 << 20;
 /// How long a relay may take to answer HELLO.
 const GREETING_MS: u64 = 30_000;
 
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) enum Link {
     Down {
@@ -28,6 +29,7 @@ pub(super) enum Link {
 }
 
 /// A connection on which both sides know each other.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Up {
     pub challenge: [u8; NONCE_BYTES],
@@ -47,8 +49,11 @@ impl Link {
 
     /// Counts what the relay sent on its credit.
     pub fn took(&mut self, frame: &RelayFrame<'_>, bytes: usize) {
-        if let (Link::Up(up), RelayFrame::Record { .. } | RelayFrame::Piece { .. }) = (self, frame)
-        {
+        let is_paid = matches!(
+            frame,
+            RelayFrame::Record { .. } | RelayFrame::Piece { .. } | RelayFrame::Keys { .. }
+        );
+        if let (Link::Up(up), true) = (self, is_paid) {
             up.taken = up.taken.saturating_add(bytes as u32);
         }
     }
@@ -73,6 +78,13 @@ impl Client {
             }
             Link::Broken { .. } => Want::Disconnect,
             _ => Want::Nothing,
+        }
+    }
+
+    /// A network is there again: the next connection is due now, however long it was to be waited.
+    pub fn hurry(&mut self) {
+        if let Link::Down { again_ms } = &mut self.link {
+            *again_ms = 0;
         }
     }
 

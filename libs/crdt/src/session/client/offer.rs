@@ -2,7 +2,7 @@
 
 use super::{channel::Channel, link::Turn};
 use crate::session::{
-    ClientFrame, Event, KeyPlace, PIECE_BYTES_MAX, Refusal, SNAPSHOT_BYTES_MAX, Sealing,
+    ClientFrame, Event, KeyPlace, Keys, PIECE_BYTES_MAX, Refusal, SNAPSHOT_BYTES_MAX, Sealing,
     SnapshotHash, SnapshotInfo, backoff::Backoff, replica::snapshot_record,
 };
 
@@ -16,6 +16,7 @@ const FRAME_PIECE: u8 = 6;
 const FRAME_FETCH: u8 = 7;
 
 /// What is to be saved, and what is on its way.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Offers {
     /// The application asked for one.
@@ -35,9 +36,12 @@ pub(super) struct Offers {
 }
 
 /// A snapshot on its way.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 struct Offer {
     hash: SnapshotHash,
+    /// In place of which one.
+    replaces: Option<SnapshotHash>,
     bytes: Vec<u8>,
     sent: usize,
 }
@@ -55,7 +59,8 @@ impl Channel {
         let busy = self.offers.current.is_some() || self.offers.heals;
         let (next, early) = (self.next(), turn.now_ms < self.offers.heal_ms);
         let looked = std::mem::replace(&mut self.offers.looked, next) == next;
-        if busy || early || looked && self.offers.unhealed || !self.replica.check_loss() {
+        let vain = looked && self.offers.unhealed || !self.replica.is_complete();
+        if busy || early || vain || !self.replica.check_loss() {
             return;
         }
         // Each time it waits longer: others heal as well.
@@ -79,7 +84,8 @@ impl Channel {
         let news = self.next() > since;
         self.offers.wanted &= news;
         let wanted = self.offers.heals || self.offers.wanted || due && allowed;
-        if wanted && self.offers.current.is_none() {
+        // What could not be read would be lost to all: the log is cut where a snapshot is.
+        if wanted && self.replica.is_complete() && self.offers.current.is_none() {
             self.offer(turn);
         }
         self.send_pieces(turn);
@@ -104,7 +110,7 @@ impl Channel {
         let record = snapshot_record(info, (document, turn.keys));
         let replaces = self.replica.snapshot_info().map(|info| info.hash);
         if turn.send_paid(&ClientFrame::Offer { record: &record, replaces }, self.number) {
-            self.offers.current = Some(Offer { hash, bytes, sent: 0 });
+            self.offers.current = Some(Offer { hash, replaces, bytes, sent: 0 });
             self.offers.patience = None;
         }
     }
@@ -124,17 +130,24 @@ impl Channel {
         }
     }
 
-    /// A snapshot that is the current one is not offered any more.
+    /// Once the offered snapshot is the current one, the offer is over, though the one before may have been the same; and once another is:
+    /// it came behind this one, or before it.
     fn end_offer(&mut self) {
         let current = self.replica.snapshot_info().map(|info| info.hash);
-        if self.offers.current.as_ref().is_some_and(|offer| Some(offer.hash) == current) {
+        let is_over = |offer: &Offer| Some(offer.hash) == current || offer.replaces != current;
+        if self.offers.current.as_ref().is_some_and(is_over) {
             self.offers.current = None;
             self.offers.heals = false;
         }
     }
 
     /// Something else than a batch was not taken.
-    pub(super) fn rejected(&mut self, frame: u8, why: Refusal) {
+    pub(super) fn rejected(
+        &mut self,
+        frame: u8,
+        why: Refusal,
+        (now_ms, keys): (u64, &mut dyn Keys),
+    ) {
         match frame {
             FRAME_OFFER | FRAME_PIECE => {
                 if self.offers.current.take().is_some() {
@@ -143,10 +156,7 @@ impl Channel {
                 }
             }
             FRAME_FETCH => self.fetch_rejected(),
-            FRAME_PUSH => {
-                self.replica.keys_answered(None);
-                self.replica.tell(Event::Rejected { frame, why });
-            }
+            FRAME_PUSH => self.replica.keys_refused(frame, why, (now_ms, keys)),
             frame => self.replica.tell(Event::Rejected { frame, why }),
         }
     }

@@ -1,9 +1,10 @@
 //! What sessions show of themselves.
 
-use std::collections::BTreeSet;
-
 use super::{channel::Channel, link::Turn};
-use crate::session::{ClientFrame, Event, Limits, replica::Replica};
+use crate::{
+    session::{ClientFrame, Event, Limits, replica::Replica},
+    sorted::Sorted,
+};
 
 /// Twenty times a second is enough, whatever the relay takes.
 const LEAST_MS: u64 = 50;
@@ -12,12 +13,13 @@ const LEAST_MS: u64 = 50;
 const SESSIONS_MAX: usize = 4_096;
 
 /// What this session shows, and who else shows something.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     state: Vec<u8>,
     changed: bool,
     sent_ms: Option<u64>,
-    others: BTreeSet<u64>,
+    others: Sorted<u64>,
 }
 
 impl Presence {
@@ -28,9 +30,9 @@ impl Presence {
 
     pub fn received(&mut self, session: u64, state: &[u8], replica: &mut Replica) {
         if state.is_empty() {
-            self.others.remove(&session);
+            self.others.take(&session);
         } else if self.others.len() < SESSIONS_MAX {
-            self.others.insert(session);
+            self.others.add(session);
         }
         replica.tell(Event::Presence { session, state: state.to_vec() });
     }
@@ -39,8 +41,8 @@ impl Presence {
     pub fn disconnected(&mut self, replica: &mut Replica) {
         self.sent_ms = None;
         self.changed = !self.state.is_empty();
-        for session in std::mem::take(&mut self.others) {
-            replica.tell(Event::Presence { session, state: Vec::new() });
+        for session in std::mem::take(&mut self.others).iter() {
+            replica.tell(Event::Presence { session: *session, state: Vec::new() });
         }
     }
 

@@ -5,29 +5,32 @@ use std::sync::Arc;
 use super::{
     channel::{Channel, Phase},
     fetch::Load,
+    time::Time,
 };
 use crate::{
     ReplicaId,
-    session::{Event, Keys, OpenDocument, RelayFrame, Start, replica::Took},
+    session::{Event, Keys, OpenDocument, RelayFrame, Start, Suspicion, replica::Took},
 };
 
 /// Acknowledgements that came before their turn, at most.
 const PLACES_MAX: usize = 1 << 10;
 
 impl Channel {
-    pub fn receive(&mut self, now_ms: u64, frame: RelayFrame<'_>, keys: &mut dyn Keys) {
+    pub fn receive(&mut self, time: &Time, frame: RelayFrame<'_>, keys: &mut dyn Keys) {
+        let now_ms = time.steady_ms();
         match frame {
-            RelayFrame::Opened(opened) => self.receive_opened(now_ms, *opened),
+            RelayFrame::Opened(opened) => self.receive_opened(time, *opened),
             RelayFrame::Record { offset, record } => {
                 self.receive_record(offset, record.into(), keys);
             }
+            RelayFrame::Keys { record } => self.replica.take_early(record, keys),
             RelayFrame::Ack { replica, seq, offset } => {
                 self.receive_ack((replica, seq), offset, keys);
             }
             RelayFrame::Refused { replica, first, why } => {
                 self.replica.refused((replica, first), why, now_ms);
             }
-            RelayFrame::Rejected { frame, why } => self.rejected(frame, why),
+            RelayFrame::Rejected { frame, why } => self.rejected(frame, why, (now_ms, keys)),
             RelayFrame::Piece { snapshot, from, bytes } => self.piece(snapshot, from, bytes, keys),
             RelayFrame::Presence { session, state } => {
                 self.presence.received(session, state, &mut self.replica);
@@ -39,11 +42,22 @@ impl Channel {
         }
     }
 
-    fn receive_opened(&mut self, now_ms: u64, opened: OpenDocument) {
+    fn receive_opened(&mut self, time: &Time, mut opened: OpenDocument) {
         if !matches!(self.phase, Phase::Opening { .. }) {
             return self.leave();
         }
-        self.opened(now_ms, &opened);
+        if self.replica.is_sealed_back(&opened) {
+            return self.doubt(opened.next, Suspicion::Snapshot);
+        }
+        match time.loss_ms(opened.lost_ms) {
+            Some(lost_ms) => opened.lost_ms = lost_ms,
+            // Who writes on in this log heard of it before.
+            None if self.replica.is_in(&opened) => {}
+            None => return self.doubt(opened.next, Suspicion::Clock),
+        }
+        opened.start = self.replica.start_of(&opened, self.forgettable);
+        self.opened(time.steady_ms(), &opened);
+        self.replica.forget_early();
         let right = self.replica.position().map(|it| (it.log, it.next));
         match opened.start {
             // After a loss this device looks at all that the relay has; that its lease lasts is known by now.
@@ -61,6 +75,12 @@ impl Channel {
                 self.load(Load::arrival(opened));
             }
         }
+    }
+
+    /// What the relay says is not believed: the document is not opened.
+    fn doubt(&mut self, offset: u64, what: Suspicion) {
+        self.replica.tell(Event::Suspicious { offset, what });
+        self.leave();
     }
 
     pub(super) fn receive_record(&mut self, offset: u64, record: Arc<[u8]>, keys: &mut dyn Keys) {
@@ -81,12 +101,12 @@ impl Channel {
     }
 
     pub(super) fn read_places(&mut self, keys: &mut dyn Keys) {
-        while let Some(entry) = self.places.first_entry() {
+        loop {
             let next = self.replica.position().map_or(0, |position| position.next);
-            if *entry.key() > next {
+            if self.places.first().is_none_or(|(offset, _)| *offset > next) {
                 return;
             }
-            let (offset, record) = entry.remove_entry();
+            let Some((offset, record)) = self.places.pop_first() else { return };
             // A record that somebody offered or compacted is never acknowledged, so that nothing is joined here.
             self.replica.take(offset, &record, keys);
         }

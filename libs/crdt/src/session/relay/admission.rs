@@ -1,8 +1,7 @@
 //! What may be appended to a document's log, and how a device goes on that opens it.
 
 use super::{
-    ADMIN, Demand, JOIN, READ, RelayDocument, SNAPSHOT, Terms, Vetted, WRITE, lease::Lease,
-    vetted::About,
+    ADMIN, Demand, JOIN, READ, RelayDocument, SNAPSHOT, Terms, Vetted, WRITE, vetted::About,
 };
 use crate::{
     Admission, BatchHash, Header, Hlc, ReplicaId,
@@ -65,13 +64,14 @@ impl RelayDocument {
         (terms, now_ms): (&Terms, u64),
     ) -> OpenDocument {
         let start = self.start_of(resume, before);
-        let current = self.fold.snapshots.last();
+        let current = self.fold.snapshots.last().copied();
         let next = match (start, resume) {
             (Start::Resumed, Some(resume)) => resume.next,
             _ => current.map_or(self.start, |placed| placed.info.offset),
         };
-        if session.may(WRITE) {
-            self.leases.insert(session.device, Lease { next, said_ms: now_ms });
+        // Who names no replica only looks.
+        if session.may(WRITE) && !replicas.is_empty() {
+            self.renew(session.device, next, now_ms);
         }
         let heads = replicas.iter().filter_map(|id| Some((*id, self.fold.chains.get(id)?.head)));
         OpenDocument {
@@ -84,6 +84,7 @@ impl RelayDocument {
             sealing: self.fold.sealing,
             rights: session.rights,
             lease_ms: terms.lease_ms,
+            lost_ms: self.lost_ms,
         }
     }
 
@@ -94,7 +95,8 @@ impl RelayDocument {
         if !self.is_continued_by(&resume, before) {
             // Who was away while the log was compacted is forgotten; a compaction that both lived through says nothing.
             let since = self.lost_ms > 0 && compacted.end > self.life_from.unwrap_or(u64::MAX);
-            let forgotten = since || resume.next < compacted.stable;
+            // Offsets of another log say nothing here.
+            let forgotten = since || resume.log == self.log && resume.next < compacted.stable;
             return if forgotten { Start::Expired } else { Start::Lost };
         }
         if resume.next < compacted.stable {
@@ -173,14 +175,23 @@ impl RelayDocument {
     }
 
     fn check_sealing(&self, sealing: Sealing, terms: &Terms) -> Result<(), Refusal> {
-        let current = match self.fold.sealing {
-            Sealing::Plain if terms.demand == Demand::Sealed => Sealing::Epoch(1),
-            current => current,
-        };
+        let current = self.demanded(terms);
         // What was lost comes again as it was written.
         let is_former = self.lost_ms > 0 && sealing != Sealing::Plain && sealing < current;
+        if is_former { Ok(()) } else { self.check_current(sealing, terms) }
+    }
+
+    fn check_current(&self, sealing: Sealing, terms: &Terms) -> Result<(), Refusal> {
+        let current = self.demanded(terms);
         let fits = sealing == self.fold.sealing && sealing == current;
-        if fits || is_former { Ok(()) } else { Err(Refusal::Epoch(current.epoch())) }
+        if fits { Ok(()) } else { Err(Refusal::Epoch(current.epoch())) }
+    }
+
+    fn demanded(&self, terms: &Terms) -> Sealing {
+        match self.fold.sealing {
+            Sealing::Plain if terms.demand == Demand::Sealed => Sealing::Epoch(1),
+            current => current,
+        }
     }
 
     /// Nobody who compacted would see what is not later than the horizon; and all clocks follow what is admitted, so
@@ -247,11 +258,14 @@ impl RelayDocument {
         if replaces != current.map(|info| info.hash) {
             return Err(Refusal::Superseded(current.map(|info| info.hash)));
         }
-        self.check_sealing(info.sealing, terms)?;
+        self.check_current(info.sealing, terms)?;
         let from = current.map_or(self.start, |info| info.offset);
         if info.bytes == 0 || !(from..=self.durable).contains(&info.offset) {
             let text = format!("a snapshot reaches from {from} to {}", self.durable);
             return Err(Refusal::Invalid(text));
+        }
+        if info.bytes > terms.snapshot_bytes_max {
+            return Err(Refusal::Quota(terms.again_ms));
         }
         Ok(())
     }

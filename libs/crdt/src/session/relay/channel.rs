@@ -24,6 +24,8 @@ pub(super) enum Mode {
     Opening,
     /// As they become durable.
     Live,
+    /// The document's keys come first, from this one on; then as [`Log`](Self::Log).
+    Keys(u64),
     /// From the log, as it takes them.
     Log,
 }

@@ -16,6 +16,7 @@ use crate::session::{
 const READ_BYTES: usize = 64 << 10;
 
 /// A connection, as its relay sees it. `S` are shared bytes.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub struct RelayConnection<S> {
     challenge: [u8; NONCE_BYTES],
@@ -92,6 +93,15 @@ pub enum Want {
         /// About so many.
         bytes: usize,
     },
+    /// Keys of a channel's document, about so many bytes from the one of this number on: [`RelayConnection::supply_keys`].
+    Keys {
+        /// Which channel.
+        channel: u32,
+        /// The first of them, counted from 0.
+        from: u64,
+        /// About so many.
+        bytes: usize,
+    },
     /// A piece of a snapshot: [`RelayConnection::supply_piece`].
     Piece {
         /// Which channel.
@@ -142,6 +152,11 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     pub fn session(&self, channel: u32) -> Option<Session> {
         let found = self.find(channel).filter(|channel| channel.mode != Mode::Opening)?;
         Some(found.session(self.device?))
+    }
+
+    /// What the token of a channel gives.
+    pub fn grant(&self, channel: u32) -> Option<&Grant> {
+        self.find(channel).map(|channel| &channel.grant)
     }
 
     /// By what others know the session of a channel.
@@ -280,6 +295,14 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
         }
     }
 
+    /// Has a channel that begins anew get the keys of its document before anything else.
+    pub fn keys_first(&mut self, channel: u32) {
+        let found = self.channels.iter_mut().find(|found| found.id == channel);
+        if let Some(found) = found.filter(|found| found.reads()) {
+            found.mode = Mode::Keys(0);
+        }
+    }
+
     /// Answers TOKEN.
     pub fn renewed(&mut self, channel: u32, grant: Grant) {
         if let Some(found) = self.channels.iter_mut().find(|found| found.id == channel) {
@@ -331,7 +354,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     pub fn answer(&mut self, channel: u32, answer: Answer) {
         match self.find(channel).map(|found| found.mode) {
             Some(Mode::Live) => self.outbox.push(Out::Answer { channel, answer }),
-            Some(Mode::Log) => self.outbox.answer(channel, &answer),
+            Some(Mode::Log | Mode::Keys(_)) => self.outbox.answer(channel, &answer),
             Some(Mode::Opening) | None => {}
         }
         self.unburden();
@@ -340,9 +363,17 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     /// Says that what came in so many bytes is done with: the device may send as many again.
     pub fn settle(&mut self, bytes: usize) {
         self.settled += bytes as u64;
-        if self.settled >= u64::from(self.limits.credit / 2) && !self.outbox.is_clogged() {
+        self.give_credit();
+    }
+
+    /// Gives back what is settled, in large pieces, and before the largest message has no room for it; to who does not read, later.
+    fn give_credit(&mut self) {
+        let window = u64::from(self.limits.credit);
+        let room = window.saturating_sub(MESSAGE_BYTES_MAX as u64);
+        let is_due = self.settled >= room.min(window / 2).max(1);
+        if is_due && !self.outbox.is_clogged() {
             let credit = u32::try_from(self.settled).unwrap_or(u32::MAX);
-            self.settled = 0;
+            self.settled -= u64::from(credit);
             self.open_credit += u64::from(credit);
             self.outbox.say(CONNECTION, &RelayFrame::Credit { bytes: credit });
         }
@@ -391,6 +422,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
                     }
                     self.outbox.answer(channel, &answer);
                 }
+                Out::Keys { channel, index, .. } => self.keys_again(channel, index),
                 Out::Piece { channel, from, .. } => self.fetch_again(channel, from),
                 Out::Caught { channel } => {
                     let next = self.find(channel).map(|found| found.next);
@@ -411,9 +443,20 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
             found.next = found.next.min(offset);
             self.lags += 1;
             self.outbox.say(channel, &RelayFrame::Lag { behind });
-        } else if found.mode == Mode::Log {
+        } else if found.reads() && found.mode != Mode::Opening {
             found.next = found.next.min(offset);
         }
+    }
+
+    /// The channel goes on with the keys of this number, if it does not from before.
+    fn keys_again(&mut self, channel: u32, index: u64) {
+        let Some(found) = self.channels.iter_mut().find(|found| found.id == channel) else {
+            return;
+        };
+        found.mode = match found.mode {
+            Mode::Keys(next) => Mode::Keys(next.min(index)),
+            _ => Mode::Keys(index),
+        };
     }
 
     fn fetch_again(&mut self, channel: u32, from: u64) {
@@ -447,6 +490,23 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
         };
         found.next += 1;
         self.outbox.push(Out::Record { channel, offset, record });
+    }
+
+    /// Takes keys that were wanted: the one of this number.
+    pub fn supply_keys(&mut self, channel: u32, (index, record): (u64, S)) {
+        let found = self.channels.iter_mut().find(|found| found.id == channel);
+        if let Some(found) = found.filter(|found| found.mode == Mode::Keys(index)) {
+            found.mode = Mode::Keys(index + 1);
+            self.outbox.push(Out::Keys { channel, index, record });
+        }
+    }
+
+    /// Says that these were all keys: the channel goes on with the log.
+    pub fn keys_end(&mut self, channel: u32) {
+        let found = self.channels.iter_mut().find(|found| found.id == channel);
+        if let Some(found) = found.filter(|found| matches!(found.mode, Mode::Keys(_))) {
+            found.mode = Mode::Log;
+        }
     }
 
     /// Says that the log ends at `tail`: a channel that got everything before goes on live. Nothing may become
@@ -490,6 +550,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     /// The next message that goes out: its beginning is appended to `head`, and what it ends with, if anything,
     /// is returned.
     pub fn pop(&mut self, head: &mut Vec<u8>) -> Option<Option<S>> {
+        self.give_credit();
         self.outbox.pop(head)
     }
 
@@ -511,14 +572,18 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
 impl Channel {
     fn want(&self, credit: u64) -> Option<Want> {
         let channel = self.id;
+        let some = usize::try_from(credit).unwrap_or(READ_BYTES).min(READ_BYTES);
+        // A snapshot opens with them.
+        if let Mode::Keys(from) = self.mode {
+            return Some(Want::Keys { channel, from, bytes: some });
+        }
         if let Some(Fetch { snapshot, at, end }) = self.fetch.filter(|fetch| fetch.at < fetch.end) {
             let head = (head_bytes(channel) + 32 + 10) as u64;
             let room = credit.saturating_sub(head).min(PIECE_BYTES_MAX as u64).min(end - at);
             let bytes = usize::try_from(room).expect("a piece is small");
             return (bytes > 0).then_some(Want::Piece { channel, snapshot, from: at, bytes });
         }
-        let bytes = usize::try_from(credit).unwrap_or(READ_BYTES).min(READ_BYTES);
-        (self.mode == Mode::Log).then_some(Want::Records { channel, from: self.next, bytes })
+        (self.mode == Mode::Log).then_some(Want::Records { channel, from: self.next, bytes: some })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct RelayDocument {
     pub(super) start: u64,
     /// What is durable ends here.
     pub(super) durable: u64,
+    /// Bytes of keys that are kept beside the log.
+    kept: u64,
     recent: VecDeque<Recent>,
     /// How to take back what is not durable, in order of offsets.
     undo: VecDeque<Undo>,
@@ -126,6 +128,7 @@ impl RelayDocument {
             leases: BTreeMap::new(),
             start: 0,
             durable: 0,
+            kept: 0,
             recent: VecDeque::new(),
             undo: VecDeque::new(),
         }
@@ -156,6 +159,11 @@ impl RelayDocument {
         &self.fold.snapshots
     }
 
+    /// The last snapshot whose record is durable: the log before it may be given up, as before no other.
+    pub fn durable_snapshot(&self) -> Option<&Placed> {
+        self.fold.snapshots.iter().rfind(|placed| placed.at < self.durable)
+    }
+
     /// How batches are sealed.
     pub fn sealing(&self) -> Sealing {
         self.fold.sealing
@@ -176,11 +184,16 @@ impl RelayDocument {
         self.leases.len()
     }
 
-    /// Bytes of records that are kept, also of those that are not durable yet.
+    /// Bytes of records and keys that are kept, also of those that are not durable yet.
     pub fn bytes(&self) -> u64 {
         let pending: usize = self.undo.iter().map(|undo| undo.bytes).sum();
         let before = self.fold.marks.at(self.start).map_or(0, |mark| mark.bytes);
-        self.fold.marks.last.bytes - before + pending as u64
+        self.fold.marks.last.bytes - before + pending as u64 + self.kept
+    }
+
+    /// Says that so many bytes of keys are kept beside the log, also of what it lost at its beginning.
+    pub fn keeps(&mut self, bytes: u64) {
+        self.kept = bytes;
     }
 
     /// The hash of the last durable record.

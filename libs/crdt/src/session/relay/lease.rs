@@ -25,6 +25,13 @@ impl Lease {
 }
 
 impl RelayDocument {
+    /// A device came, and goes on at `next`. It may have read more than it said to have seen, because what it wrote before
+    /// is not in the log yet: by coming it has not seen more.
+    pub(super) fn renew(&mut self, device: DeviceId, next: u64, now_ms: u64) {
+        let before = self.leases.get(&device).map_or(next, |lease| lease.next);
+        self.leases.insert(device, Lease { next: next.min(before), said_ms: now_ms });
+    }
+
     /// Takes notice that a device holds everything before `next`.
     pub fn saw(&mut self, session: &Session, next: u64, now_ms: u64) {
         let next = next.min(self.durable);
@@ -42,6 +49,8 @@ impl RelayDocument {
     /// Compacts if enough has become stable: what every device has seen that is expected back. Returns the record
     /// for the log, which goes to the tail.
     pub fn compact(&mut self, terms: &Terms, now_ms: u64) -> Option<Vec<u8>> {
+        // A clock that was ahead for a while makes no lease longer.
+        self.leases.values_mut().for_each(|lease| lease.said_ms = lease.said_ms.min(now_ms));
         let is_known = self.lost_ms == 0 || now_ms >= self.lost_ms.saturating_add(terms.lease_ms);
         let live = self.leases.values().filter(|lease| lease.lives(terms, now_ms));
         let seen = live.map(|lease| lease.next).min().filter(|_| is_known)?;

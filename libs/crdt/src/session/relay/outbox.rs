@@ -28,11 +28,18 @@ pub enum Answer {
 }
 
 /// Something that waits.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) enum Out<S> {
     Record {
         channel: u32,
         offset: u64,
+        record: S,
+    },
+    /// Keys, before records.
+    Keys {
+        channel: u32,
+        index: u64,
         record: S,
     },
     Piece {
@@ -53,6 +60,7 @@ pub(super) enum Out<S> {
 }
 
 /// Queues of one connection.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Outbox<S> {
     /// Before all else, and not counted as records.
@@ -84,6 +92,7 @@ impl<S> Out<S> {
     fn channel(&self) -> u32 {
         match self {
             Out::Record { channel, .. }
+            | Out::Keys { channel, .. }
             | Out::Piece { channel, .. }
             | Out::Answer { channel, .. }
             | Out::Caught { channel } => *channel,
@@ -193,7 +202,7 @@ impl<S: AsRef<[u8]>> Out<S> {
 
     fn body(&self) -> Option<&S> {
         match self {
-            Out::Record { record, .. } => Some(record),
+            Out::Record { record, .. } | Out::Keys { record, .. } => Some(record),
             Out::Piece { bytes, .. } => Some(bytes),
             Out::Answer { .. } | Out::Caught { .. } => None,
         }
@@ -201,7 +210,7 @@ impl<S: AsRef<[u8]>> Out<S> {
 
     fn into_body(self) -> Option<S> {
         match self {
-            Out::Record { record, .. } => Some(record),
+            Out::Record { record, .. } | Out::Keys { record, .. } => Some(record),
             Out::Piece { bytes, .. } => Some(bytes),
             Out::Answer { .. } | Out::Caught { .. } => None,
         }
@@ -212,6 +221,7 @@ impl<S: AsRef<[u8]>> Out<S> {
             Out::Record { channel, offset, .. } => {
                 RelayFrame::Record { offset: *offset, record: &[] }.write(*channel, head);
             }
+            Out::Keys { channel, .. } => RelayFrame::Keys { record: &[] }.write(*channel, head),
             Out::Piece { channel, snapshot, from, .. } => {
                 let piece = RelayFrame::Piece { snapshot: *snapshot, from: *from, bytes: &[] };
                 piece.write(*channel, head);

@@ -7,8 +7,9 @@ use super::{
     own::{Again, PushState, Sent},
 };
 use crate::{
-    Batch, BatchHash, Document, Head, ReplicaId,
-    session::{Event, OpenDocument, RecordHash, Rename, Resume, Start},
+    Batch, BatchHash, Document, Head, Hlc, ReplicaId,
+    session::{Event, OpenDocument, RecordHash, Rename, Resume, Sealing, SnapshotInfo, Start},
+    sorted::Sorted,
 };
 
 impl Replica {
@@ -26,14 +27,45 @@ impl Replica {
     pub(in crate::session) fn resumed(&mut self, opened: &OpenDocument) {
         let head = head_of(opened, self.id());
         if head.seq > self.own.head.seq && self.own.at_head(head).is_none() {
-            self.rename = self.rename.or(Some(Rename::Forked));
+            self.is_forked();
         }
         self.opened(opened);
+    }
+
+    /// How it goes on, as far as the relay is believed: it may say that this device was forgotten only when that can be, and
+    /// not to put something older in place of what is here. Otherwise it lost something.
+    pub(in crate::session) fn start_of(&self, opened: &OpenDocument, forgettable: bool) -> Start {
+        let older = |held: SnapshotInfo| {
+            let said = opened.snapshot.map(|(info, _)| (info.sealing, info.offset));
+            said.is_none_or(|(sealing, offset)| sealing < held.sealing || offset < held.offset)
+        };
+        let goes_back = self.is_in(opened) && self.snapshot.is_some_and(older);
+        match opened.start {
+            Start::Expired if goes_back || !forgettable => Start::Lost,
+            start => start,
+        }
+    }
+
+    /// Returns whether a relay that lost nothing shows a snapshot under a key from before one that was here.
+    pub(in crate::session) fn is_sealed_back(&self, opened: &OpenDocument) -> bool {
+        let said = opened.snapshot.map(|(info, _)| info.sealing);
+        let held = self.snapshot.map(|held| held.sealing);
+        let goes_on = matches!(opened.start, Start::Lost | Start::Resumed);
+        !goes_on && self.is_in(opened) && said.is_some() && said < held
+    }
+
+    /// Whether it is in the log that was opened.
+    pub(in crate::session) fn is_in(&self, opened: &OpenDocument) -> bool {
+        self.position.is_some_and(|position| position.log == opened.log)
     }
 
     /// The relay begins with a snapshot, or with nothing: that is joined, or taken instead.
     pub(in crate::session) fn arrive(&mut self, opened: &OpenDocument, snapshot: &Document) {
         let (known, expired) = (self.position.is_some(), opened.start == Start::Expired);
+        let is_other_life = !self.is_in(opened);
+        // What was read beyond comes again in its turn.
+        let rereads = self.position.is_some_and(|it| it.log == opened.log && it.next > opened.next);
+        self.outlives |= is_other_life && !self.own.outbox.is_empty();
         self.take_safe(opened);
         let mut confirmed = snapshot.clone();
         if known && !expired {
@@ -42,7 +74,8 @@ impl Replica {
             confirmed = joined;
         }
         let bytes = confirmed.snapshot();
-        let lost = known && !expired && bytes != snapshot.snapshot();
+        let explained = rereads && opened.start == Start::Snapshot && !self.lost;
+        let lost = known && !expired && !explained && bytes != snapshot.snapshot();
         if lost && !self.lost {
             self.tell(Event::Lost);
         }
@@ -61,16 +94,41 @@ impl Replica {
             self.sealing = self.sealing.max(info.sealing);
         }
         self.receipts.clear();
-        self.own.moved();
-        let behind =
-            |batch: &Batch| batch.header(BatchHash::NONE).stamp_first <= confirmed.horizon();
-        if self.own.unconfirmed().next().is_some_and(behind) {
-            self.rename = self.rename.or(Some(Rename::Behind));
+        self.missed = Sorted::new();
+        self.heard = self.heard.max(confirmed.latest());
+        if is_other_life {
+            self.outlive(Hlc::from_ms(opened.lost_ms));
         }
+        self.own.moved();
+        self.look_behind(confirmed.horizon());
         self.rebuild_on(confirmed);
         self.opened(opened);
         self.journal.relocated();
         self.checkpoint();
+    }
+
+    /// The relay lost records at `loss`, and with them horizons that others know; none of these is later. What was written
+    /// before this device had a lease may lie below one, and is issued again; what is written from here on is later.
+    fn outlive(&mut self, loss: Hlc) {
+        if self.own.unleased().is_some_and(|batch| is_behind(batch, loss)) {
+            // Whatever else asks for another id, the stamps must be those of now.
+            let expired = self.rename.filter(|why| *why == Rename::Expired);
+            self.rename = expired.or(Some(Rename::Behind));
+        }
+        self.writer.observe(loss);
+    }
+
+    /// Somebody else writes under this id, also what is called as something here.
+    pub(super) fn is_forked(&mut self) {
+        self.rename = self.rename.or(Some(Rename::Forked));
+        self.outlives = false;
+    }
+
+    /// What waits and nobody would see is issued again.
+    pub(super) fn look_behind(&mut self, horizon: Hlc) {
+        if self.own.unconfirmed().next().is_some_and(|batch| is_behind(batch, horizon)) {
+            self.rename = self.rename.or(Some(Rename::Behind));
+        }
     }
 
     /// What of this replica the relay has already is not pushed again: it is in the snapshot, or in the log behind it.
@@ -78,7 +136,7 @@ impl Replica {
         let head = head_of(opened, self.id());
         let at_head = self.own.at_head(head);
         if head.seq > self.own.head.seq && at_head.is_none() {
-            self.rename = self.rename.or(Some(Rename::Forked));
+            self.is_forked();
         }
         let known_safe = |sent: &Sent| sent.state == PushState::Acknowledged;
         let acknowledged = self.own.outbox.iter().take_while(|sent| known_safe(sent)).count();
@@ -99,7 +157,9 @@ impl Replica {
 
     /// What the relay lacks is pushed again, and its key is in use.
     fn opened(&mut self, opened: &OpenDocument) {
-        self.sealing = self.sealing.max(opened.sealing);
+        // Records of keys before the snapshot are not read again.
+        self.sealing = self.sealing.max(Sealing::of(self.early_epoch));
+        self.own.asked = opened.sealing;
         let (_, asked) = self.opening();
         for keys in self.kept.lacking_keys(opened).into_iter().rev() {
             if !self.own.keys.contains(&keys) {
@@ -154,11 +214,15 @@ impl Replica {
 
     /// What is confirmed, as a snapshot up to the next offset.
     pub(in crate::session) fn confirmed_snapshot(&self) -> Vec<u8> {
-        match self.own.is_confirmed() {
+        match self.is_as_confirmed() {
             true => self.document.snapshot(),
             false => self.confirmed.document().snapshot(),
         }
     }
+}
+
+fn is_behind(batch: &Batch, horizon: Hlc) -> bool {
+    batch.header(BatchHash::NONE).stamp_first <= horizon
 }
 
 fn head_of(opened: &OpenDocument, replica: ReplicaId) -> Head {
@@ -173,6 +237,13 @@ impl super::Own {
             sent.last() == head.seq && (sent.hash == head.hash || sent.former.contains(&head.hash))
         };
         self.outbox.iter().position(is_it)
+    }
+
+    /// The first that waits of what was written before any of the log was seen.
+    fn unleased(&self) -> Option<&Batch> {
+        let sent = self.outbox.iter().map(|sent| (sent.at, &sent.batch));
+        let edits = self.pending.iter().map(|edit| (edit.at, &edit.batch));
+        sent.chain(edits).find(|(at, _)| *at == 0).map(|(_, batch)| batch)
     }
 
     /// The log is another one: what waits was written before all of it was seen.

@@ -3,6 +3,7 @@
 use crate::{Batch, Document, Hlc, ReplicaId};
 
 /// A document as bytes, and what came after it.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Confirmed {
     /// A snapshot; nothing for a document in which nothing was written.
@@ -11,6 +12,7 @@ pub(super) struct Confirmed {
 }
 
 /// What a record of the log does to a document.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) enum Step {
     Batch(Batch),

@@ -69,6 +69,10 @@ pub(super) enum Piece<'a> {
     Clock(Hlc),
     /// What was lost is there again.
     Healed,
+    /// The key of this epoch was missing, and what it seals was passed over.
+    Missed(u32),
+    /// The relay cannot have forgotten this device before that time.
+    Leased(u64),
 }
 
 impl Piece<'_> {
@@ -98,6 +102,8 @@ impl Piece<'_> {
             Piece::Passed(hash) => put(&mut out, 8, &hash.0),
             Piece::Clock(seen) => put(&mut out, 9, &seen.0.to_le_bytes()),
             Piece::Healed => out.push(10),
+            Piece::Missed(epoch) => put_number(&mut out, 11, (*epoch).into()),
+            Piece::Leased(until_ms) => put_number(&mut out, 12, *until_ms),
         }
         out
     }
@@ -108,7 +114,13 @@ fn put(out: &mut Vec<u8>, code: u8, bytes: &[u8]) {
     out.extend(bytes);
 }
 
+fn put_number(out: &mut Vec<u8>, code: u8, number: u64) {
+    out.push(code);
+    put_varint(out, number);
+}
+
 /// What is not stored yet, and how much of it is.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     changes: Vec<Change>,

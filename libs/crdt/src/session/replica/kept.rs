@@ -1,24 +1,23 @@
 //! Records that are kept until no relay can need them again.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     Head, Header, Hlc, ReplicaId,
     session::{OpenDocument, REPLICAS_MAX, Record, RecordHash},
+    sorted::Sorted,
 };
 
 /// Bytes of what others wrote that are kept, at most; of more the oldest goes.
 const OTHERS_BYTES_MAX: usize = 64 << 20;
 
 /// Batches and keys of the log whose stamps no horizon has passed, in the log's order.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     records: VecDeque<KeptRecord>,
     /// What is read again, as after a loss, is kept once.
-    known: BTreeSet<RecordHash>,
+    known: Sorted<RecordHash>,
     others_bytes: usize,
 }
 
@@ -49,7 +48,7 @@ impl KeptRecord {
 
 impl Kept {
     pub fn push(&mut self, kept: KeptRecord) {
-        if !self.known.insert(RecordHash::of(&kept.record)) {
+        if !self.known.add(RecordHash::of(&kept.record)) {
             return;
         }
         if !kept.is_own {
@@ -60,7 +59,7 @@ impl Kept {
             let Some(oldest) = self.records.iter().position(|kept| !kept.is_own) else { break };
             let gone = self.records.remove(oldest).expect("it was found there");
             self.others_bytes -= gone.record.len();
-            self.known.remove(&RecordHash::of(&gone.record));
+            self.known.take(&RecordHash::of(&gone.record));
         }
     }
 
@@ -78,7 +77,7 @@ impl Kept {
         self.records.retain(|kept| {
             let keeps = keep(kept.header.as_ref());
             if !keeps {
-                known.remove(&RecordHash::of(&kept.record));
+                known.take(&RecordHash::of(&kept.record));
             }
             keeps
         });
@@ -86,19 +85,19 @@ impl Kept {
         self.others_bytes = others.map(|kept| kept.record.len()).sum();
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &KeptRecord> {
+    pub fn iter(&self) -> impl Iterator<Item = &KeptRecord> + Clone {
         self.records.iter()
     }
 
     /// Whose heads a device asks for: the replicas whose batches it has, those that wrote last first.
     pub fn replicas(&self, own: ReplicaId) -> Vec<ReplicaId> {
-        let mut replicas = BTreeSet::from([own]);
+        let mut replicas = Sorted::from_iter([own]);
         for header in self.records.iter().rev().filter_map(|kept| kept.header) {
             if replicas.len() < REPLICAS_MAX {
-                replicas.insert(header.replica);
+                replicas.add(header.replica);
             }
         }
-        replicas.into_iter().collect()
+        replicas.iter().copied().collect()
     }
 
     /// The keys that the relay does not have, in order.

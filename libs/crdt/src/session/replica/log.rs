@@ -9,7 +9,11 @@ use crate::{
         DeviceId, Event, KeyPlace, Keys, Record, RecordHash, Rename, Sealing, Signature,
         SnapshotInfo, Suspicion, Unreadable,
     },
+    sorted::Sorted,
 };
+
+/// Keys that were said early and are remembered, at most; others are looked at once more at their place.
+const EARLY_MAX: usize = 16 << 10;
 
 /// What a record came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,7 @@ impl Replica {
             Record::Batch { device, sealing, batch, .. } => {
                 let (header, _) = Header::read(batch).map_err(|_| Suspicion::Malformed)?;
                 let hash = BatchHash::of(batch);
+                self.heard = self.heard.max(header.stamp_last);
                 if header.replica == self.id() {
                     if device != keys.device() {
                         return Err(Suspicion::Device);
@@ -86,10 +91,11 @@ impl Replica {
                 }
             }
             Record::Keys { epoch, .. } => {
-                if !keys.take_keys(&self.name, &record) {
+                let is_known = self.early.take(&RecordHash::of(bytes));
+                if !is_known && !keys.take_keys(&self.name, &record) {
                     return Err(Suspicion::Keys);
                 }
-                self.keys_answered(Some(bytes));
+                self.keys_answered(bytes);
                 self.journal.append(&Piece::Keys(bytes));
                 self.logged_keys(epoch, bytes.clone());
             }
@@ -101,12 +107,37 @@ impl Replica {
                 self.journal.append(&Piece::Snapshot(bytes));
                 self.logged_snapshot(info, RecordHash::of(bytes));
             }
+            // The relay signs nothing: what it may forget was written before.
+            Record::Compact { horizon, .. } if horizon > self.heard => {
+                return Err(Suspicion::Horizon);
+            }
             Record::Compact { horizon, ref retired } => {
                 self.journal.append(&Piece::Compact(bytes));
                 self.logged_compact((horizon, retired), RecordHash::of(bytes));
             }
         }
         Ok(None)
+    }
+
+    /// Takes keys before their place in the log, so that what lies there before them can be read.
+    pub(in crate::session) fn take_early(&mut self, bytes: &[u8], keys: &mut dyn Keys) {
+        let Ok(record @ Record::Keys { epoch, .. }) = Record::read(bytes) else { return };
+        let is_signed = record.signature().is_some_and(|(device, signature)| {
+            keys.verify(device, &record.signed_bytes(&self.name), &signature)
+        });
+        if is_signed && keys.take_keys(&self.name, &record) {
+            self.keys_answered(bytes);
+            self.early_epoch = self.early_epoch.max(epoch);
+            if self.early.len() < EARLY_MAX {
+                self.early.add(RecordHash::of(bytes));
+            }
+        }
+    }
+
+    /// The document is opened again, and all keys are said again.
+    pub(in crate::session) fn forget_early(&mut self) {
+        self.early = Sorted::new();
+        self.early_epoch = 0;
     }
 
     fn open_batch(
@@ -124,6 +155,8 @@ impl Replica {
                 let place = KeyPlace { document: &self.name, epoch };
                 let opened = keys.open_batch(place, pushed);
                 if opened == Err(Unreadable::NoKey) {
+                    self.miss(epoch);
+                    self.journal.append(&Piece::Missed(epoch));
                     self.tell(Event::NeedsKey(epoch));
                 }
                 opened.map_err(|_| Suspicion::Sealing)
@@ -147,7 +180,7 @@ impl Replica {
             }
             Whose::Known => false,
             Whose::Foreign => {
-                self.rename = self.rename.or(Some(Rename::Forked));
+                self.is_forked();
                 false
             }
         }
@@ -156,6 +189,7 @@ impl Replica {
     /// The first batch that waits lies in the log.
     pub(super) fn confirm(&mut self) {
         let Some(sent) = self.own.outbox.pop_front() else { return };
+        self.outlives &= !self.own.outbox.is_empty();
         let (seq, replica) = (sent.last(), self.id());
         if sent.state != super::own::PushState::Acknowledged {
             self.tell(Event::Acknowledged { replica, seq });
@@ -164,6 +198,7 @@ impl Replica {
         self.last_writer = Some(replica);
         let hash = RecordHash::of(&sent.record);
         let header = Header::read(batch_bytes(&sent.record)).ok().map(|(header, _)| header);
+        self.heard = self.heard.max(sent.batch.header(BatchHash::NONE).stamp_last);
         self.kept.push(KeptRecord { record: sent.record, header, epoch: 0, is_own: true });
         self.step(Step::Batch(sent.batch));
         self.advance(hash);
@@ -189,6 +224,7 @@ impl Replica {
     pub(super) fn logged_batch(&mut self, logged: Logged) {
         let Logged { header, record, batch, .. } = logged;
         self.last_writer = Some(header.replica);
+        self.heard = self.heard.max(header.stamp_last);
         self.document.apply(&batch);
         let hash = RecordHash::of(&record);
         let is_own = header.replica == self.id();
@@ -200,6 +236,7 @@ impl Replica {
         self.advance(hash);
     }
 
+    /// Members began this epoch: nobody else can say so, and nobody takes it back.
     pub(super) fn logged_keys(&mut self, epoch: u32, record: Arc<[u8]>) {
         let hash = RecordHash::of(&record);
         self.sealing = self.sealing.max(Sealing::of(epoch));
@@ -226,10 +263,10 @@ impl Replica {
         self.kept.trim(horizon);
         self.receipts.remove(retired);
         self.sweeps = self.last_writer == Some(self.id());
-        let unseen = |batch: &Batch| batch.header(BatchHash::NONE).stamp_first <= horizon;
-        if retired.contains(&self.id()) || self.own.unconfirmed().next().is_some_and(unseen) {
+        if retired.contains(&self.id()) {
             self.rename = self.rename.or(Some(Rename::Behind));
         }
+        self.look_behind(horizon);
         self.advance(hash);
     }
 
@@ -268,6 +305,8 @@ impl Replica {
         }
         self.confirmed.begin(confirmed.snapshot());
         self.kept.trim(confirmed.horizon());
+        self.look_behind(confirmed.horizon());
+        self.heard = self.heard.max(confirmed.latest());
         self.rebuild_on(confirmed);
         self.tell(Event::Snapshot(info.hash));
         self.logged_snapshot(info, RecordHash::of(record));

@@ -6,7 +6,10 @@ mod push;
 use std::{collections::VecDeque, sync::Arc};
 
 use super::kept::KeptRecord;
-use crate::{Batch, BatchBuilder, BatchHash, Head, Header, session::Refusal};
+use crate::{
+    Batch, BatchBuilder, BatchHash, Head, Header,
+    session::{Refusal, Sealing},
+};
 
 /// Batches that are made before the first of them is acknowledged, at most; what is written then goes together.
 const OUTBOX_MAX: usize = 32;
@@ -18,6 +21,7 @@ const CUT_BYTES: usize = 64 << 10;
 const FORMER_MAX: usize = 8;
 
 /// What waits, in its order: batches with the bytes that are pushed, then edits.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Own {
     /// Where the chain of this replica ends in the log, as far as that was read.
@@ -29,10 +33,14 @@ pub(super) struct Own {
     /// Keys for the log, and how many of them are on their way.
     pub keys: VecDeque<Arc<[u8]>>,
     pub keys_in_flight: usize,
+    /// No keys are pushed before this time.
+    pub keys_hold_ms: u64,
     /// What was refused first; what becomes of it is decided when everything was answered.
     pub refused: Option<(u64, Refusal)>,
     /// Nothing is pushed before this time.
     pub hold_ms: u64,
+    /// How the relay says that batches are sealed, for as long as the channel is open.
+    pub asked: Sealing,
     /// The key of this epoch is missing.
     pub needs_key: Option<u32>,
     /// The token does not allow writing.
@@ -42,6 +50,7 @@ pub(super) struct Own {
 }
 
 /// An edit.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Pending {
     /// The next offset when it was written.
@@ -50,6 +59,7 @@ pub(super) struct Pending {
 }
 
 /// A batch whose bytes are decided.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Sent {
     /// The next offset when its first edit was written.
@@ -75,6 +85,7 @@ pub(super) enum PushState {
 }
 
 /// A record that is pushed again, as it was.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Again {
     pub kept: KeptRecord,
@@ -136,8 +147,12 @@ impl Own {
     }
 
     pub fn unacknowledged(&self) -> u64 {
-        let edits = self.pending.iter().map(|pending| pending.batch.len());
-        self.waiting().map(|sent| sent.batch.len()).chain(edits).sum::<usize>() as u64
+        self.unacknowledged_batches().map(Batch::len).sum::<usize>() as u64
+    }
+
+    pub fn unacknowledged_batches(&self) -> impl Iterator<Item = &Batch> {
+        let edits = self.pending.iter().map(|pending| &pending.batch);
+        self.waiting().map(|sent| &sent.batch).chain(edits)
     }
 
     /// The next offset at the oldest edit that is not acknowledged.
@@ -174,6 +189,7 @@ impl Own {
             }
         }
         self.again.clear();
+        self.asked = Sealing::Plain;
         self.keys_in_flight = 0;
         self.refused = None;
     }

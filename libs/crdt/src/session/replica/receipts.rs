@@ -1,10 +1,9 @@
 //! How far the chains of others were read, and whose they are.
 
-use std::collections::BTreeMap;
-
 use crate::{
     Admission, BatchHash, Head, Header, ReplicaId,
     session::{DeviceId, event::Suspicion},
+    sorted::Map,
 };
 
 /// Chains that are watched, at most; of more replicas the chains are believed.
@@ -13,7 +12,7 @@ const CHAINS_MAX: usize = 64 << 10;
 /// The chains of those whose batches were read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Receipts {
-    chains: BTreeMap<ReplicaId, (Head, DeviceId)>,
+    chains: Map<ReplicaId, (Head, DeviceId)>,
 }
 
 impl Receipts {
@@ -59,7 +58,7 @@ impl Receipts {
         self.chains.retain(|replica, _| !replicas.contains(replica));
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (ReplicaId, Head, DeviceId)> {
+    pub fn iter(&self) -> impl Iterator<Item = (ReplicaId, Head, DeviceId)> + Clone {
         self.chains.iter().map(|(replica, (head, device))| (*replica, *head, *device))
     }
 

@@ -5,12 +5,12 @@ use super::{
     own::{Again, Pending, PushState},
 };
 use crate::{
-    Batch, BatchBuilder, Hlc, ReplicaId,
+    Batch, BatchBuilder, BatchHash, Hlc, ReplicaId,
     session::{Event, Keys, Refusal, Remedy, Rename, Sealing},
 };
 
-/// A relay that does not have the keys of an epoch yet is asked again after this.
-const OLDER_EPOCH_MS: u64 = 5_000;
+/// A relay that is in another epoch is asked again after this, unless keys come before.
+const OTHER_EPOCH_MS: u64 = 5_000;
 
 /// How a channel goes on after everything on its way was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +68,30 @@ impl Replica {
         }
     }
 
+    /// The first keys on their way were not taken: they go again later, or never.
+    pub(in crate::session) fn keys_refused(
+        &mut self,
+        frame: u8,
+        why: Refusal,
+        (now_ms, keys): (u64, &mut dyn Keys),
+    ) {
+        let Some(behind) = self.own.keys_in_flight.checked_sub(1) else {
+            return self.tell(Event::Rejected { frame, why });
+        };
+        let Some(record) = self.own.keys.pop_front() else { return };
+        self.own.keys_in_flight = behind;
+        if let Refusal::Quota(after) | Refusal::Unavailable(after) = why {
+            self.own.keys.insert(behind, record);
+            self.own.keys_hold_ms = held(now_ms, after);
+            self.tell(Event::Refused { why, remedy: Remedy::Again });
+        } else {
+            keys.drop_keys(&self.name, &record);
+            self.tell(Event::Rejected { frame, why });
+        }
+    }
+
     fn hold(&mut self, now_ms: u64, after_ms: u64) {
-        let until = now_ms.saturating_add(after_ms.clamp(100, 3_600_000));
-        self.own.hold_ms = self.own.hold_ms.max(until);
+        self.own.hold_ms = self.own.hold_ms.max(held(now_ms, after_ms));
     }
 
     /// Decides about what was refused, once nothing is on its way.
@@ -83,8 +104,11 @@ impl Replica {
             Refusal::Expected(seq) => self.push_from(seq),
             Refusal::Drift(relay_ms) => self.drifted(why, relay_ms, now_ms, keys),
             Refusal::Epoch(epoch) => {
+                if Sealing::of(epoch) > self.sealing {
+                    return self.await_keys((first, epoch), now_ms);
+                }
                 let is_older = Sealing::of(epoch) < self.sealing;
-                self.hold(now_ms, if is_older { OLDER_EPOCH_MS } else { 100 });
+                self.hold(now_ms, if is_older { OTHER_EPOCH_MS } else { 100 });
                 self.change_epoch(epoch, why, keys)
             }
             Refusal::Quota(after) | Refusal::Unavailable(after) => {
@@ -119,23 +143,44 @@ impl Replica {
         Next::Reopen
     }
 
-    /// The clock was ahead: what waits is given stamps of the relay's time.
+    /// The clock was ahead: what waits is given stamps of the relay's time. What only follows others' stamps of which this relay does not
+    /// know waits until they are not ahead any more.
     fn drifted(&mut self, why: Refusal, relay_ms: u64, now_ms: u64, keys: &mut dyn Keys) -> Next {
-        self.tell(Event::Refused { why, remedy: Remedy::Again });
         let mut confirmed = self.confirmed.document();
         let safe = self.own.outbox.iter().filter(|it| it.state == PushState::Acknowledged);
         safe.for_each(|sent| confirmed.apply(&sent.batch));
         let latest = Hlc::from_ms(relay_ms).max(Hlc(confirmed.latest().0.saturating_add(1)));
         let waits = self.own.outbox.iter_mut().filter(|it| it.state == PushState::Waits);
         let edits = self.own.pending.iter_mut().map(|edit| &mut edit.batch);
+        let mut was_ahead = false;
         for batch in waits.map(|sent| &mut sent.batch).chain(edits) {
+            was_ahead |= batch.header(BatchHash::NONE).stamp_last > latest;
             *batch = batch.stamped_at_most(latest);
         }
         self.writer.set_back(latest);
         self.rebuild();
         self.reseal(keys);
         // A relay that takes no stamp at all is not asked all the time.
-        self.hold(now_ms, 100);
+        let wait_ms = if was_ahead { 0 } else { latest.ms().saturating_sub(relay_ms) };
+        self.hold(now_ms, wait_ms);
+        let remedy = if wait_ms == 0 { Remedy::Again } else { Remedy::Waits };
+        self.tell(Event::Refused { why, remedy });
+        Next::Push
+    }
+
+    /// The relay says that a key is in use of which no member told yet: that is waited for, and then tried once more.
+    fn await_keys(&mut self, (first, epoch): (u64, u32), now_ms: u64) -> Next {
+        let why = Refusal::Epoch(epoch);
+        if self.own.hold_ms == 0 {
+            self.hold(now_ms, OTHER_EPOCH_MS);
+            self.tell(Event::Refused { why: why.clone(), remedy: Remedy::Waits });
+            self.miss_key(epoch);
+        }
+        if now_ms < self.own.hold_ms {
+            self.own.refused = Some((first, why));
+        } else {
+            self.own.hold_ms = 0;
+        }
         Next::Push
     }
 
@@ -147,7 +192,6 @@ impl Replica {
             return Next::Push;
         }
         self.tell(Event::Refused { why, remedy: Remedy::Again });
-        self.sealing = sealing;
         self.reseal(keys);
         Next::Push
     }
@@ -182,6 +226,11 @@ impl Replica {
         self.own.one_by_one = true;
         self.checkpoint();
     }
+}
+
+/// Until when something waits that is asked for too early.
+fn held(now_ms: u64, after_ms: u64) -> u64 {
+    now_ms.saturating_add(after_ms.clamp(100, 3_600_000))
 }
 
 /// A batch as its edits, each of which has one stamp.

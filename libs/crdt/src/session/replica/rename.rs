@@ -32,7 +32,8 @@ impl Replica {
         let next = self.position.map_or(0, |position| position.next);
         let at = (why == Rename::Expired).then_some(next);
         let mut renumber = Renumber::new(from, id);
-        self.own = reissued(old, &mut renumber, (not_before, at));
+        let replaces = std::mem::take(&mut self.outlives) && why != Rename::Forked;
+        self.own = reissued((old, replaces), &mut renumber, (not_before, at));
         let last = self.writer.last_hlc().max(after);
         self.writer = Writer::resume(id, renumber.next(), last);
         self.rebuild_on(confirmed);
@@ -54,23 +55,34 @@ impl Replica {
         self.rebuild_on(confirmed);
     }
 
-    pub(super) fn rebuild_on(&mut self, confirmed: Document) {
+    /// Shows what is confirmed, with what is not.
+    pub(super) fn show(&mut self, confirmed: Document) {
         self.document = confirmed;
         self.own.unconfirmed().for_each(|batch| self.document.apply(batch));
+    }
+
+    pub(super) fn rebuild_on(&mut self, confirmed: Document) {
+        self.show(confirmed);
         self.step_over();
         self.tell(Event::Changed(None));
     }
 }
 
-/// What waits, as edits under another name.
-fn reissued(mut old: Own, renumber: &mut Renumber, (not_before, at): (Hlc, Option<u64>)) -> Own {
-    let (outbox, pending) = (std::mem::take(&mut old.outbox), std::mem::take(&mut old.pending));
-    let sent = outbox.into_iter().map(|sent| Pending { at: sent.at, batch: sent.batch });
-    let again = |edit: Pending| {
-        let batch = renumber.batch(&edit.batch, not_before)?;
+/// What waits, as edits under another name; where it `replaces` what was pushed, that counts nowhere beside it.
+fn reissued(
+    (mut old, replaces): (Own, bool),
+    renumber: &mut Renumber,
+    (not_before, at): (Hlc, Option<u64>),
+) -> Own {
+    let (outbox, edits) = (std::mem::take(&mut old.outbox), std::mem::take(&mut old.pending));
+    let sent = outbox.into_iter().map(|it| (Pending { at: it.at, batch: it.batch }, replaces));
+    let again = |(edit, replaces): (Pending, bool)| {
+        let replacing = replaces.then(|| renumber.replacing(&edit.batch, not_before)).flatten();
+        let batch = replacing.or_else(|| renumber.batch(&edit.batch, not_before))?;
         Some(Pending { at: at.unwrap_or(edit.at), batch })
     };
-    let pending = sent.chain(pending).filter_map(again).collect();
-    let Own { hold_ms, denied, keys, again, .. } = old;
-    Own { pending, hold_ms, denied, keys, again, ..Own::default() }
+    let pending = sent.chain(edits.into_iter().map(|edit| (edit, false))).filter_map(again);
+    let pending = pending.collect();
+    let Own { hold_ms, denied, keys, keys_in_flight, keys_hold_ms, again, .. } = old;
+    Own { pending, hold_ms, denied, keys, keys_in_flight, keys_hold_ms, again, ..Own::default() }
 }

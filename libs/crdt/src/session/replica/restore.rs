@@ -64,6 +64,7 @@ impl Replica {
         let mut confirmed = Confirmed::default();
         let mut document = Document::load(state.base)?;
         confirmed.begin(state.base.to_vec());
+        let heard = state.heard.max(document.latest());
         let own = Own {
             head: state.head,
             outbox: state.outbox.into(),
@@ -79,6 +80,9 @@ impl Replica {
         (replica.position, replica.receipts) = (state.position, receipts);
         (replica.read_sealing, replica.snapshot) = (state.read_sealing, state.snapshot);
         (replica.lost, replica.rename) = (state.lost, state.rename);
+        replica.outlives = state.outlives;
+        (replica.heard, replica.leased_ms) = (heard, state.leased_ms);
+        replica.missed = state.missed.into_iter().collect();
         Ok(replica)
     }
 
@@ -109,6 +113,8 @@ impl Replica {
             8 => self.advance(BatchHash(reader.array()?)),
             9 => self.writer.observe(Hlc(reader.u64()?)),
             10 => self.lost = false,
+            11 => self.miss(reader.count(u32::MAX as usize, "epochs")? as u32),
+            12 => self.leased_ms = reader.varint()?,
             5..=7 => self.record_again(rest(&mut reader)?)?,
             _ => return Err(Malformed::Invalid("a piece of no known kind")),
         }

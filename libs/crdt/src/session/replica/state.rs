@@ -12,8 +12,8 @@ use crate::{
     wire::{Malformed, Reader, put_count, put_varint},
 };
 
-/// The only version there is.
-const VERSION: u8 = 1;
+/// What is written. In version 1 nothing was behind the edits that wait.
+const VERSION: u8 = 2;
 
 /// Items of a list, at most; a list that was written here is shorter.
 const ITEMS_MAX: usize = 1 << 28;
@@ -21,12 +21,18 @@ const ITEMS_MAX: usize = 1 << 28;
 impl Replica {
     /// Begins the journal anew with all that is to be kept. What is only confirmed goes into one snapshot.
     pub(super) fn checkpoint(&mut self) {
-        let base = match self.own.is_confirmed() {
+        let base = match self.is_as_confirmed() {
             true => self.document.snapshot(),
             false => self.confirmed.document().snapshot(),
         };
         self.confirmed.begin(base);
         self.journal.begin(self.state());
+    }
+
+    /// Whether the document is what the log says. While another id is awaited it may still show what was refused for good, or
+    /// what somebody else wrote under this one.
+    pub(super) fn is_as_confirmed(&self) -> bool {
+        self.own.is_confirmed() && self.rename.is_none()
     }
 
     fn state(&self) -> Vec<u8> {
@@ -39,7 +45,8 @@ impl Replica {
         put_position(&mut out, self.position);
         put_varint(&mut out, self.sealing.epoch().into());
         put_varint(&mut out, self.read_sealing.epoch().into());
-        let flags = u8::from(self.lost) | u8::from(self.own.one_by_one) << 1;
+        let flags = [self.lost, self.own.one_by_one, self.outlives];
+        let flags = flags.iter().rev().fold(0, |flags, flag| flags << 1 | u8::from(*flag));
         out.extend([flags, rename_code(self.rename)]);
         put_snapshot(&mut out, self);
         put_bytes(&mut out, self.confirmed.base());
@@ -54,6 +61,9 @@ impl Replica {
             put_varint(out, edit.at);
             put_bytes(out, &edit.batch.encode(BatchHash::NONE));
         });
+        out.extend(self.heard.0.to_le_bytes());
+        put_varint(&mut out, self.leased_ms);
+        put_list(&mut out, self.missed.iter(), |out, epoch| put_varint(out, u64::from(*epoch)));
         out
     }
 }
@@ -94,10 +104,10 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn put_list<T>(
     out: &mut Vec<u8>,
-    items: impl ExactSizeIterator<Item = T>,
+    items: impl Iterator<Item = T> + Clone,
     put: impl Fn(&mut Vec<u8>, T),
 ) {
-    put_count(out, items.len());
+    put_count(out, items.clone().count());
     items.for_each(|item| put(out, item));
 }
 
@@ -126,6 +136,7 @@ pub(super) struct State<'a> {
     pub read_sealing: Sealing,
     pub lost: bool,
     pub one_by_one: bool,
+    pub outlives: bool,
     pub rename: Option<Rename>,
     pub snapshot: Option<super::SnapshotInfo>,
     pub base: &'a [u8],
@@ -133,13 +144,16 @@ pub(super) struct State<'a> {
     pub kept: Vec<&'a [u8]>,
     pub outbox: Vec<Sent>,
     pub pending: Vec<Pending>,
+    pub heard: Hlc,
+    pub leased_ms: u64,
+    pub missed: Vec<u32>,
 }
 
 impl<'a> State<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let version = reader.byte()?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(Malformed::Version(version.into()));
         }
         let it = &mut reader;
@@ -149,7 +163,7 @@ impl<'a> State<'a> {
         let (sealing, read_sealing) = (read_sealing(it)?, read_sealing(it)?);
         let (flags, rename) = (it.byte()?, usize::from(it.byte()?));
         let rename = *RENAMES.get(rename).ok_or(Malformed::Invalid("a rename of no kind"))?;
-        let state = State {
+        let mut state = State {
             name,
             id,
             next_seq,
@@ -160,6 +174,7 @@ impl<'a> State<'a> {
             read_sealing,
             lost: flags & 1 != 0,
             one_by_one: flags & 2 != 0,
+            outlives: flags & 4 != 0,
             rename,
             snapshot: read_snapshot(it)?,
             base: read_bytes(it)?,
@@ -171,7 +186,14 @@ impl<'a> State<'a> {
             pending: read_list(it, |it| {
                 Ok(Pending { at: it.varint()?, batch: Batch::decode(read_bytes(it)?)?.1 })
             })?,
+            heard: Hlc::ZERO,
+            leased_ms: 0,
+            missed: Vec::new(),
         };
+        if version >= 2 {
+            (state.heard, state.leased_ms) = (Hlc(it.u64()?), it.varint()?);
+            state.missed = read_list(it, read_epoch)?;
+        }
         reader.finish()?;
         Ok(state)
     }
@@ -212,7 +234,11 @@ fn read_position(reader: &mut Reader<'_>) -> Result<Option<Resume>, Malformed> {
 }
 
 fn read_sealing(reader: &mut Reader<'_>) -> Result<Sealing, Malformed> {
-    Ok(Sealing::of(reader.count(u32::MAX as usize, "epochs")? as u32))
+    read_epoch(reader).map(Sealing::of)
+}
+
+fn read_epoch(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
+    Ok(reader.count(u32::MAX as usize, "epochs")? as u32)
 }
 
 fn read_bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {

@@ -1,25 +1,38 @@
 //! A device: its clock, its disk, and a client that dies and is restored.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    hash::{Hash, Hasher},
+};
 
 use super::{
-    super::Chance,
+    super::{
+        Chance,
+        scribble::{Scribbler, Verb},
+    },
     keys::{SimKeys, sign},
+    ledger::{EDITS, LEDGER},
+    relay::Hosted,
 };
 use crate::{
-    Edit, EditError, Kind, ReplicaId,
+    EditError, ReplicaId,
     session::{
         Client, DeviceId, DocumentId, Event, Record, Replica, Saved, Sealing, Settings, Signature,
-        Token, Transaction,
+        Suspicion, Token, Transaction,
     },
 };
 
-/// The entity and the set that hold every edit there was.
-pub(super) const LEDGER: &str = "ledger";
-pub(super) const EDITS: &str = "edits";
+#[rustfmt::skip]
+const SCRIBBLER: Scribbler = Scribbler {
+    entities: &["a", "b", "c/1", "c/2"],
+    keeps_first: false,
+    verbs: &[
+        Verb::Set, Verb::Set, Verb::Set, Verb::Set, Verb::Assign, Verb::Raise,
+        Verb::Add, Verb::Remove, Verb::Increment, Verb::Unset, Verb::Delete, Verb::Bury,
+    ],
+};
 
-const ENTITIES: [&str; 4] = ["a", "b", "c/1", "c/2"];
-
+#[derive(Clone)]
 pub(super) struct Device {
     pub number: usize,
     pub keys: SimKeys,
@@ -31,6 +44,8 @@ pub(super) struct Device {
     pub skew_ms: i64,
     pub renamed: u64,
     pub healed: u64,
+    /// Of each id that it wrote under, up to which sequence it was told to be safe.
+    pub acknowledged: BTreeMap<ReplicaId, u64>,
     pub trouble: Vec<String>,
     /// What it told, for who looks for the reason of a failure.
     pub heard: Vec<String>,
@@ -48,7 +63,7 @@ impl Device {
         let disks = BTreeMap::new();
         let mut new = Device::of(number, device, disks, chance);
         for (name, sealing) in names {
-            let replica = Replica::new(name.clone(), id(chance), *sealing);
+            let replica = Replica::new(name.clone(), ReplicaId(chance.id()), *sealing);
             new.client.add(replica, Some(token()));
         }
         new.collect();
@@ -72,6 +87,7 @@ impl Device {
             skew_ms: (chance.next() % 3_000) as i64,
             renamed: 0,
             healed: 0,
+            acknowledged: BTreeMap::new(),
             trouble: Vec::new(),
             heard: Vec::new(),
         }
@@ -118,12 +134,22 @@ impl Device {
             match event {
                 Event::Renamed { .. } => self.renamed += 1,
                 Event::Healed => self.healed += 1,
+                Event::Acknowledged { replica, seq } => {
+                    let told = self.acknowledged.entry(replica).or_default();
+                    *told = seq.max(*told);
+                }
+                // Its clock is behind, or the relay lies.
+                Event::Suspicious { what: Suspicion::Clock, .. } => {}
                 Event::Suspicious { .. } | Event::Unhealed => {
                     self.trouble.push(format!("{event:?}"));
                 }
                 _ => {}
             }
         }
+    }
+
+    pub fn has_to_store(&self) -> bool {
+        !self.storing.is_empty()
     }
 
     /// Stores the next transactions, at most so many.
@@ -136,6 +162,15 @@ impl Device {
         }
     }
 
+    /// Whether it has all that the relay has, and the relay all that it wrote.
+    pub fn has_all(&self, name: &DocumentId, hosted: &Hosted) -> bool {
+        let replica = self.client.replica(name).expect("it is here");
+        let next = replica.position().map(|position| position.next);
+        replica.unacknowledged() == 0
+            && !replica.is_lost()
+            && next == Some(hosted.document.durable())
+    }
+
     /// Writes something, and what edit this is.
     pub fn write(&mut self, name: &DocumentId, edit: u64, now_ms: u64, chance: &mut Chance) {
         let wall_ms = self.wall_ms(now_ms);
@@ -143,7 +178,7 @@ impl Device {
             changes.include(LEDGER, EDITS, (edit as i64).into())?;
             changes.increment(LEDGER, "count", 1)?;
             for _ in 0..chance.below(3) {
-                scribble(changes, chance)?;
+                SCRIBBLER.write(changes, chance)?;
             }
             // So much that who reads slowly is left behind.
             if chance.below(80) == 0 {
@@ -153,6 +188,15 @@ impl Device {
         });
         written.expect("the document is here").expect("everything is within its bounds");
         self.collect();
+    }
+
+    /// What is stored and is to be, and by which clock; not what the client is.
+    pub fn hash(&self, state: &mut impl Hasher) {
+        (self.skew_ms, &self.acknowledged).hash(state);
+        for saved in self.disks.values() {
+            (&saved.begin, &saved.appended).hash(state);
+        }
+        self.storing.len().hash(state);
     }
 
     /// Keys of the next epoch, signed.
@@ -167,32 +211,10 @@ impl Device {
 
 fn client(device: DeviceId, chance: &mut Chance) -> Client {
     let settings = Settings { snapshot_records: 6 + chance.next() % 30 };
-    let seed = [id(chance).0, id(chance).0].concat();
+    let seed = [chance.id(), chance.id()].concat();
     Client::new(device, settings, *seed.first_chunk().expect("two halves are a whole"))
 }
 
 fn token() -> Token {
     Token { text: "all".into(), ends_ms: None }
-}
-
-pub(super) fn id(chance: &mut Chance) -> ReplicaId {
-    let halves = [chance.next().to_le_bytes(), chance.next().to_le_bytes()];
-    ReplicaId(*halves.concat().first_chunk().expect("two halves are a whole"))
-}
-
-fn scribble(edit: &mut Edit<'_>, chance: &mut Chance) -> Result<(), EditError> {
-    let entity = chance.one(&ENTITIES);
-    let field = chance.one(&["f", "g"]);
-    let value = (chance.next() % 4) as i64;
-    match chance.below(12) {
-        0..=3 => edit.set(entity, field, value.into()),
-        4 => edit.assign(entity, field, value.into()),
-        5 => edit.raise(entity, field, value.into()),
-        6 => edit.add(entity, field, value.into()),
-        7 => edit.remove(entity, field, value.into()),
-        8 => edit.increment(entity, field, value - 1),
-        9 => edit.unset(entity, field, Kind::LWW),
-        10 => edit.delete(entity),
-        _ => edit.bury(entity),
-    }
 }

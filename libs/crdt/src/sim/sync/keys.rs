@@ -31,7 +31,7 @@ fn seal(epoch: u32, nonce: u64, plain: &[u8], out: &mut Vec<u8>) {
     out.extend(plain.iter().map(|byte| byte ^ 0x5a));
 }
 
-fn unseal(epoch: u32, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn unseal(epoch: u32, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let (head, text) = sealed.split_at_checked(12).ok_or(Unreadable::Broken)?;
     if head[..4] != epoch.to_le_bytes() {
         return Err(Unreadable::Broken);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// A connection. Each side hears that it is over when everything before was delivered, or lost.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wire {
     pub device: usize,
     pub up: VecDeque<Vec<u8>>,

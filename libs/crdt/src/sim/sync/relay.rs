@@ -1,6 +1,10 @@
 //! The relay: its machine, a log that is synced now and then, snapshots, and backups.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use super::keys::SimTrust;
 use crate::session::{
@@ -11,6 +15,7 @@ use crate::session::{
 type Bytes = Arc<[u8]>;
 
 /// A relay of some documents.
+#[derive(Clone)]
 pub(super) struct Relay {
     pub hosted: BTreeMap<DocumentId, Hosted>,
     pub connections: BTreeMap<u64, RelayConnection<Bytes>>,
@@ -18,6 +23,8 @@ pub(super) struct Relay {
     channels: BTreeMap<(u64, u32), DocumentId>,
     pub terms: Terms,
     pub expired: u64,
+    /// How much later it says that it is, on which connections.
+    pub lies: BTreeMap<u64, u64>,
     sessions: u64,
 }
 
@@ -41,6 +48,7 @@ pub(super) struct Backup {
     blobs: BTreeMap<SnapshotHash, Bytes>,
 }
 
+#[derive(Clone)]
 struct Upload {
     record: Vec<u8>,
     replaces: Option<SnapshotHash>,
@@ -63,8 +71,8 @@ impl Hosted {
         &self.records[..(self.document.durable() - self.start) as usize]
     }
 
-    pub fn blobs(&self) -> impl Iterator<Item = &Bytes> {
-        self.blobs.values()
+    pub fn blob(&self, hash: &SnapshotHash) -> Option<&[u8]> {
+        self.blobs.get(hash).map(|blob| &**blob)
     }
 
     fn record(&self, offset: u64) -> Option<&Bytes> {
@@ -92,8 +100,9 @@ impl Hosted {
 
     /// Cuts off what lies before the current snapshot.
     pub fn trim(&mut self) {
-        let Some(current) = self.document.snapshots().last() else { return };
-        let to = current.info.offset.min(self.document.durable());
+        let Some(to) = self.document.durable_snapshot().map(|placed| placed.info.offset) else {
+            return;
+        };
         if to > self.start {
             self.records.drain(..(to - self.start) as usize);
             self.start = to;
@@ -114,8 +123,19 @@ impl Relay {
             channels: BTreeMap::new(),
             terms,
             expired: 0,
+            lies: BTreeMap::new(),
             sessions: 0,
         }
+    }
+
+    /// What it keeps, and who waits for an answer; not what its machines are.
+    pub fn hash(&self, state: &mut impl Hasher) {
+        for hosted in self.hosted.values() {
+            (hosted.start, &hosted.records, &hosted.blobs.len()).hash(state);
+            hosted.waiting.iter().for_each(|(offset, at, _)| (offset, at).hash(state));
+        }
+        self.channels.hash(state);
+        self.uploads.iter().for_each(|(at, upload)| (at, &upload.bytes).hash(state));
     }
 
     pub fn connect(&mut self, id: u64, challenge: [u8; 16], credit: u32) {
@@ -125,6 +145,7 @@ impl Relay {
 
     pub fn disconnect(&mut self, id: u64) {
         self.connections.remove(&id);
+        self.lies.remove(&id);
         self.channels.retain(|(connection, _), _| *connection != id);
         self.uploads.retain(|(connection, _), _| *connection != id);
     }
@@ -143,7 +164,7 @@ impl Relay {
     /// Takes a message; returns whether the connection goes on.
     pub fn receive(&mut self, id: u64, message: &[u8], now_ms: u64) -> bool {
         let Some(mut connection) = self.connections.remove(&id) else { return false };
-        let asked = connection.receive(message, now_ms);
+        let asked = connection.receive(message, now_ms.saturating_add(self.lie_ms(id)));
         let paid = matches!(asked, Asked::Push(..) | Asked::Offer(..) | Asked::Piece(..));
         let over = asked == Asked::Over;
         self.answer((id, &mut connection), asked, now_ms);
@@ -193,6 +214,10 @@ impl Relay {
         }
     }
 
+    fn lie_ms(&self, id: u64) -> u64 {
+        self.lies.get(&id).copied().unwrap_or_default()
+    }
+
     fn hosted(&mut self, id: u64, channel: u32) -> Option<&mut Hosted> {
         let name = self.channels.get(&(id, channel))?;
         self.hosted.get_mut(name)
@@ -213,12 +238,16 @@ impl Relay {
         self.sync_with(&opening.document, Some((id, connection)));
         let device = connection.device().expect("it said hello");
         let session = crate::session::relay::Session { device, rights: grant.rights };
-        let terms = self.terms.clone();
+        let (terms, lie_ms) = (self.terms.clone(), self.lie_ms(id));
         let Some(hosted) = self.hosted.get_mut(&opening.document) else { return };
         let before = opening.resume.and_then(|resume| hosted.document.asks_for(&resume));
         let before = before.and_then(|offset| hosted.record(offset)).map(|it| RecordHash::of(it));
         let resume = (opening.resume, before);
-        let opened = hosted.document.open(&session, resume, &opening.replicas, (&terms, now_ms));
+        let mut opened =
+            hosted.document.open(&session, resume, &opening.replicas, (&terms, now_ms));
+        if lie_ms > 0 {
+            opened.lost_ms = now_ms.saturating_add(lie_ms);
+        }
         self.expired += u64::from(opened.start == crate::session::Start::Expired);
         self.sessions += 1;
         connection.opened(channel, (self.sessions, grant), opened);
@@ -276,7 +305,11 @@ impl Relay {
                 let upload = Upload { record: record.to_vec(), replaces, info, bytes: Vec::new() };
                 self.uploads.insert((id, channel), upload);
             }
-            Err(frame) => connection.say(channel, &frame),
+            Err(frame) => {
+                // An earlier one, of which pieces are there, was given up by its device.
+                self.uploads.remove(&(id, channel));
+                connection.say(channel, &frame);
+            }
         }
     }
 
@@ -374,6 +407,8 @@ impl Relay {
                         return;
                     }
                 }
+                // Documents of stories have no keys.
+                Want::Keys { channel, .. } => connection.keys_end(channel),
                 Want::Piece { channel, snapshot, from, bytes } => {
                     let Some(name) = self.channels.get(&(id, channel)) else { return };
                     let Some(blob) = self.hosted[name].blobs.get(&snapshot) else {

@@ -24,6 +24,7 @@ pub(super) enum Happened {
     Cloned,
     Evicted,
     ClockJumped,
+    Lied,
     Away,
     Compacted,
     Trimmed,
@@ -33,7 +34,7 @@ pub(super) enum Happened {
     Snapshot,
 }
 
-const ROWS: [(Happened, &str); 20] = [
+const ROWS: [(Happened, &str); 21] = [
     (Happened::Edit, "edits"),
     (Happened::Durable, "records that a relay made durable"),
     (Happened::Delivered, "messages delivered"),
@@ -47,6 +48,7 @@ const ROWS: [(Happened, &str); 20] = [
     (Happened::Cloned, "devices copied, both writing on"),
     (Happened::Evicted, "devices that lost everything"),
     (Happened::ClockJumped, "clocks that jumped, up to a month"),
+    (Happened::Lied, "connections on which the relay said that it is later"),
     (Happened::Away, "times that all were away for longer than a lease"),
     (Happened::Compacted, "compactions"),
     (Happened::Trimmed, "logs cut off before a snapshot"),

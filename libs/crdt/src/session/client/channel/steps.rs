@@ -10,10 +10,21 @@ use crate::{
     },
 };
 
+/// The right to push batches.
+const WRITE: u8 = 2;
+
 impl Channel {
     pub(super) fn tick_open(&mut self, turn: &mut Turn<'_>) {
         if turn.now_ms.saturating_sub(self.opened_ms) >= STEADY_MS {
             self.backoff.reset();
+        }
+        if self.replica.finds_key(turn.keys) {
+            // What was passed over can be read by now: everything is read again.
+            self.anew = true;
+            return self.leave();
+        }
+        if std::mem::take(&mut self.just_opened) {
+            self.lease(turn);
         }
         if self.replica.remedy(turn.now_ms, turn.keys) == Next::Reopen {
             return self.leave();
@@ -50,11 +61,12 @@ impl Channel {
         self.replica.observe(turn.relay_ms);
         (self.caught_up, self.just_caught_up) = (true, true);
         self.replica.tell(Event::CaughtUp);
+        self.replica.tell_awaited_key();
         true
     }
 
     fn push(&mut self, turn: &mut Turn<'_>) {
-        while let Some(record) = self.replica.next_keys() {
+        while let Some(record) = self.replica.next_keys(turn.now_ms) {
             if !turn.send_paid(&ClientFrame::Push { record: &record }, self.number) {
                 return;
             }
@@ -77,6 +89,14 @@ impl Channel {
         if due && next >= self.saw {
             turn.send(&ClientFrame::Saw { next }, self.number);
             (self.saw, self.saw_ms) = (next, turn.now_ms);
+            self.lease(turn);
+        }
+    }
+
+    /// The relay heard of this device: if that writes, it is not forgotten for a lease.
+    fn lease(&mut self, turn: &Turn<'_>) {
+        if self.rights & WRITE != 0 {
+            self.replica.leased(turn.wall_ms, self.lease_ms);
         }
     }
 
@@ -111,7 +131,8 @@ impl Channel {
                 let token = ends.map(|ends| ends.saturating_sub(TOKEN_EARLY_MS));
                 let token = token.filter(|_| !self.asked_token);
                 let token = token.map(|at| now_ms.saturating_add(at.saturating_sub(wall_ms)));
-                [seen, self.replica.held_until(), presence, token].into_iter().flatten().min()
+                let held = self.replica.held_until(now_ms);
+                [seen, held, presence, token].into_iter().flatten().min()
             }
         }
     }

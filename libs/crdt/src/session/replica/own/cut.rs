@@ -14,7 +14,7 @@ use crate::{
 impl Replica {
     /// Makes batches of edits, as far as they are to be pushed now.
     pub(in crate::session::replica) fn cut(&mut self, keys: &mut dyn Keys) {
-        if self.own.refused.is_some() {
+        if self.own.refused.is_some() || self.awaits_keys() {
             return;
         }
         while self.own.outbox.len() < OUTBOX_MAX && !self.own.pending.is_empty() {
@@ -70,7 +70,19 @@ impl Replica {
         Some((record.into(), BatchHash::of(&bytes)))
     }
 
-    fn miss_key(&mut self, epoch: u32) {
+    /// Whether the relay says that batches are sealed with a key that no roster told of yet: nothing is pushed before.
+    pub(in crate::session::replica) fn awaits_keys(&self) -> bool {
+        self.own.asked > self.sealing
+    }
+
+    /// All was read, and who is to be believed did not say what the relay says.
+    pub(in crate::session) fn tell_awaited_key(&mut self) {
+        if self.awaits_keys() {
+            self.miss_key(self.own.asked.epoch());
+        }
+    }
+
+    pub(in crate::session::replica) fn miss_key(&mut self, epoch: u32) {
         if self.own.needs_key.replace(epoch) != Some(epoch) {
             self.tell(Event::NeedsKey(epoch));
         }

@@ -16,7 +16,7 @@ impl Replica {
     pub(in crate::session) fn next_push(&self, now_ms: u64) -> Option<Push> {
         let own = &self.own;
         let halted = own.refused.is_some() || own.denied || self.rename.is_some();
-        if halted || now_ms < own.hold_ms {
+        if halted || self.awaits_keys() || now_ms < own.hold_ms {
             return None;
         }
         if let Some(at) = own.again.iter().position(|again| !again.in_flight) {
@@ -44,24 +44,21 @@ impl Replica {
         }
     }
 
-    /// Keys that are to be pushed next.
-    pub(in crate::session) fn next_keys(&self) -> Option<Arc<[u8]>> {
-        self.own.keys.get(self.own.keys_in_flight).cloned()
+    /// Keys that are to be pushed next, at `now_ms`.
+    pub(in crate::session) fn next_keys(&self, now_ms: u64) -> Option<Arc<[u8]>> {
+        let next = self.own.keys.get(self.own.keys_in_flight);
+        next.filter(|_| now_ms >= self.own.keys_hold_ms).cloned()
     }
 
     pub(in crate::session) fn pushed_keys(&mut self) {
         self.own.keys_in_flight += 1;
     }
 
-    /// Keys were read in the log, or refused: none of them is pushed again.
-    pub(in crate::session) fn keys_answered(&mut self, record: Option<&[u8]>) {
-        let at = match record {
-            Some(record) => self.own.keys.iter().position(|keys| **keys == *record),
-            None => (self.own.keys_in_flight > 0).then_some(0),
-        };
-        if let Some(at) = at {
+    /// Keys were read in the log: they are not pushed again.
+    pub(in crate::session) fn keys_answered(&mut self, record: &[u8]) {
+        if let Some(at) = self.own.keys.iter().position(|keys| **keys == *record) {
             self.own.keys.remove(at);
-            self.own.keys_in_flight = self.own.keys_in_flight.saturating_sub(1);
+            self.own.keys_in_flight -= usize::from(at < self.own.keys_in_flight);
         }
     }
 

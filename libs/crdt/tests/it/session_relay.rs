@@ -1,0 +1,101 @@
+//! What a relay knows of a document's devices.
+
+use selvedge_crdt::{
+    BatchHash, Document, ReplicaId, Writer,
+    session::{
+        DeviceId, DocumentId, LogId, OpenDocument, RecordHash, Resume, Start,
+        relay::{READ, RelayDocument, Session, Terms, WRITE},
+    },
+};
+
+use crate::scripted::{LOG, RELAY_MS, others};
+
+/// When everything that is tested here happens: long after everything was written.
+const NOW_MS: u64 = RELAY_MS + 86_400_000;
+
+fn session(device: u8) -> Session {
+    Session { device: DeviceId([device; 32]), rights: READ | WRITE }
+}
+
+fn terms() -> Terms {
+    Terms { compact_records: 1, ..Terms::default() }
+}
+
+/// A document with so many batches in its log.
+fn document(batches: u64) -> RelayDocument {
+    let name = DocumentId::new("acme", "notes").expect("a name");
+    let mut document = RelayDocument::new(name, LOG, 0);
+    write(&mut document, batches);
+    document
+}
+
+fn write(document: &mut RelayDocument, batches: u64) {
+    let id = document.tail() as u8;
+    let mut writer = Writer::new(ReplicaId([id; 16]));
+    let (mut written, mut prev) = (Document::new(), BatchHash::NONE);
+    for at in 0..batches {
+        let pushed = others(&mut writer, prev, &mut written, (document.tail() + at) as i64);
+        document.replay(&pushed.record).expect("it is a record");
+        prev = pushed.hash;
+    }
+}
+
+fn at(log: LogId, next: u64) -> Option<Resume> {
+    Some(Resume { log, next, last: RecordHash::NONE })
+}
+
+fn open(document: &mut RelayDocument, device: u8, resume: Option<Resume>) -> OpenDocument {
+    let replicas = [ReplicaId([device; 16])];
+    document.open(&session(device), (resume, None), &replicas, (&terms(), NOW_MS))
+}
+
+/// Up to which offset a compaction goes now, if there is one.
+fn stable(document: &mut RelayDocument, foreign: u8) -> Option<u64> {
+    document.compact(&terms(), NOW_MS)?;
+    document.commit();
+    // Who stands before it has expired.
+    let mut low = 0;
+    while open(document, foreign, at(LOG, low)).start == Start::Expired {
+        low += 1;
+    }
+    Some(low)
+}
+
+#[test]
+fn offsets_of_another_log_make_nobody_expire() {
+    let mut document = document(600);
+    open(&mut document, 1, at(LOG, 600));
+    assert!(document.compact(&terms(), NOW_MS).is_some());
+    document.commit();
+    let (same, other) = (at(LOG, 500), at(LogId([5; 16]), 500));
+    assert_eq!(
+        open(&mut document, 2, other).start,
+        Start::Lost,
+        "what it wrote there is lost here"
+    );
+    assert_eq!(open(&mut document, 3, same).start, Start::Expired);
+}
+
+#[test]
+fn by_coming_nobody_has_seen_more() {
+    let mut document = document(100);
+    open(&mut document, 1, at(LOG, 100));
+    write(&mut document, 100);
+    open(&mut document, 1, at(LOG, 200));
+    open(&mut document, 2, at(LOG, 200));
+    document.saw(&session(2), 200, NOW_MS);
+    assert_eq!(stable(&mut document, 9), Some(100), "device 1 has said no more");
+}
+
+#[test]
+fn who_only_looks_is_not_expected_back() {
+    let mut document = document(200);
+    open(&mut document, 1, at(LOG, 150));
+    for resume in [None, at(LOG, 0), at(LOG, 200)] {
+        let looking = document.open(&session(1), (resume, None), &[], (&terms(), NOW_MS));
+        assert_eq!(looking.tail, 200);
+        document.open(&session(7), (resume, None), &[], (&terms(), NOW_MS));
+    }
+    assert_eq!(document.devices(), 1);
+    assert_eq!(stable(&mut document, 9), Some(150), "its lease is where it was");
+}

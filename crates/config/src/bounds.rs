@@ -11,8 +11,8 @@ use selvedge_base::format_duration;
 
 use crate::{
     Agent, AgentProcess, AgentSettings, Audit, Breaker, CORE, Config, CoreAudit, CoreLimits,
-    CoreStreams, CoreSync, Ejection, HealthCheck, Id, Limits, Listener, Origin, Otlp, Route,
-    Upstream, auth, rate_limit, schema, waf,
+    CoreStreams, CoreSync, Ejection, GuestRule, HealthCheck, Id, Limits, Listener, Origin, Otlp,
+    Route, Upstream, auth, rate_limit, schema, waf,
 };
 
 /// Scope of what concerns the whole process.
@@ -213,6 +213,8 @@ fn core_bounds(table: &mut Table<'_>, config: &Config) {
     table.time("timeouts connect", timeouts.connect, "503 with Retry-After");
     table.time("timeouts first-byte", timeouts.first_byte, "504");
     table.time("timeouts idle", timeouts.idle, "the response is cut");
+    let sync = config.core.as_ref().and_then(crate::Core::process).and_then(|it| it.sync.as_ref());
+    sync.iter().flat_map(|sync| &sync.guests).for_each(|guests| guest_bounds(table, guests));
 }
 
 fn stream_bounds(table: &mut Table<'_>, streams: &CoreStreams) {
@@ -239,6 +241,20 @@ fn sync_bounds(table: &mut Table<'_>, sync: &CoreSync) {
     table.time("sync lease", sync.lease, "the device begins with the snapshot");
     table.time("sync grace", sync.grace, "the log before a snapshot is given up");
     table.time("sync idle", sync.idle, "the document is let go from memory");
+    table.time("sync renew", sync.renew, "tokens that ended are not exchanged");
+    if let Some(push) = &sync.push {
+        table.time("sync push after", push.after, "the device is woken");
+        table.time("sync push every", push.every, "the device is left alone");
+        table.row("sync push subscriptions", push.subscriptions, "WAKE: quota");
+    }
+}
+
+fn guest_bounds(table: &mut Table<'_>, guests: &GuestRule) {
+    let GuestRule { prefix, tenant: _, documents, document, address_rate } = guests;
+    table.enter("guests", prefix);
+    table.row("documents", documents, "507");
+    table.row("document", document, "pushes: quota");
+    table.row("address-rate", format!("{address_rate}/h"), "429");
 }
 
 fn audit_bounds(table: &mut Table<'_>, audit: &CoreAudit) {

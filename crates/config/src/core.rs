@@ -213,7 +213,8 @@ fn upstream(
         retry: Retry { attempts: 1, budget_percent: 20, statuses: Vec::new(), per_attempt: None },
         timeouts,
         breaker: None,
-        pool: Pool { connections, idle: 256, idle_timeout: Duration::from_secs(60) },
+        // As many as were busy at once: where there are more writers than may stay, the others would connect anew each time.
+        pool: Pool { connections, idle: connections, idle_timeout: Duration::from_secs(60) },
     }
 }
 

@@ -29,6 +29,7 @@ mod config_part;
 mod core;
 mod core_audit;
 mod core_log;
+mod core_push;
 mod core_streams;
 mod core_sync;
 mod core_views;

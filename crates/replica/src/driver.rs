@@ -6,6 +6,7 @@ use std::{
     fmt,
     future::{Future, pending},
     pin::Pin,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -13,6 +14,7 @@ use selvedge_crdt::{
     Document, Edit, ReplicaId,
     session::{Client, DeviceId, DocumentId, Event, Keys, Replica, Sealing, Settings, Token, Want},
 };
+use selvedge_seal::Vault;
 
 use crate::{Socket, SocketError, Store, StoreError};
 
@@ -27,20 +29,22 @@ pub trait Dial {
 
 /// Documents of one relay, at work.
 #[derive(Debug)]
-pub struct Driver<K, D> {
+pub struct Driver<D> {
     client: Client,
     stores: BTreeMap<DocumentId, Store>,
-    keys: K,
+    keys: Vault,
     dial: D,
     socket: Option<Socket>,
     trouble: Option<SocketError>,
+    /// What could not be stored is lost to the disk: nothing that follows it may be stored.
+    failed: Option<Arc<StoreError>>,
 }
 
 /// Why documents are not to be worked with any more. A relay that is away is no such reason.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum DriverError {
     /// What must be durable cannot be stored.
-    Store(StoreError),
+    Store(Arc<StoreError>),
 }
 
 impl fmt::Display for DriverError {
@@ -59,16 +63,17 @@ impl Error for DriverError {
 
 impl From<StoreError> for DriverError {
     fn from(error: StoreError) -> Self {
-        DriverError::Store(error)
+        DriverError::Store(Arc::new(error))
     }
 }
 
-impl<K: Keys, D: Dial> Driver<K, D> {
+impl<D: Dial> Driver<D> {
     /// A driver without documents. `seed` is random, and another one at each start.
-    pub fn new(keys: K, dial: D, seed: [u8; 32]) -> Self {
+    pub fn new(keys: Vault, dial: D, seed: [u8; 32]) -> Self {
         let device: DeviceId = keys.device();
         let client = Client::new(device, Settings::default(), seed);
-        Driver { client, stores: BTreeMap::new(), keys, dial, socket: None, trouble: None }
+        let (stores, socket, trouble, failed) = (BTreeMap::new(), None, None, None);
+        Driver { client, stores, keys, dial, socket, trouble, failed }
     }
 
     /// Takes a document over: as it was stored, or new under the random id `fresh`, sealed from the beginning or not.
@@ -107,9 +112,15 @@ impl<K: Keys, D: Dial> Driver<K, D> {
         &mut self.client
     }
 
-    /// Keys of the device, and of its documents.
-    pub fn keys(&mut self) -> &mut K {
+    /// Keys of the device, and of its documents. What is changed here is stored by the next [`turn`](Driver::turn), before anything
+    /// is sent.
+    pub fn keys(&mut self) -> &mut Vault {
         &mut self.keys
+    }
+
+    /// What is known of keys.
+    pub fn vault(&self) -> &Vault {
+        &self.keys
     }
 
     /// Where a document is stored.
@@ -117,9 +128,32 @@ impl<K: Keys, D: Dial> Driver<K, D> {
         self.stores.get_mut(document)
     }
 
+    /// Opens a document with another token from now on.
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub fn set_token(&mut self, document: &DocumentId, text: &str) -> Result<(), DriverError> {
+        self.sound()?;
+        if let Some(store) = self.stores.get_mut(document) {
+            let relay = store.known().relay.clone();
+            store.reach(&relay, text)?;
+        }
+        let token = Token { text: text.to_owned(), ends_ms: None };
+        self.client.set_token(document, token, &self.keys);
+        Ok(())
+    }
+
     /// Why there is no connection, since it was last tried.
     pub fn trouble(&self) -> Option<&SocketError> {
         self.trouble.as_ref()
+    }
+
+    /// Refuses to go on after something could not be stored; each call that stores does so.
+    ///
+    /// # Errors
+    /// What could not be stored then.
+    pub fn sound(&self) -> Result<(), DriverError> {
+        self.failed.clone().map_or(Ok(()), |error| Err(DriverError::Store(error)))
     }
 
     /// Returns whether there is a connection.
@@ -127,16 +161,18 @@ impl<K: Keys, D: Dial> Driver<K, D> {
         self.socket.is_some()
     }
 
-    /// Changes a document; what was written is durable when this returns. Nothing if the document is not here.
+    /// Changes a document, as a whole or, where `write` fails, not at all; what was written is durable when this returns. Nothing if
+    /// the document is not here.
     ///
     /// # Errors
     /// It cannot be stored.
-    pub fn edit<T>(
+    pub fn edit<T, E>(
         &mut self,
         document: &DocumentId,
-        write: impl FnOnce(&mut Edit<'_>) -> T,
-    ) -> Result<Option<T>, DriverError> {
-        let written = self.client.edit(document, now_ms(), write);
+        write: impl FnOnce(&mut Edit<'_>) -> Result<T, E>,
+    ) -> Result<Option<Result<T, E>>, DriverError> {
+        self.sound()?;
+        let written = self.client.try_edit(document, now_ms(), write);
         self.settle()?;
         Ok(written)
     }
@@ -148,26 +184,47 @@ impl<K: Keys, D: Dial> Driver<K, D> {
 
     /// Stores what is to be stored, and has the machine go on from there.
     fn settle(&mut self) -> Result<(), DriverError> {
+        self.sound()?;
+        self.store_all().or_else(|error| {
+            self.failed = Some(Arc::new(error));
+            self.sound()
+        })
+    }
+
+    fn store_all(&mut self) -> Result<(), StoreError> {
         loop {
             self.client.tick(now_ms(), &mut self.keys);
             let Some((document, transaction)) = self.client.poll_transaction() else {
-                return Ok(());
+                return self.store_keys();
             };
             let number = transaction.number;
+            // Who has read past a list of members must have its keys: both are stored, or neither.
+            let changed = self.keys.take_changed(&document);
+            let keys = changed.then(|| self.keys.save(&document));
             if let Some(store) = self.stores.get_mut(&document) {
-                store.store(&transaction)?;
+                store.store(&transaction, keys.as_ref().map(|keys| keys.as_slice()))?;
             }
             self.client.saved(&document, number);
         }
     }
 
+    /// Keys that changed by themselves: a list of members that is to be pushed.
+    fn store_keys(&mut self) -> Result<(), StoreError> {
+        for (document, store) in &mut self.stores {
+            if self.keys.take_changed(document) {
+                store.keep_keys(&self.keys.save(document))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Does what is to be done, and waits for one thing to happen: a message, a time, a connection. To drop it loses nothing.
     ///
     /// # Errors
-    /// What must be durable cannot be stored.
+    /// What must be durable cannot be stored, now or before.
     pub async fn turn(&mut self) -> Result<(), DriverError> {
         self.settle()?;
-        self.send().await;
+        self.send();
         match self.client.wants(now_ms()) {
             Want::Connect => self.connect().await,
             Want::Disconnect => self.disconnect().await,
@@ -176,14 +233,11 @@ impl<K: Keys, D: Dial> Driver<K, D> {
         self.settle()
     }
 
-    async fn send(&mut self) {
-        let Some(socket) = &mut self.socket else {
-            while self.client.poll_message().is_some() {}
-            return;
-        };
+    /// Hands over what is to be sent; without a connection it goes nowhere, and the machine knows.
+    fn send(&mut self) {
         while let Some(message) = self.client.poll_message() {
-            if let Err(error) = socket.feed(message).await {
-                return self.lose(error);
+            if let Some(socket) = &mut self.socket {
+                socket.feed(message);
             }
         }
     }
@@ -204,12 +258,14 @@ impl<K: Keys, D: Dial> Driver<K, D> {
     }
 
     async fn disconnect(&mut self) {
-        self.send().await;
-        if let Some(socket) = self.socket.take() {
-            // Who does not hear a goodbye notices the end.
+        self.send();
+        let socket = self.socket.take();
+        // Before the goodbye: who drops this finds a machine that knows.
+        self.client.disconnected(now_ms());
+        if let Some(socket) = socket {
+            // Who does not hear a goodbye, or what was to be sent before it, notices the end.
             let _ = tokio::time::timeout(GOODBYE, socket.close()).await;
         }
-        self.client.disconnected(now_ms());
     }
 
     async fn wait(&mut self) {
@@ -240,7 +296,7 @@ impl<K: Keys, D: Dial> Driver<K, D> {
         }
     }
 
-    /// Says goodbye, and gives the documents back to the disk.
+    /// Says goodbye, which takes 2 seconds at most, and gives the documents back to the disk.
     ///
     /// # Errors
     /// What must be durable cannot be stored.

@@ -64,12 +64,12 @@ impl Shelf {
         }
     }
 
-    /// Begins to keep a document.
+    /// Begins to keep a document with its keys, which are empty if it is not encrypted.
     ///
     /// # Errors
     /// One that is here already, and what the disk says.
-    pub fn create(&self, known: &Known) -> Result<Store, StoreError> {
-        Store::create(&self.place(&known.document), known)
+    pub fn create(&self, known: &Known, keys: &[u8]) -> Result<Store, StoreError> {
+        Store::create(&self.place(&known.document), known, keys)
     }
 
     /// Opens a document that is here.

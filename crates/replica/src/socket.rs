@@ -1,6 +1,6 @@
 //! A WebSocket to a relay (RFC 6455), over whatever leads there.
 
-use std::{error::Error, fmt, io, time::Duration};
+use std::{collections::VecDeque, error::Error, fmt, future::poll_fn, io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
@@ -36,6 +36,8 @@ type Stream = WebSocketStream<Box<dyn Wire>>;
 pub struct Socket {
     sink: SplitSink<Stream, Message>,
     stream: SplitStream<Stream>,
+    /// What was handed over; the relay's credit bounds how much that is.
+    outbox: VecDeque<Message>,
     /// What is in the sink and may not be on its way.
     is_dirty: bool,
 }
@@ -113,16 +115,12 @@ impl Socket {
             return Err(SocketError::Protocol);
         }
         let (sink, stream) = stream.split();
-        Ok(Socket { sink, stream, is_dirty: false })
+        Ok(Socket { sink, stream, outbox: VecDeque::new(), is_dirty: false })
     }
 
     /// Hands over a message; [`turn`](Socket::turn) sends it.
-    ///
-    /// # Errors
-    /// A connection that broke.
-    pub async fn feed(&mut self, message: Vec<u8>) -> Result<(), SocketError> {
-        self.is_dirty = true;
-        Ok(self.sink.feed(Message::Binary(message.into())).await?)
+    pub fn feed(&mut self, message: Vec<u8>) {
+        self.outbox.push_back(Message::Binary(message.into()));
     }
 
     /// Sends what was handed over, and waits for the next message; nothing when the other side has closed. To drop it
@@ -132,10 +130,10 @@ impl Socket {
     /// A connection that broke.
     pub async fn turn(&mut self) -> Result<Option<Bytes>, SocketError> {
         loop {
+            let is_idle = self.outbox.is_empty() && !self.is_dirty;
             let came = tokio::select! {
-                flushed = self.sink.flush(), if self.is_dirty => {
-                    flushed?;
-                    self.is_dirty = false;
+                sent = send(&mut self.sink, &mut self.outbox, &mut self.is_dirty), if !is_idle => {
+                    sent?;
                     continue;
                 }
                 came = self.stream.next() => came,
@@ -155,6 +153,24 @@ impl Socket {
     /// # Errors
     /// A connection that broke before.
     pub async fn close(mut self) -> Result<(), SocketError> {
+        send(&mut self.sink, &mut self.outbox, &mut self.is_dirty).await?;
         Ok(self.sink.close().await?)
     }
+}
+
+/// Sends what waits, as the wire takes it. A message leaves the outbox only when the sink has room for it: to drop this
+/// loses none.
+async fn send(
+    sink: &mut SplitSink<Stream, Message>,
+    outbox: &mut VecDeque<Message>,
+    is_dirty: &mut bool,
+) -> Result<(), tungstenite::Error> {
+    while !outbox.is_empty() {
+        poll_fn(|context| sink.poll_ready_unpin(context)).await?;
+        *is_dirty = true;
+        outbox.pop_front().map_or(Ok(()), |message| sink.start_send_unpin(message))?;
+    }
+    sink.flush().await?;
+    *is_dirty = false;
+    Ok(())
 }

@@ -41,15 +41,16 @@ pub struct Known {
 
 impl Store {
     /// Makes the folder of a document that was never here; only its owner may read it.
-    pub(crate) fn create(folder: &Path, known: &Known) -> Result<Self, StoreError> {
+    pub(crate) fn create(folder: &Path, known: &Known, keys: &[u8]) -> Result<Self, StoreError> {
         let unusable = |error| StoreError::Folder(folder.to_owned(), error);
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         let lock = lock(folder)?;
         let connection = prepare(&folder.join("replica.sqlite"))?;
-        let insert = "INSERT INTO document (one, tenant, name, relay, token) VALUES (1, ?1, ?2, ?3, ?4) \
-                      ON CONFLICT DO NOTHING";
+        // With its keys at once: without them, what is encrypted would be taken for plain.
+        let insert = "INSERT INTO document (one, tenant, name, relay, token, keys) \
+                      VALUES (1, ?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
         let Known { document, relay, token } = known;
-        let row = params![document.tenant(), document.name(), relay, token];
+        let row = params![document.tenant(), document.name(), relay, token, keys];
         if connection.execute(insert, row)? == 0 {
             return Err(StoreError::Exists(document.clone()));
         }
@@ -114,11 +115,15 @@ impl Store {
         Ok(Some(Saved { begin, appended: pieces.collect::<Result<_, _>>()? }))
     }
 
-    /// Stores a transaction of the replica, as a whole or not at all.
+    /// Stores a transaction of the replica, and the document's keys if they changed with it, as a whole or not at all.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn store(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
+    pub fn store(
+        &mut self,
+        transaction: &Transaction,
+        keys: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
         let begun = self.connection.transaction()?;
         for change in &transaction.changes {
             match change {
@@ -132,10 +137,13 @@ impl Store {
                 }
             }
         }
+        if let Some(keys) = keys {
+            begun.execute("UPDATE document SET keys = ?1", [keys])?;
+        }
         Ok(begun.commit()?)
     }
 
-    /// The keys of the document, as they were kept.
+    /// The keys of the document, as they were kept; nothing where its creation broke off.
     ///
     /// # Errors
     /// SQLite's.

@@ -4,23 +4,27 @@ pub(crate) mod as_json;
 mod assignment;
 mod desk;
 mod dial;
+mod exchange;
 mod leader;
 mod members;
 mod place;
 mod request;
+mod standing;
 mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use selvedge_base::parse_duration;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use self::{
     assignment::Assignment,
     desk::Waits,
+    exchange::Exchange,
     members::{InviteArgs, JoinArgs, MembersArgs},
     request::Request,
+    standing::Standing,
 };
 pub(crate) use self::{
     desk::{Desk, run as block_on},
@@ -62,9 +66,9 @@ enum DocCommand {
     Export(ExportArgs),
     /// Push what was written here, and read what others wrote
     Sync(SyncArgs),
-    /// Make a link that brings another device into an encrypted document
+    /// Make a link that brings another device into a document
     Invite(InviteArgs),
-    /// Come into an encrypted document by a link
+    /// Come into a document by a link
     Join(JoinArgs),
     /// Tell who reads an encrypted document, or take a device out
     Members(MembersArgs),
@@ -108,6 +112,10 @@ struct CreateArgs {
     /// Encrypt it end to end; this device founds it
     #[arg(long)]
     encrypted: bool,
+    /// Have the relay give this device the token, where it opens names to devices; a DOCUMENT that ends in `/` gets a random
+    /// last part, and its name is printed
+    #[arg(long, conflicts_with = "token")]
+    found: bool,
 }
 
 /// Options of `selvedge doc get`.
@@ -206,6 +214,7 @@ pub(crate) fn run(args: &DocArgs, terminal: &mut Terminal) -> Outcome {
     match &args.command {
         DocCommand::Device => terminal.write(&format!("{}\n", desk.device().id()))?,
         DocCommand::List => list(&desk, terminal)?,
+        DocCommand::Create(args) if args.found => found(args, &desk, terminal)?,
         DocCommand::Create(args) => {
             let document = document(&args.document)?;
             desk.create(&document, (&args.relay, &args.token), args.encrypted)?;
@@ -232,7 +241,7 @@ pub(crate) fn run(args: &DocArgs, terminal: &mut Terminal) -> Outcome {
         DocCommand::Sync(args) => {
             let waits = Waits::needed(args.wait);
             let answer = desk.perform(&document(&args.document)?, &Request::Sync, waits)?;
-            terminal.write(&format!("{answer}\n"))?;
+            terminal.write(&format!("{}\n", standing_of(answer)?.shown()))?;
         }
         DocCommand::Invite(args) => members::invite(args, &desk, terminal)?,
         DocCommand::Join(args) => members::join(args, &desk)?,
@@ -244,6 +253,21 @@ pub(crate) fn run(args: &DocArgs, terminal: &mut Terminal) -> Outcome {
         DocCommand::Forget(args) => desk.forget(&document(&args.document)?)?,
     }
     Ok(Exit::Success)
+}
+
+/// Founds a document at its relay: its name is its address, and whoever does not know it does not find it.
+fn found(args: &CreateArgs, desk: &Desk, terminal: &mut Terminal) -> Result<(), Failure> {
+    let mut name = args.document.clone();
+    if name.ends_with('/') {
+        name += &data_encoding::BASE64URL_NOPAD.encode(&desk::random::<16>()?);
+    }
+    let document = document(&name)?;
+    desk.has_not(&document)?;
+    let wanted = json!({ "tenant": document.tenant(), "document": document.name() });
+    let mut exchange = Exchange::with(&args.relay, desk.device())?;
+    let token = block_on(exchange.token("found", &wanted))?;
+    desk.create(&document, (&args.relay, &token), args.encrypted)?;
+    Ok(terminal.write(&format!("{name}\n"))?)
 }
 
 fn list(desk: &Desk, terminal: &mut Terminal) -> Result<(), Failure> {
@@ -266,14 +290,19 @@ fn print(
 /// What is written is durable here; that the relay does not have it yet is said, and no failure.
 fn write(reached: &Reached, desk: &Desk, request: Request) -> Result<(), Failure> {
     let answer = desk.perform(&document(&reached.document)?, &request, reached.waits())?;
-    if let Some(waiting) = answer["waiting"].as_u64().filter(|waiting| *waiting > 0) {
-        let why = answer["trouble"].as_str().unwrap_or("it has not answered yet");
+    let Standing { waiting, trouble, .. } = standing_of(answer)?;
+    if waiting > 0 {
+        let why = trouble.as_deref().unwrap_or("it has not answered yet");
         crate::terminal::complain(&format!(
             "kept here; {waiting} changes wait for the relay: {why}\nhelp: `selvedge doc sync {}` sends them\n",
             reached.document
         ));
     }
     Ok(())
+}
+
+fn standing_of(answer: Json) -> Result<Standing, Failure> {
+    serde_json::from_value(answer).map_err(|error| Failure::new(Exit::Bug, error))
 }
 
 fn export(args: &ExportArgs, desk: &Desk, terminal: &mut Terminal) -> Result<(), Failure> {

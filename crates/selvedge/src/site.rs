@@ -59,6 +59,8 @@ pub(crate) struct Question {
     body: Vec<u8>,
     content_type: Option<&'static str>,
     answer_bytes_max: usize,
+    /// A field that this question alone has.
+    field: Option<(&'static str, String)>,
     /// Whether to ask twice comes to the same as to ask once.
     is_repeatable: bool,
 }
@@ -96,17 +98,27 @@ impl Error for AskError {}
 impl Question {
     pub(crate) fn get(path: impl Into<String>, answer_bytes_max: usize) -> Self {
         let (method, path, body) = (Method::GET, path.into(), Vec::new());
-        Self { method, path, body, content_type: None, answer_bytes_max, is_repeatable: true }
+        Self { is_repeatable: true, ..Self::new(method, path, body, answer_bytes_max) }
     }
 
     pub(crate) fn post(path: impl Into<String>, body: Vec<u8>, answer_bytes_max: usize) -> Self {
         let (method, path) = (Method::POST, path.into());
-        Self { method, path, body, content_type: None, answer_bytes_max, is_repeatable: false }
+        Self::new(method, path, body, answer_bytes_max)
     }
 
     pub(crate) fn delete(path: impl Into<String>, answer_bytes_max: usize) -> Self {
         let (method, path, body) = (Method::DELETE, path.into(), Vec::new());
-        Self { method, path, body, content_type: None, answer_bytes_max, is_repeatable: true }
+        Self { is_repeatable: true, ..Self::new(method, path, body, answer_bytes_max) }
+    }
+
+    fn new(method: Method, path: String, body: Vec<u8>, answer_bytes_max: usize) -> Self {
+        let (content_type, field) = (None, None);
+        Self { method, path, body, content_type, answer_bytes_max, field, is_repeatable: false }
+    }
+
+    /// The same with this field.
+    pub(crate) fn with_field(self, name: &'static str, value: String) -> Self {
+        Self { field: Some((name, value)), ..self }
     }
 
     /// Posts JSON.
@@ -193,8 +205,15 @@ impl Site {
     }
 
     fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, AskError> {
-        let Question { method, path, body, content_type, answer_bytes_max: _, is_repeatable: _ } =
-            question;
+        let Question {
+            method,
+            path,
+            body,
+            content_type,
+            answer_bytes_max: _,
+            field,
+            is_repeatable: _,
+        } = question;
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.prefix))
@@ -205,6 +224,9 @@ impl Site {
         }
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, *content_type);
+        }
+        if let Some((name, value)) = field {
+            request = request.header(*name, value);
         }
         let body = Full::new(Bytes::copy_from_slice(body));
         request.body(body).map_err(|error| AskError::Broken(error.to_string()))

@@ -9,6 +9,7 @@ mod verify;
 use clap::{Args, Subcommand};
 
 use self::log::LogArgs;
+pub(crate) use self::token::lifetime;
 use crate::{cli::Outcome, terminal::Terminal};
 
 /// Options of `selvedge sync`.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use selvedge_crdt::{
     ReplicaId,
     session::{
-        CloseReason, DocumentId, OpenDocument, Record, RecordHash, Refusal, RelayFrame, Resume,
-        SnapshotHash,
+        CloseReason, DeviceId, DocumentId, OpenDocument, Record, RecordHash, Refusal, RelayFrame,
+        Resume, SnapshotHash, Start,
         relay::{
             Answer, Checkpoint, Grant, Placed, Presences, RelayDocument, Session, Terms, Verdict,
             Vetted, WRITE,
@@ -20,7 +20,12 @@ use selvedge_crdt::{
 };
 use selvedge_eventlog::{Append, AppendError, Batch, Committed, StreamId, StreamOptions, Ticket};
 
-use crate::{connection::Connection, hub::Hub, names};
+use crate::{
+    connection::Connection,
+    hub::Hub,
+    names,
+    rosters::{self, Rosters},
+};
 
 /// When somebody may try again whose record the log did not take, in milliseconds.
 const AGAIN_MS: u64 = 2_000;
@@ -38,6 +43,7 @@ pub(crate) struct State {
     pub(crate) fold: RelayDocument,
     /// Whether the log has its stream, or will.
     is_created: bool,
+    pub(crate) rosters: Rosters,
     listeners: Vec<Listener>,
     /// In order of offsets; answers among them wait for what was pushed before.
     pending: VecDeque<Pending>,
@@ -106,13 +112,19 @@ enum Next {
 }
 
 impl Document {
-    pub(crate) fn new(fold: RelayDocument, stream: StreamId, (terms, hub): (Terms, &Hub)) -> Self {
+    pub(crate) fn new(
+        (mut fold, rosters): (RelayDocument, Rosters),
+        stream: StreamId,
+        (terms, hub): (Terms, &Hub),
+    ) -> Self {
+        fold.keeps(rosters.bytes());
         let id = fold.id().clone();
         let now_ms = hub.now_ms();
         let current = fold.snapshots().last().map(|placed| placed.info.offset);
         let trim = current.filter(|offset| *offset > fold.start());
         let state = State {
             is_created: hub.log.info(stream).is_ok(),
+            rosters,
             listeners: Vec::new(),
             pending: VecDeque::new(),
             is_pumping: false,
@@ -154,11 +166,17 @@ impl Document {
         let connection = connection.clone();
         connection.with(|machine| {
             machine.opened(channel, (number, grant), opened.clone());
+            if state.rosters.has_some() && opened.start != Start::Resumed {
+                machine.keys_first(channel);
+            }
             for (of, shown) in state.presences.all() {
                 machine.show(channel, of, Some(shown));
             }
         });
         state.listeners.push(Listener { connection, channel, session, number });
+        if let Some(wakes) = &hub.wakes {
+            wakes.seen(&self.id, &device);
+        }
         Some(opened)
     }
 
@@ -189,10 +207,17 @@ impl Document {
         let now_ms = hub.now_ms();
         let verdict = if state.has_failed {
             Verdict::Refused(record.refused(Refusal::Unavailable(AGAIN_MS)))
-        } else if !state.is_created && !hub.has_room_in(self.id.tenant()) {
-            Verdict::Refused(record.refused(Refusal::Quota(self.terms.again_ms)))
         } else {
-            state.fold.admit(&by.session, record, (&self.terms, now_ms))
+            let until = (&self.terms, now_ms);
+            let verdict = state.fold.admit(&by.session, record, until);
+            match verdict {
+                Verdict::Append(_) if !state.has_place(hub) => {
+                    // Nothing else is on its way, as there is no document yet.
+                    state.fold.take_back();
+                    Verdict::Refused(record.refused(Refusal::Quota(self.terms.again_ms)))
+                }
+                verdict => verdict,
+            }
         };
         match verdict {
             Verdict::Append(offset) => {
@@ -237,17 +262,27 @@ impl Document {
             return Err(record.refused(Refusal::Unavailable(AGAIN_MS)));
         }
         let offset = state.fold.place(session, record, replaces, &self.terms)?;
+        if !state.has_place(hub) {
+            state.fold.take_back();
+            return Err(record.refused(Refusal::Quota(self.terms.again_ms)));
+        }
         let bytes = Bytes::copy_from_slice(record.bytes());
         state.submit((self, hub), (offset, bytes), None);
         self.pump_soon(hub, state);
         Ok(())
     }
 
-    /// Takes notice of what a device has seen.
-    pub(crate) fn saw(&self, session: &Session, next: u64, now_ms: u64) {
+    /// Takes notice of what a device has seen; says whether that is everything.
+    pub(crate) fn saw(&self, session: &Session, next: u64, now_ms: u64) -> bool {
         let mut state = self.lock();
         state.fold.saw(session, next, now_ms);
         state.is_unsaved |= session.may(WRITE);
+        next >= state.fold.durable()
+    }
+
+    /// Whether a device has it open.
+    pub(crate) fn is_open_for(&self, device: &DeviceId) -> bool {
+        self.lock().listeners.iter().any(|listener| listener.session.device == *device)
     }
 
     /// Takes what a session shows of itself; false if there is no room.
@@ -303,6 +338,11 @@ async fn pump(document: Arc<Document>, hub: Arc<Hub>) {
 }
 
 impl State {
+    /// Whether its tenant may have it; a document that is not there yet takes one of its places.
+    fn has_place(&self, hub: &Hub) -> bool {
+        self.is_created || hub.make(self.fold.id().tenant())
+    }
+
     /// Sends a record on its way to the log.
     fn submit(
         &mut self,
@@ -317,6 +357,14 @@ impl State {
                 let name = names::document(&document.id);
                 Batch::create(document.stream, name, StreamOptions::default()).and(append)
             }
+        };
+        let batch = match rosters::is_keys(&record) {
+            true => {
+                let batch = batch.and(self.rosters.keep(&document.id, &record));
+                self.fold.keeps(self.rosters.bytes());
+                batch
+            }
+            false => batch,
         };
         let ticket = Some(hub.log.append(batch));
         self.pending.push_back(Pending::Record { offset, record, ticket, by });
@@ -365,7 +413,12 @@ impl State {
         if self.has_failed && is_over {
             self.fold.take_back();
             self.is_created = hub.log.info(document.stream).is_ok();
+            if !self.is_created {
+                hub.tenants.unmake(document.id.tenant());
+            }
             self.has_failed = false;
+            self.rosters.take_back();
+            self.fold.keeps(self.rosters.bytes());
         }
         self.used_ms = hub.now_ms();
         self.tell(events, hub);
@@ -377,6 +430,9 @@ impl State {
             (Pending::Answer { by, answer }, _) => Some(Event::Answer { by, answer }),
             (Pending::Record { offset, record, by, .. }, Some(Ok(_))) => {
                 self.fold.commit();
+                if rosters::is_keys(&record) {
+                    self.rosters.kept(&record);
+                }
                 Some(Event::Durable { offset, record, by })
             }
             (Pending::Record { by, .. }, _) => {
@@ -398,9 +454,12 @@ impl State {
             return;
         }
         for event in &events {
-            if let Event::Durable { record, .. } = event {
+            if let Event::Durable { record, by, .. } = event {
                 hub.metrics.records.fetch_add(1, Relaxed);
                 hub.metrics.record_bytes.fetch_add(record.len() as u64, Relaxed);
+                if let (Some(wakes), Some((by, _))) = (&hub.wakes, by) {
+                    wakes.changed(self.fold.id(), &by.session.device, hub.now_ms());
+                }
             }
         }
         for listener in &self.listeners {
@@ -423,7 +482,7 @@ impl State {
 
     /// What a durable record changes beside: the log may be cut where a snapshot is, later.
     fn after(&mut self, document: &Document, hub: &Hub) {
-        let current = self.fold.snapshots().last().map(|placed| placed.info.offset);
+        let current = self.fold.durable_snapshot().map(|placed| placed.info.offset);
         let known = self.trim.map_or(self.fold.start(), |(_, offset)| offset);
         if let Some(offset) = current.filter(|offset| *offset > known) {
             self.trim = Some((hub.now_ms() + hub.settings_ms().grace, offset));

@@ -57,7 +57,7 @@ fn has(fields: &HeaderMap, name: HeaderName, word: &str) -> bool {
 
 /// Programs send no origin. Pages of the host that is asked may, and those of origins that the settings name: a page elsewhere
 /// could otherwise use what its visitor's browser holds.
-fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
+pub(crate) fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
     let Some(origin) = fields.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     let host = fields.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

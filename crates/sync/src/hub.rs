@@ -15,22 +15,28 @@ use aws_lc_rs::{
     rand,
 };
 use selvedge_crdt::session::{
-    CloseReason, DeviceId, DocumentId, Limits, LogId, NONCE_BYTES,
+    CloseReason, DeviceId, DocumentId, Limits, LogId, MESSAGE_BYTES_MAX, NONCE_BYTES, Sealing,
     relay::{Checkpoint, Placed, RelayConnection, RelayDocument},
 };
-use selvedge_eventlog::{Append, Batch, Chunk, Log, ReadError, StreamId, StreamOptions, block_on};
+use selvedge_eventlog::{Batch, Chunk, Log, ReadError, StreamId, block_on};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    Incarnation, Settings,
+    Guests, Incarnation, Settings,
     checkpoints::Checkpoints,
     connection::Connection,
+    deed::{Change, Deed},
     document::{Chore, Document},
+    founders::{Founders, NotFounded},
     metrics::Metrics,
     names,
     pace::Pace,
+    revocations::Revocations,
+    rosters::Rosters,
     settings::ms,
-    trust::Warden,
+    tenants::Tenants,
+    trust::{Revocation, Revoked, Warden},
+    wakes::Wakes,
 };
 
 /// Locks by which loads of one document wait for each other.
@@ -41,12 +47,10 @@ const DISK_READS_MAX: usize = 8;
 const LOAD_BYTES: usize = 1 << 20;
 /// How often everything is looked after.
 const SWEEP: Duration = Duration::from_secs(1);
-/// The stream of tokens that were revoked.
-const REVOKED: &str = "sync/revoked";
+/// After so long without that something is wrong: the disk, mostly.
+const STUCK: Duration = Duration::from_secs(60);
 /// How long HELLO may take, in milliseconds.
 const HELLO_MS: u64 = 10_000;
-/// Revocations in force, at most.
-const REVOKED_MAX: usize = 100_000;
 
 /// What all connections share.
 pub(crate) struct Hub {
@@ -55,16 +59,18 @@ pub(crate) struct Hub {
     pub(crate) warden: Arc<Warden>,
     pub(crate) metrics: Metrics,
     pub(crate) devices: Pace<DeviceId>,
-    pub(crate) tenants: Pace<String>,
+    pub(crate) tenant_paces: Pace<String>,
+    pub(crate) tenants: Tenants,
+    /// Who is woken; nothing if nobody is.
+    pub(crate) wakes: Option<Wakes>,
     checkpoints: Checkpoints,
+    founders: Mutex<Founders>,
+    revocations: Revocations,
     incarnation: Incarnation,
-    revoked: StreamId,
     documents: Mutex<HashMap<DocumentId, Arc<Document>>>,
     loading: [tokio::sync::Mutex<()>; STRIPES],
     hasher: RandomState,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
-    /// Open channels of each tenant.
-    books: Mutex<HashMap<String, usize>>,
     /// Documents with presences that somebody has not heard of, or that end.
     shown: Mutex<HashSet<DocumentId>>,
     has_news: Notify,
@@ -72,6 +78,8 @@ pub(crate) struct Hub {
     numbers: AtomicU64,
     is_draining: AtomicBool,
     opened: Instant,
+    /// When everything was looked after, in nanoseconds since it was opened.
+    swept_ns: AtomicU64,
 }
 
 /// Settings in milliseconds.
@@ -90,27 +98,30 @@ impl Hub {
         settings: Settings,
         (incarnation, warden): (Incarnation, Warden),
     ) -> Result<Self, String> {
-        let (revoked, known) = revocations(&log)?;
-        known.into_iter().for_each(|(id, until_s)| warden.revoke(id, until_s));
+        let push = settings.push.as_ref();
+        let wakes = push.map(|push| Wakes::open(&log, push, now_ms())).transpose()?;
         Ok(Self {
+            wakes,
+            revocations: Revocations::open(&log, &warden)?,
             checkpoints: Checkpoints::open(&log)?,
+            founders: Mutex::new(Founders::open(&log)?),
             devices: Pace::new(settings.device_pushes_per_s),
-            tenants: Pace::new(settings.tenant_pushes_per_s),
+            tenant_paces: Pace::new(settings.tenant_pushes_per_s),
+            tenants: Tenants::default(),
             warden: Arc::new(warden),
             metrics: Metrics::default(),
             incarnation,
-            revoked,
             documents: Mutex::default(),
             loading: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             hasher: RandomState::new(),
             connections: Mutex::default(),
-            books: Mutex::default(),
             shown: Mutex::default(),
             has_news: Notify::new(),
             disk: Semaphore::new(DISK_READS_MAX),
             numbers: AtomicU64::new(1),
             is_draining: AtomicBool::new(false),
             opened: Instant::now(),
+            swept_ns: AtomicU64::new(0),
             log,
             settings,
         })
@@ -118,8 +129,7 @@ impl Hub {
 
     /// Milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ms(since)
+        now_ms()
     }
 
     /// Nanoseconds since it was opened.
@@ -153,7 +163,8 @@ impl Hub {
         rand::fill(&mut challenge).ok()?;
         let limits = Limits {
             channels: self.settings.channels_max,
-            credit: self.settings.credit,
+            // Room for the largest message, or who has one to push would wait for ever.
+            credit: self.settings.credit.max(MESSAGE_BYTES_MAX as u32),
             presence_ends_ms: u32::try_from(ms(self.settings.presence)).unwrap_or(u32::MAX),
             ..Limits::default()
         };
@@ -175,34 +186,21 @@ impl Hub {
         locked(&self.connections).len()
     }
 
-    /// Counts an open channel of a tenant; false if there are too many.
-    pub(crate) fn enter(&self, tenant: &str) -> bool {
-        let mut books = locked(&self.books);
-        let max = self.settings.tenant_channels_max;
-        let channels = books.entry(tenant.to_owned()).or_default();
-        let has_room = max == 0 || *channels < max;
-        if has_room {
-            *channels += 1;
-            self.metrics.channels.fetch_add(1, Relaxed);
-        }
+    /// Counts an open channel; false if its tenant has too many documents open.
+    pub(crate) fn enter(&self, document: &DocumentId) -> bool {
+        let has_room = self.tenants.enter(document, self.settings.tenant_channels_max);
+        self.metrics.channels.fetch_add(u64::from(has_room), Relaxed);
         has_room
     }
 
-    pub(crate) fn exit(&self, tenant: &str) {
-        let mut books = locked(&self.books);
-        if let Some(channels) = books.get_mut(tenant) {
-            *channels -= 1;
-            if *channels == 0 {
-                books.remove(tenant);
-            }
-            self.metrics.channels.fetch_sub(1, Relaxed);
-        }
+    pub(crate) fn exit(&self, document: &DocumentId) {
+        self.tenants.exit(document);
+        self.metrics.channels.fetch_sub(1, Relaxed);
     }
 
-    /// Whether a tenant may have one document more.
-    pub(crate) fn has_room_in(&self, tenant: &str) -> bool {
-        let max = self.settings.tenant_documents_max;
-        max == 0 || self.log.list(&names::tenant(tenant), "", max).len() < max
+    /// Takes the place of one more document of a tenant; false if there is none.
+    pub(crate) fn make(&self, tenant: &str) -> bool {
+        self.tenants.make(tenant, self.settings.tenant_documents_max)
     }
 
     /// The document, if memory has it.
@@ -238,9 +236,14 @@ impl Hub {
     fn load(&self, id: &DocumentId) -> Result<Document, String> {
         let terms = self.settings.terms(id);
         let Some(stream) = self.log.stream(&names::document(id)) else {
+            self.know_documents_of(id.tenant());
             let stream = self.log.new_stream();
-            let fold = RelayDocument::new(id.clone(), self.log_id(stream), 0);
-            return Ok(Document::new(fold, stream, (terms, self)));
+            // What the relay lost may have been all of it.
+            let lost_ms = self.incarnation.lost_ms;
+            let mut fold = RelayDocument::new(id.clone(), self.log_id(stream), lost_ms);
+            fold.loaded();
+            let rosters = Rosters::open(&self.log, id).map_err(|error| error.to_string())?;
+            return Ok(Document::new((fold, rosters), stream, (terms, self)));
         };
         let error = |error: ReadError| error.to_string();
         let about = (self.log_id(stream), self.incarnation.lost_ms);
@@ -261,9 +264,22 @@ impl Hub {
         }
         fold.loaded();
         fold.trimmed(info.start);
-        let document = Document::new(fold, stream, (terms, self));
+        let mut rosters = Rosters::open(&self.log, id).map_err(error)?;
+        if fold.sealing() != Sealing::Plain && !rosters.has_some() {
+            rosters.gather(&self.log, (id, stream))?;
+        }
+        let document = Document::new((fold, rosters), stream, (terms, self));
         self.sweep_snapshots(&document, document.lock().fold.snapshots());
         Ok(document)
+    }
+
+    /// Counts the documents of a tenant, where they are bounded; blocks.
+    fn know_documents_of(&self, tenant: &str) {
+        let max = self.settings.tenant_documents_max;
+        if max > 0 {
+            let names = names::tenant(tenant);
+            self.tenants.know(tenant, || self.log.list(&names, "", max).len());
+        }
     }
 
     /// The life of a document's log: another one where the log is the same and the relay is not.
@@ -309,15 +325,16 @@ impl Hub {
         }
     }
 
-    /// Revokes a token: it is durable when this returns, and its channels are closed.
-    pub(crate) async fn revoke(&self, id: &str, until_s: u64) -> Result<(), String> {
-        if self.warden.revocations() >= REVOKED_MAX {
-            return Err("too many tokens are revoked".to_owned());
-        }
-        let record = [&until_s.to_le_bytes()[..], id.as_bytes()].concat();
-        let append = Append::to(self.revoked).record(&record);
-        self.log.append(append).await.map_err(|error| error.to_string())?;
-        self.warden.revoke(id.to_owned(), until_s);
+    /// Revokes a token, once that is done.
+    pub(crate) fn revoke(self: &Arc<Self>, id: &str, until_s: u64, by: Option<DeviceId>) -> Deed {
+        let revocation = Revocation { id: id.to_owned(), revoked: Revoked { until_s, by } };
+        let record = self.revocations.record(&revocation);
+        Deed::new(self, record, Change::Revoked(revocation))
+    }
+
+    /// A token is revoked: its channels are closed.
+    pub(crate) fn revoked(&self, id: String, revoked: Revoked) {
+        self.warden.revoke(id.clone(), revoked);
         let connections: Vec<_> = locked(&self.connections).values().cloned().collect();
         for connection in connections {
             connection.with(|machine| {
@@ -326,7 +343,39 @@ impl Hub {
                 }
             });
         }
-        Ok(())
+    }
+
+    pub(crate) fn founders(&self) -> MutexGuard<'_, Founders> {
+        locked(&self.founders)
+    }
+
+    /// Has a device found a document.
+    pub(crate) fn found(
+        self: &Arc<Self>,
+        document: &DocumentId,
+        device: &DeviceId,
+    ) -> Result<Option<Deed>, NotFounded> {
+        let guests = self.settings.guests.iter().find(|guests| guests.are_for(document));
+        let guests = guests.ok_or(NotFounded::NotOpen)?;
+        if !Guests::is_unguessable(document) {
+            return Err(NotFounded::Guessable);
+        }
+        let mut founders = self.founders();
+        match founders.of(document) {
+            Some(founder) if founder == *device => return Ok(None),
+            Some(_) => return Err(NotFounded::Taken),
+            None if self.log.stream(&names::document(document)).is_some() => {
+                return Err(NotFounded::Taken);
+            }
+            None => {}
+        }
+        if founders.count(|it| guests.are_for(it)) >= guests.documents_max {
+            return Err(NotFounded::Full);
+        }
+        let record = founders.begin(document, device).ok_or(NotFounded::Busy)?;
+        drop(founders);
+        let change = Change::Founded(document.clone(), *device);
+        Ok(Some(Deed::new(self, record, change)))
     }
 
     /// Ends every connection: devices come again elsewhere, or later.
@@ -353,17 +402,26 @@ impl Hub {
         }
     }
 
+    /// Whether nothing was looked after for long.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let silent_ns = self.now_ns().saturating_sub(self.swept_ns.load(Relaxed));
+        Duration::from_nanos(silent_ns) > STUCK
+    }
+
     /// Looks after everything, for as long as it is polled.
     pub(crate) async fn sweep(self: Arc<Self>) {
         let mut turns = tokio::time::interval(SWEEP);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
+            self.swept_ns.store(self.now_ns(), Relaxed);
             self.sweep_connections();
             self.sweep_documents(false).await;
             let hub = self.clone();
             let tidied = tokio::task::spawn_blocking(move || {
                 hub.warden.forget(hub.now_ms() / 1000);
+                hub.revocations.tidy(&hub.warden)?;
+                hub.wakes.as_ref().map_or(Ok(()), Wakes::tidy)?;
                 hub.checkpoints.tidy()
             });
             if !matches!(tidied.await, Ok(Ok(()))) {
@@ -455,28 +513,8 @@ impl Connection {
     }
 }
 
-/// Tokens that were revoked, with the second at which each ends; blocks.
-fn revocations(log: &Log) -> Result<(StreamId, Vec<(String, u64)>), String> {
-    let stream = match log.stream(REVOKED) {
-        Some(stream) => stream,
-        None => {
-            let created = block_on(log.create(REVOKED, StreamOptions::default()));
-            created.map_err(|error| error.to_string())?
-        }
-    };
-    let mut from = log.info(stream).map_err(|error| error.to_string())?.start;
-    let mut known = Vec::new();
-    loop {
-        let chunk = log.read(stream, from, LOAD_BYTES).map_err(|error| error.to_string())?;
-        for (_, record) in chunk.records() {
-            let Some((until_s, id)) = record.split_first_chunk() else { continue };
-            known.push((String::from_utf8_lossy(id).into_owned(), u64::from_le_bytes(*until_s)));
-        }
-        if chunk.next == from {
-            return Ok((stream, known));
-        }
-        from = chunk.next;
-    }
+fn now_ms() -> u64 {
+    ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Locks what stays consistent when a holder panics.

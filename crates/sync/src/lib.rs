@@ -19,27 +19,39 @@
 
 mod checkpoints;
 mod connection;
+mod deed;
 mod document;
 mod door;
+mod founders;
 mod hub;
 mod metrics;
 mod names;
 mod pace;
+mod revocations;
+mod rosters;
 mod settings;
 mod snapshots;
 mod socket;
+mod tenants;
 mod trust;
+mod wakes;
 mod websocket;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use selvedge_crdt::session::{DeviceId, DocumentId};
 use selvedge_eventlog::Log;
-use selvedge_seal::token::Issuers;
+use selvedge_seal::token::{Capability, Issuers, TokenError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use deed::Deed;
 pub use door::NoHandshake;
-pub use settings::{Rule, Settings};
+pub use founders::NotFounded;
+pub use pace::Pace;
+pub use settings::{Guests, Rule, Settings};
+pub use trust::NotSpent;
+pub use wakes::Push;
 
 use crate::{connection::Connection, hub::Hub, trust::Warden};
 
@@ -102,7 +114,8 @@ impl Sync {
 
     /// Looks after documents and connections, for as long as it is polled.
     pub async fn look_after(&self) {
-        tokio::join!(self.hub.clone().sweep(), self.hub.clone().tell_presences());
+        let wakes = wakes::run(self.hub.clone());
+        tokio::join!(self.hub.clone().sweep(), self.hub.clone().tell_presences(), wakes);
     }
 
     /// From now on the tokens of these issuers count; channels that are open stay.
@@ -110,18 +123,71 @@ impl Sync {
         self.hub.warden.set_issuers(issuers);
     }
 
-    /// Revokes a token by its id, which would have ended at `until_s` (seconds since 1970): durable when this returns,
-    /// and its channels are closed.
+    /// What a token says that counts: of one of the issuers, not over, and not revoked. Whose it is, the caller verifies. A link
+    /// for once that was spent counts here: whether for this device, [`spend`](Self::spend) says.
     ///
     /// # Errors
-    /// What the log said.
-    pub async fn revoke(&self, id: &str, until_s: u64) -> Result<(), String> {
-        self.hub.revoke(id, until_s).await
+    /// Why it does not count; nothing if it was revoked.
+    pub fn verify(&self, token: &str, now_s: u64) -> Result<Capability, Option<TokenError>> {
+        let capability = self.hub.warden.verify(token, now_s)?;
+        let is_link = capability.link.is_some();
+        if !is_link && self.is_revoked(&capability.id) { Err(None) } else { Ok(capability) }
+    }
+
+    /// Whether a token is revoked.
+    pub fn is_revoked(&self, id: &str) -> bool {
+        self.hub.warden.is_revoked(id)
+    }
+
+    /// Revokes a token by its id, of which none ends after `until_s` (seconds since 1970), and closes its channels. Nothing if too
+    /// many are revoked.
+    pub fn revoke(&self, id: &str, until_s: u64) -> Option<Deed> {
+        self.hub.warden.has_room().then(|| self.hub.revoke(id, until_s, None))
+    }
+
+    /// Has a device spend the token of a link that is for once; nothing to be done if it did before.
+    ///
+    /// # Errors
+    /// Why the link brings it not in.
+    pub fn spend(
+        &self,
+        id: &str,
+        (by, until_s): (&DeviceId, u64),
+    ) -> Result<Option<Deed>, NotSpent> {
+        let is_new = self.hub.warden.spend(id, by)?;
+        Ok(is_new.then(|| self.hub.revoke(id, until_s, Some(*by))))
+    }
+
+    /// Has a device found a document that nobody has founded; nothing to be done if it did before.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn found(
+        &self,
+        document: &DocumentId,
+        device: &DeviceId,
+    ) -> Result<Option<Deed>, NotFounded> {
+        self.hub.found(document, device)
+    }
+
+    /// Whether pages of the origin that a request names may ask for something, if it names one.
+    pub fn is_welcome(&self, fields: &HeaderMap) -> bool {
+        door::is_welcome(fields, &self.hub.settings.origins)
+    }
+
+    /// The key that browsers subscribe with to be woken, if they can be.
+    pub fn push_key(&self) -> Option<[u8; 65]> {
+        self.hub.wakes.as_ref().map(wakes::Wakes::public_key)
     }
 
     /// Ends all connections: devices are told to come again.
     pub fn drain(&self) {
         self.hub.drain();
+    }
+
+    /// Whether nothing was looked after for a minute: nothing is saved then, and nobody who went away is noticed.
+    pub fn is_stuck(&self) -> bool {
+        self.hub.is_stuck()
     }
 
     /// Connections that are open.
@@ -136,6 +202,8 @@ impl Sync {
 
     /// Appends metrics in Prometheus' text format.
     pub fn render_metrics(&self, out: &mut String) {
+        let subscriptions = self.hub.wakes.as_ref().map_or(0, wakes::Wakes::subscriptions);
+        self.hub.metrics.subscriptions.store(subscriptions as u64, Relaxed);
         self.hub.metrics.render(out);
     }
 }

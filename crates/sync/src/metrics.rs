@@ -7,6 +7,8 @@ use std::{
 
 use selvedge_crdt::session::{Refusal, RelayFrame};
 
+use crate::wakes::Outcome;
+
 /// Counters and gauges; each is raised without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -24,8 +26,13 @@ pub(crate) struct Metrics {
     pub(crate) denied: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) unsaved: AtomicU64,
+    pub(crate) subscriptions: AtomicU64,
+    woken: [AtomicU64; OUTCOMES.len()],
     refused: [AtomicU64; KINDS.len()],
 }
+
+/// What became of messages that wake devices, by its label.
+const OUTCOMES: [&str; 5] = ["sent", "gone", "later", "failed", "refused"];
 
 /// Kinds of refusals, by their label.
 const KINDS: [&str; 12] = [
@@ -68,12 +75,26 @@ impl Metrics {
         }
     }
 
+    /// Counts what became of a message that wakes a device.
+    pub(crate) fn woken(&self, outcome: &Outcome) {
+        let kind = match outcome {
+            Outcome::Sent => 0,
+            Outcome::Gone => 1,
+            Outcome::Later(_) => 2,
+            Outcome::Failed => 3,
+            Outcome::Refused => 4,
+            Outcome::PutOff => return,
+        };
+        self.woken[kind].fetch_add(1, Relaxed);
+    }
+
     /// Appends everything in Prometheus' text format.
     pub(crate) fn render(&self, out: &mut String) {
         let gauges = [
             ("connections", "Connections of devices.", &self.connections),
             ("channels", "Documents that connections have open.", &self.channels),
             ("documents_loaded", "Documents in memory.", &self.documents),
+            ("subscriptions", "Devices to be woken, by document.", &self.subscriptions),
         ];
         for (name, help, value) in gauges {
             put(out, (name, help, "gauge"), value.load(Relaxed));
@@ -94,11 +115,22 @@ impl Metrics {
         for (name, help, value) in counters {
             put(out, (name, help, "counter"), value.load(Relaxed));
         }
-        let name = "selvedge_sync_refusals_total";
-        let _ = writeln!(out, "# HELP {name} What was not taken, by why.\n# TYPE {name} counter");
-        for (kind, value) in KINDS.iter().zip(&self.refused) {
-            let _ = writeln!(out, "{name}{{why=\"{kind}\"}} {}", value.load(Relaxed));
-        }
+        let refused = ("refusals_total", "What was not taken, by why.", "why");
+        put_kinds(out, refused, KINDS.iter().zip(&self.refused));
+        let woken = ("wakes_total", "Push messages to devices, by what became of them.", "outcome");
+        put_kinds(out, woken, OUTCOMES.iter().zip(&self.woken));
+    }
+}
+
+fn put_kinds<'a>(
+    out: &mut String,
+    (name, help, label): (&str, &str, &str),
+    kinds: impl Iterator<Item = (&'a &'static str, &'a AtomicU64)>,
+) {
+    let name = format!("selvedge_sync_{name}");
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
+    for (kind, value) in kinds {
+        let _ = writeln!(out, "{name}{{{label}=\"{kind}\"}} {}", value.load(Relaxed));
     }
 }
 

@@ -6,10 +6,17 @@ use selvedge_crdt::session::{DocumentId, SnapshotHash};
 pub(crate) const DOCUMENTS: &str = "sync/doc/";
 /// How names of snapshots begin.
 const SNAPSHOTS: &str = "sync/snap/";
+/// How names of documents' keys begin.
+const KEYS: &str = "sync/keys/";
 
 /// The stream of a document's records.
 pub(crate) fn document(id: &DocumentId) -> String {
     format!("{DOCUMENTS}{id}")
+}
+
+/// The stream of a document's keys: they stay when its log is cut.
+pub(crate) fn keys(id: &DocumentId) -> String {
+    format!("{KEYS}{id}")
 }
 
 /// How the streams begin of all documents of a tenant.

@@ -11,13 +11,15 @@ use lru::LruCache;
 
 /// Buckets that are remembered; the one that was silent longest is forgotten, which is full again by then or nearly.
 const BUCKETS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");
-/// What fits into a bucket, in nanoseconds of its filling.
-const BURST_NS: u64 = 10_000_000_000;
+/// How much fits into a bucket of what may be done in a second.
+const BURST: Duration = Duration::from_secs(10);
 
 /// Buckets by whose they are.
-pub(crate) struct Pace<K> {
-    /// What one push costs. 0 lets everything pass.
+pub struct Pace<K> {
+    /// What one costs. 0 lets everything pass.
     cost_ns: u64,
+    /// What fits into a bucket, in nanoseconds of its filling.
+    burst_ns: u64,
     /// When each bucket is full again.
     full_at: Mutex<LruCache<K, u64>>,
 }
@@ -25,27 +27,37 @@ pub(crate) struct Pace<K> {
 impl<K: Hash + Eq> Pace<K> {
     /// So many in a second, with ten seconds' worth at once; 0 is no bound.
     pub(crate) fn new(per_s: u32) -> Self {
-        let cost_ns = 1_000_000_000_u64.checked_div(per_s.into()).unwrap_or(0);
-        Self { cost_ns, full_at: Mutex::new(LruCache::new(BUCKETS_MAX)) }
+        Self { burst_ns: ns(BURST), ..Self::within(per_s, Duration::from_secs(1)) }
     }
 
-    /// Takes one from a bucket.
+    /// So many within this time, all at once if need be; 0 is no bound.
+    pub fn within(count: u32, time: Duration) -> Self {
+        let (time_ns, full_at) = (ns(time), Mutex::new(LruCache::new(BUCKETS_MAX)));
+        let cost_ns = time_ns.checked_div(count.into()).unwrap_or(0);
+        Self { cost_ns, burst_ns: time_ns, full_at }
+    }
+
+    /// Takes one from a bucket. `now_ns` counts from whenever.
     ///
     /// # Errors
     /// How long until it would work.
-    pub(crate) fn take(&self, whose: K, now_ns: u64) -> Result<(), Duration> {
+    pub fn take(&self, whose: K, now_ns: u64) -> Result<(), Duration> {
         if self.cost_ns == 0 {
             return Ok(());
         }
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = buckets.get_or_insert_mut(whose, || 0);
         let debt = (*full_at).max(now_ns) - now_ns + self.cost_ns;
-        if debt > BURST_NS {
-            return Err(Duration::from_nanos(debt - BURST_NS));
+        if debt > self.burst_ns {
+            return Err(Duration::from_nanos(debt - self.burst_ns));
         }
         *full_at = now_ns + debt;
         Ok(())
     }
+}
+
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -61,5 +73,13 @@ mod tests {
         assert_eq!(pace.take("a", 100_000_005), Ok(()));
         assert!(pace.take("a", 100_000_005).is_err());
         assert!((0..1000).all(|_| Pace::new(0).take("a", 5).is_ok()));
+    }
+
+    #[test]
+    fn an_hours_worth_passes_at_once() {
+        let pace = Pace::within(20, Duration::from_secs(3600));
+        assert_eq!((0..100).filter(|_| pace.take("a", 5).is_ok()).count(), 20);
+        assert_eq!(pace.take("a", 5), Err(Duration::from_secs(180)));
+        assert_eq!(pace.take("a", 180_000_000_005), Ok(()));
     }
 }

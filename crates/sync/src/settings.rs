@@ -10,6 +10,8 @@ use selvedge_crdt::{
     },
 };
 
+use crate::Push;
+
 /// The bounds of the relay, and what happens there.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -27,7 +29,7 @@ pub struct Settings {
     pub device_pushes_per_s: u32,
     /// The same for all devices of a tenant.
     pub tenant_pushes_per_s: u32,
-    /// Bytes that a device may have pushed and not heard of.
+    /// Bytes that a device may have pushed and not heard of; as many as the largest message takes, at least.
     pub credit: u32,
     /// How long a device may be away before what it holds counts as forgotten.
     pub lease: Duration,
@@ -45,8 +47,12 @@ pub struct Settings {
     pub compact_records: u64,
     /// What is expected of which documents; the first that fits counts.
     pub rules: Vec<Rule>,
+    /// Which documents any device may found.
+    pub guests: Vec<Guests>,
     /// Origins of web pages that may connect; `*` for all. Pages of the relay's own host always may.
     pub origins: Vec<String>,
+    /// How devices are woken that are not connected; nothing: they are not.
+    pub push: Option<Push>,
 }
 
 /// What is expected of some documents.
@@ -60,6 +66,34 @@ pub struct Rule {
     pub demand: Demand,
     /// What plain batches must follow.
     pub schema: Option<Arc<Schema>>,
+}
+
+/// Documents that any device may found.
+#[derive(Clone, Debug)]
+pub struct Guests {
+    /// Their tenant.
+    pub tenant: String,
+    /// How their names begin; it ends in `/`.
+    pub prefix: String,
+    /// How many there may be; who founds another is refused beyond.
+    pub documents_max: usize,
+    /// Bytes of the records of one, and of each of its snapshots; refused (*quota*) beyond.
+    pub document_bytes_max: u64,
+}
+
+/// Letters of the last part of a founded document's name, at least: 128 random bits in base64url.
+const UNGUESSABLE: usize = 22;
+
+impl Guests {
+    pub(crate) fn are_for(&self, document: &DocumentId) -> bool {
+        self.tenant == document.tenant() && document.name().starts_with(&self.prefix)
+    }
+
+    /// Whether nobody finds this name who was not told it.
+    pub(crate) fn is_unguessable(document: &DocumentId) -> bool {
+        let last = document.name().rsplit('/').next().unwrap_or_default();
+        last.len() >= UNGUESSABLE
+    }
 }
 
 impl Default for Settings {
@@ -81,7 +115,9 @@ impl Default for Settings {
             presence: Duration::from_secs(30),
             compact_records: 256,
             rules: Vec::new(),
+            guests: Vec::new(),
             origins: Vec::new(),
+            push: None,
         }
     }
 }
@@ -102,11 +138,14 @@ impl Settings {
     /// What is expected of a document.
     pub(crate) fn terms(&self, document: &DocumentId) -> Terms {
         let rule = self.rules.iter().find(|rule| rule.is_for(document));
+        let guests = self.guests.iter().find(|guests| guests.are_for(document));
+        let of_guests = guests.map_or(u64::MAX, |guests| guests.document_bytes_max);
         let again = Duration::from_secs(60);
         Terms {
             lease_ms: ms(self.lease),
             compact_records: self.compact_records,
-            bytes_max: self.document_bytes_max,
+            bytes_max: self.document_bytes_max.min(of_guests),
+            snapshot_bytes_max: of_guests,
             again_ms: ms(again),
             demand: rule.map(|rule| rule.demand).unwrap_or_default(),
             schema: rule.and_then(|rule| rule.schema.clone()),

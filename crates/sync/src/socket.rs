@@ -15,7 +15,7 @@ use selvedge_crdt::{
     BatchHash, Header, ReplicaId,
     session::{
         CloseReason, MESSAGE_BYTES_MAX, Record, RecordHash, Refusal, RelayFrame, Resume, Signature,
-        SnapshotHash,
+        SnapshotHash, Subscription,
         relay::{Asked, Grant, Opening, READ, Session, Vetted, Want},
     },
 };
@@ -26,7 +26,7 @@ use crate::{
     connection::Connection,
     document::{By, Document},
     hub::Hub,
-    names,
+    names, rosters,
     snapshots::{self, Upload},
     websocket::{self, CloseCode, Decoder, Event},
 };
@@ -110,6 +110,7 @@ enum Done {
 /// What was read from the log.
 enum Found {
     Records(u32, Result<Chunk, ReadError>),
+    Keys(u32, u64, Result<Chunk, ReadError>),
     Piece(u32, SnapshotHash, u64, Result<Bytes, ReadError>),
 }
 
@@ -168,7 +169,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             if let Some(at) = self.open.iter().position(|(open, _)| *open == channel) {
                 let (_, document) = self.open.swap_remove(at);
                 document.leave(&self.hub, (&self.connection, channel));
-                self.hub.exit(document.id.tenant());
+                self.hub.exit(&document.id);
             }
         }
     }
@@ -178,7 +179,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         self.reap();
         for (channel, document) in self.open.drain(..) {
             document.leave(&self.hub, (&self.connection, channel));
-            self.hub.exit(document.id.tenant());
+            self.hub.exit(&document.id);
         }
         self.hub.farewell(&self.connection);
     }
@@ -317,7 +318,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             Asked::Push(channel, record) => self.push(channel, record, size),
             Asked::Saw(channel, next) => {
                 if let Some((document, session)) = self.find(channel) {
-                    document.saw(&session, next, now_ms);
+                    let has_all = document.saw(&session, next, now_ms);
+                    if let Some(wakes) = self.hub.wakes.as_ref().filter(|_| has_all) {
+                        wakes.seen(&document.id, &session.device);
+                    }
                 }
             }
             Asked::Offer(channel, record, replaces) => {
@@ -328,10 +332,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             Asked::Fetch(channel, snapshot, from) => self.fetch(channel, (snapshot, from)),
             Asked::Presence(channel, state) => self.show(channel, state),
             Asked::Token(channel, token, proof) => self.renew(channel, (token, &proof), now_ms),
-            Asked::Wake(channel, _) => {
-                let text = "this relay sends no push messages".to_owned();
-                self.reject(channel, WAKE, Refusal::Invalid(text));
+            Asked::Wake(channel, subscription) => self.wake(channel, subscription, now_ms),
+        }
+    }
+
+    /// Takes notice of how a device is woken, or that it is to be let sleep.
+    fn wake(&self, channel: u32, subscription: Option<Subscription<'_>>, now_ms: u64) {
+        let grant = self.connection.within(|machine| machine.grant(channel).cloned());
+        let (Some((document, session)), Some(grant)) = (self.find(channel), grant) else { return };
+        let too_fast = self.too_fast(&session, document.id.tenant());
+        let taken = match (&self.hub.wakes, too_fast) {
+            (_, Some(wait_ms)) => Err(Refusal::Quota(wait_ms)),
+            (None, _) if subscription.is_none() => Ok(()),
+            (None, _) => Err(Refusal::Invalid("this relay sends no push messages".to_owned())),
+            (Some(_), _) if !session.may(READ) => Err(Refusal::Denied),
+            (Some(wakes), _) => {
+                wakes.wish((&document.id, &session.device), (&grant, subscription), now_ms)
             }
+        };
+        if let Err(why) = taken {
+            self.reject(channel, WAKE, why);
         }
     }
 
@@ -351,16 +371,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             self.hub.metrics.denied.fetch_add(1, Relaxed);
             return self.refuse_channel(channel, CloseReason::Denied, None);
         };
-        if !self.hub.enter(document.tenant()) {
+        if !self.hub.enter(&document) {
             return self.refuse_channel(channel, CloseReason::Limit, Some(60_000));
         }
         let (hub, connection) = (self.hub.clone(), self.connection.clone());
         let asked = (grant, resume, replicas);
         self.doing = Some(Box::pin(async move {
-            let tenant = document.tenant().to_owned();
-            let opened = enter(&hub, &connection, (channel, document), asked).await;
+            let opened = enter(&hub, &connection, (channel, &document), asked).await;
             if opened.is_err() {
-                hub.exit(&tenant);
+                hub.exit(&document);
             }
             Done::Opened(channel, opened)
         }));
@@ -390,7 +409,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     fn too_fast(&self, session: &Session, tenant: &str) -> Option<u64> {
         let now_ns = self.hub.now_ns();
         let taken = self.hub.devices.take(session.device, now_ns);
-        let taken = taken.and_then(|()| self.hub.tenants.take(tenant.to_owned(), now_ns));
+        let taken = taken.and_then(|()| self.hub.tenant_paces.take(tenant.to_owned(), now_ns));
         taken.err().map(|wait| crate::settings::ms(wait).max(1))
     }
 
@@ -475,6 +494,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         match (grant, document) {
             (Some(grant), Some(document)) => {
                 document.renew((&self.connection, channel), grant.rights);
+                if let (Some(wakes), Some(device)) = (&self.hub.wakes, self.connection.device()) {
+                    wakes.renewed(&document.id, &device, &grant);
+                }
                 self.connection.within(|machine| machine.renewed(channel, grant));
             }
             _ => self.refuse_channel(channel, CloseReason::Denied, None),
@@ -493,7 +515,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                     // It was closed meanwhile.
                     false => {
                         document.leave(&self.hub, (&self.connection, channel));
-                        self.hub.exit(document.id.tenant());
+                        self.hub.exit(&document.id);
                     }
                 }
             }
@@ -519,6 +541,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         }
         match self.connection.within(|machine| machine.wants()) {
             Some(Want::Records { channel, from, bytes }) => self.want_records(channel, from, bytes),
+            Some(Want::Keys { channel, from, bytes }) => self.want_keys(channel, (from, bytes)),
             Some(Want::Piece { channel, snapshot, from, bytes }) => {
                 self.want_piece(channel, (snapshot, from, bytes));
             }
@@ -549,6 +572,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         }
     }
 
+    fn want_keys(&mut self, channel: u32, (from, bytes): (u64, usize)) {
+        let Some((document, _)) = self.find(channel) else {
+            return self.refuse_channel(channel, CloseReason::Unavailable, Some(0));
+        };
+        let stream = document.lock().rosters.stream;
+        match self.hub.log.info(stream) {
+            Ok(info) if from < info.tail => {
+                let reading = self.hub.clone().read(stream, (from, bytes));
+                let found = async move { Found::Keys(channel, from, reading.await) };
+                self.reading = Some(Box::pin(found));
+            }
+            // That is all, or the first of them is on its way and will be a record like others.
+            _ => self.connection.within(|machine| machine.keys_end(channel)),
+        }
+    }
+
     fn want_piece(&mut self, channel: u32, (hash, from, bytes): (SnapshotHash, u64, usize)) {
         let document = self.find(channel).map(|(document, _)| document);
         let name = document.map(|document| names::snapshot(&document.id, &hash));
@@ -576,8 +615,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                     records.for_each(|record| machine.supply(channel, record));
                 });
             }
+            Found::Keys(channel, from, Ok(chunk)) => self.connection.within(|machine| {
+                let kept = chunk.records().skip_while(|(index, _)| *index < from);
+                kept.for_each(|(index, kept)| {
+                    machine.supply_keys(channel, (index, rosters::record(kept)));
+                });
+            }),
             // It was cut off meanwhile, or cannot be read: it begins anew, with the snapshot.
-            Found::Records(channel, Err(_)) => {
+            Found::Records(channel, Err(_)) | Found::Keys(channel, _, Err(_)) => {
                 self.refuse_channel(channel, CloseReason::Unavailable, Some(1_000));
             }
             Found::Piece(channel, hash, from, Ok(bytes)) if !bytes.is_empty() => {
@@ -596,12 +641,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 async fn enter(
     hub: &Arc<Hub>,
     connection: &Arc<Connection>,
-    (channel, id): (u32, selvedge_crdt::session::DocumentId),
+    (channel, id): (u32, &selvedge_crdt::session::DocumentId),
     (grant, resume, replicas): (Grant, Option<Resume>, Vec<ReplicaId>),
 ) -> Result<Arc<Document>, CloseReason> {
     let number = hub.number();
     loop {
-        let document = hub.document(&id).await.map_err(|_| CloseReason::Unavailable)?;
+        let document = hub.document(id).await.map_err(|_| CloseReason::Unavailable)?;
         let before = match resume {
             Some(resume) => hash_before(hub, &document, &resume).await?,
             None => None,

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -18,7 +18,7 @@ use hyper_util::{
 };
 use rustls::ClientConfig;
 
-use crate::{Service, VapidKey};
+use crate::{BadSubscription, Service, Subscription, VapidKey, guard::Guard};
 
 /// How long a service keeps a message for a device that is off, in seconds.
 const KEPT_S: u32 = 24 * 3600;
@@ -36,6 +36,8 @@ pub struct Settings {
     pub contact: String,
     /// The services that may be asked.
     pub services: Vec<Service>,
+    /// Whether their names may lead into private networks, as where an operator has a service of his own.
+    pub is_private_allowed: bool,
     /// How long a service may take to answer.
     pub timeout: Duration,
 }
@@ -56,6 +58,8 @@ pub enum Wake {
 pub enum PushError {
     /// Not an `https` address of a service that is allowed.
     NotAllowed,
+    /// Nothing can be sealed for the subscription.
+    Subscription(BadSubscription),
     /// The service does not take it, and will not take it later.
     Refused(StatusCode),
     /// No answer in time.
@@ -70,6 +74,7 @@ impl fmt::Display for PushError {
             PushError::NotAllowed => {
                 f.write_str("this is no address of a push service that is allowed")
             }
+            PushError::Subscription(error) => error.fmt(f),
             PushError::Refused(status) => write!(f, "the push service answered {status}"),
             PushError::Timeout => f.write_str("the push service did not answer in time"),
             PushError::Exchange(error) => write!(f, "no answer of the push service: {error}"),
@@ -81,6 +86,7 @@ impl Error for PushError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             PushError::Exchange(error) => Some(&**error),
+            PushError::Subscription(error) => Some(error),
             PushError::NotAllowed | PushError::Refused(_) | PushError::Timeout => None,
         }
     }
@@ -90,7 +96,7 @@ impl Error for PushError {
 pub struct Sender {
     key: VapidKey,
     settings: Settings,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Guard>>, Full<Bytes>>,
     signatures: Mutex<BTreeMap<String, Signature>>,
 }
 
@@ -109,12 +115,17 @@ impl fmt::Debug for Sender {
 impl Sender {
     /// Sends with this key, to services whose certificates `trust` accepts.
     pub fn new(key: VapidKey, settings: Settings, trust: ClientConfig) -> Self {
+        let guard = Guard { is_private_allowed: settings.is_private_allowed };
+        let mut connector = HttpConnector::new_with_resolver(guard);
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(settings.timeout));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(trust)
-            .https_only()
+            // Which addresses are asked without TLS is for `Service` to say.
+            .https_or_http()
             .enable_http1()
             .enable_http2()
-            .build();
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Sender { key, settings, client, signatures: Mutex::default() }
     }
@@ -131,36 +142,39 @@ impl Sender {
 
     fn allowed(&self, endpoint: &str) -> Option<Uri> {
         let uri: Uri = endpoint.parse().ok()?;
-        let authority = uri.authority()?.as_str();
-        let is_https = uri.scheme_str() == Some("https") && !authority.contains('@');
+        let is_nobodys = !uri.authority()?.as_str().contains('@');
         let is_known = || self.settings.services.iter().any(|service| service.is_at(&uri));
-        (is_https && is_known()).then_some(uri)
+        (is_nobodys && is_known()).then_some(uri)
     }
 
-    /// Sends an empty message. A newer one takes the place of one that was not delivered yet.
+    /// Sends a message, of at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX) bytes. A newer one takes the place of one that was
+    /// not delivered yet.
     ///
     /// # Errors
-    /// Addresses that are not allowed, and services that do not answer or refuse for good.
-    pub async fn wake(&self, endpoint: &str) -> Result<Wake, PushError> {
-        let uri = self.allowed(endpoint).ok_or(PushError::NotAllowed)?;
-        let request = self.request(uri, SystemTime::now());
+    /// Subscriptions that are not allowed or not sound, and services that do not answer or refuse for good.
+    pub async fn wake(&self, whom: &Subscription, message: &[u8]) -> Result<Wake, PushError> {
+        let uri = self.allowed(&whom.endpoint).ok_or(PushError::NotAllowed)?;
+        let sealed = whom.seal(message).map_err(PushError::Subscription)?;
+        let request = self.request(uri, sealed, SystemTime::now());
         let answer = tokio::time::timeout(self.settings.timeout, self.client.request(request));
         let answer = answer.await.map_err(|_| PushError::Timeout)?;
         read(&answer.map_err(|error| PushError::Exchange(error.into()))?)
     }
 
-    fn request(&self, uri: Uri, now: SystemTime) -> Request<Empty<Bytes>> {
+    fn request(&self, uri: Uri, sealed: Vec<u8>, now: SystemTime) -> Request<Full<Bytes>> {
         let authority = uri.authority().expect("an allowed address has a host");
-        let authorization = self.authorization(&format!("https://{authority}"), now);
+        let scheme = uri.scheme_str().expect("an allowed address has a scheme");
+        let authorization = self.authorization(&format!("{scheme}://{authority}"), now);
         Request::builder()
             .method(Method::POST)
             .uri(uri)
             .header(header::AUTHORIZATION, authorization)
-            .header(header::CONTENT_LENGTH, 0)
+            .header(header::CONTENT_ENCODING, "aes128gcm")
+            .header(header::CONTENT_TYPE, "application/octet-stream")
             .header("TTL", KEPT_S)
             .header("Topic", "selvedge-sync")
             .header("Urgency", "normal")
-            .body(Empty::new())
+            .body(Full::new(sealed.into()))
             .expect("all of these are header values")
     }
 
@@ -187,13 +201,40 @@ fn read<B>(answer: &Response<B>) -> Result<Wake, PushError> {
     match answer.status() {
         status if status.is_success() => Ok(Wake::Sent),
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Wake::Gone),
-        StatusCode::TOO_MANY_REQUESTS => Ok(Wake::Later(retry_after(answer))),
-        status if status.is_server_error() => Ok(Wake::Later(retry_after(answer))),
+        StatusCode::TOO_MANY_REQUESTS => Ok(Wake::Later(later(answer))),
+        status if status.is_server_error() => Ok(Wake::Later(later(answer))),
         status => Err(PushError::Refused(status)),
     }
 }
 
-fn retry_after<B>(answer: &Response<B>) -> Option<Duration> {
-    let seconds = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+fn later<B>(answer: &Response<B>) -> Option<Duration> {
+    retry_after(answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
+}
+
+/// Seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let date = || httpdate::parse_http_date(text).ok();
+    seconds.or_else(|| Some(date()?.duration_since(now).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<u64>) {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(retry_after(text, now), expected.map(Duration::from_secs), "{text}");
+    }
+
+    #[test]
+    fn when_to_ask_again_is_seconds_or_a_date() {
+        check("7", Some(7));
+        check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60));
+        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+        check("-1", None);
+        check("soon", None);
+    }
 }

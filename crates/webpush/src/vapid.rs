@@ -6,8 +6,12 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
+
+/// Letters of a line of PEM (RFC 7468, section 2).
+const LINE: usize = 64;
 
 /// A P-256 key that signs for one application server (RFC 8292, section 3).
 pub struct VapidKey {
@@ -20,7 +24,7 @@ pub struct BadKey;
 
 impl fmt::Display for BadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this is no P-256 key as PKCS#8")
+        f.write_str("this is no P-256 key as PKCS#8 (`-----BEGIN PRIVATE KEY-----`)")
     }
 }
 
@@ -47,6 +51,26 @@ impl VapidKey {
     pub fn from_pkcs8(bytes: &[u8]) -> Result<Self, BadKey> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes);
         pair.map(|pair| VapidKey { pair }).map_err(|_| BadKey)
+    }
+
+    /// A new key, as PEM, to be kept where only its owner reads.
+    pub fn generate_pem() -> String {
+        let text = BASE64.encode(&Self::generate());
+        let lines = text.as_bytes().chunks(LINE).map(|line| {
+            let line = str::from_utf8(line).expect("Base64 is ASCII");
+            format!("{line}\n")
+        });
+        let lines: String = lines.collect();
+        format!("-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----\n")
+    }
+
+    /// Reads a key from PEM.
+    ///
+    /// # Errors
+    /// What is no P-256 key as PKCS#8.
+    pub fn from_pem(text: &str) -> Result<Self, BadKey> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|_| BadKey)?;
+        Self::from_pkcs8(key.secret_pkcs8_der())
     }
 
     /// The public key, uncompressed: what a browser takes as `applicationServerKey`.
@@ -121,5 +145,14 @@ mod tests {
     #[test]
     fn other_bytes_are_no_key() {
         assert_eq!(VapidKey::from_pkcs8(b"key").err(), Some(BadKey));
+        assert_eq!(VapidKey::from_pem("key").err(), Some(BadKey));
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let text = VapidKey::generate_pem();
+        assert!(text.lines().all(|line| line.len() <= LINE), "{text}");
+        let [one, other] = [(); 2].map(|()| VapidKey::from_pem(&text).expect("a key"));
+        assert_eq!(one.public(), other.public());
     }
 }

@@ -177,12 +177,54 @@ pub struct CoreSync {
     pub grace: Duration,
     /// How long a document that nobody has open stays in memory. Default 60 s.
     pub idle: Duration,
+    /// How long after its end a device exchanges a token for another. Default 30 days; 0 for never.
+    pub renew: Duration,
     /// Files with public keys whose tokens count beside those of the core's own key.
     pub issuers: Vec<PathBuf>,
     /// Origins of web pages that may connect; `*` for all. Pages of the same host always may.
     pub origins: Vec<String>,
     /// What is expected of which documents; the first that fits counts.
     pub documents: Vec<DocumentRule>,
+    /// Which documents any device may found. Default: none.
+    pub guests: Vec<GuestRule>,
+    /// How devices are woken that are not connected. `None`: they are not.
+    pub push: Option<CorePush>,
+}
+
+/// How devices are woken that are not connected: by Web Push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorePush {
+    /// Whom push services write to: a `mailto:` or `https:` URI.
+    pub contact: String,
+    /// A file with the key that signs. `None`: one that the core makes and keeps.
+    pub key: Option<PathBuf>,
+    /// The push services that are asked. Empty: those of the browsers there are.
+    pub services: Vec<String>,
+    /// Whether names of services may lead into private networks.
+    pub private: bool,
+    /// PEM file of roots for their certificates. `None`: Mozilla's.
+    pub ca: Option<PathBuf>,
+    /// How long something waits before its device is woken. Default 60 s.
+    pub after: Duration,
+    /// How often one device is woken, at most. Default 10 min.
+    pub every: Duration,
+    /// Devices to be woken, by document. Default 100,000; then they are refused (*quota*).
+    pub subscriptions: usize,
+}
+
+/// Documents that any device may found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestRule {
+    /// How their names begin; it ends in `/`.
+    pub prefix: String,
+    /// Their tenant. Default `default`.
+    pub tenant: String,
+    /// How many there may be. Default 1,000; then founding is refused (507).
+    pub documents: usize,
+    /// What the records of one take, and each of its snapshots. Default 16 MiB; then they are refused (*quota*).
+    pub document: ByteSize,
+    /// How many one address founds in an hour. Default 20; then 429.
+    pub address_rate: usize,
 }
 
 /// What is expected of some documents.
@@ -194,6 +236,8 @@ pub struct DocumentRule {
     pub tenant: Option<String>,
     /// Whether batches must be sealed.
     pub encryption: Encryption,
+    /// A file with what plain batches must follow. `None`: nothing.
+    pub schema: Option<PathBuf>,
 }
 
 /// Whether a document must be encrypted end to end.

@@ -19,15 +19,16 @@ fn what_is_stored_is_there_afterwards() {
     let folder = tempfile::tempdir().expect("a folder");
     let shelf = Shelf::open(folder.path()).expect("a shelf");
     let notes = known("notes/ann");
-    let mut store = shelf.create(&notes).expect("a new document");
+    let mut store = shelf.create(&notes, b"first").expect("a new document");
     assert_eq!(store.load().expect("readable"), None);
     let changes = [
         [Change::Begin(vec![1]), Change::Append(vec![2])].to_vec(),
         [Change::Append(vec![3])].to_vec(),
     ];
     for (number, changes) in (1..).zip(&changes) {
-        store.store(&transaction(number, changes)).expect("room");
+        store.store(&transaction(number, changes), None).expect("room");
     }
+    assert_eq!(store.keys().expect("readable").as_deref(), Some(&b"first"[..]));
     store.keep_keys(b"keys").expect("room");
     store.reach("https://b.example", "d.e.f").expect("room");
     drop(store);
@@ -37,9 +38,11 @@ fn what_is_stored_is_there_afterwards() {
     assert_eq!(store.load().expect("readable"), Some(expected));
     assert_eq!(store.keys().expect("readable").as_deref(), Some(&b"keys"[..]));
     assert_eq!((&*store.known().relay, &*store.known().token), ("https://b.example", "d.e.f"));
-    store.store(&transaction(3, &[Change::Begin(vec![4])])).expect("room");
-    let expected = Saved { begin: vec![4], appended: vec![] };
+    let more = [Change::Begin(vec![4]), Change::Append(vec![5])];
+    store.store(&transaction(3, &more), Some(b"later keys")).expect("room");
+    let expected = Saved { begin: vec![4], appended: vec![vec![5]] };
     assert_eq!(store.load().expect("readable"), Some(expected));
+    assert_eq!(store.keys().expect("readable").as_deref(), Some(&b"later keys"[..]));
 }
 
 #[test]
@@ -47,12 +50,12 @@ fn one_process_has_a_document() {
     let folder = tempfile::tempdir().expect("a folder");
     let shelf = Shelf::open(folder.path()).expect("a shelf");
     let (notes, tasks) = (known("notes"), known("tasks"));
-    let held = shelf.create(&notes).expect("a new document");
+    let held = shelf.create(&notes, &[]).expect("a new document");
     assert!(matches!(shelf.document(&notes.document), Err(StoreError::Busy(_))));
     assert!(matches!(shelf.remove(&notes.document), Err(StoreError::Busy(_))));
-    shelf.create(&tasks).expect("another");
+    shelf.create(&tasks, &[]).expect("another");
     drop(held);
-    assert!(matches!(shelf.create(&notes), Err(StoreError::Exists(_))));
+    assert!(matches!(shelf.create(&notes, &[]), Err(StoreError::Exists(_))));
     assert_eq!(shelf.documents().expect("readable"), [notes.document.clone(), tasks.document]);
     shelf.remove(&notes.document).expect("nobody has it");
     assert!(matches!(shelf.document(&notes.document), Err(StoreError::Unknown(_))));

@@ -52,6 +52,19 @@ pub(super) trait Service: Send + Sync {
     fn close(&self) {}
 }
 
+/// Whether the page of codes has a row for each of these, and no row of this prefix beside.
+#[cfg(test)]
+#[track_caller]
+fn check_documented(page: &str, prefix: &str, tables: &[&selvedge_identity::Codes]) {
+    let codes = || tables.iter().flat_map(|codes| codes.iter());
+    for (status, code, title) in codes() {
+        let row = format!("| {status} | `{code}` | {title} |");
+        assert!(page.contains(&row), "the page of codes needs the row {row}");
+    }
+    let begin = format!("| `{prefix}");
+    assert_eq!(page.lines().filter(|line| line.contains(&begin)).count(), codes().count());
+}
+
 /// What services are built on.
 pub(super) struct Foundation {
     /// The one log of all: what is in it survives.

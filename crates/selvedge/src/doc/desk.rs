@@ -5,15 +5,25 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand;
 use selvedge_crdt::{
     Document, Edit, ReplicaId,
-    session::{DocumentId, Event},
+    session::{DocumentId, Event, Refusal, Remedy, Sealing, Suspicion},
 };
 use selvedge_replica::{Driver, DriverError, Known, Shelf, Store, StoreError};
 use selvedge_seal::{Device, Link, Vault, VaultError};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::{runtime::Builder, time::timeout};
 
-use super::{dial::Relay, leader, place::Place, request::Request};
-use crate::exit::{Exit, Failure};
+use super::{
+    dial::Relay,
+    exchange::Exchange,
+    leader,
+    place::Place,
+    request::Request,
+    standing::{self, Standing},
+};
+use crate::{
+    exit::{Exit, Failure},
+    terminal::complain,
+};
 
 /// The documents of this device, in their folder.
 pub(crate) struct Desk {
@@ -21,12 +31,38 @@ pub(crate) struct Desk {
     device: Device,
 }
 
+/// What is here already of a document that a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// This device is about to come in by it, and was interrupted.
+    Begun,
+    /// It is in.
+    Whole,
+}
+
 /// One document that this process has.
 pub(super) struct Work {
-    driver: Driver<Vault, Relay>,
-    /// Everything that the relay had was read.
+    driver: Driver<Relay>,
+    /// Everything that the relay had was read, and it is still there.
     is_caught_up: bool,
+    /// Why the relay did not take what waits, or the list of members.
+    refused: Option<String>,
+    /// The list of members that was pushed, until it is known what became of it.
+    list: Option<Vec<u8>>,
+    /// That list was not taken.
+    rejected: bool,
+    /// Why the relay will never take something, which is undone here.
+    dropped: Option<String>,
+    /// When the token was exchanged last.
+    renewed: Option<Instant>,
 }
+
+/// A token that was exchanged is not exchanged again before this time: it is not what is missing.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is said of a list of members that the relay has not taken.
+const LIST_WAITS: &str = "it has not taken the list of members yet";
 
 /// How long the relay is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +100,33 @@ impl Desk {
 
     pub(super) fn documents(&self) -> Result<Vec<DocumentId>, Failure> {
         Ok(self.shelf.documents()?)
+    }
+
+    /// Refuses a document that is kept here already.
+    pub(super) fn has_not(&self, document: &DocumentId) -> Result<(), Failure> {
+        match self.shelf.known(document) {
+            Err(StoreError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(StoreError::Exists(document.clone()).into()),
+        }
+    }
+
+    /// What a link finds here.
+    pub(super) fn found_by(&self, link: &Link) -> Result<Found, Failure> {
+        let document = &link.document;
+        let store = match self.shelf.document(document) {
+            Ok(store) => store,
+            Err(StoreError::Unknown(_)) => return Ok(Found::Nothing),
+            Err(error) => return Err(error.into()),
+        };
+        let vault = self.vault_of(&store)?;
+        let is_plain = vault.sealing(document) == Sealing::Plain;
+        match (link.is_plain(), is_plain) {
+            (true, true) => Ok(Found::Whole),
+            (false, false) if vault.is_member(document) => Ok(Found::Whole),
+            (false, false) if vault.comes_in_by(link) => Ok(Found::Begun),
+            _ => Err(StoreError::Exists(document.clone()).into()),
+        }
     }
 
     /// What is known of a document that is kept here.
@@ -114,8 +177,7 @@ impl Desk {
     }
 
     fn begin(&self, known: &Known, vault: &Vault) -> Result<(), Failure> {
-        let mut store = self.shelf.create(known)?;
-        store.keep_keys(&vault.save(&known.document))?;
+        let store = self.shelf.create(known, &vault.save(&known.document))?;
         let work = self.work(store)?;
         run(work.driver.close())
     }
@@ -129,7 +191,7 @@ impl Desk {
     ) -> Result<Json, Failure> {
         match self.shelf.document(document) {
             Ok(store) => self.do_it(store, document, request, waits),
-            Err(StoreError::Busy(folder)) => leader::ask(&folder, request),
+            Err(StoreError::Busy(folder)) => leader::have(&folder, request, waits),
             Err(error) => Err(error.into()),
         }
     }
@@ -145,48 +207,59 @@ impl Desk {
         run(async move {
             // Who changes something means what it is now, where that can be known.
             work.reach(document, waits).await?;
+            let before = work.dropped.take();
             let mut answer = request.perform(&mut work, document)?;
             if request.writes() {
                 work.reach(document, waits).await?;
-                answer = super::request::standing(&work, document);
+                answer = json!(work.standing(document));
             }
+            let dropped = work.dropped.take().or(before);
             work.driver.close().await?;
-            Ok::<_, Failure>(answer)
+            match dropped {
+                Some(why) if request.moves() => Err(standing::undone(&why)),
+                dropped => {
+                    dropped.iter().for_each(|why| complain(&standing::undone(why).text));
+                    Ok(answer)
+                }
+            }
         })
-    }
-
-    /// Takes up a document as if it had never been read; its keys stay.
-    pub(super) fn begin_again(&self, document: &DocumentId) -> Result<Work, Failure> {
-        let store = self.shelf.document(document)?;
-        let (known, keys) = (store.known().clone(), store.keys()?);
-        drop(store);
-        self.shelf.remove(document)?;
-        let mut store = self.shelf.create(&known)?;
-        store.keep_keys(&keys.unwrap_or_default())?;
-        self.work(store)
     }
 
     /// Takes a document up.
     pub(super) fn work(&self, store: Store) -> Result<Work, Failure> {
-        let mut vault = self.vault();
         let document = store.known().document.clone();
-        if let Some(keys) = store.keys()? {
-            vault.restore(&document, &keys)?;
-        }
+        let vault = self.vault_of(&store)?;
         let (sealing, pending) =
             (vault.sealing(&document), vault.pending(&document).map(<[u8]>::to_vec));
         let relay = Relay::parse(&store.known().relay, None)?;
         let mut driver = Driver::new(vault, relay, random()?);
         driver.add(store, ReplicaId(random()?), sealing)?;
-        if let Some(record) = pending {
-            driver.client().push_keys(&document, &record);
+        if let Some(record) = &pending {
+            driver.client().push_keys(&document, record);
         }
-        Ok(Work { driver, is_caught_up: false })
+        Ok(Work {
+            driver,
+            is_caught_up: false,
+            refused: None,
+            list: pending,
+            rejected: false,
+            dropped: None,
+            renewed: None,
+        })
     }
 
     /// Opens a document's store for somebody who stays.
     pub(super) fn store(&self, document: &DocumentId) -> Result<Store, Failure> {
         Ok(self.shelf.document(document)?)
+    }
+
+    /// The device with the keys of a document.
+    fn vault_of(&self, store: &Store) -> Result<Vault, Failure> {
+        let (mut vault, document) = (self.vault(), &store.known().document);
+        // Whether it was to be encrypted is not known then: nothing of it may leave as plain text.
+        let keys = store.keys()?.ok_or_else(|| unfinished(document))?;
+        vault.restore(document, &keys)?;
+        Ok(vault)
     }
 
     fn vault(&self) -> Vault {
@@ -198,7 +271,7 @@ impl Desk {
 }
 
 impl Work {
-    pub(super) fn driver(&mut self) -> &mut Driver<Vault, Relay> {
+    pub(super) fn driver(&mut self) -> &mut Driver<Relay> {
         &mut self.driver
     }
 
@@ -207,20 +280,37 @@ impl Work {
         found.ok_or_else(|| StoreError::Unknown(document.clone()).into())
     }
 
-    pub(super) fn edit<T>(
+    /// Changes all, or nothing.
+    pub(super) fn edit<T, E>(
         &mut self,
         document: &DocumentId,
-        write: impl FnOnce(&mut Edit<'_>) -> T,
-    ) -> Result<T, Failure> {
+        write: impl FnOnce(&mut Edit<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Failure> {
         let written = self.driver.edit(document, write)?;
         written.ok_or_else(|| StoreError::Unknown(document.clone()).into())
     }
 
     /// How many operations the relay does not have, and why not.
-    pub(super) fn standing(&self, document: &DocumentId) -> (u64, Option<String>) {
+    pub(super) fn standing(&self, document: &DocumentId) -> Standing {
         let replica = self.driver.replica(document);
         let waiting = replica.map_or(0, selvedge_crdt::session::Replica::unacknowledged);
-        (waiting, self.driver.trouble().map(ToString::to_string))
+        let away = self.driver.trouble().map(ToString::to_string);
+        let list_waits = self.driver.vault().pending(document).is_some();
+        let is_in_step = self.is_caught_up && waiting == 0 && !list_waits;
+        let is_away = away.is_some();
+        let trouble = away.or_else(|| self.refused.clone().filter(|_| !is_in_step));
+        let trouble = trouble.or_else(|| list_waits.then(|| LIST_WAITS.to_owned()));
+        Standing { waiting, list_waits, trouble, is_in_step, is_away, dropped: None }
+    }
+
+    /// How it stands, and why something was undone since this was asked last.
+    pub(super) fn take_standing(&mut self, document: &DocumentId) -> Standing {
+        Standing { dropped: self.dropped.take(), ..self.standing(document) }
+    }
+
+    /// Tells people what was undone, where nothing else does.
+    pub(super) fn tell_dropped(&mut self) {
+        self.dropped.take().iter().for_each(|why| complain(&standing::undone(why).text));
     }
 
     /// Goes on until this and the relay are in step, or as long as is waited.
@@ -231,9 +321,10 @@ impl Work {
     ) -> Result<(), Failure> {
         let Some(limit) = waits.limit else { return Ok(()) };
         let end = Instant::now() + limit;
-        while !(self.is_caught_up && self.standing(document).0 == 0) {
-            // Who need not reach it does not wait until it is there again.
-            if !waits.needed && self.driver.trouble().is_some() {
+        while !self.standing(document).is_in_step {
+            // Who need not reach it does not wait until it is there again, or takes the members.
+            let is_vain = self.driver.trouble().is_some() || self.rejected && self.list.is_some();
+            if !waits.needed && is_vain {
                 return Ok(());
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -241,7 +332,7 @@ impl Work {
                 Ok(turned) => turned?,
                 Err(_) => return self.give_up(document, waits),
             }
-            self.look(document)?;
+            self.look(document).await?;
         }
         Ok(())
     }
@@ -255,8 +346,7 @@ impl Work {
         let Some(record) = self.driver.keys().pending(document).map(<[u8]>::to_vec) else {
             return Ok(());
         };
-        self.keep_keys(document)?;
-        self.driver.client().push_keys(document, &record);
+        self.send_list(document);
         let end = Instant::now() + limit;
         while self.driver.keys().pending(document).is_some() {
             let left = end.saturating_duration_since(Instant::now());
@@ -264,7 +354,11 @@ impl Work {
                 Ok(turned) => turned?,
                 Err(_) => return self.give_up(document, Waits::needed(limit)),
             }
-            self.look(document)?;
+            self.look(document).await?;
+            if self.rejected {
+                let dropped = self.dropped.take().map(|why| standing::undone(&why));
+                return Err(dropped.unwrap_or_else(|| self.standing(document).failure()));
+            }
         }
         match self.driver.keys().is_newest(document, &record) {
             true => Ok(()),
@@ -281,47 +375,104 @@ impl Work {
     }
 
     /// Takes in what happened: what cannot be helped by waiting is a failure.
-    pub(super) fn look(&mut self, document: &DocumentId) -> Result<Vec<Event>, Failure> {
+    pub(super) async fn look(&mut self, document: &DocumentId) -> Result<Vec<Event>, Failure> {
+        self.driver.sound()?;
         let mut events = Vec::new();
         while let Some((_, event)) = self.driver.poll_event() {
-            match &event {
-                Event::CaughtUp => self.is_caught_up = true,
-                Event::NeedsToken => return Err(needs_token(document)),
-                _ => {}
+            self.note(document, &event);
+            if event == Event::NeedsToken {
+                self.renew(document).await?;
             }
             events.push(event);
         }
-        self.keep_keys(document)?;
+        self.send_list(document);
+        self.is_caught_up &= self.driver.is_connected();
         Ok(events)
     }
 
-    /// Stores the document's keys, if there are new ones.
-    fn keep_keys(&mut self, document: &DocumentId) -> Result<(), Failure> {
-        if self.driver.keys().take_changed(document) {
-            let keys = self.driver.keys().save(document);
-            if let Some(store) = self.driver.store(document) {
-                store.keep_keys(&keys)?;
+    /// Pushes a list of members that is new.
+    fn send_list(&mut self, document: &DocumentId) {
+        let pending = self.driver.vault().pending(document);
+        if self.list.as_deref() == pending {
+            return;
+        }
+        (self.list, self.rejected) = (pending.map(<[u8]>::to_vec), false);
+        if let Some(list) = &self.list {
+            self.driver.client().push_keys(document, list);
+        }
+    }
+
+    /// Remembers what is asked for later.
+    fn note(&mut self, document: &DocumentId, event: &Event) {
+        match event {
+            Event::CaughtUp => self.is_caught_up = true,
+            Event::Closed(_) => self.is_caught_up = false,
+            Event::Acknowledged { .. } => self.refused = None,
+            Event::Refused { why, remedy: Remedy::Dropped } => {
+                // It is gone here once the document was read again.
+                (self.dropped, self.is_caught_up) = (Some(why.to_string()), false);
+            }
+            Event::Refused { why, .. } => self.refused = Some(why.to_string()),
+            Event::NeedsKey(epoch) => {
+                self.refused = Some(format!("the key of epoch {epoch} is not here"));
+            }
+            Event::Suspicious { what: Suspicion::Clock, .. } => {
+                self.refused = Some(standing::CLOCK.to_owned());
+            }
+            // Nothing but lists of members is pushed from here beside batches.
+            Event::Rejected { why, .. } => self.note_list(document, why),
+            _ => {}
+        }
+    }
+
+    /// The relay does not take a list of members: this device's, or, where it lost that, one that all had.
+    fn note_list(&mut self, document: &DocumentId, why: &Refusal) {
+        let pending = self.driver.vault().pending(document);
+        match &self.list {
+            None => {}
+            Some(list) if pending == Some(&list[..]) => {
+                (self.refused, self.rejected) = (Some(why.to_string()), true);
+            }
+            Some(_) => {
+                self.dropped = Some(format!("the list of its members: {why}"));
+                (self.list, self.rejected) = (None, true);
             }
         }
-        Ok(())
+    }
+
+    /// Exchanges the token that the relay did not accept.
+    async fn renew(&mut self, document: &DocumentId) -> Result<(), Failure> {
+        let known = self.driver.store(document).map(|store| store.known().clone());
+        let is_again = self.renewed.is_some_and(|when| when.elapsed() < RENEW_AGAIN);
+        let known = known.filter(|known| !known.token.is_empty() && !is_again);
+        let Some(Known { relay, token, .. }) = known else { return Err(needs_token(document, "")) };
+        let device = self.driver.keys().own_device();
+        let asked =
+            Exchange::with(&relay, device)?.token("renew", &json!({ "token": token })).await;
+        let token = asked.map_err(|why| needs_token(document, &format!(" ({why})")))?;
+        self.renewed = Some(Instant::now());
+        Ok(self.driver.set_token(document, &token)?)
     }
 
     fn give_up(&self, document: &DocumentId, waits: Waits) -> Result<(), Failure> {
         if !waits.needed {
             return Ok(());
         }
-        let (waiting, trouble) = self.standing(document);
-        let why = trouble.unwrap_or_else(|| "it does not answer".to_owned());
-        let text = format!(
-            "the relay cannot be reached: {why}\nhelp: {waiting} changes are kept here until then"
-        );
-        Err(Failure::new(Exit::Unavailable, text))
+        Err(self.standing(document).failure())
     }
 }
 
-fn needs_token(document: &DocumentId) -> Failure {
+fn unfinished(document: &DocumentId) -> Failure {
     let text = format!(
-        "the relay does not accept the token of {document}\n\
+        "the creation of {document} broke off\n\
+         help: `selvedge doc forget` it, and create it again"
+    );
+    Failure::new(Exit::Data, text)
+}
+
+fn needs_token(document: &DocumentId, why: &str) -> Failure {
+    let text = format!(
+        "the relay does not accept the token of {document}{why}\n\
          help: `selvedge sync token` makes one for `selvedge doc device`; `selvedge doc token` takes it"
     );
     Failure::new(Exit::Failure, text)
@@ -350,7 +501,13 @@ pub(super) fn host_name() -> String {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let exit = match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let exit = match error {
             StoreError::Damaged(_) | StoreError::Version(_) | StoreError::Device(_) => Exit::Data,
             StoreError::Busy(_) => Exit::Unavailable,
             StoreError::Folder(..)
@@ -366,7 +523,10 @@ impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         let exit = match error {
             VaultError::Malformed(_) => Exit::Data,
-            VaultError::NotMember | VaultError::Roster(_) | VaultError::Draft(_) => Exit::Failure,
+            VaultError::NotMember
+            | VaultError::Stranger(_)
+            | VaultError::Roster(_)
+            | VaultError::Draft(_) => Exit::Failure,
         };
         Self::new(exit, error)
     }
@@ -375,6 +535,6 @@ impl From<VaultError> for Failure {
 impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
         let DriverError::Store(error) = error;
-        error.into()
+        Self::from(&*error)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Where documents are synced, where a URL names a host alone.
-const MOUNT: &str = "/_selvedge/sync";
+pub(super) const MOUNT: &str = "/_selvedge/sync";
 
 /// How long a connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,7 +5,8 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream as BlockingStream,
     path::Path,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use selvedge_crdt::session::DocumentId;
@@ -16,7 +17,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{desk::Work, request::Request};
+use super::{
+    desk::{Waits, Work},
+    request::Request,
+    standing::{self, Standing},
+};
 use crate::exit::{Exit, Failure};
 
 /// Bytes of a request, at most.
@@ -24,6 +29,9 @@ const REQUEST_BYTES_MAX: u64 = 1 << 20;
 
 /// How long somebody may take to say what he wants, or to hear it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is asked whether it and the relay are in step.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The socket's name in a document's folder.
 const SOCKET: &str = "leader.sock";
@@ -63,8 +71,29 @@ fn answer(line: &str, work: &mut Work, document: &DocumentId) -> Json {
     }
 }
 
-/// Has the process do something that has the document in `folder`.
-pub(super) fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
+/// Has the process do something that has the document in `folder`, and waits for the relay as who has it himself.
+pub(super) fn have(folder: &Path, request: &Request, waits: Waits) -> Result<Json, Failure> {
+    let mut answer = ask(folder, request)?;
+    let Some(limit) = waits.limit.filter(|_| request.moves()) else { return Ok(answer) };
+    let (end, mut dropped) = (Instant::now() + limit, None);
+    loop {
+        let mut standing: Standing =
+            serde_json::from_value(answer).map_err(|error| Failure::new(Exit::Bug, error))?;
+        dropped = standing.dropped.take().or(dropped);
+        let is_over = standing.is_in_step || Instant::now() >= end;
+        if is_over || standing.is_away && !waits.needed {
+            return match dropped {
+                Some(why) => Err(standing::undone(&why)),
+                None if waits.needed && !standing.is_in_step => Err(standing.failure()),
+                None => Ok(json!(standing)),
+            };
+        }
+        thread::sleep(ASK_AGAIN);
+        answer = ask(folder, &Request::Sync)?;
+    }
+}
+
+fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
     let asked = || -> io::Result<String> {
         let mut stream = BlockingStream::connect(folder.join(SOCKET))?;
         stream.set_read_timeout(Some(PATIENCE))?;

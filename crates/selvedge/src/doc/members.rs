@@ -1,19 +1,22 @@
-//! Who reads an encrypted document.
+//! Who comes into a document, and who reads an encrypted one.
 
 use std::time::Duration;
 
 use clap::Args;
-use selvedge_crdt::session::{DeviceId, DocumentId};
+use selvedge_crdt::session::{DeviceId, DocumentId, Sealing};
 use selvedge_replica::Known;
-use selvedge_seal::{Link, Rights};
+use selvedge_seal::{Device, Link, Rights, SECRET_BYTES};
+use serde_json::json;
 
 use super::{
-    desk::{Desk, Waits, Work, run},
+    desk::{Desk, Found, Waits, Work, random, run},
     document, duration,
+    exchange::{Exchange, NotGiven},
 };
 use crate::{
     exit::{Exit, Failure},
-    terminal::Terminal,
+    sync::lifetime,
+    terminal::{Terminal, complain},
 };
 
 /// What stands before a link's text.
@@ -30,6 +33,9 @@ pub(super) struct InviteArgs {
     /// For as many devices as open it, not for one
     #[arg(long)]
     many: bool,
+    /// How long it counts, such as 12h or 30d; 90 days at most
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = lifetime)]
+    expires: Duration,
     /// How long to wait for the relay
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     wait: Duration,
@@ -43,8 +49,8 @@ pub(super) struct JoinArgs {
     /// Where its relay is
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     relay: String,
-    /// The token for this device, of `selvedge sync token`
-    #[arg(long, env = "SELVEDGE_DOC_TOKEN", hide_env_values = true)]
+    /// The token for this device, of `selvedge sync token`; otherwise the relay gives one for the link's
+    #[arg(long, env = "SELVEDGE_DOC_TOKEN", hide_env_values = true, default_value = "")]
     token: String,
     /// How long to wait for the relay
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
@@ -71,30 +77,124 @@ pub(super) fn invite(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let document = document(&args.document)?;
-    let rights = args.right.iter().fold(Rights::NONE, |all, right| all | *right);
-    let mut work = desk.work(desk.store(&document)?)?;
+    let store = desk.store(&document)?;
+    let relay = store.known().relay.clone();
+    let mut work = desk.work(store)?;
     let link = run(async {
         work.reach(&document, Waits::needed(args.wait)).await?;
-        let link = work.driver().keys().invite(&document, (rights, !args.many), "a link")?;
-        work.push_keys(&document, args.wait).await?;
-        Ok::<_, Failure>(link)
+        // What it was when this began may have been exchanged meanwhile.
+        let token = work.driver().store(&document).map(|store| store.known().token.clone());
+        let by = Inviter { desk, relay: &relay, token: token.unwrap_or_default(), args };
+        work.tell_dropped();
+        match work.driver().keys().sealing(&document) {
+            Sealing::Plain => by.plain(&document).await,
+            Sealing::Epoch(_) => by.sealed(&document, &mut work).await,
+        }
     })?;
     Ok(terminal.write(&format!("{SCHEME}{}\n", &*link.text()))?)
 }
 
-/// Comes in, and then reads the document from its beginning: what was written before this device had the keys opens only now.
+/// A device that makes a link.
+struct Inviter<'a> {
+    desk: &'a Desk,
+    relay: &'a str,
+    token: String,
+    args: &'a InviteArgs,
+}
+
+impl Inviter<'_> {
+    fn rights(&self) -> Rights {
+        self.args.right.iter().fold(Rights::NONE, |all, right| all | *right)
+    }
+
+    async fn plain(&self, document: &DocumentId) -> Result<Link, Failure> {
+        let secret: [u8; SECRET_BYTES] = random()?;
+        let device = Device::of_link(document, &secret).id();
+        let token = self.token_for(&device, document).await?;
+        Ok(Link::plain(document, secret, token))
+    }
+
+    /// Who may not have tokens made still makes a link: whoever opens it brings a token.
+    async fn sealed(&self, document: &DocumentId, work: &mut Work) -> Result<Link, Failure> {
+        let wanted = (self.rights(), !self.args.many);
+        let mut link = work.driver().keys().invite(document, wanted, "a link")?;
+        match self.token_for(&link.device().id(), document).await {
+            Ok(token) => link.token = Some(token),
+            Err(why @ NotGiven::Refused(..)) => complain(&format!(
+                "{why}\nhelp: whoever opens the link needs a token of `selvedge sync token` as well\n"
+            )),
+            Err(away) => return Err(away.into()),
+        }
+        work.push_keys(document, self.args.wait).await?;
+        Ok(link)
+    }
+
+    async fn token_for(&self, link: &DeviceId, document: &DocumentId) -> Result<String, NotGiven> {
+        let rights: Vec<&str> = self.rights().names().collect();
+        let wanted = json!({
+            "token": self.token,
+            "device": link.to_string(),
+            "document": document.name(),
+            "rights": rights,
+            "link": if self.args.many { "many" } else { "once" },
+            "ttl": self.args.expires.as_secs(),
+        });
+        let mut exchange = Exchange::with(self.relay, self.desk.device())
+            .map_err(|failure| NotGiven::Refused("relay".to_owned(), failure.text))?;
+        exchange.token("share", &wanted).await
+    }
+}
+
+/// Comes in by a link; what was interrupted goes on, and who is in stays in.
 pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
     let text = args.link.strip_prefix(SCHEME).unwrap_or(&args.link);
     let link = Link::parse(text).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let document = link.document.clone();
-    let known =
-        Known { document: document.clone(), relay: args.relay.clone(), token: args.token.clone() };
-    desk.create_by(&known, &link)?;
-    let mut work = desk.work(desk.store(&document)?)?;
-    let came_in = run(async {
-        work.reach(&document, Waits::needed(args.wait)).await?;
-        work.push_keys(&document, args.wait).await?;
-        let is_in = work.driver().keys().is_member(&document);
+    let document = &link.document;
+    let found = desk.found_by(&link)?;
+    if found == Found::Nothing {
+        begin(args, &link, desk)?;
+    }
+    let came_in = come_in(&link, desk, args.wait);
+    if came_in.is_err() && found != Found::Whole {
+        desk.forget(document)?;
+    }
+    came_in
+}
+
+/// Begins to keep the document of a link.
+fn begin(args: &JoinArgs, link: &Link, desk: &Desk) -> Result<(), Failure> {
+    let token = match args.token.as_str() {
+        "" => run(token_of(link, &args.relay, desk))?,
+        given => given.to_owned(),
+    };
+    let (document, relay) = (link.document.clone(), args.relay.clone());
+    match link.is_plain() {
+        true => desk.create(&document, (&relay, &token), false),
+        false => desk.create_by(&Known { document, relay, token }, link),
+    }
+}
+
+/// For the link's token, one for this device.
+async fn token_of(link: &Link, relay: &str, desk: &Desk) -> Result<String, Failure> {
+    let token = link.token.as_deref().ok_or_else(|| {
+        let text = "the link has no token in it\nhelp: `selvedge sync token` makes one for `selvedge doc device`; \
+                    pass it with --token";
+        Failure::new(Exit::Usage, text)
+    })?;
+    let wanted = json!({ "token": token, "device": desk.device().id().to_string() });
+    let device = link.device();
+    Ok(Exchange::with(relay, &device)?.token("join", &wanted).await?)
+}
+
+/// Reads the document, and becomes a member where it is encrypted. The relay says the keys first, so that what was written before opens
+/// at once.
+fn come_in(link: &Link, desk: &Desk, wait: Duration) -> Result<(), Failure> {
+    let document = &link.document;
+    let mut work = desk.work(desk.store(document)?)?;
+    run(async {
+        work.reach(document, Waits::needed(wait)).await?;
+        work.push_keys(document, wait).await?;
+        let is_in = link.is_plain() || work.driver().vault().is_member(document);
         work.close().await?;
         is_in.then_some(()).ok_or_else(|| {
             Failure::new(
@@ -102,15 +202,6 @@ pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
                 "the link does not let this device in: it was used, or taken back",
             )
         })
-    });
-    if let Err(failure) = came_in {
-        desk.forget(&document)?;
-        return Err(failure);
-    }
-    let mut work = desk.begin_again(&document)?;
-    run(async {
-        work.reach(&document, Waits::needed(args.wait)).await?;
-        work.close().await
     })
 }
 
@@ -125,6 +216,7 @@ pub(super) fn members(
     run(async {
         let waits = Waits { needed: args.remove.is_some(), ..Waits::up_to(args.wait) };
         work.reach(&document, waits).await?;
+        work.tell_dropped();
         if let Some(device) = &args.remove {
             work.driver().keys().remove(&document, device)?;
             work.push_keys(&document, args.wait).await?;
@@ -134,11 +226,15 @@ pub(super) fn members(
     for line in lines(&mut work, &document)? {
         terminal.write(&line)?;
     }
+    let standing = work.standing(&document);
+    if let Some(why) = standing.trouble.filter(|_| standing.list_waits) {
+        complain(&format!("another list of members waits for the relay: {why}\n"));
+    }
     Ok(())
 }
 
 fn lines(work: &mut Work, document: &DocumentId) -> Result<Vec<String>, Failure> {
-    let members = work.driver().keys().members(document)?;
+    let members = work.driver().vault().members(document)?;
     let line = |(device, rights, name): (DeviceId, Rights, String)| {
         let rights: Vec<&str> = rights.names().collect();
         format!("{device}  {}  {name}\n", rights.join(","))

@@ -29,6 +29,11 @@ impl Request {
         matches!(self, Request::Set { .. } | Request::Delete { .. })
     }
 
+    /// Whether it is about the relay: its answer is a [`Standing`](super::standing::Standing).
+    pub(super) fn moves(&self) -> bool {
+        self.writes() || *self == Request::Sync
+    }
+
     /// Does it with a document that is here.
     pub(super) fn perform(&self, work: &mut Work, document: &DocumentId) -> Result<Json, Failure> {
         match self {
@@ -37,17 +42,17 @@ impl Request {
             }
             Request::Set { entity, changes } => {
                 set(work, document, entity, changes)?;
-                Ok(standing(work, document))
+                Ok(json!(work.standing(document)))
             }
             Request::Delete { entity } => {
                 let deleted = work.edit(document, |edit| edit.delete(entity))?;
                 deleted.map_err(|error| Failure::new(Exit::Usage, format!("{entity}: {error}")))?;
-                Ok(standing(work, document))
+                Ok(json!(work.standing(document)))
             }
             Request::Snapshot => {
                 Ok(json!(data_encoding::HEXLOWER.encode(&work.document(document)?.snapshot())))
             }
-            Request::Sync => Ok(standing(work, document)),
+            Request::Sync => Ok(json!(work.take_standing(document))),
         }
     }
 }
@@ -64,12 +69,6 @@ fn set(
     let written = work
         .edit(document, |edit| parsed.iter().try_for_each(|change| change.write(edit, entity)))?;
     written.map_err(|error| Failure::new(Exit::Usage, format!("{entity}: {error}")))
-}
-
-/// How far the relay is behind.
-pub(super) fn standing(work: &Work, document: &DocumentId) -> Json {
-    let (waiting, trouble) = work.standing(document);
-    json!({ "waiting": waiting, "trouble": trouble })
 }
 
 fn get(

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_crdt::session::{DocumentId, Event};
+use selvedge_crdt::session::{DocumentId, Event, Remedy, Suspicion};
 use serde_json::{Value as Json, json};
 
 use super::{
     as_json,
     desk::{Desk, Work, run},
-    leader,
+    leader, standing,
 };
 use crate::{
     exit::{Exit, Failure},
@@ -35,7 +35,7 @@ pub(super) fn follow(
                 came = listener.accept() => leader::serve(came?.0, &mut work, document).await,
                 interrupted = tokio::signal::ctrl_c() => return Ok::<(), Failure>(interrupted?),
             }
-            tell(&work.look(document)?);
+            tell(&work.look(document).await?);
             shown.show(&work, document, terminal)?;
         }
     })
@@ -45,9 +45,17 @@ pub(super) fn follow(
 fn tell(events: &[Event]) {
     for event in events {
         match event {
-            Event::Refused { why, .. } => complain(&format!("refused: {why}\n")),
+            Event::Refused { why, remedy: Remedy::Dropped } => {
+                complain(&format!("refused, and undone here: {why}\n"));
+            }
+            Event::Refused { why, .. } | Event::Rejected { why, .. } => {
+                complain(&format!("refused: {why}\n"));
+            }
             Event::Lost => complain("the relay has lost changes; they are sent again\n"),
             Event::Healed => complain("the relay has everything again\n"),
+            Event::Suspicious { what: Suspicion::Clock, .. } => {
+                complain(&format!("the relay is not believed: {}\n", standing::CLOCK));
+            }
             Event::Suspicious { offset, what } => {
                 complain(&format!("passed over at {offset}: {what:?}\n"));
             }

@@ -89,8 +89,7 @@ impl<'a> Reader<'a> {
 
     async fn greet(&mut self) -> Result<(), Failure> {
         let device = self.device.id();
-        self.say(&ClientFrame::Hello { version: VERSION, device, credit: CREDIT }, CONNECTION)
-            .await?;
+        self.say(&ClientFrame::Hello { version: VERSION, device, credit: CREDIT }, CONNECTION);
         self.until(|frame| match frame {
             RelayFrame::Welcome { challenge, .. } => Some(*challenge),
             _ => None,
@@ -105,7 +104,7 @@ impl<'a> Reader<'a> {
         let resume = from_the_beginning.map(|log| Resume { log, next: 0, last: RecordHash::NONE });
         let open =
             ClientFrame::Open { document, token: &token, proof, resume, replicas: Vec::new() };
-        self.say(&open, CHANNEL).await?;
+        self.say(&open, CHANNEL);
         self.until(|frame| match frame {
             RelayFrame::Opened(opened) => Some((**opened).clone()),
             _ => None,
@@ -114,7 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn close(&mut self) -> Result<(), Failure> {
-        self.say(&ClientFrame::Close, CHANNEL).await?;
+        self.say(&ClientFrame::Close, CHANNEL);
         loop {
             let message = self.hear().await?;
             if let Ok((CHANNEL, RelayFrame::Closed { .. })) = RelayFrame::read(&message) {
@@ -139,7 +138,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn snapshot(&mut self, info: &SnapshotInfo) -> Result<Vec<u8>, Failure> {
-        self.say(&ClientFrame::Fetch { snapshot: info.hash, from: 0 }, CHANNEL).await?;
+        self.say(&ClientFrame::Fetch { snapshot: info.hash, from: 0 }, CHANNEL);
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < info.bytes {
             let piece = self.until(|frame| match frame {
@@ -151,8 +150,8 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    async fn say(&mut self, frame: &ClientFrame<'_>, channel: u32) -> Result<(), Failure> {
-        self.socket.feed(frame.to_bytes(channel)).await.map_err(away)
+    fn say(&mut self, frame: &ClientFrame<'_>, channel: u32) {
+        self.socket.feed(frame.to_bytes(channel));
     }
 
     async fn hear(&mut self) -> Result<Vec<u8>, Failure> {
@@ -162,7 +161,7 @@ impl<'a> Reader<'a> {
         self.taken = self.taken.saturating_add(message.len() as u32);
         if self.taken > CREDIT / 2 {
             let bytes = std::mem::take(&mut self.taken);
-            self.say(&ClientFrame::Credit { bytes }, CONNECTION).await?;
+            self.say(&ClientFrame::Credit { bytes }, CONNECTION);
         }
         Ok(message.to_vec())
     }

@@ -120,7 +120,7 @@ fn ask(core: &CoreOf, question: Question) -> Result<Json, Failure> {
     Err(Failure::new(Exit::Failure, why))
 }
 
-fn lifetime(text: &str) -> Result<Duration, String> {
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
     let lifetime = match days {
         Some(days) => Some(Duration::from_secs(days.saturating_mul(DAY))),

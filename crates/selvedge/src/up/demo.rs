@@ -1,6 +1,7 @@
 //! A demonstration for somebody who has no config yet: a site, an echo, TLS, event streams, metrics, on loopback.
 
 use std::{
+    env,
     fmt::Write,
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -21,6 +22,13 @@ const PAGE: &str = include_str!("demo/index.html");
 const PORTS: [u16; 3] = [8080, 8443, 9900];
 /// Where the config has the echo.
 const ECHO: &str = "127.0.0.1:9000";
+/// Where the config has the site, and the page that shows what runs.
+const SITE: &str = "./site";
+const TOUR: &str = "./tour";
+/// What the page says of the site.
+const MARK: &str = "<!-- notes -->";
+/// Where the notes app lies when somebody built or installed it, seen from the folder of this program.
+const NOTES: [&str; 3] = ["notes", "../notes", "../share/selvedge/notes"];
 /// Where the config has the core's files.
 const DATA_DIR: &str = "data";
 /// What the token that is shown lets do; it is for this one data-dir, and goes with it.
@@ -31,6 +39,8 @@ const TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Files and the echo of a running demonstration; both go with it.
 pub(super) struct Demo {
     folder: TempDir,
+    /// Whether there is a site, or the page takes its place.
+    has_site: bool,
     /// Ports that were taken, and those used instead.
     moved: Vec<(u16, u16)>,
     /// With which a newcomer appends a first event.
@@ -40,15 +50,20 @@ pub(super) struct Demo {
 
 impl Demo {
     /// Writes config and page for ports that are free, and starts the echo.
-    pub(super) async fn prepare() -> Result<Self, Failure> {
+    pub(super) async fn prepare(site: Option<&Path>) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("selvedge-demo-").tempdir()?;
+        let site = match site {
+            Some(site) => Some(given_site(site)?),
+            None => built_notes(),
+        };
         let echo = Echo::start().await?;
         let moved = moved_ports()?;
         let config = move_ports(CONFIG, &moved).replace(ECHO, &echo.address().to_string());
-        let page = move_ports(PAGE, &moved);
+        let config = config.replace(&quoted(SITE), &quoted(site.as_deref().unwrap_or(TOUR)));
+        let page = move_ports(PAGE, &moved).replace(MARK, about_notes(site.is_some()));
         write(folder.path(), &config, &page)?;
         let token = token(&folder.path().join(DATA_DIR))?;
-        Ok(Self { folder, moved, token, _echo: echo })
+        Ok(Self { folder, has_site: site.is_some(), moved, token, _echo: echo })
     }
 
     /// The config file.
@@ -65,10 +80,15 @@ impl Demo {
         let (plain, tls) = (url("http"), url("https"));
         let metrics = reachable.admin.as_deref().unwrap_or_default();
         let mut out = format!(
-            "{}\n\n  Site      {plain}\n  Over TLS  {tls}  (self-signed, so your browser will ask)\n  \
+            "{}\n\n  Site      {plain}\n  Tour      {plain}tour/\n  Over TLS  {tls}  (self-signed, so your browser will ask)\n  \
              Echo      {plain}api/echo\n  Metrics   {metrics}metrics\n\n",
             paint.bold("Selvedge runs a demonstration on this machine."),
         );
+        if !self.has_site {
+            out.push_str(
+                "The site is the tour: `cargo xtask notes` builds the notes app, which is served then.\n",
+            );
+        }
         for (wanted, used) in &self.moved {
             writeln!(out, "Port {wanted} is taken; {used} serves instead.")
                 .expect("a String takes every write");
@@ -140,11 +160,47 @@ fn move_ports(text: &str, moved: &[(u16, u16)]) -> String {
     })
 }
 
+/// A folder that somebody named.
+fn given_site(folder: &Path) -> io::Result<String> {
+    if !folder.join("index.html").is_file() {
+        let what = format!("there is no index.html in {}", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, what));
+    }
+    text_of(&folder.canonicalize()?).ok_or_else(|| io::Error::other("its path is not Unicode"))
+}
+
+/// The notes app beside this program, if it was built.
+fn built_notes() -> Option<String> {
+    let program = env::current_exe().ok()?.canonicalize().ok()?;
+    let beside = program.parent()?;
+    let built = NOTES.iter().map(|place| beside.join(place));
+    let folder = built.into_iter().find(|folder| folder.join("sw.js").is_file())?;
+    text_of(&folder.canonicalize().ok()?)
+}
+
+fn text_of(path: &Path) -> Option<String> {
+    path.to_str().map(str::to_owned)
+}
+
+/// A text as KDL writes it; what must be escaped is escaped there as it is in Rust.
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// A line of the page.
+fn about_notes(are_there: bool) -> &'static str {
+    if are_there {
+        "<li><a href=\"/\">Notes</a><p>An app for notes that works offline. Open it in two browsers, and share a vault.</p></li>"
+    } else {
+        "<li><strong>Notes</strong><p>An app that works offline, once it is built: <code>cargo xtask notes</code></p></li>"
+    }
+}
+
 fn write(folder: &Path, config: &str, page: &str) -> io::Result<()> {
-    let public = folder.join("public");
-    fs::create_dir(&public)?;
-    fs::write(public.join("index.html"), page)?;
-    fs::write(public.join("selvedge.kdl.txt"), config)?;
+    let tour = folder.join(TOUR);
+    fs::create_dir(&tour)?;
+    fs::write(tour.join("index.html"), page)?;
+    fs::write(tour.join("selvedge.kdl.txt"), config)?;
     fs::write(folder.join("selvedge.kdl"), config)
 }
 
@@ -158,6 +214,10 @@ mod tests {
             assert!(CONFIG.contains(&format!("127.0.0.1:{port}")), "{port}");
         }
         assert!(CONFIG.contains(ECHO));
+        assert!(PAGE.contains(MARK));
+        for folder in [SITE, TOUR] {
+            assert!(CONFIG.contains(&format!("static {}", quoted(folder))), "{folder}");
+        }
         let moved = move_ports("a 127.0.0.1:8080 b 127.0.0.1:8443", &[(8080, 1), (8443, 2)]);
         assert_eq!(moved, "a 127.0.0.1:1 b 127.0.0.1:2");
     }

@@ -6,9 +6,15 @@ use std::{
     process::Command,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustix::process::Signal;
+use selvedge_crdt::session::DeviceId;
+use selvedge_seal::{
+    Rights,
+    token::{Capability, Documents, Holder, IssuerKey},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -29,15 +35,20 @@ impl<'a> Keeper<'a> {
         Keeper { place, folder, relay: relay.to_owned() }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(["doc", "--folder", &self.folder]);
         command.args(arguments);
         command
     }
 
+    /// Runs to an end; shows exit code, standard output and standard error.
+    pub fn shows(&self, arguments: &[&str]) -> String {
+        self.place.show(&self.command(arguments).output().unwrap())
+    }
+
     /// Runs to an end that is expected; returns standard output.
     #[track_caller]
-    fn ends(&self, code: i32, arguments: &[&str]) -> String {
+    pub fn ends(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", self.place.show(&output));
         String::from_utf8(output.stdout).unwrap()
@@ -203,6 +214,8 @@ fn the_relay_reads_no_word_of_an_encrypted_document() {
     let token = eve.token("diary", "read,write,join");
     eve.ends(1, &["join", &link, "--relay", &url, "--token", &token]);
 
+    ann.ends(1, &["members", "diary", "--remove", eve.run(&["device"]).trim()]);
+
     // Who was taken out reads nothing that is written from then on.
     let members = ann.run(&["members", "diary", "--remove", ben.run(&["device"]).trim()]);
     assert_eq!(members.lines().count(), 1, "{members}");
@@ -210,6 +223,110 @@ fn the_relay_reads_no_word_of_an_encrypted_document() {
     assert_eq!(ann.json(&["get", "diary", "day/3", "title"]), json!("Alone"));
     let seen = ben.json(&["get", "diary", "--wait", "1s"]);
     assert!(seen["day/2"].is_object() && seen["day/3"].is_null(), "{seen}");
+}
+
+#[test]
+fn a_batch_that_does_not_follow_the_schema_is_refused_and_undone() {
+    let place = Place::new();
+    let note = r#"{ "note": { "fields": { "title": { "kind": "lww", "types": ["text"] } } } }"#;
+    place.write("notes.json", note);
+    let ruled =
+        "core { data-dir \"./data\"; sync { documents \"notes\" { schema \"notes.json\" } } }";
+    let (_up, url) = up(&place, ruled);
+    let ann = Keeper::new(&place, "ann", &url);
+    ann.keeps("notes", &[]);
+    ann.run(&["set", "notes", "note/1", "title=Milk"]);
+    for (change, expected) in [
+        (["note/1", "title=5"], "note.title takes text, and not int"),
+        (["note/1", "votes=a"], "note has no field \"votes\""),
+        (["list/1", "title=a"], "no type of entities is called \"list\""),
+        (["note/1", "title+=a"], "note.title is of kind lww, and not or-set"),
+    ] {
+        let output = ann.command(&[&["set", "notes"], &change[..]].concat()).output().unwrap();
+        let shown = place.show(&output);
+        assert!(shown.starts_with("exit 1") && shown.contains(expected), "{shown}");
+    }
+    ann.run(&["set", "notes", "note/1", "title=Oats"]);
+    assert_eq!(ann.json(&["get", "notes"]), json!({ "note/1": { "title": "Oats" } }));
+}
+
+const GUESTS: &str = "core { data-dir \"./data\"; sync { guests \"vaults/\" } }";
+
+#[test]
+fn who_founds_a_document_shares_it_by_a_link_and_needs_no_operator() {
+    let place = Place::new();
+    let (_up, url) = up(&place, GUESTS);
+    let names = ["ann", "ben", "cy", "eve"];
+    let [ann, ben, cy, eve] = names.map(|name| Keeper::new(&place, name, &url));
+    let name = ann.run(&["create", "vaults/", "--relay", &url, "--found"]).trim().to_owned();
+    ann.run(&["set", &name, "n/1", "title=Milk"]);
+    ben.ends(1, &["create", &name, "--relay", &url, "--found"]);
+
+    let link = ann.run(&["invite", &name]).trim().to_owned();
+    ben.run(&["join", &link, "--relay", &url]);
+    ben.run(&["set", &name, "n/1", "title=Oats"]);
+    assert_eq!(ann.json(&["get", &name, "n/1", "title"]), json!("Oats"));
+    eve.ends(1, &["join", &link, "--relay", &url]);
+    assert_eq!(eve.run(&["list"]), "", "nothing is left of it");
+    ben.ends(1, &["invite", &name]);
+
+    let link = ann.run(&["invite", &name, "--many", "--right", "read"]).trim().to_owned();
+    for reader in [&cy, &eve] {
+        reader.run(&["join", &link, "--relay", &url]);
+        assert_eq!(reader.json(&["get", &name, "n/1", "title"]), json!("Oats"));
+    }
+    eve.ends(1, &["set", &name, "n/2", "title=Mine"]);
+    assert!(cy.json(&["get", &name])["n/2"].is_null(), "the link lets nobody write");
+}
+
+#[test]
+fn an_encrypted_document_that_was_founded_is_shared_by_a_link_alone() {
+    let place = Place::new();
+    let (_up, url) = up(&place, GUESTS);
+    let [ann, ben, eve] = ["ann", "ben", "eve"].map(|name| Keeper::new(&place, name, &url));
+    let found = ["create", "vaults/", "--relay", &url, "--found", "--encrypted"];
+    let name = ann.run(&found).trim().to_owned();
+    ann.run(&["set", &name, "n/1", "title=Milk"]);
+    let link = ann.run(&["invite", &name]).trim().to_owned();
+    ben.run(&["join", &link, "--relay", &url]);
+    assert_eq!(ben.json(&["get", &name, "n/1", "title"]), json!("Milk"));
+    ben.run(&["set", &name, "n/1", "title=Oats"]);
+    assert_eq!(ann.json(&["get", &name, "n/1", "title"]), json!("Oats"));
+    eve.ends(1, &["join", &link, "--relay", &url]);
+}
+
+#[test]
+fn a_token_that_ended_is_exchanged() {
+    let place = Place::new();
+    let (_up, url) = up(&place, CORE);
+    let ann = Keeper::new(&place, "ann", &url);
+    ann.keeps("notes", &[]);
+    let ended = ended_token(&place, ann.run(&["device"]).trim());
+    ann.run(&["token", "notes", &ended]);
+    ann.run(&["set", "notes", "n", "title=Milk"]);
+    assert_eq!(ann.json(&["sync", "notes"])["waiting"], 0);
+    place.run("sync revoke ended --data-dir data");
+    ann.ends(1, &["sync", "notes"]);
+}
+
+/// A token of the core in `data` that ended yesterday.
+fn ended_token(place: &Place, device: &str) -> String {
+    let pem = fs::read_to_string(place.path("data/sync/issuer.pem")).unwrap();
+    let yesterday = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 86_400;
+    let device = data_encoding::HEXLOWER.decode(device.as_bytes()).unwrap();
+    let capability = Capability {
+        tenant: "default".to_owned(),
+        documents: Documents::One("notes".to_owned()),
+        rights: Rights::READ | Rights::WRITE,
+        holder: Holder::Key(DeviceId(device.try_into().unwrap())),
+        expires: yesterday,
+        not_before: None,
+        issued: Some(yesterday - 3600),
+        id: "ended".to_owned(),
+        subject: "ann".to_owned(),
+        link: None,
+    };
+    IssuerKey::parse(&pem).unwrap().mint(&capability).unwrap()
 }
 
 #[test]

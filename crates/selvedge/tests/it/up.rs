@@ -1,7 +1,4 @@
-use std::{
-    process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{fs::File, path::Path, process::Command};
 
 use rustix::process::Signal;
 
@@ -10,15 +7,19 @@ use crate::{
     process::{Place, Running, children, eventually, field, is_alive, send},
 };
 
-/// Demonstrations look for free ports, which two at once could both find.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Demonstrations look for free ports, which two at once could both find: one at a time, also of other processes.
+fn alone() -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demonstration.lock");
+    let file = File::create(path).unwrap();
+    file.lock().unwrap();
+    file
 }
 
 struct Demo {
     up: Running,
     site: String,
+    /// The page that shows what runs, wherever the site is.
+    tour: String,
     tls: String,
     echo: String,
     metrics: String,
@@ -27,27 +28,33 @@ struct Demo {
 }
 
 fn demo(place: &Place) -> Demo {
-    let mut up = place.start("up");
+    demo_of(place.start("up"))
+}
+
+fn demo_of(mut up: Running) -> Demo {
     let mut url = |name: &str| {
         let line = up.read(&format!("  {name} "));
         line.split_whitespace().find(|word| word.contains("://")).unwrap().to_owned()
     };
-    let (site, tls, echo, metrics) = (url("Site"), url("Over TLS"), url("Echo"), url("Metrics"));
+    let (site, tour, tls) = (url("Site"), url("Tour"), url("Over TLS"));
+    let (echo, metrics) = (url("Echo"), url("Metrics"));
     up.read("Events that must not be lost");
     let events = (0..7).map(|_| up.read("").trim().to_owned() + "\n").collect();
     up.read("Ctrl-C stops it.");
-    Demo { up, site, tls, echo, metrics, events }
+    Demo { up, site, tour, tls, echo, metrics, events }
 }
 
 #[test]
 fn without_a_config_a_demonstration_answers_on_its_urls() {
     let _alone = alone();
     let place = Place::new();
-    let Demo { mut up, site, tls, echo, metrics, events: _ } = demo(&place);
-    let page = get(&site);
+    let Demo { mut up, site, tour, tls, echo, metrics, events: _ } = demo(&place);
+    assert_eq!(get(&site).status, 200);
+    let page = get(&tour);
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<title>Selvedge is running</title>"));
-    let config = get(&format!("{site}selvedge.kdl.txt"));
+    assert!(page.body.contains("Notes</"));
+    let config = get(&format!("{tour}selvedge.kdl.txt"));
     assert!(config.body.contains(site.trim_start_matches("http://").trim_end_matches('/')));
     let seen: serde_json::Value = serde_json::from_str(&get(&format!("{echo}?a=b")).body).unwrap();
     assert_eq!(seen["path"], "/api/echo");
@@ -80,16 +87,33 @@ fn what_the_demonstration_prints_appends_an_event() {
     }
     let _alone = alone();
     let place = Place::new();
-    let Demo { mut up, site, events, .. } = demo(&place);
+    let Demo { mut up, site, tour, events, .. } = demo(&place);
     let commands = events.replace("curl ", "curl -sS ");
     let ran = Command::new("sh").args(["-euc", &commands]).output().unwrap();
     assert!(ran.status.success(), "{commands}\n{}", place.show(&ran));
     assert_eq!(String::from_utf8_lossy(&ran.stdout), r#"[{"order":1,"total":25}]"#, "{commands}");
     // Whoever can see the site sees no token.
     let token = events.split("slv_").nth(1).unwrap().split('\'').next().unwrap();
-    for page in ["", "selvedge.kdl.txt"] {
-        assert!(!get(&format!("{site}{page}")).body.contains(token));
+    for page in [site, tour.clone(), format!("{tour}selvedge.kdl.txt")] {
+        assert!(!get(&page).body.contains(token));
     }
+    up.signal(Signal::INT);
+    assert_eq!(up.end(), 0);
+}
+
+#[test]
+fn the_demonstration_serves_the_site_that_it_is_given() {
+    let _alone = alone();
+    let place = Place::new();
+    let refused = place.run("up --site nowhere");
+    assert!(refused.contains("there is no index.html in nowhere"), "{refused}");
+    std::fs::create_dir(place.path("my\"site\"")).unwrap();
+    place.write("my\"site\"/index.html", "<p>mine</p>");
+    let Demo { mut up, site, tour, .. } = demo_of(place.start("up --site my\"site\""));
+    let mine = get(&site);
+    assert_eq!(mine.body, "<p>mine</p>");
+    assert!(mine.head.contains("cache-control: no-cache\r\n"), "{}", mine.head);
+    assert!(get(&tour).body.contains("<title>Selvedge is running</title>"));
     up.signal(Signal::INT);
     assert_eq!(up.end(), 0);
 }

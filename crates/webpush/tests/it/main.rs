@@ -11,7 +11,7 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
-use selvedge_webpush::{PushError, Sender, Settings, VapidKey, Wake};
+use selvedge_webpush::{PushError, Sender, Settings, Subscription, VapidKey, Wake};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
 
@@ -35,6 +35,7 @@ async fn service(status: StatusCode) -> (Sender, String, mpsc::Receiver<Told>) {
     let settings = Settings {
         contact: "mailto:ops@example.org".into(),
         services: vec![format!("localhost:{port}").parse().expect("a service")],
+        is_private_allowed: true,
         timeout: Duration::from_secs(30),
     };
     let key = VapidKey::from_pkcs8(&VapidKey::generate()).expect("a key");
@@ -89,6 +90,7 @@ async fn serve(
                 let told = Told { path: head.uri.path().into(), headers: head.headers, body };
                 tell.send(told).await.expect("somebody listens");
                 let answer = Response::builder().status(status).header("retry-after", "7");
+                let answer = answer.header("location", "/elsewhere");
                 Ok::<_, Infallible>(answer.body(Empty::<Bytes>::new()).expect("an answer"))
             }
         });
@@ -96,17 +98,28 @@ async fn serve(
     }
 }
 
+/// A browser that has nothing but a public key: the one of RFC 8291, section 5.
+fn browser(endpoint: &str) -> Subscription {
+    let key = "042571b2becdfde360551aaf1ed0f4cd366c11cebe555f89bcb7b186a53339173168ece2ebe018597bd30479b86e3c8f8eced577ca59187e9246990db682008b0e";
+    let key = data_encoding::HEXLOWER.decode(key.as_bytes()).expect("hexadecimal");
+    let key = key.try_into().expect("a point");
+    Subscription { endpoint: endpoint.to_owned(), key, secret: [7; 16] }
+}
+
 #[tokio::test]
-async fn an_empty_message_is_signed_and_sent() {
+async fn a_message_is_sealed_signed_and_sent() {
     let (sender, origin, mut told) = service(StatusCode::CREATED).await;
+    let browser = browser(&format!("{origin}/wpush/1"));
     for _ in 0..2 {
-        assert_eq!(sender.wake(&format!("{origin}/wpush/1")).await.expect("sent"), Wake::Sent);
+        assert_eq!(sender.wake(&browser, b"news").await.expect("sent"), Wake::Sent);
     }
     let (first, second) =
         (told.recv().await.expect("a message"), told.recv().await.expect("a message"));
-    assert_eq!((&*first.path, first.body.len()), ("/wpush/1", 0));
+    assert_eq!((&*first.path, first.body.len()), ("/wpush/1", 86 + 256 + 16));
+    assert_ne!(first.body, second.body, "each has a key of its own");
     let header = |name: &str| first.headers[name].to_str().expect("text");
     assert_eq!((header("ttl"), header("topic")), ("86400", "selvedge-sync"));
+    assert_eq!((header("urgency"), header("content-encoding")), ("normal", "aes128gcm"));
     assert!(header("authorization").starts_with("vapid t="));
     assert_eq!(first.headers["authorization"], second.headers["authorization"], "signed once");
 }
@@ -117,7 +130,7 @@ fn check(status: u16, expected: Result<Wake, StatusCode>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let woken = runtime.expect("a runtime").block_on(async {
         let (sender, origin, _told) = service(status).await;
-        sender.wake(&format!("{origin}/1")).await
+        sender.wake(&browser(&format!("{origin}/1")), b"").await
     });
     let woken = woken.map_err(|error| match error {
         PushError::Refused(status) => status,
@@ -143,7 +156,38 @@ async fn nobody_else_is_asked() {
     let user = origin.replace("https://", "https://a@");
     for endpoint in ["https://127.0.0.1/1", "https://localhost/1", "/1", "", &plain, &user] {
         assert!(!sender.allows(endpoint), "{endpoint}");
-        let woken = sender.wake(endpoint).await;
+        let woken = sender.wake(&browser(endpoint), b"").await;
         assert!(matches!(woken, Err(PushError::NotAllowed)), "{endpoint}");
     }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (sender, origin, mut told) = service(StatusCode::TEMPORARY_REDIRECT).await;
+    let woken = sender.wake(&browser(&format!("{origin}/1")), b"").await;
+    assert!(matches!(woken, Err(PushError::Refused(StatusCode::TEMPORARY_REDIRECT))));
+    told.recv().await.expect("the first question");
+    assert!(told.try_recv().is_err(), "there is no second one");
+}
+
+#[tokio::test]
+async fn a_name_that_leads_home_is_not_followed() {
+    let settings = Settings {
+        contact: "mailto:ops@example.org".into(),
+        services: vec!["localhost:9".parse().expect("a service")],
+        is_private_allowed: false,
+        timeout: Duration::from_secs(30),
+    };
+    let key = VapidKey::from_pkcs8(&VapidKey::generate()).expect("a key");
+    let roots = RootCertStore::empty();
+    let trust = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let sender = Sender::new(key, settings, trust);
+    let error = sender.wake(&browser("https://localhost:9/1"), b"").await.expect_err("refused");
+    let mut causes =
+        std::iter::successors(Some(&error as &dyn std::error::Error), |it| it.source());
+    assert!(causes.any(|it| it.to_string().contains("no address of the internet")), "{error:?}");
 }

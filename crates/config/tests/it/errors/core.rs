@@ -541,3 +541,68 @@ fn what_a_view_computes() {
         "#]],
     );
 }
+
+#[test]
+fn waking_devices() {
+    inside(
+        "sync { push { every \"0s\"; key \"none.pem\" } }",
+        expect![[r#"
+        error[E0106]: `push` has no `contact`
+         --> selvedge.kdl:3:12
+          |
+        3 |     sync { push { every "0s"; key "none.pem" } }
+          |            ^^^^
+        help: add `contact "mailto:ops@example.com"`
+
+        error[E0109]: "0s" is out of range
+         --> selvedge.kdl:3:25
+          |
+        3 |     sync { push { every "0s"; key "none.pem" } }
+          |                         ^^^^
+        help: allowed: 1s to 1d
+
+        error[E0125]: "none.pem" is not there
+         --> selvedge.kdl:3:35
+          |
+        3 |     sync { push { every "0s"; key "none.pem" } }
+          |                                   ^^^^^^^^^^
+        help: looked for /none.pem; relative paths start at the folder of this file
+
+        3 errors; `selvedge explain E0106` says more
+    "#]],
+    );
+    inside(
+        "sync { push { contact \"ops\"; services \"https://push.example\" \"http://10.0.0.5\"; after \"2d\" } }",
+        expect![[r#"
+            error[E0131]: "ops" is nobody whom a push service can write to
+             --> selvedge.kdl:3:27
+              |
+            3 |     sync { push { contact "ops"; services "https://push.example" "http://10.0.0.5"; after "2d" } }
+              |                           ^^^^^
+            help: write "mailto:ops@example.com", or the "https://…" of a page that says who you are
+
+            error[E0121]: "https://push.example" is no push service
+             --> selvedge.kdl:3:43
+              |
+            3 |     sync { push { contact "ops"; services "https://push.example" "http://10.0.0.5"; after "2d" } }
+              |                                           ^^^^^^^^^^^^^^^^^^^^^^
+            help: write a host such as "push.example.com", "*.push.example.com" or "push.example.com:8443"; without TLS it is on this machine: "http://127.0.0.1:8443"
+
+            error[E0121]: "http://10.0.0.5" is no push service
+             --> selvedge.kdl:3:66
+              |
+            3 |     sync { push { contact "ops"; services "https://push.example" "http://10.0.0.5"; after "2d" } }
+              |                                                                  ^^^^^^^^^^^^^^^^^
+            help: write a host such as "push.example.com", "*.push.example.com" or "push.example.com:8443"; without TLS it is on this machine: "http://127.0.0.1:8443"
+
+            error[E0109]: "2d" is out of range
+             --> selvedge.kdl:3:91
+              |
+            3 |     sync { push { contact "ops"; services "https://push.example" "http://10.0.0.5"; after "2d" } }
+              |                                                                                           ^^^^
+            help: allowed: 0s to 1d
+
+            4 errors; `selvedge explain E0131` says more
+        "#]],
+    );
+}

@@ -1,7 +1,12 @@
 //! The relay of documents: the door for devices, and the tokens that open documents.
 
+mod devices;
 mod keep;
+mod origins;
 mod problem;
+mod proof;
+mod push;
+mod schema;
 mod tokens;
 
 use std::{
@@ -15,19 +20,26 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{Method, StatusCode},
+    middleware::from_fn_with_state,
     response::{IntoResponse as _, Response},
     routing::{delete, get, post},
 };
 use hyper_util::rt::TokioIo;
 use selvedge_base::ByteSize;
-use selvedge_config::{CoreProcess, CoreSync, DocumentRule, Encryption};
+use selvedge_config::{CoreProcess, CoreSync, DocumentRule, Encryption, GuestRule};
 use selvedge_crdt::session::relay::Demand;
 use selvedge_eventlog::Log;
+use selvedge_seal::token::Issuers;
 use selvedge_sync::{NoHandshake, Rule, Settings, Sync, Welcome};
 use selvedge_telemetry::{Hub, Level};
 use tokio::task::JoinHandle;
 
-use self::{keep::Keep, problem::Problem};
+use self::{
+    devices::Guests,
+    keep::Keep,
+    problem::{Problem, Why},
+    proof::Paces,
+};
 use super::{Service, audit::Journal};
 use crate::exit::{Exit, Failure};
 
@@ -45,8 +57,22 @@ pub(super) struct SyncService {
 struct Desk {
     sync: Sync,
     keep: Keep,
+    /// Those whose tokens are exchanged: the relay itself.
+    own: Issuers,
+    /// How long after its end a token is exchanged.
+    renew: Duration,
+    guests: Vec<Guests>,
+    paces: Paces,
     journal: Arc<Journal>,
     hub: Hub,
+    opened: Instant,
+}
+
+impl Desk {
+    /// Nanoseconds since it was opened.
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 impl SyncService {
@@ -67,9 +93,25 @@ impl SyncService {
             Failure::new(Exit::Config, text)
         })?;
         let parts = (keep.incarnation, issuers);
-        let sync = Sync::open(log, bounds(settings), parts).map_err(|error| failed(&error))?;
+        let bounds = bounds(settings).map_err(|error| {
+            let text = format!("a schema of documents cannot be used: {error}");
+            Failure::new(Exit::Config, text)
+        })?;
+        let bounds = Settings { push: push::open(settings, &process.data_dir)?, ..bounds };
+        let sync = Sync::open(log, bounds, parts).map_err(|error| failed(&error))?;
         let working = sync.clone();
-        let desk = Arc::new(Desk { sync, keep, journal, hub });
+        let own = keep.issuers(&[]).map_err(|error| failed(&error))?;
+        let desk = Arc::new(Desk {
+            sync,
+            keep,
+            own,
+            renew: settings.renew,
+            guests: settings.guests.iter().map(Guests::new).collect(),
+            paces: Paces::default(),
+            journal,
+            hub,
+            opened: Instant::now(),
+        });
         let look_after = tokio::spawn(async move { working.look_after().await });
         Ok(Some(Self { desk, look_after }))
     }
@@ -81,12 +123,27 @@ impl Service for SyncService {
     }
 
     fn router(&self) -> Router {
+        let of_devices = Router::new()
+            .route("/device/found", post(devices::found).options(origins::preflight))
+            .route("/device/renew", post(devices::renew).options(origins::preflight))
+            .route("/device/share", post(devices::share).options(origins::preflight))
+            .route("/device/join", post(devices::join).options(origins::preflight))
+            .route("/push", get(push::public_key).options(origins::preflight))
+            .layer(from_fn_with_state(self.desk.clone(), origins::admit));
         Router::new()
+            .merge(of_devices)
             .route("/", get(connect))
             .route("/issuer", get(tokens::issuer))
             .route("/tokens", post(tokens::mint))
             .route("/tokens/{id}", delete(tokens::revoke))
             .with_state(self.desk.clone())
+    }
+
+    fn health(&self) -> Result<(), String> {
+        match self.look_after.is_finished() || self.desk.sync.is_stuck() {
+            true => Err("nobody looks after documents".to_owned()),
+            false => Ok(()),
+        }
     }
 
     fn render_metrics(&self, out: &mut String) {
@@ -141,14 +198,18 @@ async fn serve(upgrade: hyper::upgrade::OnUpgrade, welcome: Welcome) {
 
 fn refused(why: NoHandshake) -> Problem {
     match why {
-        NoHandshake::NotAsked => Problem::NotAsked,
-        NoHandshake::Subprotocol => Problem::Subprotocol,
-        NoHandshake::Origin => Problem::Origin,
-        NoHandshake::Full => Problem::Full,
+        NoHandshake::NotAsked => {
+            Why::Websocket.because("Devices connect with `Upgrade: websocket`, version 13.")
+        }
+        NoHandshake::Subprotocol => {
+            Why::Subprotocol.because("Send `Sec-WebSocket-Protocol: selvedge-sync.1`.")
+        }
+        NoHandshake::Origin => origins::foreign(),
+        NoHandshake::Full => Why::Full.until(Duration::from_secs(2), "Come again shortly."),
     }
 }
 
-fn bounds(settings: &CoreSync) -> Settings {
+fn bounds(settings: &CoreSync) -> Result<Settings, String> {
     let CoreSync {
         connections,
         channels,
@@ -160,12 +221,15 @@ fn bounds(settings: &CoreSync) -> Settings {
         lease,
         grace,
         idle,
+        renew: _,
         issuers: _,
         origins,
         documents,
+        guests,
+        push: _,
     } = settings.clone();
     let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Settings {
+    Ok(Settings {
         connections_max: connections,
         channels_max: small(channels),
         tenant_channels_max: tenant_channels.unwrap_or(0),
@@ -177,35 +241,26 @@ fn bounds(settings: &CoreSync) -> Settings {
         grace,
         idle,
         origins,
-        rules: documents.into_iter().map(rule).collect(),
+        rules: documents.into_iter().map(rule).collect::<Result<_, _>>()?,
+        guests: guests.into_iter().map(opened).collect(),
         ..Settings::default()
-    }
+    })
 }
 
-fn rule(rule: DocumentRule) -> Rule {
-    let DocumentRule { names, tenant, encryption } = rule;
+fn rule(rule: DocumentRule) -> Result<Rule, String> {
+    let DocumentRule { names, tenant, encryption, schema } = rule;
     let demand = match encryption {
         Encryption::Any => Demand::Any,
         Encryption::Required => Demand::Sealed,
         Encryption::Off => Demand::Plain,
     };
     let tenant = tenant.unwrap_or_else(|| "*".to_owned());
-    Rule { tenant, documents: names, demand, schema: None }
+    let schema = schema.map(|path| schema::read(&path)).transpose()?;
+    Ok(Rule { tenant, documents: names, demand, schema })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::problem::CODES;
-
-    /// The page that people look codes up in has each of them, with its status and title.
-    #[test]
-    fn each_refusal_is_documented() {
-        let page = include_str!("../../../../../docs/errors/sync.md");
-        for (status, code, title) in CODES {
-            let row = format!("| {status} | `{code}` | {title} |");
-            assert!(page.contains(&row), "docs/errors/sync.md needs the row {row}");
-        }
-        let rows = page.lines().filter(|line| line.contains("| `sync/")).count();
-        assert_eq!(rows, CODES.len());
-    }
+fn opened(rule: GuestRule) -> selvedge_sync::Guests {
+    let GuestRule { prefix, tenant, documents, document: ByteSize(document), address_rate: _ } =
+        rule;
+    selvedge_sync::Guests { tenant, prefix, documents_max: documents, document_bytes_max: document }
 }

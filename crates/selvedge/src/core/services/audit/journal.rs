@@ -130,6 +130,17 @@ impl Journal {
         let written = tokio::task::spawn_blocking(move || journal.write_now(&event));
         written.await.unwrap_or(Err(Unwritten::Ending))
     }
+
+    /// Commits an entry together with what it tells of.
+    pub(in crate::core) async fn write_with(
+        self: &Arc<Self>,
+        event: Event,
+        rest: Option<Append>,
+    ) -> Result<(), Unwritten> {
+        let journal = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || journal.commit(&[event], rest));
+        written.await.unwrap_or(Err(Unwritten::Ending)).map(drop)
+    }
 }
 
 /// A detail that is a list of texts.

@@ -156,12 +156,8 @@ mod tests {
     #[test]
     fn each_refusal_is_documented() {
         let page = include_str!("../../../../../../docs/errors/audit.md");
-        for (status, code, title) in CODES {
-            let row = format!("| {status} | `{code}` | {title} |");
-            assert!(page.contains(&row), "docs/errors/audit.md needs the row {row}");
-        }
-        let rows = page.lines().filter(|line| line.contains("| `audit/")).count();
-        assert_eq!(rows, CODES.len() + super::super::delivery::CODES.len());
+        let tables = [CODES, super::super::delivery::CODES];
+        super::super::super::check_documented(page, "audit/", &tables);
     }
 
     #[test]

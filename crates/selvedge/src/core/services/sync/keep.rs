@@ -15,6 +15,7 @@ use aws_lc_rs::rand;
 use selvedge_eventlog::Log;
 use selvedge_seal::token::{Issuer, IssuerKey, Issuers};
 use selvedge_sync::{DOCUMENTS, Incarnation};
+use selvedge_webpush::VapidKey;
 
 use crate::core::data_dir;
 
@@ -22,6 +23,8 @@ use crate::core::data_dir;
 const FOLDER: &str = "sync";
 /// The key of tokens, as PEM.
 const KEY: &str = "issuer.pem";
+/// The key of push messages, as PEM.
+const PUSH: &str = "push.pem";
 /// Which life of the relay this is: its id in hexadecimal, and since when records may be missing.
 const LIFE: &str = "incarnation";
 /// Bytes of such a file, at most.
@@ -71,6 +74,18 @@ impl Keep {
         }
         Ok(issuers)
     }
+}
+
+/// The key that push messages are signed with, as PEM; made when it is first asked for. Blocks.
+pub(super) fn push_key(path: &Path) -> io::Result<String> {
+    let folder = path.join(FOLDER);
+    data_dir::make(&folder)?;
+    if let Some(pem) = read(&folder.join(PUSH))? {
+        return Ok(pem);
+    }
+    let pem = VapidKey::generate_pem();
+    write(&folder, PUSH, &pem)?;
+    Ok(pem)
 }
 
 fn make_key(folder: &Path) -> io::Result<IssuerKey> {
@@ -130,6 +145,16 @@ mod tests {
     use selvedge_eventlog::{Settings, StreamOptions, block_on};
 
     use super::*;
+
+    #[test]
+    fn the_key_of_push_messages_stays_and_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = push_key(folder.path()).unwrap();
+        assert!(VapidKey::from_pem(&made).is_ok());
+        assert_eq!(push_key(folder.path()).unwrap(), made);
+        let key = folder.path().join("sync/push.pem");
+        assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn what_is_made_is_found_again_and_a_restored_log_has_another_life() {

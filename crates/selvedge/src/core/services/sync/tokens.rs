@@ -13,23 +13,27 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
-use selvedge_audit::event::Fact;
+use selvedge_audit::event::{Event, Fact};
 use selvedge_crdt::session::DeviceId;
 use selvedge_seal::{
     Rights,
     token::{Capability, Documents, Holder, ID_BYTES_MAX},
 };
+use selvedge_sync::Deed;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Desk, problem::Problem};
+use super::{
+    Desk,
+    problem::{Problem, Why},
+};
 use crate::core::services::audit::{Asker, list};
 
 /// What it takes to make tokens, and to revoke them.
 const SCOPE: &str = "sync:tokens";
 /// How long a token lasts that says nothing, and at most, in seconds.
 const TTL_S: u64 = 86_400;
-const TTL_MAX_S: u64 = 90 * 86_400;
+pub(super) const TTL_MAX_S: u64 = 90 * 86_400;
 
 /// What is asked for.
 #[derive(Deserialize)]
@@ -63,100 +67,161 @@ pub(super) async fn mint(
     wanted: Result<Json<Wanted>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Response, Problem> {
     asker.caller.require(SCOPE)?;
-    let Json(wanted) = wanted.map_err(|error| Problem::Token(error.body_text()))?;
+    let Json(wanted) = wanted.map_err(|error| Why::Token.because(error.body_text()))?;
     let tenant = tenant(&asker, wanted.tenant.clone())?;
     let capability = capability(wanted, tenant)?;
-    let token = desk
-        .keep
-        .key
-        .mint(&capability)
-        .map_err(|error| Problem::Token(format!("it would not be one: {error}")))?;
-    let Capability { tenant, documents, rights, expires, id, subject, .. } = &capability;
-    let resource = format!("{tenant}/{documents}");
-    let mut event = desk.journal.by(&asker, "sync.token.create", ("document", &resource));
-    let text = |text: &str| Fact::Text(text.to_owned());
-    event.details.insert("token".to_owned(), text(id));
-    event.details.insert("subject".to_owned(), text(subject));
-    event.details.insert("rights".to_owned(), list(rights.names()));
-    desk.journal.write(event).await?;
-    let answer = json!({ "token": token, "id": id, "expires": expires });
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    let event = desk.journal.by(&asker, "sync.token.create", ("document", &place(&capability)));
+    desk.issue(event, capability, None).await
+}
+
+/// Whose documents, and which.
+pub(super) fn place(capability: &Capability) -> String {
+    format!("{}/{}", capability.tenant, capability.documents)
+}
+
+impl Desk {
+    /// Gives a token out, once the entry that tells of it is durable, together with what it comes of.
+    pub(super) async fn issue(
+        &self,
+        mut event: Event,
+        capability: Capability,
+        deed: Option<Deed>,
+    ) -> Result<Response, Problem> {
+        let minted = self.keep.key.mint(&capability);
+        let token =
+            minted.map_err(|error| Why::Token.because(format!("it would not be one: {error}")))?;
+        let Capability { tenant, documents, rights, holder, expires, id, subject, link, .. } =
+            &capability;
+        let text = |text: &str| Fact::Text(text.to_owned());
+        event.details.insert("token".to_owned(), text(id));
+        event.details.insert("subject".to_owned(), text(subject));
+        event.details.insert("rights".to_owned(), list(rights.names()));
+        let mut answer = json!({
+            "token": token,
+            "id": id,
+            "expires": expires,
+            "tenant": tenant,
+            "document": documents.to_string(),
+            "rights": rights.names().collect::<Vec<_>>(),
+        });
+        if let Holder::Key(device) = holder {
+            event.details.insert("device".to_owned(), text(&device.to_string()));
+            answer["device"] = json!(device.to_string());
+        }
+        if let Some(link) = link {
+            event.details.insert("link".to_owned(), text(link.name()));
+            answer["link"] = json!(link.name());
+        }
+        self.journal.write_with(event, deed.as_ref().map(Deed::record)).await?;
+        deed.into_iter().for_each(Deed::done);
+        Ok((StatusCode::CREATED, Json(answer)).into_response())
+    }
 }
 
 /// Who acts for a tenant makes tokens for this one alone.
 fn tenant(asker: &Asker, wanted: Option<String>) -> Result<String, Problem> {
     match (asker.caller.tenant.clone(), wanted) {
         (Some(own), None) => Ok(own),
-        (Some(own), Some(wanted)) if own != wanted => Err(Problem::Tenant),
+        (Some(own), Some(wanted)) if own != wanted => {
+            let detail = "Its credentials are for one tenant, and this is another.";
+            Err(Why::Tenant.because(detail))
+        }
         (_, Some(wanted)) => Ok(wanted),
-        (None, None) => Err(Problem::Token("`tenant` is missing".to_owned())),
+        (None, None) => Err(Why::Token.because("`tenant` is missing")),
     }
 }
 
 fn capability(wanted: Wanted, tenant: String) -> Result<Capability, Problem> {
-    let invalid = |text: &str| Problem::Token(text.to_owned());
-    let documents = Documents::parse(&wanted.document)
-        .ok_or_else(|| invalid("`document` is a name, a prefix that ends in `/`, or `*`"))?;
-    let mut rights = Rights::NONE;
-    for name in &wanted.rights {
-        let right = Rights::from_name(name)
-            .ok_or_else(|| invalid("`rights` are read, write, snapshot, admin, join"))?;
-        rights = rights | right;
-    }
-    let ttl = wanted.ttl.unwrap_or(TTL_S);
-    if rights == Rights::NONE || !(1..=TTL_MAX_S).contains(&ttl) {
-        return Err(invalid("a token has a right, and lasts 1 second to 90 days"));
-    }
-    let (now, device) = (now_s(), device(&wanted.device)?);
+    let device = device(&wanted.device)?;
     // Who it is for is at least the device.
     let subject = Some(wanted.subject).filter(|subject| !subject.is_empty());
+    let fresh = fresh(device, wanted.ttl)?;
     Ok(Capability {
         tenant,
-        documents,
-        rights,
+        documents: documents(&wanted.document)?,
+        rights: rights(&wanted.rights)?,
+        subject: subject.unwrap_or_else(|| device.to_string()),
+        ..fresh
+    })
+}
+
+/// A new token for a device that begins now, and gives nothing yet.
+pub(super) fn fresh(device: DeviceId, ttl: Option<u64>) -> Result<Capability, Problem> {
+    let ttl = ttl.unwrap_or(TTL_S);
+    if !(1..=TTL_MAX_S).contains(&ttl) {
+        return Err(Why::Token.because("a token lasts 1 second to 90 days"));
+    }
+    let now = now_s();
+    Ok(Capability {
+        tenant: String::new(),
+        documents: Documents::All,
+        rights: Rights::NONE,
         holder: Holder::Key(device),
         expires: now + ttl,
         not_before: None,
         issued: Some(now),
         id: id()?,
-        subject: subject.unwrap_or_else(|| device.to_string()),
+        subject: device.to_string(),
+        link: None,
     })
 }
 
-fn device(text: &str) -> Result<DeviceId, Problem> {
+pub(super) fn documents(text: &str) -> Result<Documents, Problem> {
+    let help = "`document` is a name, a prefix that ends in `/`, or `*`";
+    Documents::parse(text).ok_or_else(|| Why::Token.because(help))
+}
+
+pub(super) fn rights(names: &[String]) -> Result<Rights, Problem> {
+    let known: Option<Vec<Rights>> = names.iter().map(|name| Rights::from_name(name)).collect();
+    let all = known.map(|known| known.into_iter().fold(Rights::NONE, |all, right| all | right));
+    let help = "`rights` are some of read, write, snapshot, admin, join";
+    all.filter(|all| *all != Rights::NONE).ok_or_else(|| Why::Token.because(help))
+}
+
+pub(super) fn device(text: &str) -> Result<DeviceId, Problem> {
     let bytes = match text.len() {
         64 => HEXLOWER_PERMISSIVE.decode(text.as_bytes()),
         _ => BASE64URL_NOPAD.decode(text.as_bytes()),
     };
     let key = bytes.ok().and_then(|bytes| bytes.try_into().ok());
-    let text = "`device` is an Ed25519 key of 32 bytes, in hexadecimal or base64url";
-    key.map(DeviceId).ok_or_else(|| Problem::Token(text.to_owned()))
+    let help = "`device` is an Ed25519 key of 32 bytes, in hexadecimal or base64url";
+    key.map(DeviceId).ok_or_else(|| Why::Token.because(help))
 }
 
 fn id() -> Result<String, Problem> {
     let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| Problem::Unwritten("no random bytes".to_owned()))?;
+    rand::fill(&mut bytes).map_err(|_| Why::Unwritten.because("no random bytes"))?;
     Ok(BASE64URL_NOPAD.encode(&bytes))
 }
 
-/// Revokes a token: that it was asked for is durable before it is done.
+/// Revokes a token, and what it was exchanged for: that it was asked for is durable before it is done.
 pub(super) async fn revoke(
     asker: Asker,
     State(desk): State<Arc<Desk>>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     asker.caller.require(SCOPE)?;
-    if id.len() > ID_BYTES_MAX {
-        return Err(Problem::Token("no token has such an id".to_owned()));
+    // Whoever knows more of it than its id may have written it anywhere.
+    if id.len() > ID_BYTES_MAX || id.contains(char::is_control) {
+        return Err(Why::Token.because("no token has such an id"));
     }
+    // Nobody remembers when it would have ended; ours all have by then, also those that could still be exchanged.
+    let until = now_s() + TTL_MAX_S + desk.renew.as_secs();
+    let deed = desk.sync.revoke(&id, until);
+    let deed =
+        deed.ok_or_else(|| Why::Unwritten.because("as many tokens are revoked as may be"))?;
     let event = desk.journal.by(&asker, "sync.token.revoke", ("token", &id));
-    desk.journal.write(event).await?;
-    // Nobody remembers when it would have ended; ours all have by then.
-    let revoked = desk.sync.revoke(&id, now_s() + TTL_MAX_S).await;
-    revoked.map_err(Problem::Unwritten)?;
+    desk.journal.write_with(event, Some(deed.record())).await?;
+    deed.done();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn now_s() -> u64 {
+pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

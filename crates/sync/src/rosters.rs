@@ -1,0 +1,123 @@
+//! Keys of a document: each record of them lies in a stream of its own as well, in the same batch as in the document's log. When
+//! that is cut, links and devices that were away go on from these, and who comes in reads them first.
+
+use bytes::{Buf as _, Bytes};
+use selvedge_crdt::session::{DocumentId, Record};
+use selvedge_eventlog::{Append, Batch, Log, ReadError, StreamId, StreamOptions};
+
+use crate::names;
+
+/// Bytes of the log that are read in one go.
+const PAGE_BYTES: usize = 1 << 20;
+/// Bytes in front of each: what all up to it take together.
+const TOTAL: usize = 8;
+
+/// Where a document's keys lie.
+#[derive(Debug)]
+pub(crate) struct Rosters {
+    pub(crate) stream: StreamId,
+    /// With those that are on their way.
+    now: Extent,
+    /// Without.
+    durable: Extent,
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    /// Whether the log has the stream.
+    is_created: bool,
+    /// Bytes of all of them.
+    bytes: u64,
+}
+
+impl Extent {
+    fn with(self, record: &[u8]) -> Self {
+        Self { is_created: true, bytes: self.bytes + (TOTAL + record.len()) as u64 }
+    }
+}
+
+impl Rosters {
+    /// Those of a document; blocks.
+    pub(crate) fn open(log: &Log, id: &DocumentId) -> Result<Self, ReadError> {
+        let Some(stream) = log.stream(&names::keys(id)) else {
+            let (stream, none) = (log.new_stream(), Extent::default());
+            return Ok(Self { stream, now: none, durable: none });
+        };
+        let tail = log.info(stream)?.tail;
+        let last = tail.checked_sub(1).map(|last| log.read(stream, last, 1)).transpose()?;
+        let last = last.and_then(|chunk| chunk.records().last().map(|(_, record)| record));
+        let bytes = last.and_then(|record| record.first_chunk().map(|it| u64::from_le_bytes(*it)));
+        let extent = Extent { is_created: true, bytes: bytes.unwrap_or(0) };
+        Ok(Self { stream, now: extent, durable: extent })
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_some(&self) -> bool {
+        self.now.is_created
+    }
+
+    /// What they take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.now.bytes
+    }
+
+    /// The steps that keep one more, for the batch that appends it to the document's log.
+    pub(crate) fn keep(&mut self, id: &DocumentId, record: &[u8]) -> Batch {
+        let before = self.now;
+        self.now = before.with(record);
+        let kept = [&self.now.bytes.to_le_bytes()[..], record].concat();
+        let append = Append::to(self.stream).record(&kept);
+        match before.is_created {
+            true => Batch::from(append),
+            false => {
+                let options = StreamOptions::default();
+                Batch::create(self.stream, names::keys(id), options).and(append)
+            }
+        }
+    }
+
+    /// The first of those on their way is durable.
+    pub(crate) fn kept(&mut self, record: &[u8]) {
+        self.durable = self.durable.with(record);
+    }
+
+    /// The log did not take those on their way.
+    pub(crate) fn take_back(&mut self) {
+        self.now = self.durable;
+    }
+
+    /// Keeps what a log has that was written before keys were kept. Blocks.
+    pub(crate) fn gather(
+        &mut self,
+        log: &Log,
+        (id, of): (&DocumentId, StreamId),
+    ) -> Result<(), String> {
+        let mut from = log.info(of).map_err(|error| error.to_string())?.start;
+        loop {
+            let chunk = log.read(of, from, PAGE_BYTES).map_err(|error| error.to_string())?;
+            for (_, record) in chunk.records() {
+                if is_keys(&record) {
+                    let kept = log.append(self.keep(id, &record)).wait();
+                    kept.map_err(|error| error.to_string())?;
+                    self.kept(&record);
+                }
+            }
+            if chunk.next == from {
+                return Ok(());
+            }
+            from = chunk.next;
+        }
+    }
+}
+
+/// What was kept, as it lies in the document's log.
+pub(crate) fn record(mut kept: Bytes) -> Bytes {
+    kept.advance(TOTAL.min(kept.len()));
+    kept
+}
+
+/// Whether a record of a document's log is of keys.
+pub(crate) fn is_keys(record: &[u8]) -> bool {
+    matches!(Record::read(record), Ok(Record::Keys { .. }))
+}

@@ -24,11 +24,30 @@ export class Cell<T> implements Watched<T> {
     const changed = (Object.keys(fields) as (keyof T)[]).some(key => before[key] !== fields[key])
     if (!changed) return
     this.#value = { ...before, ...fields }
-    for (const listener of [...this.#listeners]) listener(this.#value)
+    tellAll(this.#listeners, listener => listener(this.#value))
   }
 
   watch(listener: (value: T) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
+  }
+}
+
+/**
+ * Tells all of these, though one throws: what it throws is for the console, as with events, and must not come to who had something to tell. One that
+ * was taken out meanwhile is not told.
+ */
+export function tellAll<L>(listeners: ReadonlySet<L>, tell: (listener: L) => void): void {
+  for (const listener of [...listeners]) if (listeners.has(listener)) apart(() => tell(listener))
+}
+
+/** Does what is not ours: what it throws is for the console. */
+export function apart(run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }

@@ -9,8 +9,10 @@
  * - `unavailable`: it does not work now; try again later
  * - `unsupported`: this browser cannot do it
  * - `invalid`: the caller's mistake
+ * - `damaged`: what was stored cannot be read; export what can be, and begin again
  */
-export type ErrorKind = "full" | "outdated" | "superseded" | "closed" | "denied" | "unavailable" | "unsupported" | "invalid"
+export type ErrorKind =
+  "full" | "outdated" | "superseded" | "closed" | "denied" | "unavailable" | "unsupported" | "invalid" | "damaged"
 
 /** The one error that this package throws. */
 export class ClientError extends Error {
@@ -23,19 +25,29 @@ export class ClientError extends Error {
   }
 }
 
-const KINDS: Readonly<Record<string, ErrorKind>> = {
-  QuotaExceededError: "full",
-  VersionError: "outdated",
-  NotAllowedError: "denied",
-  NotSupportedError: "unsupported",
-  SecurityError: "unsupported",
-  DataCloneError: "invalid",
-  DataError: "invalid",
-}
+const KINDS: ReadonlyMap<string, ErrorKind> = new Map([
+  ["QuotaExceededError", "full"],
+  ["VersionError", "outdated"],
+  ["NotAllowedError", "denied"],
+  ["NotSupportedError", "unsupported"],
+  ["SecurityError", "unsupported"],
+  ["DataCloneError", "invalid"],
+  ["DataError", "invalid"],
+])
 
 /** What went wrong in a browser's interface, as an error of this package. */
 export function clientError(what: string, cause: unknown): ClientError {
   if (cause instanceof ClientError) return cause
   const { name, message } = cause instanceof Error ? cause : { name: "", message: String(cause) }
-  return new ClientError(KINDS[name] ?? "unavailable", `${what}: ${message || name}`, cause)
+  return new ClientError(KINDS.get(name) ?? "unavailable", `${what}: ${message || name}`, cause)
+}
+
+/** Whether who had a store has it no more: another tab may. */
+export function isFinal({ kind }: ClientError): boolean {
+  return kind === "superseded" || kind === "outdated" || kind === "closed"
+}
+
+/** Makes an error for the engine, which knows its kind. */
+export function engineError(kind: string, message: string): ClientError {
+  return new ClientError(kind as ErrorKind, message)
 }

@@ -1,5 +1,6 @@
 import { Cell, type Watched } from "./cell.js"
 import { ClientError, clientError } from "./error.js"
+import { fromBase64 } from "./values.js"
 import { FLUSH, TAKE_OVER } from "./worker/words.js"
 
 /** An open tab looks for a new version when it is looked at, at most so often. */
@@ -91,7 +92,8 @@ export class Installation {
    */
   async subscribe(vapidKey: string): Promise<PushSubscriptionJSON> {
     const { pushManager } = await navigator.serviceWorker.ready
-    const key = fromBase64Url(vapidKey)
+    const key = fromBase64(vapidKey)
+    if (key.length === 0) throw new ClientError("invalid", "the key is not base64url")
     try {
       const old = await pushManager.getSubscription()
       if (old && sameBytes(old.options.applicationServerKey, key)) return old.toJSON()
@@ -160,15 +162,6 @@ function reloadOnTakeOver(workers: ServiceWorkerContainer, before: InstallOption
     await before?.()
     location.reload()
   })
-}
-
-function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
-  try {
-    const decoded = atob(text.replaceAll("-", "+").replaceAll("_", "/"))
-    return Uint8Array.from(decoded, char => char.charCodeAt(0))
-  } catch (error) {
-    throw new ClientError("invalid", "the key is not base64url", error)
-  }
 }
 
 function sameBytes(one: ArrayBuffer | null, other: Uint8Array): boolean {

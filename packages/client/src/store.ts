@@ -51,7 +51,7 @@ export interface Store {
 export interface StoreOptions {
   /** A tab with an older version of the application has the store open and does not answer: it must be closed by hand. */
   onBlocked?: () => void
-  /** The store is closed: `outdated`, as a newer version of the application wants it, or `unavailable`, as the browser took it away. */
+  /** The store is closed: `outdated`, as a newer version of the application wants it, or `closed`, as the browser took it away. */
   onClosed?: (why: ClientError) => void
 }
 

@@ -1,4 +1,4 @@
-import { Cell, type Watched } from "./cell.js"
+import { apart, Cell, type Watched } from "./cell.js"
 import { ClientError, clientError } from "./error.js"
 import { checkName } from "./store.js"
 import { channelName, hold, leaderLock, locksOrNone, tabLock } from "./tabs/locks.js"
@@ -15,6 +15,8 @@ const STAND_BACK_MS = 1_000
 export interface Leading {
   /** Whether what is stored is gone with this tab, as where a store is in memory. */
   readonly isVolatile?: boolean
+  /** Ends when this tab can lead no longer, as when its store was taken away; the reason is why. */
+  readonly lost?: AbortSignal
   /** The number of the last post of a tab that is stored, by whomever; 0 for none. */
   stored(tab: string): Promise<number>
   /**
@@ -67,6 +69,9 @@ export class Tabs {
   })
   readonly #outbox = new Outbox(this.id, message => this.#sendToLeader(message))
   readonly #left = new AbortController()
+  /** Ends while the page is put away, to be shown again perhaps: it runs nothing then. */
+  #away = new AbortController()
+  #shown: Promise<void> = Promise.resolve()
   #channel: BroadcastChannel | undefined
   #office: Office | undefined
   #election: Promise<void> = Promise.resolve()
@@ -91,6 +96,16 @@ export class Tabs {
 
   get status(): Watched<TabsStatus> {
     return this.#status
+  }
+
+  /** The number of the last post of this tab. */
+  get posted(): number {
+    return this.#outbox.posted
+  }
+
+  /** Posts that are not stored yet. */
+  get unstored(): readonly Post[] {
+    return this.#outbox.unstored
   }
 
   /** Has something stored by who leads, in the order of the calls; it is, when this resolves. */
@@ -126,8 +141,37 @@ export class Tabs {
   async #enter(locks: LockManager): Promise<void> {
     await hold(locks, tabLock(this.#name, this.id), this.#left.signal)
     this.#channel = new BroadcastChannel(channelName(this.#name))
-    this.#channel.onmessage = event => this.#hear(event.data as Message)
-    this.#channel.postMessage({ type: "who" } satisfies ToAll)
+    this.#channel.onmessage = event => event.data && this.#hear(event.data as Message)
+    this.#askWho()
+    if ("window" in globalThis) this.#watchPage()
+  }
+
+  /** Who leads says so. Who leads for want of a tab, as a service worker, makes room for this one. */
+  #askWho(): void {
+    this.#channel?.postMessage({ type: "who" } satisfies ToAll)
+  }
+
+  /** A page that is put away keeps what it holds in some browsers, and hears nothing: it must not lead. */
+  #watchPage(): void {
+    const { signal } = this.#left
+    let show: (() => void) | undefined
+    const hide = () => {
+      if (show) return
+      this.#shown = new Promise(resolve => (show = resolve))
+      this.#away.abort(new ClientError("superseded", "the page was put away"))
+    }
+    const showAgain = () => {
+      if (!show) return
+      this.#away = new AbortController()
+      show()
+      show = undefined
+      this.#askWho()
+    }
+    const page = globalThis as unknown as EventTarget
+    const isPersisted = (event: Event) => (event as Event & { persisted: boolean }).persisted
+    page.addEventListener("pagehide", event => isPersisted(event) && hide(), { signal })
+    page.addEventListener("pageshow", event => isPersisted(event) && showAgain(), { signal })
+    signal.addEventListener("abort", showAgain)
   }
 
   /** Stands for election until it leaves, or must not lead. */
@@ -136,42 +180,58 @@ export class Tabs {
     let why: ClientError | undefined
     while (!signal.aborted && why?.kind !== "outdated") {
       if (why) await pause(STAND_BACK_MS, signal)
-      why = await (locks ? this.#elected(locks) : this.#govern())
+      await this.#shown
+      if (!signal.aborted) why = await (locks ? this.#elected(locks) : this.#govern(undefined, signal))
     }
   }
 
   /** Waits to be elected, leads, and returns why that ended. */
   async #elected(locks: LockManager): Promise<ClientError | undefined> {
+    const signal = AbortSignal.any([this.#left.signal, this.#away.signal])
+    const stolen = new AbortController()
+    this.#governing = undefined
     try {
-      return await locks.request(leaderLock(this.#name), { signal: this.#left.signal }, () => {
-        this.#governing = this.#govern(locks)
+      const elected = locks.request(leaderLock(this.#name), { signal }, () => {
+        this.#governing = this.#govern(locks, AbortSignal.any([signal, stolen.signal]))
         return this.#governing
       })
+      this.#askWho()
+      return await elected
     } catch {
       // It left while it waited, or somebody stole the lock.
-      this.#office?.resign(new ClientError("superseded", "another tab took over"))
-      return this.#governing
+      stolen.abort(new ClientError("superseded", "another tab took over"))
+      return this.#governing ?? (this.#away.signal.aborted ? (this.#away.signal.reason as ClientError) : undefined)
     }
   }
 
-  async #govern(locks?: LockManager): Promise<ClientError> {
+  /** Leads until `ended`, or as long as it can; returns why that ended. */
+  async #govern(locks: LockManager | undefined, ended: AbortSignal): Promise<ClientError> {
     let office: Office
     try {
       office = await Office.open(this.#options, message => this.#sendToTabs(message))
     } catch (error) {
       return this.#trouble(clientError("beginning to lead", error))
     }
+    if (!ended.aborted) await this.#hold(locks, office, ended)
+    const why = clientError("leading", ended.aborted ? ended.reason : office.signal.reason)
+    // What cannot be ended well is ended all the same.
+    const left = office.leave(why).catch(() => undefined)
+    // A page that is put away has no time: whoever leads next claims the store.
+    if (!this.#away.signal.aborted) await left
+    return why
+  }
+
+  /** Has the office until it ends. */
+  async #hold(locks: LockManager | undefined, office: Office, ended: AbortSignal): Promise<void> {
     this.#office = office
     for (const tab of office.known) this.#watch(locks, office, tab)
     this.#status.set({ role: "leader", trouble: undefined })
     office.announce()
     this.#led(office)
-    const why = await firstReason(office.signal, this.#left.signal)
+    await firstOf(office.signal, ended)
     this.#office = undefined
     this.#outbox.unled()
     this.#status.set({ role: "follower" })
-    await office.leave(why)
-    return why
   }
 
   /** Waits for a tab's lock, which is free once the tab is gone. */
@@ -192,7 +252,7 @@ export class Tabs {
       case "lead":
         return this.#led(message)
       case "tell":
-        return this.#options.onTold?.(message.body)
+        return apart(() => this.#options.onTold?.(message.body))
       default:
         if (message.tab === this.id) this.#hearReply(message)
     }
@@ -207,7 +267,7 @@ export class Tabs {
       case "stuck":
         return void this.#trouble(errorOf(message.why))
       case "answer":
-        return this.#outbox.answered(message.id, message.answer)
+        return this.#outbox.answered(message.term, message.id, message.answer)
     }
   }
 
@@ -218,7 +278,11 @@ export class Tabs {
 
   #led({ term, isVolatile }: { term: string; isVolatile: boolean }): void {
     this.#status.set({ isVolatile })
-    if (this.#outbox.led(term) && this.#office?.term !== term) this.#options.onLed?.()
+    if (!this.#outbox.led(term)) return
+    // What kept this tab from leading counts no more, unless it is for ever: another leads.
+    const { trouble } = this.#status.value
+    this.#status.set({ trouble: trouble?.kind === "outdated" ? trouble : undefined })
+    if (this.#office?.term !== term) apart(() => this.#options.onLed?.())
   }
 
   #sendToLeader(message: ToLeader): void {
@@ -256,12 +320,11 @@ export async function leadMeanwhile(name: string, work: () => Promise<void>): Pr
   })
 }
 
-/** Waits until one of these has ended, and returns why. */
-function firstReason(...signals: AbortSignal[]): Promise<ClientError> {
+/** Waits until one of these has ended. */
+function firstOf(...signals: AbortSignal[]): Promise<void> {
   const signal = AbortSignal.any(signals)
   return new Promise(resolve => {
-    const end = () => resolve(clientError("leading", signal.reason))
-    if (signal.aborted) end()
-    else signal.addEventListener("abort", end)
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve())
   })
 }

@@ -19,6 +19,9 @@ export interface Route {
   readonly answer: Strategy
 }
 
+/** How long a push message waits for what the relay has before the person is told. */
+const FETCH_MS = 10_000
+
 /** What a person is shown. */
 export interface Notice {
   readonly title: string
@@ -47,7 +50,10 @@ export interface WorkerOptions {
    * fails: sending something twice must do nothing.
    */
   readonly flush?: () => Promise<void>
-  /** A push message came. Browsers want the person to be shown something, if no window is. */
+  /**
+   * A push message came, and what the relay has was fetched by `flush`, if that took no longer than ten seconds. Browsers want the person to be shown something,
+   * if no window is.
+   */
   readonly wake?: (message: PushMessageData | null) => Promise<Notice | undefined>
 }
 
@@ -91,7 +97,7 @@ function respond(event: FetchEvent, options: WorkerOptions, precache: Precache):
 async function respondPart(event: FetchEvent, url: URL, route: Route | undefined, precache: Precache): Promise<Response> {
   const { request } = event
   try {
-    const file = await precache.file(event, url)
+    const file = await precache.file(event, url).catch(() => undefined)
     return file ?? (await (route ? route.answer(request, event) : fetch(request)))
   } catch {
     // For the page it is the same as a failure, which would also come to the worker's console.
@@ -101,16 +107,17 @@ async function respondPart(event: FetchEvent, url: URL, route: Route | undefined
 
 async function respondPage(event: FetchEvent, url: URL, options: WorkerOptions, precache: Precache): Promise<Response> {
   const { request } = event
-  event.waitUntil(precache.sweep())
-  const page = await precache.page(url)
+  event.waitUntil(precache.sweep().catch(() => undefined))
+  // Where the browser cannot read its own cache there is still the network.
+  const page = await precache.page(url).catch(() => undefined)
   if (page) return page
   try {
     const route = routeOf(options, url, request)
     if (route) return await route.answer(request, event)
-    const fallback = hasExtension(url) ? undefined : await precache.named(options.fallback)
+    const fallback = hasExtension(url) ? undefined : await precache.named(options.fallback).catch(() => undefined)
     return fallback ?? (await fetch(request))
   } catch {
-    return (await precache.named(options.offline)) ?? Response.error()
+    return (await precache.named(options.offline).catch(() => undefined)) ?? Response.error()
   }
 }
 
@@ -129,11 +136,26 @@ async function flush({ store, flush }: WorkerOptions): Promise<void> {
   for (const tab of await self.clients.matchAll({ type: "window" })) tab.postMessage(FLUSH)
 }
 
+/** The documents that changed, as a relay says in its push messages; none where the message is another. */
+export function changedDocuments(message: PushMessageData | null): readonly string[] {
+  try {
+    const { documents } = message?.json() as { documents?: unknown }
+    return Array.isArray(documents) ? documents.filter(name => typeof name === "string") : []
+  } catch {
+    return []
+  }
+}
+
+/** The person is told in any case: a browser takes the right to be woken from who does not. */
 async function wake(options: WorkerOptions, message: PushMessageData | null): Promise<void> {
+  const fetched = flush(options).catch(() => undefined)
+  await Promise.race([fetched, new Promise(resolve => setTimeout(resolve, FETCH_MS))])
   const notice = await options.wake?.(message)
-  if (!notice) return
-  const { title, url, ...shown } = notice
-  await self.registration.showNotification(title, { ...shown, data: url })
+  if (notice) {
+    const { title, url, ...shown } = notice
+    await self.registration.showNotification(title, { ...shown, data: url })
+  }
+  await fetched
 }
 
 async function openWindow(notification: Notification): Promise<void> {

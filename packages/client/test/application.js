@@ -62,11 +62,22 @@ export async function workerControl(visit, tab) {
   const registered = new Promise(resolve => {
     devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations: [first] }) => first && resolve(first.registrationId))
   })
+  const running = new Set()
+  let stopped
+  devtools.on("ServiceWorker.workerVersionUpdated", ({ versions }) => {
+    for (const { versionId, runningStatus } of versions) running[runningStatus === "stopped" ? "delete" : "add"](versionId)
+    if (running.size === 0) stopped?.()
+  })
   await devtools.send("ServiceWorker.enable")
   const which = { origin: visit.site.origin, registrationId: await registered }
   return {
     sync: () => devtools.send("ServiceWorker.dispatchSyncEvent", { ...which, tag: "selvedge-flush", lastChance: false }),
     push: data => devtools.send("ServiceWorker.deliverPushMessage", { ...which, data }),
-    stop: () => devtools.send("ServiceWorker.stopAllWorkers"),
+    /** Ends it, whatever it does; it is gone when this resolves. */
+    stop: async () => {
+      const gone = new Promise(resolve => (running.size === 0 ? resolve() : (stopped = resolve)))
+      await devtools.send("ServiceWorker.stopAllWorkers")
+      await gone
+    },
   }
 }

@@ -6,10 +6,12 @@ import { chromium } from "playwright-core"
 import { Site } from "./site.js"
 
 const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
-const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
+export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
+/** A test may take so long; it waits for what it is about, and for nothing else. */
+export const LIMIT = { timeout: 300_000 }
 let launched
 
-function browser() {
+export function browser() {
   launched ??= chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
   return launched
 }
@@ -18,12 +20,12 @@ after(async () => (await launched)?.close())
 
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
-  test(name, { timeout: 300_000, skip }, async () => {
+  test(name, { ...LIMIT, skip }, async () => {
     const site = await Site.start()
     const visit = new Visit(await (await browser()).newContext(), site)
     try {
       await run(visit)
-      assert.deepEqual(visit.said, [], "what consoles said")
+      visit.checkConsoles()
     } finally {
       await visit.context.close()
       await site.stop()
@@ -31,7 +33,8 @@ export function inBrowser(name, run) {
   })
 }
 
-class Visit {
+/** A profile in the browser, and a site that its tabs open. */
+export class Visit {
   /** What consoles said so far. */
   said = []
   #expected = []
@@ -51,6 +54,10 @@ class Visit {
     const page = await this.context.newPage()
     await page.goto(this.site.origin + path)
     return page
+  }
+
+  checkConsoles() {
+    assert.deepEqual(this.said, [], "what consoles said")
   }
 
   /** What the test provokes the browser to say. */

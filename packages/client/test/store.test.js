@@ -147,8 +147,8 @@ inBrowser("an open store is told that the browser took it", async visit => {
   })
   const devtools = await visit.devtools(page)
   await devtools.send("Storage.clearDataForOrigin", { origin: visit.site.origin, storageTypes: "indexeddb" })
-  assert.equal(await page.evaluate(() => told), "unavailable")
-  assert.equal(await page.evaluate(async () => (await opened).list().catch(error => error.kind)), "unavailable")
+  assert.equal(await page.evaluate(() => told), "closed")
+  assert.equal(await page.evaluate(async () => (await opened).list().catch(error => error.kind)), "closed")
 })
 
 inBrowser("a newer version upgrades what is there, and is not kept from it by open tabs", async visit => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { ClientError, Tabs } from "../dist/index.js"
+import { Office } from "../dist/tabs/office.js"
 import { until } from "./application.js"
 import { inBrowser } from "./browser.js"
 
@@ -142,6 +143,60 @@ inBrowser("a leader that cannot store, or whose lock is taken, gives way", async
   while ((await roles()).join() !== "leader,follower") await progress(pair)
 })
 
+inBrowser("a leader whose page is put away gives way, and takes part again when it is shown", async visit => {
+  await visit.context.exposeFunction("toldStored", () => undefined)
+  const pair = [await enter(visit, 1), await enter(visit, 1)]
+  const [first, second] = pair
+  await progress(pair)
+  const turn = (page, type) => page.evaluate(type => dispatchEvent(new PageTransitionEvent(type, { persisted: true })), type)
+  await turn(first.page, "pagehide")
+  await until(second.page, () => tabs.status.value.role === "leader")
+  await progress([second])
+  assert.equal(await first.page.evaluate(() => tabs.status.value.role), "follower")
+  await turn(first.page, "pageshow")
+  await progress(pair)
+  await second.page.close()
+  await until(first.page, () => tabs.status.value.role === "leader")
+  await progress([first])
+})
+
+inBrowser("a lock that is taken while a tab begins to lead is no lock", async visit => {
+  const page = await visit.open()
+  const roles = await page.evaluate(async () => {
+    let begin
+    const begun = new Promise(resolve => (begin = resolve))
+    let release
+    const opened = new Promise(resolve => (release = resolve))
+    const ended = []
+    const leading = { stored: async () => 0, store: async () => undefined, end: () => ended.push("ended") }
+    const lead = async () => {
+      begin()
+      await opened
+      return leading
+    }
+    const tabs = await client.Tabs.join("log", { lead })
+    const roles = []
+    tabs.status.watch(({ role }) => roles.push(role))
+    await begun
+    let leave
+    const taken = new Promise(resolve => {
+      void navigator.locks.request("selvedge:log:leader", { steal: true }, () => {
+        resolve()
+        return new Promise(end => (leave = end))
+      })
+    })
+    await taken
+    release()
+    while (ended.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
+    const before = roles.includes("leader")
+    leave()
+    while (tabs.status.value.role !== "leader") await new Promise(resolve => setTimeout(resolve, 10))
+    await tabs.close()
+    return [before, ended.length]
+  })
+  assert.deepEqual(roles, [false, 2])
+})
+
 inBrowser("a page without locks is told, for it would not see the others", async visit => {
   await visit.context.addInitScript(() => Object.defineProperty(navigator, "locks", { value: undefined }))
   const page = await visit.open()
@@ -167,6 +222,39 @@ test("what cannot be stored now is stored later, and the tab knows why it waits"
   assert.deepEqual(stored, [1, 2])
   assert.ok(troubles.includes("full 2"), troubles.join())
   assert.deepEqual(tabs.status.value, { role: "leader", isVolatile: true, waiting: 0, trouble: undefined })
+  await tabs.close()
+})
+
+test("a tab of which nothing is known any more goes on where it was", async () => {
+  const [sent, stored] = [[], []]
+  const store = async (_tab, posts) => void stored.push(...posts.map(({ seq }) => seq))
+  const office = await Office.open({ lead: async () => ({ stored: async () => 0, store }) }, message => sent.push(message))
+  office.receive({ type: "post", term: office.term, tab: "a", posts: [{ seq: 57 }, { seq: 58 }] })
+  await office.leave(new ClientError("closed", "the end"))
+  assert.deepEqual([stored, sent.at(-1).seq], [[57, 58], 58])
+})
+
+test("what leads and cannot say who is known is ended", async () => {
+  let isEnded = false
+  const known = () => Promise.reject(new ClientError("unavailable", "no"))
+  const lead = async () => ({ known, end: () => void (isEnded = true) })
+  await assert.rejects(
+    Office.open({ lead }, () => undefined),
+    { kind: "unavailable" },
+  )
+  assert.equal(isEnded, true)
+})
+
+test("who has lost what it leads with gives way, though nobody writes", async () => {
+  let times = 0
+  const lead = async () => {
+    const lost = new AbortController()
+    if (++times === 1) setTimeout(() => lost.abort(new ClientError("closed", "it was taken away")))
+    return { lost: lost.signal, stored: async () => 0, store: async () => undefined }
+  }
+  const tabs = await Tabs.join("bot", { lead })
+  while (times < 2) await new Promise(resolve => setTimeout(resolve, 10))
+  await tabs.post("a")
   await tabs.close()
 })
 

@@ -166,3 +166,42 @@ inBrowser("each strategy answers from where it should", async visit => {
   const offline = ["/cache-first/3", "/network-first", "/stale", "/network-only", "/cache-only"]
   assert.deepEqual(await Promise.all(offline.map(get)), ["5", "12", "14", "failed", "failed"])
 })
+
+inBrowser("what a cache does not keep as it came is kept all the same", async visit => {
+  release(visit.site, "v1", {}, `offline: "offline.html", ${ROUTES.replace("/network-first", "/page")}`)
+  visit.site.files.set("/lazy.js", (_request, response) => {
+    response.writeHead(200, { vary: "*", "content-type": "text/javascript" }).end(`export default "lazy v1"`)
+  })
+  visit.site.files.set("/page", (_request, response) => response.writeHead(302, { location: "/page/there" }).end())
+  visit.site.files.set("/page/there", page("there"))
+  const tab = await install(visit)
+  assert.equal(await lazy(tab), "lazy v1")
+  await tab.evaluate(async () => (await fetch("/page")).text())
+  await until(tab, async () => Boolean(await caches.match("/page")))
+  visit.mayHear(/net::ERR|Failed to load/)
+  await visit.context.setOffline(true)
+  await tab.goto(`${visit.site.origin}/page`)
+  assert.equal(await tab.title(), "there")
+})
+
+inBrowser("a page is shown from the network where the browser cannot read its cache", async visit => {
+  release(visit.site, "v1", {}, `fallback: "index.html", offline: "offline.html"`)
+  const breaking = `self.addEventListener("message", ({ data, ports: [port] }) => {
+    if (data !== "break") return
+    CacheStorage.prototype.open = () => Promise.reject(new Error("broken"))
+    port.postMessage("done")
+  })`
+  visit.site.files.set("/sw.js", `${visit.site.files.get("/sw.js")}\n${breaking}`)
+  const tab = await install(visit)
+  await tab.evaluate(() => {
+    const { port1, port2 } = new MessageChannel()
+    const done = new Promise(resolve => (port1.onmessage = resolve))
+    navigator.serviceWorker.controller.postMessage("break", [port2])
+    return done
+  })
+  visit.site.files.set("/", page("of the network"))
+  await tab.goto(`${visit.site.origin}/`)
+  assert.equal(await tab.title(), "of the network")
+  visit.site.files.set("/lazy.js", `export default "of the network"`)
+  assert.equal(await lazy(tab), "of the network")
+})

@@ -1,8 +1,21 @@
 import * as Y from "yjs"
-import type { Doc } from "./doc.js"
 
 /** The root of a `Y.Doc` that is the text. */
 export const ROOT = "text"
+
+/** Bytes of an update, at most; a document counts its type as well. */
+const UPDATE_BYTES_MAX = (768 << 10) - 16
+
+/** What has texts: a `Doc`, or something that stands for one. */
+export interface TextSource {
+  /** Updates of Yjs that make up a text, the oldest first. */
+  textUpdates(entity: string, field: string): Uint8Array[]
+  /** Their names, in the same order. */
+  textNames(entity: string, field: string): string[]
+  pushText(entity: string, field: string, update: Uint8Array): void
+  squashText(entity: string, field: string, all: Uint8Array): void
+  subscribe(listener: (change: { readonly entities: ReadonlySet<string> | undefined }) => void): () => void
+}
 
 /** How a text is bound. */
 export interface TextOptions {
@@ -19,6 +32,11 @@ export interface TextOptions {
   onReplaced?: (binding: TextBinding) => void
   /** Called with an update that Yjs does not read; the rest is read on. */
   onUnreadable?: (name: string, error: unknown) => void
+  /**
+   * Called when what was typed cannot be written, as a piece that is too large. It is taken back, for all that was typed behind it would be lost
+   * with it: `ydoc` is another one then. Without this, the error is thrown.
+   */
+  onRefused?: (error: unknown) => void
 }
 
 /** The text of a field as a `Y.Text`: for editors that know Yjs. What they write goes into the field, and back. */
@@ -28,15 +46,17 @@ export class TextBinding {
   readonly #unreadable = new Set<string>()
   #waiting: Uint8Array[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
+  #squashAt: number
   readonly #unsubscribe: () => void
 
   constructor(
-    readonly doc: Doc,
+    readonly doc: TextSource,
     readonly entity: string,
     readonly field: string,
     readonly options: TextOptions = {},
   ) {
     this.#ydoc = options.ydoc ?? new Y.Doc()
+    this.#squashAt = options.squashAt ?? 100
     if (!this.#isContained()) {
       const known = Y.encodeStateVector(fresh(this.#updates()))
       this.#waiting.push(Y.encodeStateAsUpdate(this.#ydoc, known))
@@ -67,27 +87,58 @@ export class TextBinding {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (this.#waiting.length === 0) return
-    const update = Y.mergeUpdates(this.#waiting)
-    this.#push(() => this.doc.pushText(this.entity, this.field, update))
-    this.#waiting = []
-    if (this.#taken.size >= (this.options.squashAt ?? 100)) this.squash()
+    try {
+      while (this.#waiting.length > 0) this.#pushNext()
+    } catch (error) {
+      this.#refuse(error)
+    }
+    if (this.#taken.size >= this.#squashAt) this.#squash()
   }
 
-  /** Replaces all updates by one. Returns whether it did: not while there is one that cannot be read. */
+  /** Replaces all updates by one. Returns whether it did: not while there is one that cannot be read, nor where it would be too large. */
   squash(): boolean {
     this.flush()
+    return this.#squash()
+  }
+
+  #squash(): boolean {
     if (this.#unreadable.size > 0 || this.#taken.size < 2) return false
     const all = Y.encodeStateAsUpdate(this.#ydoc)
+    if (all.length > UPDATE_BYTES_MAX) {
+      // It is tried again, but not at each letter.
+      this.#squashAt = Math.max(this.#squashAt, 2 * this.#taken.size)
+      return false
+    }
     this.#taken.clear()
     this.#push(() => this.doc.squashText(this.entity, this.field, all))
     return true
   }
 
+  /** Writes as much of what waits as goes into one update. */
+  #pushNext(): void {
+    let [count, bytes] = [0, 0]
+    while (count < this.#waiting.length && (count === 0 || bytes + this.#waiting[count]!.length <= UPDATE_BYTES_MAX)) {
+      bytes += this.#waiting[count++]!.length
+    }
+    const update = Y.mergeUpdates(this.#waiting.slice(0, count))
+    this.#push(() => this.doc.pushText(this.entity, this.field, update))
+    this.#waiting.splice(0, count)
+  }
+
+  #refuse(error: unknown): void {
+    this.#replace()
+    if (!this.options.onRefused) throw error
+    this.options.onRefused(error)
+  }
+
   /** Writes what waits, and ends the binding. The `Y.Doc` stays as it is. */
   destroy(): void {
-    this.flush()
-    this.#unsubscribe()
-    this.#ydoc.off("update", this.#written)
+    try {
+      this.flush()
+    } finally {
+      this.#unsubscribe()
+      this.#ydoc.off("update", this.#written)
+    }
   }
 
   readonly #written = (update: Uint8Array, origin: unknown): void => {
@@ -168,12 +219,24 @@ export class TextBinding {
 }
 
 /** Reads the text of a field, without those updates that Yjs does not read. */
-export function readText(doc: Doc, entity: string, field: string): string {
-  return fresh(doc.textUpdates(entity, field)).getText(ROOT).toString()
+export function readText(doc: TextSource, entity: string, field: string): string {
+  return readUpdates(doc.textUpdates(entity, field))
+}
+
+/** A new text, as an update that is written to a field. */
+export function textOf(text: string): Uint8Array {
+  const ydoc = new Y.Doc()
+  ydoc.getText(ROOT).insert(0, text)
+  return Y.encodeStateAsUpdate(ydoc)
+}
+
+/** What updates come to, without those that Yjs does not read. */
+export function readUpdates(updates: readonly Uint8Array[]): string {
+  return fresh(updates).getText(ROOT).toString()
 }
 
 /** A `Y.Doc` of these updates, as far as they can be read. */
-function fresh(updates: Uint8Array[]): Y.Doc {
+function fresh(updates: readonly Uint8Array[]): Y.Doc {
   const ydoc = new Y.Doc()
   for (const update of updates) {
     try {

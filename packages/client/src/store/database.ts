@@ -33,12 +33,13 @@ export class Database {
   private constructor(database: IDBDatabase, options: DatabaseOptions) {
     this.#database = database
     const end = (why: ClientError) => {
+      if (this.#closed) return
       database.close()
       this.#closed = why
       options.onClosed?.(why)
     }
     database.onversionchange = () => end(new ClientError("outdated", "a newer version of the application opens the store"))
-    database.onclose = () => end(new ClientError("unavailable", "the browser took the store away"))
+    database.onclose = () => end(new ClientError("closed", "the browser took the store away"))
   }
 
   /** Reads in one transaction; `work` says later what it has read. */
@@ -83,7 +84,7 @@ export class Database {
       })
       return result()
     } catch (error) {
-      throw clientError(what, error)
+      throw this.#closed ?? runError(what, error)
     }
   }
 }
@@ -92,6 +93,12 @@ interface Running<T> {
   transaction: IDBTransaction
   result: () => T
   refused: () => ClientError | undefined
+}
+
+/** Some browsers lose the connection to their own database, and say so to who uses it only. */
+function runError(what: string, error: unknown): ClientError {
+  const isLost = error instanceof DOMException && error.name === "InvalidStateError"
+  return isLost ? new ClientError("closed", `${what}: ${error.message}`, error) : clientError(what, error)
 }
 
 function factory(): IDBFactory {

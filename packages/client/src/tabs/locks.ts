@@ -4,8 +4,9 @@ export const leaderLock = (name: string) => `selvedge:${name}:leader`
 export const tabLock = (name: string, tab: string) => `selvedge:${name}:tab:${tab}`
 export const channelName = (name: string) => `selvedge:${name}`
 
-/** None in most versions of Node. */
+/** None outside of browsers: newer versions of Node have locks, and no tabs that share a store. */
 export function locksOrNone(): LockManager | undefined {
+  if (!("window" in globalThis) && !("WorkerGlobalScope" in globalThis)) return undefined
   return (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks
 }
 

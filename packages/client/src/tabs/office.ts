@@ -1,13 +1,10 @@
-import { ClientError, clientError } from "../error.js"
+import { clientError, isFinal, type ClientError } from "../error.js"
 import type { Leading, TabsOptions } from "../tabs.js"
 import { failure, type Answer, type Post, type ToAll, type ToLeader, type ToTab } from "./message.js"
 
 /** How long it takes until storing is tried again, at first and at most. */
 const RETRY_MS = 500
 const RETRY_MS_MAX = 30_000
-
-/** Errors after which this tab stores nothing more: another may. */
-const FINAL: readonly string[] = ["superseded", "outdated", "closed"]
 
 type Send = (message: ToTab | ToAll) => void
 
@@ -33,13 +30,22 @@ export class Office {
 
   static async open(options: TabsOptions, send: Send): Promise<Office> {
     const leading = await options.lead()
-    return new Office(leading, (await leading.known?.()) ?? [], send)
+    try {
+      return new Office(leading, (await leading.known?.()) ?? [], send)
+    } catch (error) {
+      await leading.end?.()
+      throw error
+    }
   }
 
   private constructor(leading: Leading, known: readonly string[], send: Send) {
     this.#leading = leading
     this.known = known
     this.#send = send
+    const { lost } = leading
+    const resign = () => this.resign(clientError("leading", lost?.reason))
+    if (lost?.aborted) resign()
+    else lost?.addEventListener("abort", resign, { once: true })
   }
 
   /** Ends when the office does; its reason is why. */
@@ -106,7 +112,7 @@ export class Office {
       } catch (error) {
         const why = clientError("storing what a tab wrote", error)
         this.#send({ type: "stuck", term: this.term, tab, why: failure(why) })
-        if (FINAL.includes(why.kind)) this.resign(why)
+        if (isFinal(why)) this.resign(why)
         else await pause(wait, this.signal)
         wait = Math.min(2 * wait, RETRY_MS_MAX)
       }
@@ -116,7 +122,7 @@ export class Office {
 
   /** Stores what has come, without what an earlier office has stored. */
   async #store(tab: string, desk: Desk): Promise<void> {
-    desk.stored ??= await this.#leading.stored(tab)
+    desk.stored ??= lastBefore(desk.received, await this.#leading.stored(tab))
     const received = desk.received.length
     const posts = next(desk.stored, desk.received)
     if (posts.length > 0) await this.#leading.store(tab, posts)
@@ -126,14 +132,19 @@ export class Office {
   }
 
   async #answer(tab: string, id: number, question: unknown): Promise<void> {
-    let answer: Answer
+    const say = (answer: Answer) => this.signal.aborted || this.#send({ type: "answer", term: this.term, tab, id, answer })
     try {
-      answer = { value: structuredClone(await this.#leading.answer?.(question)) }
+      // Another tab gets a copy; to this one a large document is handed on as it is.
+      say({ value: await this.#leading.answer?.(question) })
     } catch (error) {
-      answer = { failure: failure(error) }
+      say({ failure: failure(error) })
     }
-    if (!this.signal.aborted) this.#send({ type: "answer", term: this.term, tab, id, answer })
   }
+}
+
+/** The number of the last post of a tab that is stored: a tab says again from the first on that is not, also where that was forgotten here. */
+function lastBefore(received: readonly Post[], stored: number): number {
+  return Math.max(stored, (received[0]?.seq ?? 1) - 1)
 }
 
 /** The posts that follow the last stored one, without a gap. */
@@ -145,10 +156,13 @@ function next(stored: number, received: readonly Post[]): Post[] {
 /** Waits, but not beyond an end. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener("abort", () => {
+    const end = () => {
       clearTimeout(timer)
+      signal.removeEventListener("abort", end)
       resolve()
-    })
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener("abort", end)
+    if (signal.aborted) end()
   })
 }

@@ -29,6 +29,16 @@ export class Outbox {
     return this.#posts.size
   }
 
+  /** These, in their order. */
+  get unstored(): Post[] {
+    return [...this.#posts.values()].map(({ post }) => post)
+  }
+
+  /** The number of the last post. */
+  get posted(): number {
+    return this.#seq
+  }
+
   post(body: unknown): Promise<void> {
     return this.#hold(this.#posts, pending => {
       const post = { seq: this.#seq + 1, body: clone(body) }
@@ -49,7 +59,7 @@ export class Outbox {
   led(term: string): boolean {
     if (this.#term === term) return false
     this.#term = term
-    this.#sendPosts([...this.#posts.values()].map(({ post }) => post))
+    this.#sendPosts(this.unstored)
     for (const [id, { question }] of this.#questions) this.#sendQuestion(id, question)
     return true
   }
@@ -68,7 +78,9 @@ export class Outbox {
     }
   }
 
-  answered(id: number, answer: Answer): void {
+  /** An answer came; one of who led before is not what counts now. */
+  answered(term: string, id: number, answer: Answer): void {
+    if (term !== this.#term) return
     const asked = this.#questions.get(id)
     this.#questions.delete(id)
     if ("value" in answer) asked?.resolve(answer.value)

@@ -1,4 +1,5 @@
 import { ClientError } from "../error.js"
+import { filesOf } from "./words.js"
 
 declare const self: ServiceWorkerGlobalScope
 
@@ -118,7 +119,7 @@ export class Precache {
   }
 }
 
-const prefix = () => `selvedge-files:${self.registration.scope}:`
+const prefix = () => filesOf(self.registration.scope)
 const cacheName = (version: string) => prefix() + version
 const usageName = () => `selvedge-usage:${self.registration.scope}`
 const openVersion = (version: string) => caches.open(cacheName(version))
@@ -144,6 +145,9 @@ async function found(caches: readonly Cache[], path: string, hash: string): Prom
   return undefined
 }
 
+/** What told of the bytes on the wire, or of requests that would get others: a list of files has one of each. */
+const OF_THE_WIRE = ["content-encoding", "content-length", "transfer-encoding", "vary"]
+
 /** Fetches a file past all caches. One of another version, as while a site is being changed, is refused. */
 async function download(path: string, hash: string): Promise<Response> {
   const response = await fetch(urlOf(path), { cache: "no-cache" })
@@ -152,8 +156,7 @@ async function download(path: string, hash: string): Promise<Response> {
     throw new ClientError("unavailable", `${path} is not the file of this version (status ${response.status})`)
   }
   const headers = new Headers(response.headers)
-  // They told of the bytes on the wire.
-  for (const name of ["content-encoding", "content-length", "transfer-encoding"]) headers.delete(name)
+  for (const name of OF_THE_WIRE) headers.delete(name)
   headers.set(HASH, hash)
   // Made anew: what was redirected could not answer for a page.
   return new Response(body, { headers })
@@ -167,8 +170,19 @@ async function sha256(bytes: ArrayBuffer): Promise<string> {
 /** Works on all of these, a few at a time; the first failure ends it. */
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const left = items.values()
+  let isFailed = false
   const worker = async () => {
-    for (const item of left) await work(item)
+    for (const item of left) {
+      if (isFailed) return
+      await work(item)
+    }
   }
-  await Promise.all(Array.from({ length: FETCHES }, worker))
+  const done = await Promise.allSettled(Array.from({ length: FETCHES }, () => worker().catch(fail)))
+  const failure = done.find(({ status }) => status === "rejected")
+  if (failure) throw (failure as PromiseRejectedResult).reason
+
+  function fail(error: unknown): never {
+    isFailed = true
+    throw error
+  }
 }

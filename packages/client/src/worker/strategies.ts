@@ -48,9 +48,14 @@ export function cacheOnly({ cache }: Pick<CacheOptions, "cache">): Strategy {
 
 const cacheName = ({ cache }: CacheOptions) => `selvedge-answers:${cache}`
 
+/** What is kept, if the browser can read it. */
 async function kept(options: CacheOptions, request: Request): Promise<Response | undefined> {
-  const cache = await caches.open(cacheName(options))
-  return cache.match(request)
+  try {
+    const cache = await caches.open(cacheName(options))
+    return await cache.match(request)
+  } catch {
+    return undefined
+  }
 }
 
 async function fetchAndKeep(options: CacheOptions, request: Request, event: ExtendableEvent): Promise<Response> {
@@ -63,7 +68,8 @@ async function fetchAndKeep(options: CacheOptions, request: Request, event: Exte
 async function keep(options: CacheOptions, request: Request, response: Response): Promise<void> {
   if (!isWorthKeeping(response)) return
   const cache = await caches.open(cacheName(options))
-  await cache.put(request, response)
+  // Made anew: what was redirected could not answer for a page later.
+  await cache.put(request, response.redirected ? new Response(response.body, response) : response)
   const keys = await cache.keys()
   const surplus = keys.slice(0, Math.max(0, keys.length - (options.entriesMax ?? 100)))
   await Promise.all(surplus.map(key => cache.delete(key)))

@@ -1,0 +1,130 @@
+import assert from "node:assert/strict"
+import { after } from "node:test"
+import { until, workerControl } from "./application.js"
+import { PushService, Subscriber, stubPushManager } from "./push-service.js"
+import { withRelay } from "./relay.js"
+
+const service = await PushService.start()
+after(() => service.stop())
+
+const PUSH = `push { contact "mailto:ops@example.org"; services "${service.address}"; after "0s"; every "1s" }`
+
+const WORKER = `import { changedDocuments, serve } from "/dist/worker.js"
+import { flushWorkspace } from "/dist/flush.js"
+self.addEventListener("unhandledrejection", ({ reason }) => console.error("uncaught:", reason.message))
+serve({
+  manifest: { version: "1", files: [] },
+  store: "notes",
+  flush: () => flushWorkspace({ name: "notes", relay: "/_selvedge/sync" }),
+  wake: async message => ({ title: "Notes", body: changedDocuments(message).join(), tag: "changed" }),
+})`
+
+/** In a page: a workspace, with a document that is new or a link's, and the worker. */
+async function start(link) {
+  const { Installation, Workspace, defineSchema, t } = client
+  const schema = defineSchema({ notes: { title: t.string() } })
+  globalThis.workspace = await Workspace.open({ name: "notes", relay: "/_selvedge/sync" })
+  globalThis.doc = link ? await workspace.join(link, schema) : await workspace.create(schema)
+  globalThis.app = await Installation.install("/sw.js")
+  await navigator.serviceWorker.ready
+}
+
+async function open(visit, link) {
+  const page = await visit.open()
+  await page.evaluate(start, link)
+  return page
+}
+
+/** In a page without a workspace of its own: what is stored, read without a relay. */
+async function stored() {
+  const { Workspace, defineSchema, t } = client
+  const workspace = await Workspace.open({ name: "notes" })
+  const [{ id }] = await workspace.documents()
+  const doc = await workspace.get(id, defineSchema({ notes: { title: t.string() } }))
+  const titles = doc.notes.all().map(({ title }) => title)
+  await workspace.close()
+  return titles.sort()
+}
+
+const write = (page, title) => page.evaluate(title => (doc.notes.insert({ title }), doc.synced()), title)
+const kindOf = (page, call) => page.evaluate(`${call}.then(() => "done", error => error.kind)`)
+
+withRelay(
+  "a browser whose tabs are closed is woken, fetches the change, and tells the person",
+  async (relay, visit) => {
+    await relay.put("sw.js", WORKER)
+    const [first, second] = [await visit(), await visit()]
+    const subscriber = new Subscriber(`${service.address}/ben`)
+    await second.context.addInitScript(stubPushManager, subscriber.json)
+    await second.context.grantPermissions(["notifications"], { origin: relay.origin })
+    const ann = await open(first)
+    await write(ann, "Milk")
+    const link = await ann.evaluate(() => doc.invite())
+    const ben = await open(second, link)
+    await until(ben, () => doc.notes.size === 1)
+    await ben.evaluate(() => client.wakeOnChange(workspace, app))
+    const { key } = await (await fetch(`${relay.origin}/_selvedge/sync/push`)).json()
+    assert.deepEqual(await ben.evaluate(() => serverKey), [...Buffer.from(key, "base64url")])
+    // What he writes comes to the relay after what he wants of it.
+    await write(ben, "Oats")
+    const other = await second.open()
+    const worker = await workerControl({ ...second, site: relay, devtools: page => second.devtools(page) }, other)
+    await ben.close()
+    await write(ann, "Rye")
+
+    const { path, headers, body } = await service.next()
+    assert.deepEqual([path, headers["content-encoding"], headers.urgency], ["/ben", "aes128gcm", "normal"])
+    const message = subscriber.open(body)
+    const id = await ann.evaluate(() => doc.id)
+    assert.deepEqual(JSON.parse(message), { documents: [id] })
+
+    await worker.stop()
+    await worker.push(message)
+    const notice = await until(other, async () => {
+      const [shown] = await (await navigator.serviceWorker.ready).getNotifications()
+      return shown && { title: shown.title, body: shown.body }
+    })
+    assert.deepEqual(notice, { title: "Notes", body: id })
+    assert.deepEqual(await other.evaluate(stored), ["Milk", "Oats", "Rye"])
+
+    // The worker was there: what comes next is something new.
+    await write(ann, "Tea")
+    assert.deepEqual(JSON.parse(subscriber.open((await service.next()).body)), { documents: [id] })
+  },
+  PUSH,
+)
+
+withRelay(
+  "a browser that is let sleep is not woken",
+  async (relay, visit) => {
+    await relay.put("sw.js", WORKER)
+    const [first, second, third] = [await visit(), await visit(), await visit()]
+    const link = await (await open(first)).evaluate(() => doc.invite())
+    for (const [name, visit] of Object.entries({ ben: second, cy: third })) {
+      await visit.context.addInitScript(stubPushManager, new Subscriber(`${service.address}/${name}`).json)
+      await visit.context.grantPermissions(["notifications"], { origin: relay.origin })
+    }
+    const [ben, cy] = [await open(second, link), await open(third, link)]
+    for (const page of [ben, cy]) await page.evaluate(() => client.wakeOnChange(workspace, app))
+    await ben.evaluate(() => client.letSleep(workspace, app))
+    for (const page of [ben, cy]) {
+      await write(page, "Milk")
+      await page.close()
+    }
+    const [ann] = first.context.pages()
+    for (const title of ["Rye", "Tea"]) {
+      await write(ann, title)
+      assert.equal((await service.next()).path, "/cy")
+    }
+  },
+  PUSH,
+)
+
+withRelay("a relay that wakes nobody says so", async (relay, visit) => {
+  const profile = await visit()
+  profile.mayHear(/404/)
+  await relay.put("sw.js", WORKER)
+  const page = await open(profile)
+  assert.equal(await kindOf(page, "client.wakeOnChange(workspace, app)"), "unsupported")
+  assert.equal(await kindOf(page, "workspace.wakeBy({ endpoint: 'https://push.example', keys: { auth: 'AA' } })"), "invalid")
+})

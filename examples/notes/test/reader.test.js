@@ -1,0 +1,81 @@
+import assert from "node:assert/strict"
+import { inBrowser } from "./browser.js"
+import { noRelay, Up } from "./up.js"
+
+const served = (name, run) => inBrowser(name, run, { start: () => Up.start(), isSkipped: noRelay })
+
+const WHY = "You can read this vault, and not write in it."
+
+for (const isEncrypted of [false, true]) {
+  served(
+    `who came to read ${isEncrypted ? "an encrypted vault" : "a vault"} is told so, and finds nothing to type into`,
+    async person => {
+      const [ann, ben] = [await person(), await person()]
+      await ann.visit()
+      await ann.found({ name: "Ours", isEncrypted, examples: false })
+      await ann.write("Plan", "- [ ] one [[Nowhere]]\n")
+      await ann.tag("trip")
+      await ann.synced()
+      await ben.join(await ann.invite("can read"), "Ours")
+      const { page } = ben
+      await page.getByText(WHY).waitFor()
+      await ben.row("Plan").click()
+      await page.locator(".page", { hasText: "one" }).waitFor()
+
+      const button = name => page.getByRole("button", { name, exact: true })
+      for (const name of ["New note", "New folder", "Edit", "Pin", "Bold"]) assert.equal(await button(name).count(), 0, name)
+      assert.equal(await page.getByLabel("Title", { exact: true }).getAttribute("readonly"), "")
+      assert.equal(await ben.text.isVisible(), false)
+      assert.equal(await page.getByLabel("Add a tag").count(), 0)
+      assert.equal(await page.getByRole("button", { name: "Remove the tag trip" }).count(), 0)
+      assert.equal(await page.locator(".page input[type=checkbox]").isDisabled(), true)
+      await page.locator(".page a", { hasText: "Nowhere" }).click()
+      await page.getByText("There is no note called “Nowhere”.").waitFor()
+      await page.locator(".place", { hasText: "Today" }).click()
+      await page.getByText("Nobody has begun a note of today.").waitFor()
+      await button("More").click()
+      assert.deepEqual(await page.getByRole("menuitem").allTextContents(), ["History", "Copy a link", "Export as Markdown"])
+      await page.keyboard.press("Escape")
+      await page.locator(".vault-button").click()
+      assert.equal(await page.getByRole("menuitem", { name: "Rename this vault" }).count(), 0)
+      await page.getByRole("menuitem", { name: "Share this vault" }).click()
+      await page.getByText("Only who founded this vault can let others in").waitFor()
+
+      // No key does what no button does.
+      await page.locator(".rows").focus()
+      for (const key of ["n", "t", "e", "p", "m", "Delete", "Control+Backspace", "Control+e", "Control+z"])
+        await page.keyboard.press(key)
+      await page.keyboard.press("Control+k")
+      await page.getByRole("combobox", { name: "Find a note" }).fill("Something new")
+      await page.getByText("Nothing fits.").waitFor()
+      await page.keyboard.press("Escape")
+      assert.deepEqual(await page.locator(".row-title").allTextContents(), ["Plan"])
+
+      // What others write comes all the same, and nothing waits here.
+      await ann.type("two")
+      await page.locator(".page", { hasText: "two" }).waitFor()
+      await ben.synced()
+      await page.reload()
+      await page.getByText(WHY).waitFor()
+      await ben.row("Plan").click()
+      await page.locator(".page", { hasText: "two" }).waitFor()
+    },
+  )
+}
+
+served("a reader who is sent a link for writing can write", async person => {
+  const [ann, ben] = [await person(), await person()]
+  await ann.visit()
+  await ann.found({ name: "Ours", examples: false })
+  await ann.write("Plan", "one\n")
+  await ann.synced()
+  await ben.join(await ann.invite("can read"), "Ours")
+  await ben.page.getByText(WHY).waitFor()
+  await ben.page.goto(await ann.invite("can read and write"))
+  await ben.page.getByText(WHY).waitFor({ state: "detached" })
+  await ben.row("Plan").click()
+  await ben.type("two")
+  await ann.row("Plan").click()
+  await ann.reads("one\ntwo")
+  await ben.synced()
+})

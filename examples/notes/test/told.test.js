@@ -1,0 +1,152 @@
+import assert from "node:assert/strict"
+import { spawn } from "node:child_process"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { after } from "node:test"
+import { PushService, Subscriber, stubPushManager } from "../../../packages/client/test/push-service.js"
+import { inBrowser } from "./browser.js"
+import { DIST } from "./built.js"
+import { noRelay, Up } from "./up.js"
+
+const LABEL = "Tell me about changes when the app is closed"
+
+const service = await PushService.start()
+after(() => service.stop())
+
+const config = `
+workers 1
+admin #false
+telemetry { access-log #false }
+drain-timeout "1s"
+listener "web" { address "127.0.0.1:0" }
+route "notes" { static "${DIST}" }
+core {
+    data-dir "./data"
+    sync {
+        guests "vaults/"
+        push { contact "mailto:ops@example.org"; services "${service.address}"; after "0s"; every "1s" }
+    }
+}
+`
+
+/** The app and a relay that wakes, as somebody serves them who has a config. */
+class Served {
+  #folder
+  #process
+
+  static async start() {
+    const served = new Served()
+    served.#folder = await mkdtemp(join(tmpdir(), "selvedge-told-"))
+    await writeFile(join(served.#folder, "selvedge.kdl"), config)
+    const stdio = ["ignore", "ignore", "pipe"]
+    served.#process = spawn(process.env.SELVEDGE, ["up"], { cwd: served.#folder, stdio })
+    served.origin = await new Promise((resolve, reject) => {
+      let text = ""
+      served.#process.stderr.on("data", chunk => {
+        text += chunk
+        const url = /listener=web.*url=(http:\/\/127\.0\.0\.1:\d+)/.exec(text)?.[1]
+        if (url) resolve(url)
+      })
+      served.#process.once("close", code => reject(new Error(`selvedge up ended (${code}): ${text}`)))
+    })
+    const isReady = () => fetch(`${served.origin}/_selvedge/health`).then(({ ok }) => ok, () => false) // prettier-ignore
+    while (!(await isReady())) await new Promise(resolve => setTimeout(resolve, 50))
+    return served
+  }
+
+  async stop() {
+    this.#process.kill("SIGTERM")
+    await new Promise(resolve => (this.#process.exitCode === null ? this.#process.once("exit", resolve) : resolve()))
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** Has a push message delivered to the worker. */
+async function deliver({ context }, page, data) {
+  const devtools = await context.newCDPSession(page)
+  const registered = new Promise(resolve => {
+    devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations: [first] }) => first && resolve(first.registrationId))
+  })
+  await devtools.send("ServiceWorker.enable")
+  await devtools.send("ServiceWorker.deliverPushMessage", {
+    origin: new URL(page.url()).origin,
+    registrationId: await registered,
+    data,
+  })
+}
+
+const synced = ({ page }) => page.locator(".status", { hasText: "Synced" }).waitFor()
+
+inBrowser(
+  "who asked for it is told of changes while the app is closed",
+  async (person, site) => {
+    const ann = await person()
+    const subscriber = new Subscriber(`${service.address}/ann`)
+    await ann.context.addInitScript(stubPushManager, subscriber.json)
+    await ann.context.grantPermissions(["notifications"], { origin: site.origin })
+    await ann.visit()
+    await ann.found({ name: "Ours", examples: false })
+    await ann.write("Plan", "one")
+    await synced(ann)
+    await ann.page.locator(".vault-button").click()
+    await ann.page.getByRole("menuitem", { name: "Share this vault" }).click()
+    await ann.page.getByRole("button", { name: "Make a link" }).click()
+    await ann.page.waitForFunction(() => document.querySelector("input.secret").value !== "")
+    const link = await ann.page.locator("input.secret").inputValue()
+    await ann.page.keyboard.press("Escape")
+    const ben = await person()
+    await ben.page.goto(link)
+    await ben.row("Plan").waitFor()
+
+    await ann.command("Settings")
+    const box = ann.page.getByLabel(LABEL)
+    assert.equal(await box.isChecked(), false)
+    await ann.page.evaluate(() => navigator.serviceWorker.ready)
+    await box.check()
+    await ann.page.waitForFunction(() => JSON.parse(localStorage.getItem("notes:settings")).isTold)
+    await ann.page.keyboard.press("Escape")
+    // What she writes comes to the relay after what she asked for.
+    await ann.write("Mine", "two")
+    await synced(ann)
+    // A picture by itself is a page without an icon.
+    ann.mayHear(/404/)
+    const other = await ann.context.newPage()
+    await other.goto(`${site.origin}/icon-192.png`)
+    await ann.page.close()
+
+    await ben.write("By Ben", "three")
+    // All of it is there before she fetches it: the first of it has woken her already.
+    await ben.saved()
+    await synced(ben)
+    const message = subscriber.open((await service.next()).body)
+    assert.equal(JSON.parse(message).documents.length, 1)
+    await deliver(ann, other, message)
+    await other.waitForFunction(async () => {
+      const shown = await (await navigator.serviceWorker.ready).getNotifications()
+      return shown.length === 1 && shown[0].title === "Notes"
+    })
+    ann.mayHear(/ERR_INTERNET_DISCONNECTED/)
+    await ann.context.setOffline(true)
+    await other.goto(site.origin)
+    await other.locator(".row", { hasText: "By Ben" }).waitFor()
+  },
+  { start: () => Served.start(), isSkipped: noRelay },
+)
+
+inBrowser(
+  "where the relay wakes nobody it says so, and stays off",
+  async person => {
+    const ann = await person()
+    ann.mayHear(/404/)
+    await ann.context.addInitScript(stubPushManager, new Subscriber(`${service.address}/ann`).json)
+    await ann.visit()
+    await ann.found({ examples: false })
+    await ann.page.evaluate(() => navigator.serviceWorker.ready)
+    await ann.command("Settings")
+    await ann.page.getByLabel(LABEL).click()
+    await ann.page.getByText("That did not work: the relay wakes nobody.").waitFor()
+    assert.equal(await ann.page.getByLabel(LABEL).isChecked(), false)
+  },
+  { start: () => Up.start(), isSkipped: noRelay },
+)

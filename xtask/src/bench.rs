@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what users would notice, measured. `agents`, `log`, `sync`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
+//! `cargo xtask bench`: what users would notice, measured. `agents`, `client`, `log`, `sync`, `waf` and `waf-proxy` have modules of their own; the rest is `edge`.
 //!
 //! `cargo xtask bench edge`: Selvedge beside nginx and HAProxy, on the same cores, in the same minutes.
 //!
@@ -8,6 +8,7 @@
 
 mod agents;
 mod check;
+mod client;
 mod config;
 mod course;
 mod figures;
@@ -15,11 +16,14 @@ mod goal;
 mod load;
 mod log;
 mod machine;
+mod measured;
+mod node;
 mod peer;
 mod pinned;
 mod report;
 mod scenario;
 mod sync;
+mod table;
 mod waf;
 mod waf_proxy;
 
@@ -52,6 +56,7 @@ struct Settings {
 pub fn run(arguments: &[String]) -> Result {
     match arguments.split_first() {
         Some((first, rest)) if first == "agents" => return agents::run(rest),
+        Some((first, rest)) if first == "client" => return client::run(rest),
         Some((first, rest)) if first == "log" => return log::run(rest),
         Some((first, rest)) if first == "sync" => return sync::run(rest),
         Some((first, rest)) if first == "waf" => return waf::run(rest),
@@ -73,6 +78,11 @@ pub fn run(arguments: &[String]) -> Result {
     }
 }
 
+/// What benchmarks need of npm, for a machine that will be used offline.
+pub fn setup() -> Result {
+    client::setup()
+}
+
 const CURL: setup::Package = setup::Package { name: "curl", program: "curl" };
 const TASKSET: setup::Package = setup::Package { name: "util-linux", program: "taskset" };
 
@@ -86,7 +96,7 @@ impl Settings {
             [edge] if edge == "edge" => {}
             _ => {
                 return Err(format!(
-                    "say what to measure: `bench edge`, `bench agents`, `bench log`, `bench sync`, `bench waf` or `bench waf-proxy`\n{}",
+                    "say what to measure: `bench edge`, `bench agents`, `bench client`, `bench log`, `bench sync`, `bench waf` or `bench waf-proxy`\n{}",
                     usage()
                 )
                 .into());

@@ -11,6 +11,8 @@ mod client;
 mod conformance;
 mod flags;
 mod fuzz;
+mod notes;
+mod npm;
 mod process;
 mod setup;
 mod sim;
@@ -54,8 +56,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "edge|agents|log|sync|waf [--write]",
-        about: "throughput, latency, memory beside nginx and HAProxy; agents, log, documents, rules beside others",
+        usage: "edge|agents|client|log|sync|waf [--write]",
+        about: "throughput, latency, memory beside nginx and HAProxy; agents, browsers, log, documents, rules beside others",
         run: bench::run,
     },
     Command {
@@ -93,6 +95,12 @@ const COMMANDS: &[Command] = &[
         usage: "",
         about: "the package for browsers, tried in Chromium",
         run: client::run,
+    },
+    Command {
+        name: "notes",
+        usage: "[--build]",
+        about: "the notes app that `selvedge up` serves, tried in Chromium",
+        run: notes::run,
     },
     Command { name: "ci", usage: "", about: "what every change must pass", run: ci::run },
 ];

@@ -66,9 +66,6 @@ pub const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", progr
 /// The HTTP/2 conformance suite.
 pub const HTTPWG: Tool = Tool { name: "httpwg-cli", version: "0.2.5", program: "httpwg" };
 
-/// Makes JavaScript of what crosses the boundary of a WASM module; of the very version of the library.
-pub const WASM_BINDGEN: Tool =
-    Tool { name: "wasm-bindgen-cli", version: "0.2.130", program: "wasm-bindgen" };
 /// A compiler for WASM with the source of its standard library, where rustup has nothing to give.
 pub const RUST_WEB: &[Package] = &[
     Package { name: "rustc-web", program: "/usr/bin/rustc" },
@@ -104,6 +101,8 @@ pub fn run(arguments: &[String]) -> Result {
     python(MOTO)?;
     crate::wasm::setup()?;
     crate::client::setup()?;
+    crate::notes::setup()?;
+    crate::bench::setup()?;
     println!("setup: everything is in place");
     Ok(())
 }
@@ -152,17 +151,6 @@ pub fn tool(tool: Tool) -> Result<PathBuf> {
         return Ok(found);
     }
     build(tool)
-}
-
-/// Makes sure that `tool` is installed at its very version and returns the path of its program.
-pub fn exact_tool(tool: Tool) -> Result<PathBuf> {
-    let own = workspace::tools().join("bin").join(tool.program);
-    let is_it = |path: &PathBuf| {
-        let said = process::output(path, &["--version"]).unwrap_or_default();
-        said.split_whitespace().any(|word| word == tool.version)
-    };
-    let found = [Some(own), process::find(tool.program)].into_iter().flatten().find(is_it);
-    found.map_or_else(|| build(tool), Ok)
 }
 
 /// Builds `tool` into the build directory.

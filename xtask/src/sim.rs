@@ -19,7 +19,9 @@ pub fn run(arguments: &[String]) -> Result {
     let named = flags.words();
     if let Some(word) = named.iter().find(|word| SECTIONS.iter().all(|known| known.name != **word))
     {
-        return Err(format!("no simulation `{word}`; there are log, kill, crdt and sync").into());
+        return Err(
+            format!("no simulation `{word}`; there are log, kill, crdt, sync and model").into()
+        );
     }
     for section in
         SECTIONS.iter().filter(|it| named.is_empty() || named.iter().any(|word| word == it.name))
@@ -85,10 +87,22 @@ const SECTIONS: &[Section] = &[
         about: "`cargo xtask sim sync [--first N] [--seeds N]` lets three to five devices, with the client's machine, and a relay, with the relay's, live\n\
             through a story of two documents, one of them encrypted in every fourth: connections are lost with what is under way on either side, and what an\n\
             old one still carries arrives late; devices die between any two steps of storing, are set back to an old copy of their disk, copied so that both write\n\
-            on, or lose everything; clocks jump by a month; the relay dies before a sync, is restored from an old backup, cuts its log off, compacts, and all stay\n\
+            on, or lose everything; clocks jump by a month, and the relay says that it is years later; it dies before a sync, is restored from an old backup, cuts its log off, compacts, and all stay\n\
             away for longer than a lease. Then nothing more goes wrong: before long all must hold the same bytes, every edit that was ever durable\n\
             must be there as long as somebody had it, and what is dead when nothing is compacted must be dead.\n",
         run: sync,
+    },
+    Section {
+        name: "model",
+        title: "Devices and a relay, searched through whole",
+        about: "`cargo xtask sim model` takes the same machines into worlds that are small enough for everything: two devices that have a document\n\
+            open, and so many edits and faults. `stateright` lets happen whatever may happen next, in every order: each message, each transaction stored,\n\
+            each sync, each fault at each moment. In every state those who have all that the relay has hold the same bytes, what a device was told to be\n\
+            safe is durable at the relay, and there is a way on; and where nothing is left to happen, every edit that was durable is everywhere.\n\
+            States count as one if they differ in nothing that is printed of the machines, the disks and the messages under way. A connection is lost\n\
+            with everything under way, and both sides notice at once: what comes late is in the stories above. `cargo xtask test` does the same with\n\
+            smaller worlds.\n",
+        run: model,
     },
 ];
 
@@ -108,6 +122,16 @@ fn sync(flags: &Flags) -> Result<String> {
     let (first, seeds) = (flags.number("--first", 0)?, flags.number("--seeds", SEEDS)?);
     println!("sim: {seeds} stories of devices and a relay");
     stories(("selvedge-crdt", &["crdt-sim", "--", "devices"]), first, seeds)
+}
+
+fn model(_: &Flags) -> Result<String> {
+    println!("sim: small worlds, searched through whole");
+    let report = workspace::target().join("sim-model.md");
+    let mut command = process::cargo(&["test", "--quiet", "--release", "-p", "selvedge-crdt"]);
+    command.args(["--test", "it", "--", "--ignored", "--exact", "session_model::larger_worlds"]);
+    command.env("SELVEDGE_MODEL_REPORT", &report);
+    process::run(&mut command)?;
+    Ok(fs::read_to_string(report)?.trim_end().to_owned())
 }
 
 /// Runs an example of a package that tells stories.

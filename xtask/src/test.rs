@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{Result, client, flags::Flags, process, setup, wasm};
+use crate::{Result, client, flags::Flags, notes, process, setup, wasm};
 
 /// Runs the tests of the workspace, or of the crates named by `-p`, and the examples in their documentation.
 ///
@@ -33,7 +33,7 @@ fn documents(flags: &Flags) -> Result {
 /// What browsers run, in a browser.
 fn browser(flags: &Flags) -> Result {
     let asked = flags.all("-p").next().is_none() && flags.words().is_empty();
-    if asked { client::test() } else { Ok(()) }
+    if asked { client::test().and_then(|()| notes::test()) } else { Ok(()) }
 }
 
 fn tests(flags: &Flags) -> Command {

@@ -7,7 +7,7 @@ mod source;
 
 use std::{fmt, fs};
 
-use crate::{Result, client, flags::Flags, process, workspace};
+use crate::{Result, client, flags::Flags, notes, process, workspace};
 
 /// A place that breaks a rule, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ type Check = (&'static str, fn() -> Result);
 
 const CHECKS: &[Check] = &[
     ("format", format),
-    ("format of TypeScript", client::tidy),
+    ("format of TypeScript", || client::tidy().and(notes::tidy())),
     ("source", || report(read_files(source::findings)?)),
     ("documents", || report(documents::findings()?)),
     ("layers", || report(layers::findings()?)),

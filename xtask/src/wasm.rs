@@ -1,4 +1,5 @@
-//! `cargo xtask wasm`: documents for browsers and Node, from `libs/crdt-wasm` and `packages/crdt`.
+//! `cargo xtask wasm`: what browsers and Node run of the libraries: documents, from `libs/crdt-wasm` and `packages/crdt`, and the engine of
+//! `packages/client`, from `libs/client-wasm`.
 
 use std::{
     fs,
@@ -10,8 +11,55 @@ use crate::{Result, flags::Flags, process, setup, workspace};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGE: &str = "packages/crdt";
-/// Bytes of the core, compressed, at most.
-const CORE_BYTES_MAX: usize = 150_000;
+
+/// A crate that becomes a module of WASM, and where it goes.
+struct Module {
+    krate: &'static str,
+    /// As the compiler calls it.
+    file: &'static str,
+    package: &'static str,
+    name: &'static str,
+    /// What the compiler looks at.
+    opt_level: &'static str,
+    /// What the optimiser after it looks at.
+    level: &'static str,
+    /// Bytes, compressed, at most.
+    bytes_max: usize,
+}
+
+/// Documents alone: every microsecond of an edit counts.
+const CORE: Module = Module {
+    krate: "selvedge-crdt-wasm",
+    file: "selvedge_crdt_wasm.wasm",
+    package: PACKAGE,
+    name: "core",
+    opt_level: "s",
+    level: "-O2",
+    bytes_max: 110_000,
+};
+
+/// Documents, session and keys: every byte counts, as people wait for them.
+const ENGINE: Module = Module {
+    krate: "selvedge-client-wasm",
+    file: "selvedge_client_wasm.wasm",
+    package: "packages/client",
+    name: "engine",
+    opt_level: "z",
+    level: "-Oz",
+    bytes_max: 170_000,
+};
+/// The standard library as the modules are: without messages of panics, which nobody there would see.
+const STANDARD_LIBRARY: &[&str] =
+    &["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
+
+/// A panic ends the module at once: where it was and why would be half as much again as what can go wrong. Hashes are loops.
+const RUSTFLAGS: &[&str] = &[
+    "-Zunstable-options",
+    "-Cpanic=immediate-abort",
+    "-Zlocation-detail=none",
+    "--cfg=sha2_backend_soft=\"compact\"",
+];
+
 /// Features that compilers for this target use, and that every browser has had for years.
 const FEATURES: &[&str] = &[
     "--enable-bulk-memory",
@@ -22,44 +70,51 @@ const FEATURES: &[&str] = &[
     "--enable-sign-ext",
 ];
 
-/// Builds the package, and says how large its core is. `--opt` compares levels of optimisation first; the package is
-/// built with the level of the profile.
+/// Builds both modules, and says how large they are. `--opt` compares levels of optimisation first; the packages are
+/// built with those that are named here.
 pub fn run(arguments: &[String]) -> Result {
     let flags = Flags::parse(arguments, &[], &["--opt"])?;
     for level in flags.all("--opt") {
-        let core = build(Some(level))?;
-        println!(
-            "wasm: opt-level {level}: {} bytes, compressed {}",
-            size(&core)?,
-            compressed(&core)?
-        );
+        for module in [CORE, ENGINE] {
+            let built = module.build(Some(level))?;
+            let (whole, compressed) = (size(&built)?, compressed(&built)?);
+            let name = module.name;
+            println!("wasm: {name}, opt-level {level}: {whole} bytes, compressed {compressed}");
+        }
     }
-    build(None)?;
-    check()
+    package()?;
+    CORE.check()?;
+    engine()
 }
 
 /// What the package needs, for a machine that will be used offline.
 pub fn setup() -> Result {
     toolchain()?;
-    setup::exact_tool(setup::WASM_BINDGEN)?;
     npm()?;
     Ok(())
 }
 
-/// Builds the package, and returns its folder.
+/// Builds `packages/crdt`, and returns its folder.
 pub fn package() -> Result<PathBuf> {
-    build(None)?;
+    CORE.build(None)?;
+    process::run(process::command(programs()?.join("tsc")).current_dir(folder()))?;
     Ok(folder())
 }
 
-/// Builds the package, checks its size and runs its tests beside the native library.
+/// Builds the engine of `packages/client`, and checks its size.
+pub fn engine() -> Result {
+    ENGINE.build(None)?;
+    ENGINE.check()
+}
+
+/// Builds `packages/crdt`, checks its size and runs its tests beside the native library.
 pub fn test() -> Result {
     if let Err(error) = setup() {
         println!("test: skipped: documents in WASM ({error})");
         return Ok(());
     }
-    build(None)?;
-    check()?;
+    package()?;
+    CORE.check()?;
     let replica = ["build", "--quiet", "-p", "selvedge-crdt", "--example", "replica"];
     process::run(&mut process::cargo(&replica))?;
     let mut node = process::command("node");
@@ -76,39 +131,45 @@ fn tests() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Compiles the core, and everything around it.
-fn build(level: Option<&str>) -> Result<PathBuf> {
-    let dist = folder().join("dist");
-    fs::create_dir_all(&dist)?;
-    let mut cargo = toolchain()?;
-    // Only this kind of library: beside another the compiler leaves out what optimises all crates together.
-    cargo.args(["rustc", "--quiet", "--profile", "wasm", "--target", TARGET]);
-    cargo.args(["-p", "selvedge-crdt-wasm", "--crate-type", "cdylib"]);
-    if let Some(level) = level {
-        cargo.env("CARGO_PROFILE_WASM_OPT_LEVEL", level);
+impl Module {
+    /// Compiles it, into the package that it belongs to.
+    fn build(&self, level: Option<&str>) -> Result<PathBuf> {
+        let dist = workspace::root().join(self.package).join("dist");
+        fs::create_dir_all(&dist)?;
+        let mut cargo = toolchain()?;
+        // Only this kind of library: beside another the compiler leaves out what optimises all crates together.
+        cargo.args(["rustc", "--quiet", "--profile", "wasm", "--target", TARGET]);
+        cargo.args(["-p", self.krate, "--crate-type", "cdylib"]);
+        cargo.env("CARGO_PROFILE_WASM_OPT_LEVEL", level.unwrap_or(self.opt_level));
+        process::run(&mut cargo)?;
+        let compiled = workspace::target().join(TARGET).join("wasm").join(self.file);
+        let mut bindgen = process::cargo(&["run", "--quiet", "-p", "selvedge-bindgen", "--"]);
+        process::run(bindgen.arg(compiled).arg(&dist).arg(self.name))?;
+        let built = self.built();
+        let mut opt = process::command(programs()?.join("wasm-opt"));
+        opt.args(FEATURES).args([self.level, "--strip-debug", "--strip-producers"]);
+        process::run(opt.arg(&built).arg("-o").arg(&built))?;
+        Ok(built)
     }
-    process::run(&mut cargo)?;
-    let compiled = workspace::target().join(TARGET).join("wasm/selvedge_crdt_wasm.wasm");
-    let mut bindgen = process::command(setup::exact_tool(setup::WASM_BINDGEN)?);
-    bindgen.args(["--target", "web", "--out-name", "core", "--remove-name-section"]);
-    process::run(bindgen.arg("--out-dir").arg(&dist).arg(compiled))?;
-    let core = dist.join("core_bg.wasm");
-    let programs = npm()?.join("node_modules/.bin");
-    let mut opt = process::command(programs.join("wasm-opt"));
-    opt.args(FEATURES).args(["-O2", "--strip-debug", "--strip-producers"]);
-    process::run(opt.arg(&core).arg("-o").arg(&core))?;
-    process::run(process::command(programs.join("tsc")).current_dir(folder()))?;
-    Ok(core)
+
+    fn check(&self) -> Result {
+        let (name, max) = (self.name, self.bytes_max);
+        let (whole, compressed) = (size(&self.built())?, compressed(&self.built())?);
+        println!("wasm: the {name} has {whole} bytes, {compressed} compressed, of {max}");
+        if compressed > max {
+            return Err(format!("the {name} has {compressed} bytes, of {max}").into());
+        }
+        Ok(())
+    }
+
+    fn built(&self) -> PathBuf {
+        workspace::root().join(self.package).join("dist").join(format!("{}_bg.wasm", self.name))
+    }
 }
 
-fn check() -> Result {
-    let core = folder().join("dist/core_bg.wasm");
-    let (whole, compressed) = (size(&core)?, compressed(&core)?);
-    println!("wasm: the core has {whole} bytes, {compressed} compressed, of {CORE_BYTES_MAX}");
-    if compressed > CORE_BYTES_MAX {
-        return Err(format!("the core has {compressed} bytes, of {CORE_BYTES_MAX}").into());
-    }
-    Ok(())
+/// Where npm has put programs.
+fn programs() -> Result<PathBuf> {
+    Ok(npm()?.join("node_modules/.bin"))
 }
 
 fn size(core: &Path) -> Result<u64> {
@@ -120,21 +181,20 @@ fn compressed(core: &Path) -> Result<usize> {
     if gzip.status.success() { Ok(gzip.stdout.len()) } else { Err("gzip failed".into()) }
 }
 
-/// A cargo that compiles for the target: our own, if rustup has the standard library for it, or Debian's, which
-/// builds that from its source.
+/// A cargo that compiles for the target, with a standard library made for it from its source: our own, if it has that or rustup
+/// brings it, or Debian's.
 fn toolchain() -> Result<Command> {
-    if has_target()? {
-        return Ok(process::cargo(&[]));
-    }
-    if process::find("rustup").is_some() && process::succeeds("rustup", &["target", "add", TARGET])
-    {
-        return Ok(process::cargo(&[]));
-    }
-    debian()
+    let rustup = || {
+        let add = ["component", "add", "rust-src"];
+        process::find("rustup").is_some() && process::succeeds("rustup", &add)
+    };
+    let mut cargo = if has_source()? || rustup() { process::cargo(&[]) } else { debian()? };
+    cargo.args(STANDARD_LIBRARY).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", RUSTFLAGS.join(" "));
+    Ok(cargo)
 }
 
-fn has_target() -> Result<bool> {
-    Ok(sysroot()?.join("lib/rustlib").join(TARGET).join("lib").is_dir())
+fn has_source() -> Result<bool> {
+    Ok(sysroot()?.join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
 }
 
 fn sysroot() -> Result<PathBuf> {
@@ -146,8 +206,7 @@ fn sysroot() -> Result<PathBuf> {
 fn debian() -> Result<Command> {
     setup::packages(setup::RUST_WEB)?;
     let mut cargo = process::command("/usr/bin/cargo");
-    cargo.arg("-Zbuild-std=std,panic_abort");
-    cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTUP_TOOLCHAIN");
+    cargo.env("RUSTC", "/usr/bin/rustc").env_remove("RUSTUP_TOOLCHAIN");
     cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker()?);
     Ok(cargo)
 }
@@ -179,16 +238,4 @@ pub fn npm() -> Result<PathBuf> {
 
 fn folder() -> PathBuf {
     workspace::root().join(PACKAGE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tool_is_of_the_version_of_the_library() {
-        let manifest = fs::read_to_string(workspace::root().join("Cargo.toml")).unwrap();
-        let pinned = format!("wasm-bindgen = {{ version = \"={}\"", setup::WASM_BINDGEN.version);
-        assert!(manifest.contains(&pinned), "Cargo.toml and xtask/src/setup.rs differ");
-    }
 }

@@ -145,6 +145,20 @@ impl Board {
         self.lanes.borrow().iter().map(|lane| lane.sent.len() as u64).sum()
     }
 
+    /// The updates of each writer that not all readers have, and how many of that writer's were acknowledged.
+    pub fn missing(&self) -> Vec<String> {
+        let lanes = self.lanes.borrow();
+        let told = lanes.iter().enumerate().filter_map(|(writer, lane)| {
+            let missing = lane.readers.iter().enumerate().filter(|(_, it)| **it < self.readers);
+            let missing: Vec<usize> = missing.map(|(number, _)| number).collect();
+            (!missing.is_empty()).then(|| {
+                let (sent, acknowledged) = (lane.sent.len(), lane.acknowledged);
+                format!("writer {writer}, {acknowledged} of {sent} acknowledged: {missing:?}")
+            })
+        });
+        told.collect()
+    }
+
     /// A connection has failed.
     pub fn fail(&self, error: &dyn std::fmt::Display) {
         self.fault.borrow_mut().get_or_insert_with(|| error.to_string());

@@ -80,21 +80,18 @@ impl Connection {
 
     /// Takes a message and all that have come with it, and replies.
     pub async fn take(&mut self, first: Message, mut each: impl FnMut(Heard)) -> Result {
-        let mut message = Some(Ok(first));
-        for _ in 0..MESSAGES_AT_ONCE {
-            let Some(found) = message else {
-                return Err("the server has closed a connection".into());
-            };
-            if let Message::Binary(content) = found? {
+        let mut message = first;
+        for left in (0..MESSAGES_AT_ONCE).rev() {
+            if let Message::Binary(content) = message {
                 let mut heard = self.client.hear(&content)?;
                 let replies = std::mem::take(&mut heard.replies);
                 self.say_all(replies).await?;
                 each(heard);
             }
-            match self.socket.next().now_or_never() {
-                Some(next) => message = next,
-                None => break,
-            }
+            // What is taken here must be looked at: the last turn takes nothing.
+            let next = (left > 0).then(|| self.next().now_or_never()).flatten();
+            let Some(next) = next else { break };
+            message = next?;
         }
         self.flush().await
     }

@@ -248,7 +248,8 @@ async fn wait(board: &Board, is_so: impl Fn() -> bool) -> Result {
         }
         if Instant::now() > end {
             let (delivered, sent) = (board.delivered(), board.sent());
-            return Err(format!("{delivered} of {sent} updates arrived").into());
+            let missing = board.missing().join("; ");
+            return Err(format!("{delivered} of {sent} updates arrived; missing: {missing}").into());
         }
         time::sleep(POLL).await;
     }

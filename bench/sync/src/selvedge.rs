@@ -53,6 +53,10 @@ pub struct SelvedgeClient {
     /// Bytes of records that were taken, and not given back.
     taken: u32,
     saw: u64,
+    /// Whether it writes: its own records do not come back to it.
+    writes: bool,
+    /// The offset that comes next.
+    next: u64,
     is_open: bool,
 }
 
@@ -81,6 +85,8 @@ impl SelvedgeClient {
             pushed: VecDeque::new(),
             taken: 0,
             saw: 0,
+            writes: opening.writes,
+            next: 0,
             is_open: false,
         })
     }
@@ -96,6 +102,7 @@ impl SelvedgeClient {
             issued: None,
             id: format!("bench-{}", self.device.id()),
             subject: "bench".into(),
+            link: None,
         };
         let token = IssuerKey::from_seed(ISSUER).mint(&capability);
         let token = token.map_err(|why| format!("no token: {why:?}"))?;
@@ -106,7 +113,11 @@ impl SelvedgeClient {
     }
 
     /// Takes a record; what is to be said of it goes into the replies.
-    fn take(&mut self, (offset, record): (u64, &[u8]), bytes: usize, heard: &mut Heard) {
+    fn take(&mut self, (offset, record): (u64, &[u8]), bytes: usize, heard: &mut Heard) -> Result {
+        if offset != self.next && !self.writes {
+            return Err(format!("record {offset} came, not {}", self.next).into());
+        }
+        self.next = offset + 1;
         heard.marks.extend(Mark::find_in(record));
         self.taken += bytes as u32;
         if self.taken >= WINDOW_BYTES / 4 {
@@ -117,6 +128,7 @@ impl SelvedgeClient {
             self.saw = offset + 1;
             heard.replies.push(ClientFrame::Saw { next: self.saw }.to_bytes(CHANNEL).into());
         }
+        Ok(())
     }
 
     /// How many batches an acknowledgement is about.
@@ -144,9 +156,9 @@ impl Client for SelvedgeClient {
             RelayFrame::Welcome { challenge, .. } => {
                 heard.replies = vec![self.open(challenge)?.into()]
             }
-            RelayFrame::Opened(_) => self.is_open = true,
+            RelayFrame::Opened(opened) => (self.is_open, self.next) = (true, opened.next),
             RelayFrame::Record { offset, record } => {
-                self.take((offset, record), message.len(), &mut heard);
+                self.take((offset, record), message.len(), &mut heard)?;
             }
             RelayFrame::Ack { replica, seq, .. } if replica == self.replica => {
                 heard.acknowledged = self.acknowledged(seq);

@@ -6,17 +6,15 @@
 //! an update counts when another client has it.
 
 mod documents;
-mod measured;
 mod place;
 mod relays;
 mod report;
 mod server;
-mod table;
 
 use std::fs;
 
-use self::{measured::Measured, place::Place, report::Report};
-use super::{CURL, RESULTS, TASKSET, machine};
+use self::{place::Place, report::Report};
+use super::{CURL, RESULTS, TASKSET, machine, measured::Measured};
 use crate::{Result, flags::Flags, setup, workspace};
 
 /// What `cargo xtask bench sync` was told.

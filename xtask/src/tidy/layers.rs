@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("selvedge-telemetry", 1),
     ("selvedge-waf", 1),
     ("selvedge-audit", 2),
+    ("selvedge-client-wasm", 2),
     ("selvedge-eventlog-nats", 2),
     ("selvedge-routing", 2),
     ("selvedge-backup", 3),
@@ -36,8 +37,14 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Packages beside the product: they may see every layer, and only tests may see them.
-const TOOLS: &[&str] =
-    &["deny-agent", "selvedge-bench", "selvedge-bench-waf", "selvedge-fuzz", "xtask"];
+const TOOLS: &[&str] = &[
+    "deny-agent",
+    "selvedge-bench",
+    "selvedge-bench-waf",
+    "selvedge-bindgen",
+    "selvedge-fuzz",
+    "xtask",
+];
 
 /// What a crate promises not to know, directly or through others.
 const ABSENT: &[(&str, &[&str])] = &[
@@ -45,6 +52,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("selvedge-audit", &["hyper", "http", "rustls", "kdl", "socket2"]),
     ("selvedge-backup", &["reqwest", "kdl", "axum"]),
     ("selvedge-base", &["tokio", "hyper", "rustls"]),
+    ("selvedge-client-wasm", &["yrs", "tokio", "getrandom"]),
     ("selvedge-config", &["tokio", "hyper", "rustls", "http"]),
     ("selvedge-crdt", &["tokio", "serde", "getrandom", "rand", "selvedge-base"]),
     ("selvedge-crdt-wasm", &["yrs", "tokio", "serde", "getrandom"]),
@@ -76,7 +84,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("redis", &["selvedge-agents"]),
     ("rusqlite", &["selvedge-jobs", "selvedge-replica"]),
     ("sqlparser", &["selvedge-jobs"]),
-    ("wasm-bindgen", &["selvedge-crdt-wasm"]),
+    ("wasm-bindgen", &["selvedge-client-wasm", "selvedge-crdt-wasm"]),
     ("yrs", &["selvedge-crdt-text"]),
 ];
 

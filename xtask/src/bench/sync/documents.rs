@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{
+    super::{
+        measured::Measured,
+        table::{Contestant, Figure, Whose},
+    },
     Settings,
-    measured::Measured,
     place::Place,
-    table::{Contestant, Figure, Whose},
 };
 use crate::{Result, process, wasm, workspace};
 

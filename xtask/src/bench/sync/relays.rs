@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
+    super::{
+        measured::{Measured, Turn},
+        table::{Contestant, Figure},
+    },
     Settings,
-    measured::{Measured, Turn},
     place::{Place, descriptors},
     server::{self, ALL},
-    table::{Contestant, Figure},
 };
 use crate::Result;
 

@@ -8,13 +8,13 @@ use super::{
     super::{
         goal::{self, Goal},
         machine,
+        measured::Measured,
         report::machine_markdown,
+        table::{Column, Figure, Whose, table_json, table_markdown},
     },
     Settings, documents,
-    measured::Measured,
     place::Place,
     relays,
-    table::{Column, Figure, Whose, table_json, table_markdown},
 };
 use crate::Result;
 

@@ -15,9 +15,9 @@ use super::{
         build_selvedge, packaged,
         peer::free_address,
         pinned::{Core, Server},
+        table::{Contestant, Whose},
     },
     place::{Place, with_descriptors},
-    table::{Contestant, Whose},
 };
 use crate::{Result, process, workspace};
 

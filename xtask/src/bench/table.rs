@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::super::figures::{grouped, median};
+use super::figures::{grouped, median};
 
 /// Somebody who is measured.
 #[derive(Debug, PartialEq, Eq)]

@@ -76,6 +76,12 @@ async function deliver({ context }, page, data) {
   })
 }
 
+/** In a page: whether the worker shows its notice, once. */
+async function isNotified() {
+  const shown = await (await navigator.serviceWorker.ready).getNotifications()
+  return shown.length === 1 && shown[0].title === "Notes"
+}
+
 const synced = ({ page }) => page.locator(".status", { hasText: "Synced" }).waitFor()
 
 inBrowser(
@@ -122,10 +128,8 @@ inBrowser(
     const message = subscriber.open((await service.next()).body)
     assert.equal(JSON.parse(message).documents.length, 1)
     await deliver(ann, other, message)
-    await other.waitForFunction(async () => {
-      const shown = await (await navigator.serviceWorker.ready).getNotifications()
-      return shown.length === 1 && shown[0].title === "Notes"
-    })
+    // The notice comes once the news are here. A promise is as good as `true` to `waitForFunction`, so it is asked again and again.
+    while (!(await other.evaluate(isNotified))) await other.waitForTimeout(50)
     ann.mayHear(/ERR_INTERNET_DISCONNECTED/)
     await ann.context.setOffline(true)
     await other.goto(site.origin)

@@ -43,6 +43,40 @@ inBrowser("somebody comes for the first time, writes, finds, throws away and tak
   assert.equal(await ann.text.inputValue(), "Leek and potatoes, slowly. #dinner")
 })
 
+inBrowser("what is written while an answer of the search is on its way is found too", async person => {
+  const ann = await person()
+  await ann.context.addInitScript(() => {
+    // What the search worker was given, and its answers while they are held back.
+    globalThis.given = []
+    globalThis.held = undefined
+    const { addEventListener, postMessage } = Worker.prototype
+    Worker.prototype.postMessage = function (told) {
+      given.push(...(told.put ?? []).map(({ title }) => title))
+      return postMessage.call(this, told)
+    }
+    Worker.prototype.addEventListener = function (type, listener) {
+      addEventListener.call(this, type, event => (held ? held.push(() => listener(event)) : listener(event)))
+    }
+  })
+  await ann.visit()
+  await ann.found({ examples: false })
+  const first = ann.page
+  await first.evaluate(() => (globalThis.held = []))
+  await first.getByLabel("Search notes").fill("zebra")
+  await first.waitForFunction(() => held.length === 1)
+  ann.page = await ann.context.newPage()
+  await ann.visit()
+  await ann.write("Zebra")
+  await first.waitForFunction(() => given.includes("Zebra"))
+  await first.evaluate(() => {
+    const answers = held
+    globalThis.held = undefined
+    for (const tell of answers) tell()
+  })
+  await first.locator(".list h2", { hasText: "Results" }).waitFor()
+  await first.locator(".row", { hasText: "Zebra" }).waitFor()
+})
+
 inBrowser("links lead to notes, follow their titles, and make a graph", async person => {
   const ann = await person()
   const { page } = ann

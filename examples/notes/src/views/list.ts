@@ -57,6 +57,10 @@ export class List {
   #shown: readonly string[] = []
   #hits: readonly Hit[] | undefined
   #asked = 0
+  /** The last question is not answered yet. */
+  #isWaiting = false
+  /** Something changed since it was asked. */
+  #isStale = false
 
   constructor(
     readonly app: App,
@@ -112,6 +116,7 @@ export class List {
     if (!this.#search.value && !this.#hits) return
     this.#search.value = ""
     this.#asked++
+    this.#isWaiting = false
     this.#take(undefined)
   }
 
@@ -136,7 +141,7 @@ export class List {
       this.#placed = []
       this.clearSearch()
     }
-    if (this.#hits) this.#askAgain()
+    if (this.#hits || this.#isWaiting) this.#askAgain()
     if (isOrder) this.#paint()
     else this.#place()
   }
@@ -147,12 +152,18 @@ export class List {
   }
 
   async #find({ isSame }: { isSame: boolean }): Promise<void> {
+    // Changes may come quicker than answers: one that is on its way is shown, and asked for again then.
+    if (isSame && this.#isWaiting) return void (this.#isStale = true)
     const text = this.#search.value.trim()
     const number = ++this.#asked
+    this.#isWaiting = true
+    this.#isStale = false
     const hits = text && this.app.hasVault ? await this.app.vault.finder.search(text) : undefined
     if (number !== this.#asked) return
+    this.#isWaiting = false
     if (!isSame) this.#scrollTo(0)
     this.#take(hits)
+    if (this.#isStale) this.#askAgain()
   }
 
   /** Shows what was found; rows say where. */

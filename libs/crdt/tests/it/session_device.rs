@@ -63,6 +63,50 @@ fn what_was_pushed_before_a_crash_is_pushed_with_the_same_bytes() {
     assert_eq!(device.push(), before);
 }
 
+/// Starts a device again whose journal says what happened so far, up to the records that it read: it must be where it was, push again
+/// what waits, and write on behind that.
+#[track_caller]
+fn check_goes_on(device: Scripted, read: &[&Pushed], waiting: &[&Pushed]) {
+    let last = read.last().expect("it has read");
+    let position = device.replica().position().expect("it has read");
+    assert_eq!(position.last, BatchHash::of(&last.record));
+    let mut device = device.restarted();
+    assert_eq!(device.replica().position(), Some(position));
+    note(&mut device, 9);
+    device.connect();
+    let Resume { next, .. } = position;
+    let mut heads: Vec<_> = read.iter().map(|it| (it.batch.replica(), it.head())).collect();
+    heads.sort_by_key(|(replica, head)| (*replica, std::cmp::Reverse(head.seq)));
+    heads.dedup_by_key(|(replica, _)| *replica);
+    device.opened(OpenDocument { start: Start::Resumed, next, tail: next, heads, ..fresh() });
+    let pushes: Vec<Pushed> = device.pushes().iter().map(|it| Pushed::of(it)).collect();
+    let (new, again) = pushes.split_last().expect("it pushes what it wrote");
+    assert!(again.iter().eq(waiting.iter().copied()));
+    let own = read.iter().chain(waiting).rfind(|it| it.batch.replica() == ReplicaId([1; 16]));
+    assert_eq!(own.map(|own| own.hash), Some(new.prev));
+}
+
+#[test]
+fn a_device_that_is_started_again_is_where_its_journal_ends() {
+    let mut device = open();
+    (1..=3).for_each(|value| {
+        note(&mut device, value);
+        device.pass(1);
+    });
+    let pushed: Vec<Pushed> = device.pushes().iter().map(|record| Pushed::of(record)).collect();
+    let [first, second, third] = &pushed[..] else { panic!("{} pushes", pushed.len()) };
+    device.ack(first, 0);
+    device.ack(second, 1);
+    let (mut other, mut document) = (Writer::new(ReplicaId([2; 16])), Document::new());
+    let theirs = others(&mut other, BatchHash::NONE, &mut document, 7);
+    let again = |device: &Scripted| Scripted { saved: device.saved.clone(), ..Scripted::new() };
+    check_goes_on(again(&device).restarted(), &[first, second], &[third]);
+    device.record(2, &theirs.record);
+    check_goes_on(again(&device).restarted(), &[first, second, &theirs], &[third]);
+    device.ack(third, 3);
+    check_goes_on(device, &[first, second, &theirs, third], &[]);
+}
+
 #[test]
 fn pushes_do_not_wait_for_each_other() {
     let mut device = open();

@@ -169,7 +169,9 @@ impl Replica {
         match self.own.whose(header, hash) {
             Whose::Front => {
                 self.journal.append(&Piece::Confirmed);
-                self.confirm();
+                if let Some(record) = self.confirm() {
+                    self.advance(RecordHash::of(&record));
+                }
                 true
             }
             Whose::Former => {
@@ -186,9 +188,9 @@ impl Replica {
         }
     }
 
-    /// The first batch that waits lies in the log.
-    pub(super) fn confirm(&mut self) {
-        let Some(sent) = self.own.outbox.pop_front() else { return };
+    /// The first batch that waits lies in the log. Returns its record, behind which it goes on.
+    pub(super) fn confirm(&mut self) -> Option<Arc<[u8]>> {
+        let sent = self.own.outbox.pop_front()?;
         self.outlives &= !self.own.outbox.is_empty();
         let (seq, replica) = (sent.last(), self.id());
         if sent.state != super::own::PushState::Acknowledged {
@@ -196,12 +198,12 @@ impl Replica {
         }
         self.own.head = crate::Head { seq, hash: sent.hash };
         self.last_writer = Some(replica);
-        let hash = RecordHash::of(&sent.record);
-        let header = Header::read(batch_bytes(&sent.record)).ok().map(|(header, _)| header);
+        let record = sent.record.clone();
+        let header = Header::read(batch_bytes(&record)).ok().map(|(header, _)| header);
         self.heard = self.heard.max(sent.batch.header(BatchHash::NONE).stamp_last);
         self.kept.push(KeptRecord { record: sent.record, header, epoch: 0, is_own: true });
         self.step(Step::Batch(sent.batch));
-        self.advance(hash);
+        Some(record)
     }
 
     fn take_batch(&mut self, logged: Logged) {
@@ -218,22 +220,23 @@ impl Replica {
         let plain = plain.as_deref();
         self.journal.append(&Piece::Batch { record: &logged.record, plain });
         self.tell_changed(&logged.batch);
+        let hash = RecordHash::of(&logged.record);
         self.logged_batch(logged);
+        self.advance(hash);
     }
 
+    /// Takes in a batch, behind which it goes on.
     pub(super) fn logged_batch(&mut self, logged: Logged) {
         let Logged { header, record, batch, .. } = logged;
         self.last_writer = Some(header.replica);
         self.heard = self.heard.max(header.stamp_last);
         self.document.apply(&batch);
-        let hash = RecordHash::of(&record);
         let is_own = header.replica == self.id();
         if is_own {
             self.step_over();
         }
         self.kept.push(KeptRecord { record, header: Some(header), epoch: 0, is_own });
         self.step(Step::Batch(batch));
-        self.advance(hash);
     }
 
     /// Members began this epoch: nobody else can say so, and nobody takes it back.
@@ -315,7 +318,7 @@ impl Replica {
 }
 
 /// The batch within a record that was read before.
-fn batch_bytes(record: &[u8]) -> &[u8] {
+pub(super) fn batch_bytes(record: &[u8]) -> &[u8] {
     match Record::read(record) {
         Ok(Record::Batch { batch, .. }) => batch,
         _ => &[],

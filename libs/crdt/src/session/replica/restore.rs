@@ -3,12 +3,14 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use super::{
-    Confirmed, Kept, Own, Pending, Receipts, Replica, Saved, kept::KeptRecord, log::Logged,
+    Confirmed, Kept, Own, Pending, Receipts, Replica, Saved,
+    kept::KeptRecord,
+    log::{Logged, batch_bytes},
     state::State,
 };
 use crate::{
     Batch, BatchHash, Document, Header, Hlc, Writer,
-    session::{Record, Sealing},
+    session::{Record, RecordHash, Sealing},
     wire::{Malformed, Reader},
 };
 
@@ -33,6 +35,17 @@ impl Error for RestoreError {
     }
 }
 
+/// Records that the journal tells of, whose hashes were not taken: each batch of this device ends its chain only until the next one,
+/// and each record the log. Nothing compares them in between, since what happened was judged when it happened; what goes
+/// on from here does compare, and gets the last of each.
+#[derive(Debug, Default)]
+struct Unhashed {
+    /// The record before the next offset.
+    last: Option<Arc<[u8]>>,
+    /// The last of this replica in the log.
+    head: Option<Arc<[u8]>>,
+}
+
 impl Replica {
     /// The replica that was stored. It goes on exactly there: what it wrote is there, and is pushed with the bytes
     /// that it may have been pushed with before.
@@ -42,10 +55,12 @@ impl Replica {
     pub fn restore(saved: &Saved) -> Result<Self, RestoreError> {
         let mut replica =
             Replica::begun(&saved.begin).map_err(|why| RestoreError { piece: 0, why })?;
+        let mut unhashed = Unhashed::default();
         for (at, piece) in saved.appended.iter().enumerate() {
             let fails = |why| RestoreError { piece: at + 1, why };
-            replica.perform(piece).map_err(fails)?;
+            replica.perform(piece, &mut unhashed).map_err(fails)?;
         }
+        replica.hash(&unhashed);
         let bytes = saved.appended.iter().map(Vec::len).sum();
         let next = replica.position.map_or(0, |position| position.next);
         replica.own.outbox.iter_mut().for_each(|sent| sent.number = 0);
@@ -86,8 +101,26 @@ impl Replica {
         Ok(replica)
     }
 
+    /// Takes the hashes that are still asked for when the journal is at its end.
+    fn hash(&mut self, unhashed: &Unhashed) {
+        if let Some(position) = &mut self.position
+            && let Some(last) = &unhashed.last
+            && position.last == RecordHash::NONE
+        {
+            position.last = RecordHash::of(last);
+        }
+        if let Some(head) = &unhashed.head
+            && self.own.head.hash == BatchHash::NONE
+        {
+            self.own.head.hash = BatchHash::of(batch_bytes(head));
+        }
+        for sent in self.own.outbox.iter_mut().filter(|sent| sent.hash == BatchHash::NONE) {
+            sent.hash = BatchHash::of(batch_bytes(&sent.record));
+        }
+    }
+
     /// Does what a piece of the journal says.
-    fn perform(&mut self, piece: &[u8]) -> Result<(), Malformed> {
+    fn perform(&mut self, piece: &[u8], unhashed: &mut Unhashed) -> Result<(), Malformed> {
         let mut reader = Reader::new(piece);
         let code = reader.byte()?;
         match code {
@@ -100,7 +133,12 @@ impl Replica {
                 let count = reader.count(usize::MAX, "edits")?;
                 self.cut_again(count, rest(&mut reader)?)?;
             }
-            3 => self.confirm(),
+            3 => {
+                if let Some(record) = self.confirm() {
+                    unhashed.head = Some(record.clone());
+                    self.advance_unhashed(record, unhashed);
+                }
+            }
             4 => {
                 let len = reader.count(crate::session::RECORD_BYTES_MAX, "bytes of a record")?;
                 let record = reader.take(len)?;
@@ -108,7 +146,9 @@ impl Replica {
                 if logged.header.replica != self.id() {
                     self.receipts.admit(&logged.header, logged.hash, logged.device);
                 }
+                let record = logged.record.clone();
                 self.logged_batch(logged);
+                self.advance_unhashed(record, unhashed);
             }
             8 => self.advance(BatchHash(reader.array()?)),
             9 => self.writer.observe(Hlc(reader.u64()?)),
@@ -119,6 +159,11 @@ impl Replica {
             _ => return Err(Malformed::Invalid("a piece of no known kind")),
         }
         reader.finish()
+    }
+
+    fn advance_unhashed(&mut self, record: Arc<[u8]>, unhashed: &mut Unhashed) {
+        unhashed.last = Some(record);
+        self.advance(RecordHash::NONE);
     }
 
     fn wrote_again(&mut self, edit: Pending) -> Result<(), Malformed> {
@@ -134,11 +179,11 @@ impl Replica {
     }
 
     fn cut_again(&mut self, count: usize, record: &[u8]) -> Result<(), Malformed> {
-        let Record::Batch { batch, .. } = Record::read(record)? else {
+        if !matches!(Record::read(record)?, Record::Batch { .. }) {
             return Err(Malformed::Invalid("what was cut is no batch"));
-        };
+        }
         let edits = self.own.merge(count).ok_or(Malformed::Invalid("a batch of no edits"))?;
-        self.put_out(edits, record.into(), BatchHash::of(batch));
+        self.put_out(edits, record.into(), BatchHash::NONE);
         Ok(())
     }
 

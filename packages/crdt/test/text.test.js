@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { before, test } from "node:test"
 import * as Y from "yjs"
 import { Doc, init } from "../dist/index.js"
-import { TextBinding, readText } from "../dist/text.js"
+import { TextBinding, readText, readUpdates, textOf } from "../dist/text.js"
 
 before(() => init())
 
@@ -142,4 +142,45 @@ test("updates that Yjs does not read take nothing else", () => {
   assert.equal(readText(doc, ...AT), "oat milk")
   assert.equal(binding.text.toString(), "oat milk")
   assert.equal(binding.squash(), false)
+})
+
+test("a text that was written in one go reads as Yjs reads it, and so does what only looks like it", () => {
+  const written = write => {
+    const ydoc = new Y.Doc()
+    write(ydoc)
+    return ydoc
+  }
+  const all = write => Y.encodeStateAsUpdate(written(write))
+  const milk = ydoc => ydoc.getText("text").insert(0, "milk")
+  const cases = [
+    [textOf("")],
+    [textOf("milk, \ud83d\ude42 and\n\u0000 more")],
+    [all(milk)],
+    [all(ydoc => ydoc.getText("text").insert(0, "milk", { bold: true }))],
+    [all(ydoc => (milk(ydoc), ydoc.getText("text").delete(1, 2)))],
+    [all(ydoc => (milk(ydoc), ydoc.getText("text").delete(0, 4)))],
+    [all(ydoc => (milk(ydoc), ydoc.getText("text").insert(2, "x")))],
+    [all(ydoc => ydoc.getText("other").insert(0, "milk"))],
+    [all(ydoc => ydoc.getMap("text").set("text", "milk"))],
+    [all(ydoc => ydoc.getArray("text").insert(0, ["milk"]))],
+    [all(ydoc => ydoc.getText("text").insertEmbed(0, { milk: 1 }))],
+    [new Uint8Array([1, 1, 5, 0, 4, 1, 4, 116])],
+    [new Uint8Array()],
+    [],
+    [textOf("milk"), textOf("oat ")],
+  ]
+  // What comes behind something that is not there.
+  const later = written(milk)
+  const before = Y.encodeStateVector(later)
+  later.getText("text").insert(4, " and bread")
+  cases.push([Y.encodeStateAsUpdate(later, before)])
+  for (const [at, updates] of cases.entries()) {
+    const ydoc = new Y.Doc()
+    for (const update of updates) {
+      try {
+        Y.applyUpdate(ydoc, update)
+      } catch {}
+    }
+    assert.equal(readUpdates(updates), ydoc.getText("text").toString(), `case ${at}`)
+  }
 })

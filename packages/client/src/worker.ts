@@ -1,6 +1,7 @@
 import { leadMeanwhile } from "./tabs.js"
 import { Precache, type Manifest } from "./worker/precache.js"
 import type { Strategy } from "./worker/strategies.js"
+import { inTurn } from "./worker/turns.js"
 import { FLUSH, TAKE_OVER } from "./worker/words.js"
 
 export { cacheFirst, cacheOnly, networkFirst, networkOnly, staleWhileRevalidate } from "./worker/strategies.js"
@@ -47,7 +48,7 @@ export interface WorkerOptions {
   readonly store?: string
   /**
    * Sends what waits while no tab leads; a tab that leads is asked to do it itself. It may be killed at any time, and is called again if it
-   * fails: sending something twice must do nothing.
+   * fails: sending something twice must do nothing. It is never called while it is under way, but once more behind that.
    */
   readonly flush?: () => Promise<void>
   /**
@@ -60,6 +61,7 @@ export interface WorkerOptions {
 /** Sets a service worker going; called once, while its script is first run. */
 export function serve(options: WorkerOptions): void {
   const precache = new Precache(options.manifest)
+  const flushNow = inTurn(() => flush(options))
   self.addEventListener("install", event => event.waitUntil(precache.install()))
   self.addEventListener("activate", event => event.waitUntil(precache.activate().then(() => self.clients.claim())))
   self.addEventListener("fetch", event => {
@@ -68,13 +70,13 @@ export function serve(options: WorkerOptions): void {
   })
   self.addEventListener("message", event => {
     if (event.data === TAKE_OVER) event.waitUntil(self.skipWaiting())
-    if (event.data === FLUSH) event.waitUntil(flush(options))
+    if (event.data === FLUSH) event.waitUntil(flushNow())
   })
   self.addEventListener("sync", event => {
     const { tag, waitUntil } = event as SyncEvent
-    if (tag === FLUSH) waitUntil.call(event, flush(options))
+    if (tag === FLUSH) waitUntil.call(event, flushNow())
   })
-  self.addEventListener("push", event => event.waitUntil(wake(options, event.data)))
+  self.addEventListener("push", event => event.waitUntil(wake(options, flushNow(), event.data)))
   self.addEventListener("notificationclick", event => event.waitUntil(openWindow(event.notification)))
 }
 
@@ -146,9 +148,9 @@ export function changedDocuments(message: PushMessageData | null): readonly stri
   }
 }
 
-/** The person is told in any case: a browser takes the right to be woken from who does not. */
-async function wake(options: WorkerOptions, message: PushMessageData | null): Promise<void> {
-  const fetched = flush(options).catch(() => undefined)
+/** The person is told in any case: a browser takes the right to be woken from who does not. `flushed` began after the message came. */
+async function wake(options: WorkerOptions, flushed: Promise<void>, message: PushMessageData | null): Promise<void> {
+  const fetched = flushed.catch(() => undefined)
   await Promise.race([fetched, new Promise(resolve => setTimeout(resolve, FETCH_MS))])
   const notice = await options.wake?.(message)
   if (notice) {

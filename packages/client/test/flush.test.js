@@ -126,6 +126,59 @@ inBrowser("a push message wakes the worker, which shows what it says", async vis
   assert.deepEqual(notice, { title: "two new notes", tag: "news" })
 })
 
+/** A worker that fetches the news, and on a push message says what it has fetched. It tells of each message that comes. */
+const READER = `
+  store: "outbox",
+  flush: async () => {
+    const { ok, text } = await fetch("/news").then(async response => ({ ok: response.ok, text: await response.text() }))
+    if (!ok) throw new Error("no news")
+    globalThis.news = text
+  },
+  wake: async message => ({ title: globalThis.news ?? "nothing", tag: message.text() }),`
+
+const TELLING = `self.addEventListener("push", ({ data }) => void fetch("/came/" + data.text()))`
+
+for (const first of [200, 500]) {
+  inBrowser(`a push message waits for a flush that begins after it, whatever came of the one before (${first})`, async visit => {
+    visit.mayHear(/no news|status of 500/)
+    await visit.context.grantPermissions(["notifications"], { origin: visit.site.origin })
+    release(visit.site, "v1", {}, READER)
+    visit.site.files.set("/sw.js", `${visit.site.files.get("/sw.js")}\n${TELLING}`)
+    const messages = ["one", "two"]
+    const held = []
+    let count = 0
+    const begun = new Promise(resolve => {
+      visit.site.files.set("/news", (_request, response) => {
+        if (++count > 1) return response.end("new")
+        held.push(response)
+        resolve()
+      })
+    })
+    const came = messages.map(
+      message =>
+        new Promise(resolve => {
+          visit.site.files.set(`/came/${message}`, (_request, response) => resolve(response.end()))
+        }),
+    )
+    const tab = await install(visit)
+    const worker = await workerControl(visit, tab)
+    await worker.sync()
+    await begun
+    for (const message of messages) await worker.push(message)
+    await Promise.all(came)
+    held[0].writeHead(first).end("old")
+    const notices = await until(tab, async () => {
+      const shown = await (await navigator.serviceWorker.ready).getNotifications()
+      return shown.length === 2 && shown.map(({ tag, title }) => [tag, title]).sort()
+    })
+    assert.deepEqual(notices, [
+      ["one", "new"],
+      ["two", "new"],
+    ])
+    assert.equal(count, 2, "messages that come during one flush share the next")
+  })
+}
+
 const KEY = "BEl62iUYgUivxIkv69yViEuiBIa-Ib9-SkvMeAtA3LFgDzkrxZJjSgSnfckjBJuBkr3qBUYIHBQFLXYp5Nksh8U"
 
 inBrowser("a subscription needs a key, and the person's word", async visit => {

@@ -1,4 +1,4 @@
-import { flushWorkspace } from "@selvedge/client/flush"
+import { flushWorkspace, pusherOf } from "@selvedge/client/flush"
 import { serve } from "@selvedge/client/worker"
 import manifest from "./manifest.js"
 import { WORKSPACE } from "./workspace.js"
@@ -10,4 +10,5 @@ serve({
   flush: () => flushWorkspace(WORKSPACE),
   // Where the person wants to be told. One notice is enough, however much changes.
   wake: async () => ({ title: "Notes", body: "Something changed in your notes.", tag: "changed", icon: "icon-192.png" }),
+  pusher: pusherOf(WORKSPACE),
 })

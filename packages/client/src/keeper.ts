@@ -40,7 +40,8 @@ const TOLD = [() => true, () => false] as const
 const record = (id: string) => `document:${id}`
 const keys = (id: string) => `keys:${id}`
 const stored = (tab: string) => `stored:${tab}`
-const WAKE_UP = "wake-up"
+/** Where it is kept how the relay wakes this device. */
+export const WAKE_UP = "wake-up"
 
 /** What is kept of a document beside its replica and its keys. */
 interface Known {

@@ -1,5 +1,6 @@
 import { leadMeanwhile } from "./tabs.js"
 import { Precache, type Manifest } from "./worker/precache.js"
+import type { Pusher } from "./worker/pusher.js"
 import type { Strategy } from "./worker/strategies.js"
 import { inTurn } from "./worker/turns.js"
 import { FLUSH, TAKE_OVER } from "./worker/words.js"
@@ -7,6 +8,7 @@ import { FLUSH, TAKE_OVER } from "./worker/words.js"
 export { cacheFirst, cacheOnly, networkFirst, networkOnly, staleWhileRevalidate } from "./worker/strategies.js"
 export type { CacheOptions, Strategy } from "./worker/strategies.js"
 export type { Manifest } from "./worker/precache.js"
+export type { Pusher } from "./worker/pusher.js"
 export { ClientError, type ErrorKind } from "./error.js"
 export { leadMeanwhile } from "./tabs.js"
 export { openStore } from "./store.js"
@@ -56,6 +58,11 @@ export interface WorkerOptions {
    * if no window is.
    */
   readonly wake?: (message: PushMessageData | null) => Promise<Notice | undefined>
+  /**
+   * Who is told when the browser replaces its subscription to push messages, as some do now and then: `pusherOf` of `@selvedge/client/flush` tells the relay.
+   * Without it nobody is, before the application is opened again.
+   */
+  readonly pusher?: Pusher
 }
 
 /** Sets a service worker going; called once, while its script is first run. */
@@ -76,6 +83,11 @@ export function serve(options: WorkerOptions): void {
     const { tag, waitUntil } = event as SyncEvent
     if (tag === FLUSH) waitUntil.call(event, flushNow())
   })
+  self.addEventListener("pushsubscriptionchange", event => {
+    const change = event as SubscriptionChange
+    // Kept first, and said with what is sent.
+    change.waitUntil(resubscribe(options, change).then(flushNow))
+  })
   self.addEventListener("push", event => event.waitUntil(wake(options, flushNow(), event.data)))
   self.addEventListener("notificationclick", event => event.waitUntil(openWindow(event.notification)))
 }
@@ -83,6 +95,12 @@ export function serve(options: WorkerOptions): void {
 /** Not among the types that come with the compiler. */
 interface SyncEvent extends ExtendableEvent {
   readonly tag: string
+}
+
+/** Browsers differ in what they say of either; some say nothing. */
+interface SubscriptionChange extends ExtendableEvent {
+  readonly oldSubscription?: PushSubscription | null
+  readonly newSubscription?: PushSubscription | null
 }
 
 /** The answer to a request, if it is ours to give. */
@@ -158,6 +176,24 @@ async function wake(options: WorkerOptions, flushed: Promise<void>, message: Pus
     await self.registration.showNotification(title, { ...shown, data: url })
   }
   await fetched
+}
+
+/** Where this browser was reached before, it is no more. */
+async function resubscribe({ pusher }: WorkerOptions, change: SubscriptionChange): Promise<void> {
+  if (!pusher || !(await pusher.isWanted())) return
+  const subscription = change.newSubscription ?? (await subscribe(pusher, change.oldSubscription?.options.applicationServerKey))
+  await pusher.reached(subscription?.toJSON())
+}
+
+/** Subscribes with a key, which is asked for where it is not known; undefined: the person does not allow it. */
+async function subscribe(pusher: Pusher, known: ArrayBuffer | null | undefined): Promise<PushSubscription | undefined> {
+  const key = known ? new Uint8Array(known) : await pusher.key()
+  try {
+    return await self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "NotAllowedError") return undefined
+    throw error
+  }
 }
 
 async function openWindow(notification: Notification): Promise<void> {

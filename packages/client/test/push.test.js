@@ -10,13 +10,14 @@ after(() => service.stop())
 const PUSH = `push { contact "mailto:ops@example.org"; services "${service.address}"; after "0s"; every "1s" }`
 
 const WORKER = `import { changedDocuments, serve } from "/dist/worker.js"
-import { flushWorkspace } from "/dist/flush.js"
+import { flushWorkspace, pusherOf } from "/dist/flush.js"
 self.addEventListener("unhandledrejection", ({ reason }) => console.error("uncaught:", reason.message))
 serve({
   manifest: { version: "1", files: [] },
   store: "notes",
   flush: () => flushWorkspace({ name: "notes", relay: "/_selvedge/sync" }),
   wake: async message => ({ title: "Notes", body: changedDocuments(message).join(), tag: "changed" }),
+  pusher: pusherOf({ name: "notes", relay: "/_selvedge/sync" }),
 })`
 
 /** In a page: a workspace, with a document that is new or a link's, and the worker. */
@@ -116,6 +117,99 @@ withRelay(
       await write(ann, title)
       assert.equal((await service.next()).path, "/cy")
     }
+  },
+  PUSH,
+)
+
+/** In a worker: a page can have the browser replace its subscription, and is told with which key the worker subscribed, if it did. */
+function replaceable(json, stub, isAllowed) {
+  stub(json)
+  if (!isAllowed) PushManager.prototype.subscribe = () => Promise.reject(new DOMException("it is not allowed", "NotAllowedError"))
+  self.addEventListener("message", event => {
+    if (event.data.type !== "replace") return
+    const change = new Event("pushsubscriptionchange")
+    const key = event.data.key && { options: { applicationServerKey: new Uint8Array(event.data.key).buffer } }
+    change.oldSubscription = key ?? null
+    let work
+    change.waitUntil = promise => (work = promise)
+    self.dispatchEvent(change)
+    const answer = (what = null) => event.ports[0].postMessage(what)
+    event.waitUntil(
+      Promise.resolve(work).then(
+        () => answer(globalThis.serverKey),
+        error => answer(`${error}`),
+      ),
+    )
+  })
+}
+
+const replace = (page, key) =>
+  page.evaluate(async key => {
+    const { active } = await navigator.serviceWorker.ready
+    const { port1, port2 } = new MessageChannel()
+    const done = new Promise(resolve => (port1.onmessage = ({ data }) => resolve(data)))
+    active.postMessage({ type: "replace", key }, [port2])
+    return done
+  }, key)
+
+/** Ann, who writes, and Ben, who is woken, and whose browser replaces its subscription when it is told to; and a page of his without a workspace. */
+async function annAndBen(relay, visit, isAllowed = true) {
+  const again = new Subscriber(`${service.address}/ben-again`)
+  const worker = `${WORKER};(${replaceable})(${JSON.stringify(again.json)}, ${stubPushManager}, ${isAllowed})`
+  await relay.put("sw.js", worker)
+  const [first, second] = [await visit(), await visit()]
+  await second.context.addInitScript(stubPushManager, new Subscriber(`${service.address}/ben`).json)
+  await second.context.grantPermissions(["notifications"], { origin: relay.origin })
+  const ann = await open(first)
+  const ben = await open(second, await ann.evaluate(() => doc.invite()))
+  await ben.evaluate(() => client.wakeOnChange(workspace, app))
+  await write(ben, "Oats")
+  return { ann, ben, again, other: await second.open() }
+}
+
+for (const isOpen of [true, false]) {
+  withRelay(
+    `a browser that replaces its subscription ${isOpen ? "with" : "without"} a tab is woken by the new one`,
+    async (relay, visit) => {
+      const { ann, ben, again, other } = await annAndBen(relay, visit)
+      if (!isOpen) await ben.close()
+      const { key } = await (await fetch(`${relay.origin}/_selvedge/sync/push`)).json()
+      // Some browsers say with which key it was, others do not.
+      const old = [...Buffer.from(key, "base64url")]
+      assert.deepEqual(await replace(other, isOpen ? old : undefined), old)
+      if (isOpen) {
+        await write(ben, "Milk")
+        await ben.close()
+      }
+      await write(ann, "Rye")
+      const { path, body } = await service.next()
+      assert.equal(path, "/ben-again")
+      assert.deepEqual(JSON.parse(again.open(body)), { documents: [await ann.evaluate(() => doc.id)] })
+    },
+    PUSH,
+  )
+}
+
+const isKept = page =>
+  page.evaluate(async () => {
+    const store = await client.openStore("notes")
+    const kept = await store.meta("wake-up")
+    store.close()
+    return kept !== undefined
+  })
+
+withRelay(
+  "a browser that was let sleep, or whose person forbids it, is not subscribed again",
+  async (relay, visit) => {
+    const asleep = await annAndBen(relay, visit)
+    await asleep.ben.evaluate(() => client.letSleep(workspace, app))
+    assert.equal(await replace(asleep.other), null)
+    assert.equal(await isKept(asleep.other), false)
+
+    const denied = await annAndBen(relay, visit, false)
+    assert.equal(await isKept(denied.other), true)
+    assert.equal(await replace(denied.other), null)
+    assert.equal(await isKept(denied.other), false)
   },
   PUSH,
 )

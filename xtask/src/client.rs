@@ -12,6 +12,10 @@ const CLIENT: Package = Package {
 /// Browsers whose types differ run the two halves: pages, and service workers.
 const PROJECTS: &[&str] = &["tsconfig.json", "tsconfig.worker.json"];
 
+/// Types keep their comments, which editors show; programs, which browsers load, do without.
+const HALVES: &[&[&str]] =
+    &[&["--emitDeclarationOnly"], &["--declaration", "false", "--removeComments"]];
+
 /// Builds the package and tries it.
 pub fn run(arguments: &[String]) -> Result {
     Flags::parse(arguments, &[], &[])?;
@@ -44,7 +48,9 @@ pub fn package() -> Result<PathBuf> {
     wasm::package()?;
     wasm::engine()?;
     for project in PROJECTS {
-        process::run(CLIENT.tool("tsc").args(["-p", project]))?;
+        for half in HALVES {
+            process::run(CLIENT.tool("tsc").args(["-p", project]).args(*half))?;
+        }
     }
     Ok(CLIENT.folder())
 }

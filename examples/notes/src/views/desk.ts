@@ -6,7 +6,7 @@ import { onChosen, settings, choose } from "../settings.js"
 import { ACTION_KEYS, type Action } from "./editor.js"
 import { confirm } from "./dialog.js"
 import { h, isNarrow, setText } from "./dom.js"
-import { GraphView } from "./graph.js"
+import type { GraphView } from "./graph.js"
 import { List } from "./list.js"
 import { openMenu, type MenuItem } from "./menu.js"
 import { NoteView } from "./note.js"
@@ -40,7 +40,11 @@ export class Desk {
   readonly #sidebar: Sidebar
   readonly #list: List
   readonly #note: NoteView
-  readonly #graph: GraphView
+  /** Loaded when somebody looks at it. */
+  #graph: GraphView | undefined
+  #isGraphSeen = false
+  readonly #graphDoing: GraphView["doing"]
+  readonly #work: HTMLElement
   /** What the page is about, for who does not see it. */
   readonly #heading = h("h1", { class: "visually-hidden" }, "Notes")
   readonly #panes = h("div", { class: "panes", "data-pane": "list" })
@@ -71,27 +75,38 @@ export class Desk {
         setText(this.#heading, title)
       },
     })
-    this.#graph = new GraphView(app, { onBack: back, onMenu: showSidebar })
+    this.#graphDoing = { onBack: back, onMenu: showSidebar }
     this.commands = this.#commands()
     const skip = h(
       "a",
       { class: "skip", href: "#note", onclick: event => (event.preventDefault(), this.#note.focus("page")) },
       "Skip to the note",
     )
-    const work = h("main", { class: "work" }, this.#heading, this.#list.element, this.#note.element, this.#graph.element)
-    this.#panes.append(this.#sidebar.element, work)
+    this.#work = h("main", { class: "work" }, this.#heading, this.#list.element, this.#note.element)
+    this.#panes.append(this.#sidebar.element, this.#work)
     this.elements = [skip, banners(app), this.#panes]
     app.onPlace(({ scope, note }) => this.#arrived(scope.kind === "graph", note !== undefined))
-    onChosen(() => this.#graph.recolor())
+    onChosen(() => this.#graph?.recolor())
     this.#takeDrops()
   }
 
   #arrived(isGraph: boolean, hasNote: boolean): void {
     const isGraphSeen = isGraph && !hasNote
-    this.#graph.show(isGraphSeen)
+    this.#isGraphSeen = isGraphSeen
+    if (isGraphSeen && !this.#graph) void this.#lazily(() => this.#loadGraph())
+    this.#graph?.show(isGraphSeen)
     this.#note.element.hidden = isGraphSeen
     if (isGraphSeen || hasNote) this.#show("note")
     else if (this.#panes.dataset["pane"] === "note") this.#show("list")
+  }
+
+  async #loadGraph(): Promise<void> {
+    const { GraphView } = await import("./graph.js")
+    if (!this.#graph) {
+      this.#graph = new GraphView(this.app, this.#graphDoing)
+      this.#work.append(this.#graph.element)
+    }
+    this.#graph.show(this.#isGraphSeen)
   }
 
   #show(pane: Pane, unlessNarrow?: Pane): void {

@@ -1,6 +1,7 @@
 import { Installation, requestPersistence, Workspace } from "@selvedge/client"
 import { App, reasonOf } from "./app.js"
 import { listen } from "./commands.js"
+import { askBeforeLosing } from "./leaving.js"
 import { tellOfChanges } from "./notices.js"
 import { onChosen, settings } from "./settings.js"
 import { Desk } from "./views/desk.js"
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
   await begin(app)
   window.addEventListener("hashchange", () => void follow(app))
   keepOnce(app)
+  askBeforeLosing(app)
 }
 
 /** Opens what the address names, or what was open last, or the only vault; or has one founded. */

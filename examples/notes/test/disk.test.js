@@ -70,12 +70,21 @@ served("a full disk is said, nothing that was written is lost, and it is saved o
   await ann.type(" and potatoes")
   await ann.reads("Leek and potatoes")
   await page.locator("html[data-saved=no]").waitFor({ state: "attached" })
+  const asked = page.waitForEvent("dialog")
+  await page.close({ runBeforeUnload: true })
+  const question = await asked
+  assert.equal(question.type(), "beforeunload")
+  await question.dismiss()
+  await ann.reads("Leek and potatoes")
 
   await quota(200_000_000)
   await ann.saved()
   await ann.synced()
   await page.getByText("The disk is full").waitFor({ state: "detached" })
+  let isAsked = false
+  page.on("dialog", question => ((isAsked = true), question.accept()))
   await page.reload()
+  assert.equal(isAsked, false)
   await page.locator(".list .count", { hasText: new RegExp(`^${1 + COUNT}$`) }).waitFor()
   await ann.open("Soup")
   await ann.reads("Leek and potatoes")

@@ -1,5 +1,5 @@
-// What a tab that leads has not stored yet when it is closed: a page that goes has no time for a database, but `localStorage` is written at once. Who
-// leads next stores it, once, by the numbers of the posts. Of other tabs it is with the one that leads by then.
+// What of a tab is not stored yet when it is closed: a page that goes has no time for a database, but `localStorage` is written at once. Who leads next
+// stores it, once, by the numbers of the posts. What other tabs wrote is with the one that leads, too; but that may be stuck, and go as well.
 
 import type { Post } from "./tabs.js"
 import { fromHex, toHex } from "./values.js"
@@ -12,12 +12,15 @@ export interface LastWords {
 
 const key = (name: string, tab: string) => `selvedge:${name}:left:${tab}`
 
-/** Leaves what a tab has not stored; nothing to take back what it left. Where there is no room for it, it is lost as it would have been. */
-export function leaveWords(name: string, { tab, posts }: LastWords): void {
+/** Leaves what a tab has not stored; nothing to take back what it left. Returns whether there was room for it. */
+export function leaveWords(name: string, { tab, posts }: LastWords): boolean {
   try {
     if (posts.length > 0) shelf()?.setItem(key(name, tab), JSON.stringify(posts, write))
     else shelf()?.removeItem(key(name, tab))
-  } catch {}
+    return shelf() !== undefined
+  } catch {
+    return false
+  }
 }
 
 /** Whether something is left of a tab. */

@@ -4,14 +4,14 @@ import { Document, type Host } from "./document.js"
 import { ClientError } from "./error.js"
 import { onFlushTime } from "./installation.js"
 import { Keeper } from "./keeper.js"
-import { leaveWords } from "./last-words.js"
+import { Leaving } from "./leaving.js"
 import { pushKeyOf, readSubscription } from "./push.js"
 import { relayOf } from "./relay.js"
 import type { CollectionsOf, DocumentChange, LiveChange, Query, Row } from "./rows.js"
 import type { Collections, FieldKind, Fields, Schema, Value } from "./schema.js"
 import type { Space } from "./space.js"
 import { checkName, type Store } from "./store.js"
-import { Tabs, type Post, type TabsStatus } from "./tabs.js"
+import { Tabs, type TabsStatus } from "./tabs.js"
 import { errorOf } from "./tabs/message.js"
 import { isSame } from "./values.js"
 import type { Asked, DocumentPost, Hello, Opened, Question, Standing, Told } from "./words.js"
@@ -123,6 +123,7 @@ export class Workspace implements Host {
   readonly #documents = new Map<string, { readonly document: Document<Collections>; readonly opened: Promise<void> }>()
   readonly #endWatch: () => void
   readonly #listeners = new Set<() => void>()
+  readonly #leaving: Leaving | undefined
   #standing: Standing
   /** What who leads has trouble with; one object for as long as it is the same. */
   #trouble: ClientError | undefined
@@ -146,8 +147,8 @@ export class Workspace implements Host {
     // The tab that leads may be hidden, and its timers slow.
     const hurry = () => void this.ask({ type: "hurry" }).catch(() => undefined)
     const endFlush = "document" in globalThis ? onFlushTime(hurry) : () => undefined
-    const endLeaving = "document" in globalThis ? this.#watchLeaving() : () => undefined
-    this.#endWatch = () => (endStatus(), endFlush(), endLeaving())
+    this.#leaving = "document" in globalThis ? new Leaving(options.name, crew.tabs) : undefined
+    this.#endWatch = () => (endStatus(), endFlush(), this.#leaving?.end())
     crew.attach({ told: told => this.#hear(told), led: () => this.#again() })
   }
 
@@ -207,6 +208,16 @@ export class Workspace implements Host {
     await this.ask({ type: "wake", by: subscription && readSubscription(subscription) })
   }
 
+  /**
+   * Whether something that was written would be lost if this page went now: ask the person then (`beforeunload`). What is not stored a page leaves where the
+   * next one finds it, unless there is no room; but on a disk that is full there may be none for the next one either.
+   */
+  wouldLose(): boolean {
+    const { role, isVolatile, pending, unsaved, trouble } = this.#state.value
+    if (isVolatile) return role === "leader" && pending + unsaved > 0
+    return unsaved > 0 && (!this.#leaving?.leave() || trouble?.kind === "full")
+  }
+
   /** Stores what waits, says goodbye to the relay, and lets another tab lead. */
   async close(): Promise<void> {
     await Promise.allSettled([...this.#documents.values()].map(({ document }) => document.saved()))
@@ -241,28 +252,6 @@ export class Workspace implements Host {
   /** @internal */
   async ask<T>(question: Question): Promise<T> {
     return (await this.#crew.ask(question)) as T
-  }
-
-  /** A page that goes leaves what it could not store. Browsers differ in what they say first, and texts are written at either. */
-  #watchLeaving(): () => void {
-    const { tabs } = this.#crew
-    const ended = new AbortController()
-    const { signal } = ended
-    const words = (posts: readonly Post[]) => leaveWords(this.#options.name, { tab: tabs.id, posts })
-    let isLeft = false
-    const leave = () => {
-      const { role, isVolatile, waiting } = tabs.status.value
-      isLeft = role === "leader" && !isVolatile && waiting > 0
-      if (isLeft) words(tabs.unstored)
-    }
-    const endStatus = tabs.status.watch(({ waiting }) => {
-      if (!isLeft || waiting > 0) return
-      isLeft = false
-      words([])
-    })
-    window.addEventListener("pagehide", leave, { signal })
-    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && leave(), { signal })
-    return () => (endStatus(), ended.abort())
   }
 
   #begin(id: string, schema: Schema): { document: Document<Collections>; opened: Promise<void> } {

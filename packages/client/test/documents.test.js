@@ -313,3 +313,58 @@ inBrowser("what a tab left and has stored all the same counts once", async visit
   const next = await open(visit)
   assert.deepEqual([await next.evaluate(readNote), await next.evaluate(wordsLeft)], [["before", 2, "0,1,255"], 0])
 })
+
+/** In a page: has the disk fail like this, or not any more, and changes a note. */
+async function writeOnDisk(failure) {
+  globalThis.transaction ??= IDBDatabase.prototype.transaction
+  IDBDatabase.prototype.transaction = function (stores, mode, options) {
+    if (failure && mode === "readwrite") throw new DOMException("not now", failure)
+    return transaction.call(this, stores, mode, options)
+  }
+  doc.notes.get("a").stars.add(1)
+  if (!failure) return doc.saved()
+  while (
+    (workspace.state.value.trouble?.kind === "full") !== (failure === "QuotaExceededError") ||
+    !workspace.state.value.trouble
+  )
+    await new Promise(resolve => setTimeout(resolve, 20))
+}
+
+inBrowser("a page says whether something of it would be lost", async visit => {
+  const page = await open(visit)
+  const wouldLose = () => page.evaluate(() => workspace.wouldLose())
+  await page.evaluate(() => doc.notes.insert({ title: "before" }, "a") && doc.saved())
+  assert.equal(await wouldLose(), false)
+  await page.evaluate(writeOnDisk, "UnknownError")
+  assert.deepEqual([await wouldLose(), await page.evaluate(wordsLeft)], [false, 1])
+  await page.evaluate(() => {
+    globalThis.setItem = Storage.prototype.setItem
+    Storage.prototype.setItem = () => {
+      throw new DOMException("no room", "QuotaExceededError")
+    }
+  })
+  assert.equal(await wouldLose(), true)
+  await page.evaluate(() => (Storage.prototype.setItem = setItem))
+  assert.equal(await wouldLose(), false)
+  await page.evaluate(writeOnDisk, "QuotaExceededError")
+  assert.equal(await wouldLose(), true)
+  await page.evaluate(writeOnDisk)
+  assert.deepEqual([await wouldLose(), await page.evaluate(wordsLeft)], [false, 0])
+})
+
+inBrowser("what a tab that follows wrote and the one that leads could not store is stored by the next, once", async visit => {
+  const page = await open(visit)
+  await page.evaluate(() => doc.notes.insert({ title: "before", stars: 1 }, "a") && doc.saved())
+  const other = await open(visit)
+  await page.evaluate(writeOnDisk, "UnknownError")
+  await other.evaluate(() => void doc.notes.get("a").stars.add(5))
+  await until(other, () => workspace.state.value.unsaved === 1 && workspace.state.value.trouble)
+  await other.goto("about:blank")
+  await page.goto("about:blank")
+  for (let time = 0; time < 2; time++) {
+    const next = await open(visit)
+    assert.equal((await next.evaluate(readNote))[1], 7)
+    assert.equal(await next.evaluate(wordsLeft), 0)
+    await next.close()
+  }
+})

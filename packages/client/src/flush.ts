@@ -1,5 +1,6 @@
 import { ClientError } from "./error.js"
-import { Keeper, WAKE_UP } from "./keeper.js"
+import { Keeper } from "./keeper.js"
+import { WAKE_UP_KEY } from "./keeper/record.js"
 import { pushKeyOf, readSubscription } from "./push.js"
 import { relayOf } from "./relay.js"
 import { openStore } from "./store.js"
@@ -40,7 +41,7 @@ export async function flushWorkspace(options: WorkspaceOptions, limitMs = LIMIT_
 /** The relay of a workspace, as it has to be told where this browser is reached when the browser has replaced its subscription. */
 export function pusherOf(options: WorkspaceOptions): Pusher {
   return {
-    isWanted: async () => (await kept(options, WAKE_UP)) !== undefined,
+    isWanted: async () => (await kept(options, WAKE_UP_KEY)) !== undefined,
     key: async () => {
       const relay = relayOf(options)
       if (!relay) throw new ClientError("unsupported", "there is no relay")

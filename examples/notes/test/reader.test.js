@@ -63,6 +63,21 @@ for (const isEncrypted of [false, true]) {
   )
 }
 
+served("a reader of an encrypted vault who is sent a link for writing is told what to do", async person => {
+  const [ann, ben] = [await person(), await person()]
+  await ann.visit()
+  await ann.found({ name: "Ours", isEncrypted: true, examples: false })
+  await ann.write("Plan", "one\n")
+  await ann.synced()
+  await ben.join(await ann.invite("can read"), "Ours")
+  await ben.page.getByText(WHY).waitFor()
+  await ben.page.goto(await ann.invite("can read and write"))
+  await ben.page.getByText("no link changes what a member may do: have it taken out").waitFor()
+  // The vault is there as it was.
+  await ben.page.getByText(WHY).waitFor()
+  await ben.row("Plan").waitFor()
+})
+
 served("a reader who is sent a link for writing can write", async person => {
   const [ann, ben] = [await person(), await person()]
   await ann.visit()

@@ -176,7 +176,10 @@ export class Workspace implements Host {
     return (known.document as unknown as Document<S>).typed
   }
 
-  /** Comes in by a link; it must reach the relay. `denied`: it was used, or taken back. */
+  /**
+   * Comes in by a link; it must reach the relay. One that allows more than this device may so far gives it that. `denied`: the link was used, or taken back; or
+   * it allows more of an encrypted document, whose members no link changes: an admin takes this device out (`remove`), it forgets the document, and joins by a link that is made after that.
+   */
   async join<S extends Collections>(link: string, schema: Schema<S>): Promise<Doc<S>> {
     const id = await this.ask<string>({ type: "join", link })
     return this.get(id, schema)

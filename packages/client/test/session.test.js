@@ -257,6 +257,43 @@ withRelay("who may only read is told so, and is refused before anything is writt
   await shows(ann, "Oat milk", "a")
 })
 
+withRelay(
+  "a link that allows a member of an encrypted document more says why it does not, and what to do",
+  async (relay, visit) => {
+    const [first, second] = [await visit(), await visit()]
+    const ann = await open(first, { encrypted: true })
+    await write(ann, "Milk", "a")
+    const ben = await open(second, { link: await invite(ann, { rights: ["read"] }) })
+    await shows(ben, "Milk", "a")
+    const link = await invite(ann)
+    const join = link =>
+      ben.evaluate(
+        link =>
+          workspace.join(link, schema).then(
+            joined => ((globalThis.doc = joined), "in"),
+            ({ kind, message }) => `${kind}: ${message}`,
+          ),
+        link,
+      )
+    assert.match(
+      await join(link),
+      /^denied: .*have it taken out, forget the document here, and open a link that is made after that$/,
+    )
+    // It is in with what it had, and the remedy is one.
+    await write(ann, "Oats", "a")
+    await shows(ben, "Oats", "a")
+    await ann.evaluate(device => doc.remove(device), await ben.evaluate(() => workspace.device))
+    await ben.evaluate(() => workspace.forget(doc.id))
+    assert.match(await join(link), /^denied: .*older than the removal/)
+    assert.equal(await join(await invite(ann)), "in")
+    await write(ben, "Rye", "a")
+    await shows(ann, "Rye", "a")
+    const device = await ben.evaluate(() => workspace.device)
+    const members = await ann.evaluate(() => doc.members())
+    assert.ok(members.find(member => member.device === device).rights.includes("write"))
+  },
+)
+
 withRelay("a device whose store was thrown away begins again from the relay", async (relay, visit) => {
   for (const encrypted of [false, true]) {
     const profile = await visit()

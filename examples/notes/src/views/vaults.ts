@@ -1,4 +1,4 @@
-import type { DocumentInfo, Right } from "@selvedge/client"
+import { ClientError, type DocumentInfo, type Right } from "@selvedge/client"
 import { App, hashOf, ALL, reasonOf } from "../app.js"
 import { schema } from "../schema.js"
 import { settings } from "../settings.js"
@@ -176,11 +176,15 @@ function decoded(text: string): string {
 /** Comes into a vault by a link. The link is a key: it does not stay in the address. */
 export async function join(app: App, link: string): Promise<void> {
   history.replaceState(null, "", location.pathname)
-  const isIn = await app.attempt("Joining the vault", async () => {
+  try {
     const doc = await app.workspace.join(link, schema)
     await switchTo(app, doc.id)
-  })
-  if (isIn) toast(`You are in “${app.vault.name}”.`)
+    toast(`You are in “${app.vault.name}”.`)
+  } catch (error) {
+    // Who is not let in is told why.
+    const reason = error instanceof ClientError && error.kind === "denied" ? error.message : reasonOf(error)
+    toast(`Joining the vault failed: ${reason}.`)
+  }
 }
 
 /** Makes a link that lets others in. */

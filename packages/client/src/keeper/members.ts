@@ -11,6 +11,12 @@ import type { Tokens } from "./tokens.js"
 /** How long the relay is waited for where nothing can be done without it. */
 const REACH_MS = 30_000
 
+/** Why a member of an encrypted document gets nothing by a link that allows more, and what to do about it. */
+const IS_MEMBER =
+  "this device is a member already, and no link changes what a member may do: have it taken out, forget the document here, and open a link that is made after that"
+
+const NOT_LET_IN = "the link lets nobody in: it was used, or taken back, or is older than the removal of this device"
+
 /** What members are wired to. */
 interface MembersParts {
   readonly hasRelay: boolean
@@ -85,17 +91,23 @@ export class Members {
     if (isEncrypted) session.comeIn(text, deviceName())
     await documents.add(id, joined)
     if (isEncrypted) await this.#comeIn(id, joined)
-    await term.until(() => documents.opens.get(id)?.isCaughtUp || undefined, REACH_MS)
+    const isAllRead = await term.until(() => documents.opens.get(id)?.isCaughtUp || undefined, REACH_MS)
+    // A link that is older than the removal of this device begins where it was a member.
+    if (isEncrypted && isAllRead && !session.isMember(id)) {
+      await documents.forget(id)
+      throw new ClientError("denied", NOT_LET_IN)
+    }
     return id
   }
 
-  /** A link to what is here may allow more. Of what is encrypted the list of members decides, which no link changes for one of them. */
+  /** A link to what is here may allow more. Of what is encrypted the list of members says who may do what, and a link only brings in who is not in it. */
   async #allowMore(id: string, { token, isEncrypted }: Known, invitation: Invitation): Promise<string> {
     const [own, more] = [rightsOf(token), rightsOf(invitation.token)]
     // A link for once lets nobody else in, and takes nothing else away.
     const isMore =
       own && more?.some(right => !own.includes(right)) && own.every(right => right === "join" || more.includes(right))
-    if (isMore && !isEncrypted) this.#parts.tokens.take(id, await this.#parts.tokens.byLink(invitation))
+    if (isMore && isEncrypted) throw new ClientError("denied", IS_MEMBER)
+    if (isMore) this.#parts.tokens.take(id, await this.#parts.tokens.byLink(invitation))
     return id
   }
 
@@ -109,7 +121,7 @@ export class Members {
     const came = await term.until(look, REACH_MS)
     if (came !== "in") {
       await documents.forget(id)
-      throw came ? new ClientError("denied", "the link lets nobody in: it was used, or taken back") : notReached()
+      throw came ? new ClientError("denied", NOT_LET_IN) : notReached()
     }
     await settle()
     telling.anew(id, documents.restart(id, joined))

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after } from "node:test"
+import { heardNotices, hearNotices, TELLS_NOTICES } from "../../../packages/client/test/application.js"
 import { PushService, Subscriber, stubPushManager } from "../../../packages/client/test/push-service.js"
 import { inBrowser } from "./browser.js"
 import { DIST } from "./built.js"
@@ -76,10 +77,11 @@ async function deliver({ context }, page, data) {
   })
 }
 
-/** In a page: whether the worker shows its notice, once. */
-async function isNotified() {
-  const shown = await (await navigator.serviceWorker.ready).getNotifications()
-  return shown.length === 1 && shown[0].title === "Notes"
+/** The worker of a page, which is woken if it sleeps, and tells pages of the notices that it shows. */
+async function tellingWorker({ context }, page) {
+  const woken = context.serviceWorkers()[0] ?? context.waitForEvent("serviceworker")
+  await page.evaluate(() => fetch("icon.svg"))
+  await (await woken).evaluate(TELLS_NOTICES)
 }
 
 const synced = ({ page }) => page.locator(".status", { hasText: "Synced" }).waitFor()
@@ -127,9 +129,14 @@ inBrowser(
     await synced(ben)
     const message = subscriber.open((await service.next()).body)
     assert.equal(JSON.parse(message).documents.length, 1)
+    await tellingWorker(ann, other)
+    await hearNotices(other)
     await deliver(ann, other, message)
-    // The notice comes once the news are here. A promise is as good as `true` to `waitForFunction`, so it is asked again and again.
-    while (!(await other.evaluate(isNotified))) await other.waitForTimeout(50)
+    // It comes once the news are here.
+    assert.deepEqual(
+      (await heardNotices(other, 1)).map(({ title }) => title),
+      ["Notes"],
+    )
     ann.mayHear(/ERR_INTERNET_DISCONNECTED/)
     await ann.context.setOffline(true)
     await other.goto(site.origin)

@@ -8,6 +8,28 @@ const PACKAGE = await packageFiles()
 /** What a worker does not catch comes to its console, where a test hears it. */
 const HEARD = `self.addEventListener("unhandledrejection", ({ reason }) => console.error("uncaught:", reason.message))`
 
+/**
+ * What a worker shows it tells pages as well: a browser that is asked for its notices while one of them is being shown takes that one for gone, and forgets
+ * it.
+ */
+export const TELLS_NOTICES = `const { showNotification } = ServiceWorkerRegistration.prototype
+ServiceWorkerRegistration.prototype.showNotification = async function (title, options) {
+  await showNotification.call(this, title, options)
+  const channel = new BroadcastChannel("notices")
+  channel.postMessage({ title, body: options.body, tag: options.tag })
+}`
+
+/** Has a tab hear which notices are shown from here on. */
+export const hearNotices = tab =>
+  tab.evaluate(() => {
+    globalThis.notices = []
+    globalThis.noticed = new BroadcastChannel("notices")
+    noticed.onmessage = ({ data }) => notices.push(data)
+  })
+
+/** The notices that a tab heard of, once they are so many. */
+export const heardNotices = (tab, count) => until(tab, count => notices.length >= count && notices, count)
+
 /** Puts a version of an application on a site. */
 export function release(site, version, files = {}, options = "") {
   const own = {
@@ -22,7 +44,7 @@ export function release(site, version, files = {}, options = "") {
   const manifest = { version, files: listed }
   site.files.set(
     "/sw.js",
-    `${HEARD}\nimport * as kit from "/dist/worker.js"\nkit.serve({ manifest: ${JSON.stringify(manifest)}, ${options} })`,
+    `${HEARD}\n${TELLS_NOTICES}\nimport * as kit from "/dist/worker.js"\nkit.serve({ manifest: ${JSON.stringify(manifest)}, ${options} })`,
   )
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict"
-import { install, release, until, workerControl } from "./application.js"
+import { heardNotices, hearNotices, install, release, until, workerControl } from "./application.js"
 import { inBrowser } from "./browser.js"
 
 /** A worker that sends what waits in the store, and says on a push message what came. */
@@ -118,12 +118,10 @@ inBrowser("a push message wakes the worker, which shows what it says", async vis
   const tab = await install(visit)
   const worker = await workerControl(visit, tab)
   await worker.stop()
+  await hearNotices(tab)
   await worker.push("two new notes")
-  const notice = await until(tab, async () => {
-    const [shown] = await (await navigator.serviceWorker.ready).getNotifications()
-    return shown && { title: shown.title, tag: shown.tag }
-  })
-  assert.deepEqual(notice, { title: "two new notes", tag: "news" })
+  const [{ title, tag }] = await heardNotices(tab, 1)
+  assert.deepEqual({ title, tag }, { title: "two new notes", tag: "news" })
 })
 
 /** A worker that fetches the news, and on a push message says what it has fetched. It tells of each message that comes. */
@@ -161,16 +159,14 @@ for (const first of [200, 500]) {
         }),
     )
     const tab = await install(visit)
+    await hearNotices(tab)
     const worker = await workerControl(visit, tab)
     await worker.sync()
     await begun
     for (const message of messages) await worker.push(message)
     await Promise.all(came)
     held[0].writeHead(first).end("old")
-    const notices = await until(tab, async () => {
-      const shown = await (await navigator.serviceWorker.ready).getNotifications()
-      return shown.length === 2 && shown.map(({ tag, title }) => [tag, title]).sort()
-    })
+    const notices = (await heardNotices(tab, 2)).map(({ tag, title }) => [tag, title]).sort()
     assert.deepEqual(notices, [
       ["one", "new"],
       ["two", "new"],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { after } from "node:test"
-import { until, workerControl } from "./application.js"
+import { heardNotices, hearNotices, TELLS_NOTICES, until, workerControl } from "./application.js"
 import { PushService, Subscriber, stubPushManager } from "./push-service.js"
 import { withRelay } from "./relay.js"
 
@@ -11,6 +11,7 @@ const PUSH = `push { contact "mailto:ops@example.org"; services "${service.addre
 
 const WORKER = `import { changedDocuments, serve } from "/dist/worker.js"
 import { flushWorkspace, pusherOf } from "/dist/flush.js"
+${TELLS_NOTICES}
 self.addEventListener("unhandledrejection", ({ reason }) => console.error("uncaught:", reason.message))
 serve({
   manifest: { version: "1", files: [] },
@@ -80,12 +81,10 @@ withRelay(
     assert.deepEqual(JSON.parse(message), { documents: [id] })
 
     await worker.stop()
+    await hearNotices(other)
     await worker.push(message)
-    const notice = await until(other, async () => {
-      const [shown] = await (await navigator.serviceWorker.ready).getNotifications()
-      return shown && { title: shown.title, body: shown.body }
-    })
-    assert.deepEqual(notice, { title: "Notes", body: id })
+    const [{ title, body: text }] = await heardNotices(other, 1)
+    assert.deepEqual({ title, text }, { title: "Notes", text: id })
     assert.deepEqual(await other.evaluate(stored), ["Milk", "Oats", "Rye"])
 
     // The worker was there: what comes next is something new.

@@ -54,5 +54,8 @@ pub const PRESENCE_BYTES_MAX: usize = 4096;
 /// Replicas that one OPEN asks after, at most.
 pub const REPLICAS_MAX: usize = 1024;
 
+/// Bytes of the largest OPEN, about: before a token opened something, a relay takes no larger message.
+pub const OPEN_BYTES_MAX: usize = TOKEN_BYTES_MAX + 16 * REPLICAS_MAX + 512;
+
 /// The channel of the connection itself; documents have channels from 1.
 pub const CONNECTION: u32 = 0;

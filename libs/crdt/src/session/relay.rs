@@ -98,8 +98,10 @@ pub struct Terms {
     pub bytes_max: u64,
     /// Bytes of a snapshot, at most.
     pub snapshot_bytes_max: u64,
-    /// Replicas and devices of a document, at most.
+    /// Replicas of a document, at most.
     pub replicas_max: usize,
+    /// Devices whose leases are known, at most: a further one is not waited for.
+    pub devices_max: usize,
     /// When somebody who is over a quota may try again.
     pub again_ms: u64,
     /// Whether batches must be sealed.
@@ -117,6 +119,7 @@ impl Default for Terms {
             bytes_max: 1 << 30,
             snapshot_bytes_max: u64::MAX,
             replicas_max: 16 << 10,
+            devices_max: 8 << 10,
             again_ms: 60_000,
             demand: Demand::Any,
             schema: None,

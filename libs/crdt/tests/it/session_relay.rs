@@ -99,3 +99,48 @@ fn who_only_looks_is_not_expected_back() {
     assert_eq!(document.devices(), 1);
     assert_eq!(stable(&mut document, 9), Some(150), "its lease is where it was");
 }
+
+/// Devices that nobody knows must not make what is known of a document as large as they like.
+#[test]
+fn so_many_devices_are_waited_for_and_the_ones_that_were_forgotten_make_room() {
+    let mut document = document(10);
+    let few = Terms { devices_max: 2, ..terms() };
+    let open = |document: &mut RelayDocument, device: u8, now_ms: u64| {
+        let replicas = [ReplicaId([device; 16])];
+        document.open(&session(device), (at(LOG, 10), None), &replicas, (&few, now_ms)).start
+    };
+    for device in 0..5 {
+        assert_eq!(open(&mut document, device, NOW_MS), Start::Resumed, "it reads and writes");
+    }
+    assert_eq!(document.devices(), 2);
+    let later_ms = NOW_MS + few.lease_ms + 1;
+    open(&mut document, 4, later_ms);
+    assert_eq!(document.devices(), 1, "the first two did not come back");
+    document.saw(&session(4), 10, later_ms);
+    assert!(document.is_leased(&session(4).device, (&few, later_ms)));
+}
+
+/// However many devices and replicas there are, what is known of them has room in a record of the log.
+#[test]
+fn what_is_known_of_the_fullest_document_can_be_saved() {
+    let most = Terms::default();
+    let mut document = document(0);
+    for at in 0..most.replicas_max {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&(at as u64).to_be_bytes());
+        let mut writer = Writer::new(ReplicaId(id));
+        let (mut written, stamp) = (Document::new(), at as i64);
+        let pushed = others(&mut writer, BatchHash::NONE, &mut written, stamp);
+        document.replay(&pushed.record).expect("it is a record");
+    }
+    document.loaded();
+    for at in 0..most.devices_max + 10 {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&(at as u64).to_be_bytes());
+        let session = Session { device: DeviceId(id), rights: READ | WRITE };
+        document.open(&session, (None, None), &[ReplicaId([1; 16])], (&most, NOW_MS));
+    }
+    assert_eq!((document.replicas(), document.devices()), (most.replicas_max, most.devices_max));
+    let checkpoint = document.checkpoint().expect("everything was read");
+    assert!(checkpoint.bytes.len() < 2 << 20, "{} bytes", checkpoint.bytes.len());
+}

@@ -71,7 +71,7 @@ impl RelayDocument {
         };
         // Who names no replica only looks.
         if session.may(WRITE) && !replicas.is_empty() {
-            self.renew(session.device, next, now_ms);
+            self.renew(session.device, next, (terms, now_ms));
         }
         let heads = replicas.iter().filter_map(|id| Some((*id, self.fold.chains.get(id)?.head)));
         OpenDocument {

@@ -8,8 +8,8 @@ use super::{
 use crate::ReplicaId;
 use crate::session::{
     CONNECTION, ClientFrame, CloseReason, DeviceId, DocumentId, Limits, MESSAGE_BYTES_MAX,
-    NONCE_BYTES, OpenDocument, PIECE_BYTES_MAX, Refusal, RelayFrame, Resume, SnapshotHash,
-    Subscription, VERSION,
+    NONCE_BYTES, OPEN_BYTES_MAX, OpenDocument, PIECE_BYTES_MAX, Refusal, RelayFrame, Resume,
+    SnapshotHash, Subscription, VERSION,
 };
 
 /// Bytes that one read of the log brings for a channel, at most about so many.
@@ -35,6 +35,8 @@ pub struct RelayConnection<S> {
     /// Times that a channel fell behind, which the driver has not heard of.
     lags: u64,
     is_over: bool,
+    /// A token opened something here.
+    has_opened: bool,
 }
 
 /// What a device asks for, that its connection cannot answer by itself.
@@ -130,6 +132,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
             closed: Vec::new(),
             lags: 0,
             is_over: false,
+            has_opened: false,
         }
     }
 
@@ -141,6 +144,21 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     /// Whether it ends once everything has gone out.
     pub fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// Whether a token opened a document here, or is about to be looked at: anybody may connect and say HELLO.
+    pub fn is_admitted(&self) -> bool {
+        self.has_opened || !self.channels.is_empty()
+    }
+
+    /// Whether a token opened a document here.
+    pub fn has_opened(&self) -> bool {
+        self.has_opened
+    }
+
+    /// Bytes of a message that may come, at most: before a token opened something, as many as OPEN takes.
+    pub fn message_bytes_max(&self) -> usize {
+        if self.has_opened { MESSAGE_BYTES_MAX } else { OPEN_BYTES_MAX }
     }
 
     /// Channels that ended since this was asked last.
@@ -284,6 +302,7 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
             return;
         };
         let behind = opened.tail.saturating_sub(opened.next);
+        self.has_opened = true;
         found.session = session;
         found.grant = grant;
         found.next = opened.next;

@@ -26,10 +26,21 @@ impl Lease {
 
 impl RelayDocument {
     /// A device came, and goes on at `next`. It may have read more than it said to have seen, because what it wrote before
-    /// is not in the log yet: by coming it has not seen more.
-    pub(super) fn renew(&mut self, device: DeviceId, next: u64, now_ms: u64) {
+    /// is not in the log yet: by coming it has not seen more. Where as many are known as may be, it is not waited for: what is
+    /// compacted meanwhile has it begin anew.
+    pub(super) fn renew(&mut self, device: DeviceId, next: u64, (terms, now_ms): (&Terms, u64)) {
+        if !self.has_room_for(&device, terms) {
+            self.leases.retain(|_, lease| lease.lives(terms, now_ms));
+            if !self.has_room_for(&device, terms) {
+                return;
+            }
+        }
         let before = self.leases.get(&device).map_or(next, |lease| lease.next);
         self.leases.insert(device, Lease { next: next.min(before), said_ms: now_ms });
+    }
+
+    fn has_room_for(&self, device: &DeviceId, terms: &Terms) -> bool {
+        self.leases.len() < terms.devices_max || self.leases.contains_key(device)
     }
 
     /// Takes notice that a device holds everything before `next`.

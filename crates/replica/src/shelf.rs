@@ -51,8 +51,13 @@ impl Shelf {
     /// Of two processes that make one at a time, one succeeds, and the other takes that.
     fn make_secret(&self, path: &Path, fresh: &[u8; 32]) -> io::Result<()> {
         let draft = self.folder.join(format!("device.{}", std::process::id()));
+        // What somebody else put there, as a link to a file of his, is not written to.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&draft)?;
         writeln!(file, "{}", HEXLOWER.encode(fresh))?;
         file.sync_all()?;
         let linked = fs::hard_link(&draft, path);

@@ -73,3 +73,18 @@ fn a_device_keeps_its_secret_to_itself() {
     fs::write(place.join("device"), "something else").expect("room");
     assert!(matches!(shelf.device_secret(&[2; 32]), Err(StoreError::Device(_))));
 }
+
+/// In a folder that others may write to, what they put in the secret's way does not get it.
+#[test]
+fn a_secret_is_not_written_where_others_have_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shelf = Shelf::open(folder.path()).expect("a shelf");
+    let (theirs, draft) = (folder.path().join("theirs"), format!("device.{}", std::process::id()));
+    fs::write(&theirs, "").expect("room");
+    std::os::unix::fs::symlink(&theirs, folder.path().join(&draft)).expect("a link");
+    assert_eq!(shelf.device_secret(&[7; 32]).expect("a secret"), [7; 32]);
+    assert_eq!(fs::read_to_string(&theirs).expect("readable"), "");
+    let mode = fs::metadata(folder.path().join("device")).expect("it is there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    assert!(!folder.path().join(draft).exists());
+}

@@ -9,13 +9,15 @@ use std::{
 };
 
 use selvedge_eventlog::{
-    Append, AppendError, Batch, Log, ReadError, StreamId, StreamOptions, block_on,
+    Append, Batch, Log, ReadError, StreamId, StreamInfo, StreamOptions, Ticket, block_on,
 };
 
 /// The stream.
 const NAME: &str = "sync/checkpoints";
 /// Bytes of the log that are read in one go.
 const PAGE_BYTES: usize = 1 << 20;
+/// Such reads before others have their turn: more than is written meanwhile.
+const PAGES_MAX: usize = 64;
 /// Checkpoints that may be outdated whatever there is.
 const SLACK: u64 = 1024;
 /// Bytes of the number in front of each.
@@ -60,21 +62,31 @@ impl Checkpoints {
         Ok(found.map(|(_, record)| record[NUMBER..].to_vec()))
     }
 
-    /// Keeps one, durable when this returns.
-    pub(crate) async fn put(&self, of: StreamId, checkpoint: &[u8]) -> Result<(), AppendError> {
+    /// Keeps one; when the ticket says that it is durable, [`Self::is_at`] is to be told where.
+    pub(crate) fn put(&self, of: StreamId, checkpoint: &[u8]) -> Ticket {
         let record = [&of.get().to_le_bytes()[..], checkpoint].concat();
-        let placed = self.log.append(Append::to(self.stream).record(&record)).await?.placed;
-        self.at().insert(of.get(), placed.first);
-        Ok(())
+        self.log.append(Append::to(self.stream).record(&record))
+    }
+
+    /// The last one of a document is there.
+    pub(crate) fn is_at(&self, of: StreamId, at: u64) {
+        self.at().insert(of.get(), at);
     }
 
     /// Writes the eldest again that still count, where most do not, and lets the others go. Blocks.
     pub(crate) fn tidy(&self) -> Result<(), String> {
-        let info = self.log.info(self.stream).map_err(|error| error.to_string())?;
-        let wanted = self.at().len() as u64;
-        if info.tail - info.start <= 2 * wanted + SLACK {
-            return Ok(());
+        for _ in 0..PAGES_MAX {
+            let info = self.log.info(self.stream).map_err(|error| error.to_string())?;
+            let wanted = self.at().len() as u64;
+            if info.tail - info.start <= 2 * wanted + SLACK {
+                break;
+            }
+            self.tidy_page(info)?;
         }
+        Ok(())
+    }
+
+    fn tidy_page(&self, info: StreamInfo) -> Result<(), String> {
         let eldest = self.log.read(self.stream, info.start, PAGE_BYTES);
         let eldest = eldest.map_err(|error| error.to_string())?;
         for (sequence, record) in eldest.records() {
@@ -116,12 +128,16 @@ mod tests {
             .map(|at| block_on(log.create(&format!("d{at}"), StreamOptions::default())).unwrap())
             .collect();
         let checkpoints = Checkpoints::open(&log).unwrap();
+        let put = |of: StreamId, checkpoint: &[u8]| {
+            let committed = block_on(checkpoints.put(of, checkpoint)).unwrap();
+            checkpoints.is_at(of, committed.placed.first);
+        };
         for round in 0..1_000_u32 {
-            block_on(checkpoints.put(streams[(round % 2) as usize], &round.to_le_bytes())).unwrap();
+            put(streams[(round % 2) as usize], &round.to_le_bytes());
         }
-        block_on(checkpoints.put(streams[2], b"once")).unwrap();
+        put(streams[2], b"once");
         for round in 0..400_u32 {
-            block_on(checkpoints.put(streams[0], &round.to_le_bytes())).unwrap();
+            put(streams[0], &round.to_le_bytes());
         }
         checkpoints.tidy().unwrap();
         for checkpoints in [&checkpoints, &Checkpoints::open(&log).unwrap()] {
@@ -132,5 +148,23 @@ mod tests {
         }
         let info = log.info(checkpoints.stream).unwrap();
         assert!(info.start > 0);
+    }
+
+    /// Many documents are saved in a second, and each may know much.
+    #[test]
+    fn all_that_is_outdated_goes_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path(), Settings::default()).unwrap();
+        let of = block_on(log.create("d", StreamOptions::default())).unwrap();
+        let checkpoints = Checkpoints::open(&log).unwrap();
+        let much = vec![7; 2 << 10];
+        let tickets: Vec<_> = (0..4_000).map(|_| checkpoints.put(of, &much)).collect();
+        for ticket in tickets {
+            checkpoints.is_at(of, block_on(ticket).unwrap().placed.first);
+        }
+        checkpoints.tidy().unwrap();
+        let info = log.info(checkpoints.stream).unwrap();
+        assert!(info.tail - info.start <= 2 + SLACK, "{info:?}");
+        assert_eq!(checkpoints.get(of).unwrap().unwrap(), much);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) type Machine = RelayConnection<Bytes>;
 /// may take this one's, and never the other way round.
 pub(crate) struct Connection {
     pub(crate) id: u64,
+    /// Since when it is there, in milliseconds since 1970.
+    pub(crate) since_ms: u64,
     inner: Mutex<Inner>,
     /// When bytes came from it, in milliseconds since 1970.
     pub(crate) heard_ms: AtomicU64,
@@ -38,6 +40,7 @@ impl Connection {
     pub(crate) fn new(id: u64, machine: Machine, now_ms: u64) -> Self {
         Self {
             id,
+            since_ms: now_ms,
             inner: Mutex::new(Inner { machine, waker: None }),
             heard_ms: AtomicU64::new(now_ms),
             moved_ms: AtomicU64::new(now_ms),

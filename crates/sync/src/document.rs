@@ -13,8 +13,8 @@ use selvedge_crdt::{
         CloseReason, DeviceId, DocumentId, OpenDocument, Record, RecordHash, Refusal, RelayFrame,
         Resume, SnapshotHash, Start,
         relay::{
-            Answer, Checkpoint, Grant, Placed, Presences, RelayDocument, Session, Terms, Verdict,
-            Vetted, WRITE,
+            Answer, Checkpoint, Grant, Placed, Presences, RelayDocument, SNAPSHOTS_KEPT, Session,
+            Terms, Verdict, Vetted, WRITE,
         },
     },
 };
@@ -27,6 +27,10 @@ use crate::{
     rosters::{self, Rosters},
 };
 
+/// Snapshots of a document that are on their way here at once.
+const UPLOADS_MAX: usize = 4;
+/// After so long without a piece, one gives way to another, in milliseconds.
+const UPLOAD_SILENT_MS: u64 = 60_000;
 /// When somebody may try again whose record the log did not take, in milliseconds.
 const AGAIN_MS: u64 = 2_000;
 
@@ -60,6 +64,8 @@ pub(crate) struct State {
     trim: Option<(u64, u64)>,
     /// It was let go: whoever still holds it looks it up again.
     is_gone: bool,
+    /// Snapshots on their way here, each with when something of it came.
+    uploads: Vec<(StreamId, u64)>,
 }
 
 struct Listener {
@@ -135,6 +141,7 @@ impl Document {
             is_unsaved: false,
             trim: trim.map(|offset| (now_ms + hub.settings_ms().grace, offset)),
             is_gone: false,
+            uploads: Vec::new(),
             fold,
         };
         Self { id, stream, terms, state: Mutex::new(state) }
@@ -203,7 +210,33 @@ impl Document {
 
     /// Takes a record that was pushed.
     pub(crate) fn push(self: &Arc<Self>, hub: &Arc<Hub>, by: By, record: &Vetted<'_>) {
-        let mut state = self.lock();
+        self.push_into(self.lock(), hub, by, record);
+    }
+
+    /// Takes a roster that was pushed, if it is the one behind so many others.
+    pub(crate) fn push_roster(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        by: By,
+        (record, behind): (&Vetted<'_>, u64),
+    ) {
+        let state = self.lock();
+        match state.rosters.count() == behind {
+            true => self.push_into(state, hub, by, record),
+            false => {
+                drop(state);
+                by.connection.with(|machine| machine.settle(by.bytes));
+            }
+        }
+    }
+
+    fn push_into(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        hub: &Arc<Hub>,
+        by: By,
+        record: &Vetted<'_>,
+    ) {
         let now_ms = hub.now_ms();
         let verdict = if state.has_failed {
             Verdict::Refused(record.refused(Refusal::Unavailable(AGAIN_MS)))
@@ -270,6 +303,30 @@ impl Document {
         state.submit((self, hub), (offset, bytes), None);
         self.pump_soon(hub, state);
         Ok(())
+    }
+
+    /// A snapshot is about to come; false if as many are on their way as may be.
+    pub(crate) fn begin_upload(&self, stream: StreamId, now_ms: u64) -> bool {
+        let uploads = &mut self.lock().uploads;
+        if uploads.len() >= UPLOADS_MAX {
+            let is_silent = |(_, at): &(StreamId, u64)| *at + UPLOAD_SILENT_MS <= now_ms;
+            let Some(silent) = uploads.iter().position(is_silent) else { return false };
+            uploads.remove(silent);
+        }
+        uploads.push((stream, now_ms));
+        true
+    }
+
+    /// A piece of it came; false if it gave way to another.
+    pub(crate) fn goes_on(&self, stream: StreamId, now_ms: u64) -> bool {
+        let mut state = self.lock();
+        let upload = state.uploads.iter_mut().find(|(of, _)| *of == stream);
+        upload.map(|(_, at)| *at = now_ms).is_some()
+    }
+
+    /// It came, or does not come any more.
+    pub(crate) fn end_upload(&self, stream: StreamId) {
+        self.lock().uploads.retain(|(of, _)| *of != stream);
     }
 
     /// Takes notice of what a device has seen; says whether that is everything.
@@ -487,7 +544,9 @@ impl State {
         if let Some(offset) = current.filter(|offset| *offset > known) {
             self.trim = Some((hub.now_ms() + hub.settings_ms().grace, offset));
             hub.metrics.snapshots.fetch_add(1, Relaxed);
-            hub.sweep_snapshots(document, self.fold.snapshots());
+            let uploads: Vec<StreamId> = self.uploads.iter().map(|(stream, _)| *stream).collect();
+            let there = (self.fold.snapshots(), &uploads[..]);
+            hub.sweep_snapshots(&document.id, there, SNAPSHOTS_KEPT);
         }
     }
 
@@ -564,7 +623,9 @@ impl Document {
         let (saved, saved_ms) = state.saved;
         let durable = state.fold.durable();
         let cut = state.trim.filter(|(at_ms, _)| *at_ms <= now_ms).map(|(_, offset)| offset);
-        let is_idle = state.listeners.is_empty() && state.used_ms + bounds.idle <= now_ms;
+        // What the log does not have is not kept for whoever asks for names that nobody wrote to.
+        let idle_ms = if state.is_created { bounds.idle } else { 0 };
+        let is_idle = state.listeners.is_empty() && state.used_ms + idle_ms <= now_ms;
         let is_changed = state.is_created && (durable > saved || state.is_unsaved);
         let is_due = durable >= saved + SAVE_RECORDS || saved_ms + SAVE_MS <= now_ms;
         let wanted = cut.is_some() || is_changed && (is_due || is_idle || is_last);

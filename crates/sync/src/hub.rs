@@ -1,8 +1,10 @@
 //! Everything that connections share: documents, settings, who may, and what is done from time to time.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -14,11 +16,12 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
     rand,
 };
+use lru::LruCache;
 use selvedge_crdt::session::{
     CloseReason, DeviceId, DocumentId, Limits, LogId, MESSAGE_BYTES_MAX, NONCE_BYTES, Sealing,
-    relay::{Checkpoint, Placed, RelayConnection, RelayDocument},
+    relay::{Placed, RelayConnection, RelayDocument},
 };
-use selvedge_eventlog::{Batch, Chunk, Log, ReadError, StreamId, block_on};
+use selvedge_eventlog::{Batch, Chunk, Log, ReadError, StreamId, Ticket, block_on};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
@@ -32,25 +35,35 @@ use crate::{
     names,
     pace::Pace,
     revocations::Revocations,
-    rosters::Rosters,
+    rosters::{Line, Rosters},
     settings::ms,
     tenants::Tenants,
     trust::{Revocation, Revoked, Warden},
     wakes::Wakes,
 };
 
+/// Documents of which it is remembered which roster is in force.
+const LINES_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 /// Locks by which loads of one document wait for each other.
 const STRIPES: usize = 64;
 /// Reads that are at the disk at once.
 const DISK_READS_MAX: usize = 8;
 /// Bytes of the log that are read in one go while a document is loaded.
 const LOAD_BYTES: usize = 1 << 20;
+/// Checkpoints that are on their way to the log at once.
+const SAVES_AT_ONCE: usize = 64;
 /// How often everything is looked after.
 const SWEEP: Duration = Duration::from_secs(1);
 /// After so long without that something is wrong: the disk, mostly.
 const STUCK: Duration = Duration::from_secs(60);
+/// Snapshots of a document that are looked at in one go.
+const SNAPSHOTS_MAX: usize = 256;
+/// How long a snapshot that is not kept any more stays for who reads it, in milliseconds.
+const SPARE_MS: u64 = 3_600_000;
 /// How long HELLO may take, in milliseconds.
 const HELLO_MS: u64 = 10_000;
+/// How long it may take until a token opens the first document, in milliseconds: anybody may connect.
+const OPEN_MS: u64 = 60_000;
 
 /// What all connections share.
 pub(crate) struct Hub {
@@ -64,6 +77,8 @@ pub(crate) struct Hub {
     /// Who is woken; nothing if nobody is.
     pub(crate) wakes: Option<Wakes>,
     checkpoints: Checkpoints,
+    /// Rosters in force, of documents where they were asked for last.
+    lines: Mutex<LruCache<DocumentId, Line>>,
     founders: Mutex<Founders>,
     revocations: Revocations,
     incarnation: Incarnation,
@@ -78,8 +93,38 @@ pub(crate) struct Hub {
     numbers: AtomicU64,
     is_draining: AtomicBool,
     opened: Instant,
+    opened_ms: u64,
     /// When everything was looked after, in nanoseconds since it was opened.
     swept_ns: AtomicU64,
+}
+
+/// A channel that is open, or about to be.
+pub(crate) struct Entered {
+    hub: Arc<Hub>,
+    document: DocumentId,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.hub.tenants.exit(&self.document);
+        self.hub.metrics.channels.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A checkpoint on its way to the log.
+struct Save {
+    document: Arc<Document>,
+    durable: u64,
+    ticket: Ticket,
+    then: Then,
+}
+
+/// What is done when it is there.
+enum Then {
+    /// The log is cut here, if anywhere.
+    Cut(Option<u64>),
+    /// The document is let go.
+    Evict,
 }
 
 /// Settings in milliseconds.
@@ -104,6 +149,7 @@ impl Hub {
             wakes,
             revocations: Revocations::open(&log, &warden)?,
             checkpoints: Checkpoints::open(&log)?,
+            lines: Mutex::new(LruCache::new(LINES_MAX)),
             founders: Mutex::new(Founders::open(&log)?),
             devices: Pace::new(settings.device_pushes_per_s),
             tenant_paces: Pace::new(settings.tenant_pushes_per_s),
@@ -121,6 +167,7 @@ impl Hub {
             numbers: AtomicU64::new(1),
             is_draining: AtomicBool::new(false),
             opened: Instant::now(),
+            opened_ms: now_ms(),
             swept_ns: AtomicU64::new(0),
             log,
             settings,
@@ -186,16 +233,13 @@ impl Hub {
         locked(&self.connections).len()
     }
 
-    /// Counts an open channel; false if its tenant has too many documents open.
-    pub(crate) fn enter(&self, document: &DocumentId) -> bool {
+    /// Counts an open channel as long as what is returned lives; nothing if its tenant has too many documents open.
+    pub(crate) fn enter(self: &Arc<Self>, document: &DocumentId) -> Option<Entered> {
         let has_room = self.tenants.enter(document, self.settings.tenant_channels_max);
-        self.metrics.channels.fetch_add(u64::from(has_room), Relaxed);
-        has_room
-    }
-
-    pub(crate) fn exit(&self, document: &DocumentId) {
-        self.tenants.exit(document);
-        self.metrics.channels.fetch_sub(1, Relaxed);
+        has_room.then(|| {
+            self.metrics.channels.fetch_add(1, Relaxed);
+            Entered { hub: self.clone(), document: document.clone() }
+        })
     }
 
     /// Takes the place of one more document of a tenant; false if there is none.
@@ -225,6 +269,8 @@ impl Hub {
         let (hub, wanted) = (self.clone(), id.clone());
         let loading = tokio::task::spawn_blocking(move || hub.load(&wanted));
         let loaded = loading.await.unwrap_or_else(|_| Err("the core ends".to_owned()))?;
+        // Nobody reads or brings one of a document that nobody has.
+        self.sweep_snapshots(id, (loaded.lock().fold.snapshots(), &[]), 0);
         let document = Arc::new(loaded);
         let mut documents = locked(&self.documents);
         documents.insert(id.clone(), document.clone());
@@ -268,9 +314,24 @@ impl Hub {
         if fold.sealing() != Sealing::Plain && !rosters.has_some() {
             rosters.gather(&self.log, (id, stream))?;
         }
-        let document = Document::new((fold, rosters), stream, (terms, self));
-        self.sweep_snapshots(&document, document.lock().fold.snapshots());
-        Ok(document)
+        Ok(Document::new((fold, rosters), stream, (terms, self)))
+    }
+
+    /// Whether the relay lost records that devices may have.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.incarnation.lost_ms > 0
+    }
+
+    /// The rosters of a document up to the one in force; nothing if it was never encrypted.
+    pub(crate) async fn line(self: &Arc<Self>, id: &DocumentId) -> Result<Option<Line>, ReadError> {
+        let Some(stream) = self.log.stream(&names::keys(id)) else { return Ok(None) };
+        let known = locked(&self.lines).get(id).cloned().unwrap_or_default();
+        let _place = self.disk.acquire().await.expect("it is never closed");
+        let (log, of, has_lost) = (self.log.clone(), id.clone(), self.has_lost());
+        let read = tokio::task::spawn_blocking(move || known.go_on(&log, (&of, stream), has_lost));
+        let line = read.await.unwrap_or(Err(ReadError::Overloaded))?;
+        locked(&self.lines).put(id.clone(), line.clone());
+        Ok(Some(line))
     }
 
     /// Counts the documents of a tenant, where they are bounded; blocks.
@@ -289,14 +350,21 @@ impl Hub {
         LogId(*hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
     }
 
-    /// Deletes snapshots of a document that are not `kept`, and none that comes just now.
-    pub(crate) fn sweep_snapshots(&self, document: &Document, kept: &[Placed]) {
-        let oldest = kept.iter().map(|placed| names::snapshot(&document.id, &placed.info.hash));
-        let kept: HashSet<String> = oldest.collect();
-        let current = kept.len();
-        for info in self.log.list(&names::snapshots(&document.id), "", 64 + current) {
-            let newest = kept.is_empty() || info.time_ms + HELLO_MS * 360 > self.now_ms();
-            if !kept.contains(&*info.name) && !newest {
+    /// Deletes snapshots of a document that are neither `kept` nor on their way here, but for the last `spare` ones, which
+    /// somebody may still be reading.
+    pub(crate) fn sweep_snapshots(
+        &self,
+        of: &DocumentId,
+        (kept, uploads): (&[Placed], &[StreamId]),
+        spare: usize,
+    ) {
+        let names = kept.iter().map(|placed| names::snapshot(of, &placed.info.hash));
+        let kept: HashSet<String> = names.collect();
+        let mut others = self.log.list(&names::snapshots(of), "", SNAPSHOTS_MAX);
+        others.retain(|info| !kept.contains(&*info.name) && !uploads.contains(&info.id));
+        others.sort_by_key(|info| Reverse(info.time_ms));
+        for (at, info) in others.iter().enumerate() {
+            if at >= spare || info.time_ms + SPARE_MS <= self.now_ms() {
                 drop(self.log.append(Batch::delete(info.id)));
             }
         }
@@ -419,7 +487,7 @@ impl Hub {
             self.sweep_documents(false).await;
             let hub = self.clone();
             let tidied = tokio::task::spawn_blocking(move || {
-                hub.warden.forget(hub.now_ms() / 1000);
+                hub.forget();
                 hub.revocations.tidy(&hub.warden)?;
                 hub.wakes.as_ref().map_or(Ok(()), Wakes::tidy)?;
                 hub.checkpoints.tidy()
@@ -430,18 +498,31 @@ impl Hub {
         }
     }
 
+    /// Forgets revocations of what has ended. A clock that leaps ahead, and back again, brings nothing back that was revoked.
+    fn forget(&self) {
+        let steady_ms = self.opened_ms.saturating_add(ms(self.opened.elapsed()));
+        self.warden.forget(self.now_ms().min(steady_ms) / 1000);
+    }
+
     fn sweep_connections(&self) {
         let (now_ms, bounds) = (self.now_ms(), self.settings_ms());
         let connections: Vec<_> = locked(&self.connections).values().cloned().collect();
         for connection in connections {
             let silent_ms = now_ms.saturating_sub(connection.heard_ms.load(Relaxed));
             let stuck_ms = now_ms.saturating_sub(connection.moved_ms.load(Relaxed));
-            let is_known = connection.device().is_some();
+            let age_ms = now_ms.saturating_sub(connection.since_ms);
+            let (is_known, is_admitted) =
+                connection.within(|machine| (machine.device().is_some(), machine.is_admitted()));
             let is_gone = silent_ms > 2 * bounds.ping && stuck_ms < bounds.ping
                 || stuck_ms > bounds.stall
-                || !is_known && silent_ms > HELLO_MS;
+                || !is_known && silent_ms > HELLO_MS
+                || !is_admitted && age_ms > 2 * OPEN_MS;
             if is_gone {
                 connection.cut();
+            } else if !is_admitted && age_ms > OPEN_MS {
+                connection.with(|machine| {
+                    machine.end(CloseReason::Limit, None);
+                });
             } else if silent_ms > bounds.ping {
                 connection.ping();
             }
@@ -451,36 +532,45 @@ impl Hub {
 
     async fn sweep_documents(self: &Arc<Self>, is_last: bool) {
         let documents: Vec<_> = locked(&self.documents).values().cloned().collect();
-        for document in documents {
-            document.tell_presences(self.now_ms().saturating_sub(self.settings_ms().presence));
-            match document.look(self, is_last) {
-                Chore::Nothing => {}
-                Chore::Save(checkpoint, cut) => {
-                    if self.save(&document, &checkpoint).await && !is_last {
-                        self.cut(&document, cut).await;
-                    }
-                }
-                Chore::Evict(checkpoint) => {
-                    let saved = match checkpoint {
-                        Some(checkpoint) => self.save(&document, &checkpoint).await,
-                        None => true,
-                    };
-                    self.evict(&document, saved);
-                }
+        // Each would otherwise wait for a sync of its own, and everything else for all of them.
+        for some in documents.chunks(SAVES_AT_ONCE) {
+            let saves: Vec<Save> =
+                some.iter().filter_map(|it| self.begin_save(it, is_last)).collect();
+            for save in saves {
+                self.finish_save(save, is_last).await;
             }
         }
     }
 
-    async fn save(&self, document: &Document, checkpoint: &Checkpoint) -> bool {
-        let saved = self.checkpoints.put(document.stream, &checkpoint.bytes).await.is_ok();
-        match saved {
-            true => document.saved(checkpoint.durable, self.now_ms()),
-            false => {
-                self.metrics.unsaved.fetch_add(1, Relaxed);
-                document.not_saved();
+    /// Looks after a document; what is to be saved of it is on its way to the log.
+    fn begin_save(self: &Arc<Self>, document: &Arc<Document>, is_last: bool) -> Option<Save> {
+        document.tell_presences(self.now_ms().saturating_sub(self.settings_ms().presence));
+        let (checkpoint, then) = match document.look(self, is_last) {
+            Chore::Nothing => return None,
+            Chore::Save(checkpoint, cut) => (checkpoint, Then::Cut(cut)),
+            Chore::Evict(Some(checkpoint)) => (checkpoint, Then::Evict),
+            Chore::Evict(None) => {
+                self.evict(document);
+                return None;
             }
+        };
+        let ticket = self.checkpoints.put(document.stream, &checkpoint.bytes);
+        Some(Save { document: document.clone(), durable: checkpoint.durable, ticket, then })
+    }
+
+    async fn finish_save(&self, save: Save, is_last: bool) {
+        let Save { document, durable, ticket, then } = save;
+        let Ok(committed) = ticket.await else {
+            self.metrics.unsaved.fetch_add(1, Relaxed);
+            return document.not_saved();
+        };
+        self.checkpoints.is_at(document.stream, committed.placed.first);
+        document.saved(durable, self.now_ms());
+        match then {
+            Then::Cut(start) if !is_last => self.cut(&document, start).await,
+            Then::Cut(_) => {}
+            Then::Evict => self.evict(&document),
         }
-        saved
     }
 
     /// Gives up the log before a snapshot, whose checkpoint is durable.
@@ -491,9 +581,9 @@ impl Hub {
         }
     }
 
-    fn evict(&self, document: &Arc<Document>, is_saved: bool) {
+    fn evict(&self, document: &Document) {
         let mut documents = locked(&self.documents);
-        if is_saved && document.evict() {
+        if document.evict() {
             documents.remove(&document.id);
             self.metrics.documents.store(documents.len() as u64, Relaxed);
         }
@@ -521,3 +611,6 @@ fn now_ms() -> u64 {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

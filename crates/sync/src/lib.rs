@@ -170,6 +170,12 @@ impl Sync {
         self.hub.found(document, device)
     }
 
+    /// Whether a device was a member of an encrypted document, and is not any more. Nothing if that cannot be read.
+    pub async fn was_removed(&self, document: &DocumentId, device: &DeviceId) -> Option<bool> {
+        let line = self.hub.line(document).await.ok()?;
+        Some(line.is_some_and(|line| line.gone.contains(device)))
+    }
+
     /// Whether pages of the origin that a request names may ask for something, if it names one.
     pub fn is_welcome(&self, fields: &HeaderMap) -> bool {
         door::is_welcome(fields, &self.hub.settings.origins)

@@ -24,6 +24,30 @@ pub struct Pace<K> {
     full_at: Mutex<LruCache<K, u64>>,
 }
 
+/// What one who has a bucket of his own may do: so many at once, and as many again in this time.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    cost_ns: u64,
+    burst_ns: u64,
+    full_at: u64,
+}
+
+impl Bucket {
+    /// So many within this time, all at once if need be.
+    pub(crate) fn within(count: u32, time: Duration) -> Self {
+        let time_ns = ns(time);
+        Self { cost_ns: time_ns / u64::from(count.max(1)), burst_ns: time_ns, full_at: 0 }
+    }
+
+    /// Takes one. `now_ns` counts from whenever.
+    ///
+    /// # Errors
+    /// How long until it would work.
+    pub(crate) fn take(&mut self, now_ns: u64) -> Result<(), Duration> {
+        take(&mut self.full_at, (self.cost_ns, self.burst_ns), now_ns)
+    }
+}
+
 impl<K: Hash + Eq> Pace<K> {
     /// So many in a second, with ten seconds' worth at once; 0 is no bound.
     pub(crate) fn new(per_s: u32) -> Self {
@@ -47,13 +71,17 @@ impl<K: Hash + Eq> Pace<K> {
         }
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = buckets.get_or_insert_mut(whose, || 0);
-        let debt = (*full_at).max(now_ns) - now_ns + self.cost_ns;
-        if debt > self.burst_ns {
-            return Err(Duration::from_nanos(debt - self.burst_ns));
-        }
-        *full_at = now_ns + debt;
-        Ok(())
+        take(full_at, (self.cost_ns, self.burst_ns), now_ns)
     }
+}
+
+fn take(full_at: &mut u64, (cost_ns, burst_ns): (u64, u64), now_ns: u64) -> Result<(), Duration> {
+    let debt = (*full_at).max(now_ns) - now_ns + cost_ns;
+    if debt > burst_ns {
+        return Err(Duration::from_nanos(debt - burst_ns));
+    }
+    *full_at = now_ns + debt;
+    Ok(())
 }
 
 fn ns(duration: Duration) -> u64 {
@@ -73,6 +101,15 @@ mod tests {
         assert_eq!(pace.take("a", 100_000_005), Ok(()));
         assert!(pace.take("a", 100_000_005).is_err());
         assert!((0..1000).all(|_| Pace::new(0).take("a", 5).is_ok()));
+    }
+
+    #[test]
+    fn a_bucket_of_ones_own_fills_again() {
+        let mut bucket = Bucket::within(4, Duration::from_secs(8));
+        assert_eq!((0..10).filter(|_| bucket.take(5).is_ok()).count(), 4);
+        assert_eq!(bucket.take(5), Err(Duration::from_secs(2)));
+        assert_eq!(bucket.take(2_000_000_005), Ok(()));
+        assert!(bucket.take(2_000_000_005).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The stream of tokens that were revoked. What has ended anyhow goes from it in time.
 
-use selvedge_eventlog::{Append, Batch, Log, StreamId, StreamOptions, block_on};
+use selvedge_eventlog::{Append, Batch, Log, StreamId, StreamInfo, StreamOptions, block_on};
 
 use crate::trust::{Revocation, Warden};
 
@@ -8,6 +8,8 @@ use crate::trust::{Revocation, Warden};
 const NAME: &str = "sync/revoked";
 /// Bytes of the log that are read in one go.
 const PAGE_BYTES: usize = 256 << 10;
+/// Such reads before others have their turn.
+const PAGES_MAX: usize = 64;
 /// Revocations that may be over whatever there is.
 const SLACK: u64 = 1024;
 
@@ -44,10 +46,17 @@ impl Revocations {
 
     /// Writes the eldest again that still count, where most do not, and lets the others go. Blocks.
     pub(crate) fn tidy(&self, warden: &Warden) -> Result<(), String> {
-        let info = self.log.info(self.stream).map_err(|error| error.to_string())?;
-        if info.tail - info.start <= 2 * warden.revocations() as u64 + SLACK {
-            return Ok(());
+        for _ in 0..PAGES_MAX {
+            let info = self.log.info(self.stream).map_err(|error| error.to_string())?;
+            if info.tail - info.start <= 2 * warden.revocations() as u64 + SLACK {
+                break;
+            }
+            self.tidy_page(info, warden)?;
         }
+        Ok(())
+    }
+
+    fn tidy_page(&self, info: StreamInfo, warden: &Warden) -> Result<(), String> {
         let eldest = self.log.read(self.stream, info.start, PAGE_BYTES);
         let eldest = eldest.map_err(|error| error.to_string())?;
         for (_, record) in eldest.records() {

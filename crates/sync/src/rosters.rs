@@ -1,9 +1,12 @@
 //! Keys of a document: each record of them lies in a stream of its own as well, in the same batch as in the document's log. When
 //! that is cut, links and devices that were away go on from these, and who comes in reads them first.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use bytes::{Buf as _, Bytes};
-use selvedge_crdt::session::{DocumentId, Record};
+use selvedge_crdt::session::{DeviceId, DocumentId, Record};
 use selvedge_eventlog::{Append, Batch, Log, ReadError, StreamId, StreamOptions};
+use selvedge_seal::{MemberKind, Roster, RosterError};
 
 use crate::names;
 
@@ -27,13 +30,38 @@ pub(crate) struct Rosters {
 struct Extent {
     /// Whether the log has the stream.
     is_created: bool,
+    /// How many.
+    count: u64,
     /// Bytes of all of them.
     bytes: u64,
 }
 
+/// The roster in force, as far as a relay can know: the first that there was, and each that may follow the one before. What
+/// else lies among them nobody believes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    /// So many were looked at.
+    pub(crate) next: u64,
+    pub(crate) held: Option<Arc<Roster>>,
+    /// Devices that were members, and are not any more.
+    pub(crate) gone: Arc<BTreeSet<DeviceId>>,
+}
+
+/// What is to be made of a roster that somebody pushes who is no admin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It follows.
+    Follows,
+    /// Another one came first: whoever made it hears of that one, and makes it anew.
+    Late,
+    /// It may never.
+    Never,
+}
+
 impl Extent {
     fn with(self, record: &[u8]) -> Self {
-        Self { is_created: true, bytes: self.bytes + (TOTAL + record.len()) as u64 }
+        let bytes = self.bytes + (TOTAL + record.len()) as u64;
+        Self { is_created: true, count: self.count + 1, bytes }
     }
 }
 
@@ -48,13 +76,18 @@ impl Rosters {
         let last = tail.checked_sub(1).map(|last| log.read(stream, last, 1)).transpose()?;
         let last = last.and_then(|chunk| chunk.records().last().map(|(_, record)| record));
         let bytes = last.and_then(|record| record.first_chunk().map(|it| u64::from_le_bytes(*it)));
-        let extent = Extent { is_created: true, bytes: bytes.unwrap_or(0) };
+        let extent = Extent { is_created: true, count: tail, bytes: bytes.unwrap_or(0) };
         Ok(Self { stream, now: extent, durable: extent })
     }
 
     /// Whether there are any.
     pub(crate) fn has_some(&self) -> bool {
         self.now.is_created
+    }
+
+    /// How many there are, with those that are on their way.
+    pub(crate) fn count(&self) -> u64 {
+        self.now.count
     }
 
     /// What they take.
@@ -107,6 +140,60 @@ impl Rosters {
                 return Ok(());
             }
             from = chunk.next;
+        }
+    }
+}
+
+impl Line {
+    /// Looks at those that came since; blocks. `has_lost` says that the relay lost some: what follows those is believed.
+    pub(crate) fn go_on(
+        mut self,
+        log: &Log,
+        (id, stream): (&DocumentId, StreamId),
+        has_lost: bool,
+    ) -> Result<Self, ReadError> {
+        let tail = log.info(stream)?.tail;
+        if tail < self.next {
+            self = Self::default();
+        }
+        while self.next < tail {
+            let chunk = log.read(stream, self.next, PAGE_BYTES)?;
+            let from = self.next;
+            for (_, kept) in chunk.records().filter(|(index, _)| *index >= from) {
+                self.take(id, &record(kept), has_lost);
+            }
+            self.next = chunk.next;
+        }
+        Ok(self)
+    }
+
+    fn take(&mut self, id: &DocumentId, bytes: &[u8], has_lost: bool) {
+        let Ok(record) = Record::read(bytes) else { return };
+        let next = match &self.held {
+            None => Roster::of_record(id, &record).ok(),
+            Some(held) => match held.follow(&record) {
+                Err(RosterError::Gap(_)) if has_lost => Roster::of_record(id, &record).ok(),
+                followed => followed.ok(),
+            },
+        };
+        let Some(next) = next else { return };
+        let gone = Arc::make_mut(&mut self.gone);
+        let before = self.held.iter().flat_map(|held| held.members());
+        gone.extend(before.filter(|it| it.kind == MemberKind::Device).map(|it| it.device));
+        next.members().iter().for_each(|member| {
+            gone.remove(&member.device);
+        });
+        self.held = Some(Arc::new(next));
+    }
+
+    /// What is to be made of a roster by somebody who is no admin.
+    pub(crate) fn judge(&self, record: &Record<'_>, has_lost: bool) -> Next {
+        let Some(held) = &self.held else { return Next::Follows };
+        match held.follow(record) {
+            Ok(_) => Next::Follows,
+            Err(RosterError::Gap(_)) if has_lost => Next::Follows,
+            Err(RosterError::Past | RosterError::Forked | RosterError::Gap(_)) => Next::Late,
+            Err(_) => Next::Never,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Snapshots: their bytes lie in the log, each in a stream of its own, so that backups have them and servers of NATS keep
 //! them like all else.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use selvedge_crdt::session::{
     PIECE_BYTES_MAX, Refusal, RelayFrame, SnapshotHash, SnapshotInfo,
     relay::{Session, Vetted},
 };
-use selvedge_eventlog::{Append, Batch, Log, ReadError, StreamId, StreamOptions};
+use selvedge_eventlog::{Append, Batch, ReadError, StreamId, StreamOptions};
 
 use crate::{document::Document, hub::Hub, names};
 
@@ -38,13 +38,15 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(
+    /// Nothing if as many of the document are on their way as may be.
+    pub(crate) fn begin(
         hub: &Arc<Hub>,
         document: &Arc<Document>,
         (channel, session): (u32, Session),
         (record, info, replaces): (&Vetted<'_>, SnapshotInfo, Option<SnapshotHash>),
-    ) -> Self {
-        Self {
+    ) -> Option<Self> {
+        let stream = hub.log.new_stream();
+        document.begin_upload(stream, hub.now_ms()).then(|| Self {
             hub: hub.clone(),
             document: document.clone(),
             channel,
@@ -52,13 +54,13 @@ impl Upload {
             record: record.bytes().to_vec(),
             info,
             replaces,
-            stream: hub.log.new_stream(),
+            stream,
             is_created: false,
             is_placed: false,
             received: 0,
             hash: Context::new(&SHA256),
             chunk: Vec::new(),
-        }
+        })
     }
 
     /// Whether these are the bytes that come next.
@@ -71,6 +73,9 @@ impl Upload {
     /// # Errors
     /// The frame that says why not.
     pub(crate) async fn take(&mut self, mut bytes: &[u8]) -> Result<bool, RelayFrame<'static>> {
+        if !self.document.goes_on(self.stream, self.hub.now_ms()) {
+            return Err(rejected(Refusal::Unavailable(AGAIN_MS)));
+        }
         self.received += bytes.len() as u64;
         self.hash.update(bytes);
         while !bytes.is_empty() {
@@ -93,7 +98,8 @@ impl Upload {
 
     async fn keep_chunk(&mut self) -> Result<(), RelayFrame<'static>> {
         let append = Append::to(self.stream).record(&self.chunk);
-        let batch = match self.is_created {
+        // Before it is: who drops this meanwhile leaves nothing behind.
+        let batch = match mem::replace(&mut self.is_created, true) {
             true => Batch::from(append),
             false => {
                 let name = names::snapshot(&self.document.id, &self.info.hash);
@@ -102,7 +108,6 @@ impl Upload {
         };
         let kept = self.hub.log.append(batch).await;
         self.chunk.clear();
-        self.is_created |= kept.is_ok();
         kept.map(drop).map_err(|_| rejected(Refusal::Unavailable(AGAIN_MS)))
     }
 
@@ -122,8 +127,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        self.document.end_upload(self.stream);
         if self.is_created && !self.is_placed {
-            // Whether it works: otherwise it is swept when the document is loaded.
+            // Whether it works: otherwise it is swept later.
             drop(self.hub.log.append(Batch::delete(self.stream)));
         }
     }
@@ -133,14 +139,14 @@ fn rejected(why: Refusal) -> RelayFrame<'static> {
     RelayFrame::Rejected { frame: OFFER, why }
 }
 
-/// Reads bytes of a snapshot, at most so many; blocks where memory does not have them.
-pub(crate) fn read(
-    log: &Log,
+/// Reads bytes of a snapshot, at most so many.
+pub(crate) async fn read(
+    hub: Arc<Hub>,
     stream: StreamId,
     (from, bytes): (u64, usize),
 ) -> Result<Bytes, ReadError> {
     let (index, skip) = (from / CHUNK as u64, (from % CHUNK as u64) as usize);
-    let chunk = log.read(stream, index, 1)?;
+    let chunk = hub.read(stream, (index, 1)).await?;
     let found = chunk.records().find(|(sequence, _)| *sequence == index);
     let record = found.map(|(_, record)| record).unwrap_or_default();
     let end = (skip + bytes).min(record.len());

@@ -8,15 +8,16 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use selvedge_crdt::{
     BatchHash, Header, ReplicaId,
     session::{
-        CloseReason, MESSAGE_BYTES_MAX, Record, RecordHash, Refusal, RelayFrame, Resume, Signature,
-        SnapshotHash, Subscription,
-        relay::{Asked, Grant, Opening, READ, Session, Vetted, Want},
+        CloseReason, Record, RecordHash, Refusal, RelayFrame, Resume, Signature, SnapshotHash,
+        Subscription,
+        relay::{ADMIN, Asked, Grant, JOIN, Opening, READ, Session, Vetted, Want},
     },
 };
 use selvedge_eventlog::{Chunk, ReadError, StreamId};
@@ -25,8 +26,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::{
     connection::Connection,
     document::{By, Document},
-    hub::Hub,
-    names, rosters,
+    hub::{Entered, Hub},
+    names,
+    pace::Bucket,
+    rosters::{self, Next},
     snapshots::{self, Upload},
     websocket::{self, CloseCode, Decoder, Event},
 };
@@ -35,6 +38,16 @@ use crate::{
 const BUFFER_BYTES: usize = 64 << 10;
 /// Turns of reading and writing before others have theirs.
 const TURNS_MAX: usize = 16;
+/// When to push a roster again that cannot be judged now, in milliseconds.
+const AGAIN_MS: u64 = 2_000;
+/// When to offer a snapshot again where others are on their way, in milliseconds.
+const OFFER_AGAIN_MS: u64 = 30_000;
+/// In this time a connection has tokens verified as often as it may at once: so often at least.
+const VERIFIED: Duration = Duration::from_secs(60);
+const VERIFIED_MIN: u32 = 64;
+/// The same before a token counted, of whoever it is.
+const STRANGERS: u32 = 32;
+const STRANGER: Duration = Duration::from_secs(16);
 /// Types of messages, as refusals name them.
 const PUSH: u8 = 3;
 const OFFER: u8 = 5;
@@ -53,8 +66,11 @@ pub(crate) async fn serve(
     hub: Arc<Hub>,
     connection: Arc<Connection>,
 ) {
+    // Twice: a device that lost its connection opens everything again.
+    let at_once = hub.settings.channels_max.saturating_mul(2).max(VERIFIED_MIN);
     let mut socket = Socket {
         io,
+        verified: [Bucket::within(STRANGERS, STRANGER), Bucket::within(at_once, VERIFIED)],
         hub,
         connection,
         decoder: Decoder::default(),
@@ -80,14 +96,22 @@ struct Socket<T> {
     input: Vec<u8>,
     out: Vec<u8>,
     written: usize,
-    /// Documents by channel.
-    open: Vec<(u32, Arc<Document>)>,
+    open: Vec<Open>,
+    /// How often a token and its proof are verified: before one counted, and after that.
+    verified: [Bucket; 2],
     /// What a message asked for, before the next is looked at.
     doing: Option<Work<Done>>,
     /// What is read for channels that lag.
     reading: Option<Work<Found>>,
     upload: Option<Box<Upload>>,
     stage: Stage,
+}
+
+/// An open document.
+struct Open {
+    channel: u32,
+    document: Arc<Document>,
+    _entered: Entered,
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -103,8 +127,9 @@ enum Stage {
 
 /// What came of something that took a while.
 enum Done {
-    Opened(u32, Result<Arc<Document>, CloseReason>),
+    Opened(u32, Result<(Arc<Document>, Entered), CloseReason>),
     Uploaded(Option<Box<Upload>>, u32, usize, Option<RelayFrame<'static>>),
+    Pushed,
 }
 
 /// What was read from the log.
@@ -166,10 +191,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             if self.upload.as_ref().is_some_and(|upload| upload.channel == channel) {
                 self.upload = None;
             }
-            if let Some(at) = self.open.iter().position(|(open, _)| *open == channel) {
-                let (_, document) = self.open.swap_remove(at);
-                document.leave(&self.hub, (&self.connection, channel));
-                self.hub.exit(&document.id);
+            if let Some(at) = self.open.iter().position(|open| open.channel == channel) {
+                let open = self.open.swap_remove(at);
+                open.document.leave(&self.hub, (&self.connection, channel));
             }
         }
     }
@@ -177,9 +201,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// Leaves everything.
     fn leave(mut self) {
         self.reap();
-        for (channel, document) in self.open.drain(..) {
+        for Open { channel, document, _entered } in self.open.drain(..) {
             document.leave(&self.hub, (&self.connection, channel));
-            self.hub.exit(&document.id);
         }
         self.hub.farewell(&self.connection);
     }
@@ -271,7 +294,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 self.input = bytes.to_vec();
                 return Ok(());
             }
-            match self.decoder.feed(bytes, MESSAGE_BYTES_MAX) {
+            let max = self.connection.within(|machine| machine.message_bytes_max());
+            match self.decoder.feed(bytes, max) {
                 Ok((used, event)) => {
                     bytes = &bytes[used..];
                     event.into_iter().for_each(|event| self.event(event));
@@ -356,13 +380,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     }
 
     fn find(&self, channel: u32) -> Option<(Arc<Document>, Session)> {
-        let (_, document) = self.open.iter().find(|(open, _)| *open == channel)?;
+        let open = self.open.iter().find(|open| open.channel == channel)?;
         let session = self.connection.within(|machine| machine.session(channel))?;
-        Some((document.clone(), session))
+        Some((open.document.clone(), session))
     }
 
     fn open(&mut self, opening: Opening<'_>, now_ms: u64) {
         let Opening { channel, document, token, proof, resume, replicas } = opening;
+        if let Some(wait_ms) = self.verifies_too_much() {
+            return self.refuse_channel(channel, CloseReason::Limit, Some(wait_ms));
+        }
         let warden = self.hub.warden.clone();
         let grant = self
             .connection
@@ -371,18 +398,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             self.hub.metrics.denied.fetch_add(1, Relaxed);
             return self.refuse_channel(channel, CloseReason::Denied, None);
         };
-        if !self.hub.enter(&document) {
+        let Some(entered) = self.hub.enter(&document) else {
             return self.refuse_channel(channel, CloseReason::Limit, Some(60_000));
-        }
+        };
         let (hub, connection) = (self.hub.clone(), self.connection.clone());
         let asked = (grant, resume, replicas);
         self.doing = Some(Box::pin(async move {
             let opened = enter(&hub, &connection, (channel, &document), asked).await;
-            if opened.is_err() {
-                hub.exit(&document);
-            }
-            Done::Opened(channel, opened)
+            Done::Opened(channel, opened.map(|document| (document, entered)))
         }));
+    }
+
+    /// How many milliseconds it is to wait until another token is looked at. Signatures are the dear part, and nothing is
+    /// known of who asks before they were verified.
+    fn verifies_too_much(&mut self) -> Option<u64> {
+        let which = usize::from(self.connection.within(|machine| machine.has_opened()));
+        let taken = self.verified[which].take(self.hub.now_ns());
+        taken.err().map(|wait| crate::settings::ms(wait).max(1))
     }
 
     fn refuse_channel(&mut self, channel: u32, why: CloseReason, again_ms: Option<u64>) {
@@ -397,6 +429,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         if let Some(wait_ms) = self.too_fast(&session, document.id.tenant()) {
             let frame = refused(record, Refusal::Quota(wait_ms));
             return document.refuse(&hub, by, frame);
+        }
+        if session.may(JOIN) && !session.may(ADMIN) && rosters::is_keys(record) {
+            let record = record.to_vec();
+            self.doing = Some(Box::pin(async move {
+                join(&hub, &document, by, &record).await;
+                Done::Pushed
+            }));
+            return;
         }
         let schema = document.terms.schema.as_deref();
         match Vetted::judge(record, &document.id, &*hub.warden, schema) {
@@ -425,6 +465,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     fn offer(&mut self, channel: u32, (record, replaces): (&[u8], Option<SnapshotHash>)) {
         let Some((document, session)) = self.find(channel) else { return };
+        if let Some(wait_ms) = self.too_fast(&session, document.id.tenant()) {
+            self.upload = None;
+            return self.reject(channel, OFFER, Refusal::Quota(wait_ms));
+        }
         let vetted = Vetted::judge(record, &document.id, &*self.hub.warden, None);
         let judged = vetted.and_then(|vetted| {
             let fold = &document.lock().fold;
@@ -434,8 +478,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         match judged {
             Ok((vetted, info)) => {
                 let what = (&vetted, info, replaces);
-                let upload = Upload::new(&self.hub, &document, (channel, session), what);
-                self.upload = Some(Box::new(upload));
+                // The former one makes room for this.
+                self.upload = None;
+                let upload = Upload::begin(&self.hub, &document, (channel, session), what);
+                self.upload = upload.map(Box::new);
+                if self.upload.is_none() {
+                    self.reject(channel, OFFER, Refusal::Unavailable(OFFER_AGAIN_MS));
+                }
             }
             Err(RelayFrame::Rejected { why, .. } | RelayFrame::Refused { why, .. }) => {
                 self.upload = None;
@@ -486,6 +535,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     }
 
     fn renew(&mut self, channel: u32, (token, proof): (&str, &Signature), now_ms: u64) {
+        if let Some(wait_ms) = self.verifies_too_much() {
+            return self.refuse_channel(channel, CloseReason::Limit, Some(wait_ms));
+        }
         let warden = self.hub.warden.clone();
         let grant = self
             .connection
@@ -498,6 +550,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                     wakes.renewed(&document.id, &device, &grant);
                 }
                 self.connection.within(|machine| machine.renewed(channel, grant));
+                self.end_if_revoked(channel);
             }
             _ => self.refuse_channel(channel, CloseReason::Denied, None),
         }
@@ -508,15 +561,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         let Poll::Ready(done) = doing.as_mut().poll(context) else { return false };
         self.doing = None;
         match done {
-            Done::Opened(channel, Ok(document)) => {
+            Done::Pushed => {}
+            Done::Opened(channel, Ok((document, _entered))) => {
                 let is_there = self.connection.within(|machine| machine.session(channel).is_some());
                 match is_there {
-                    true => self.open.push((channel, document)),
-                    // It was closed meanwhile.
-                    false => {
-                        document.leave(&self.hub, (&self.connection, channel));
-                        self.hub.exit(&document.id);
+                    true => {
+                        self.open.push(Open { channel, document, _entered });
+                        self.end_if_revoked(channel);
                     }
+                    // It was closed meanwhile.
+                    false => document.leave(&self.hub, (&self.connection, channel)),
                 }
             }
             Done::Opened(channel, Err(why)) => self.refuse_channel(channel, why, Some(2_000)),
@@ -529,6 +583,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             }
         }
         true
+    }
+
+    /// Ends a channel whose token was revoked while nobody saw yet that the channel has it.
+    fn end_if_revoked(&mut self, channel: u32) {
+        let warden = &self.hub.warden;
+        let is_revoked = self.connection.within(|machine| {
+            machine.grant(channel).is_some_and(|grant| warden.is_revoked(&grant.id))
+        });
+        if is_revoked {
+            self.refuse_channel(channel, CloseReason::Expired, None);
+        }
     }
 
     /// Serves channels that lag, and snapshots.
@@ -595,13 +660,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             let failed = Refusal::Superseded(None);
             return self.connection.within(|machine| machine.fetch_failed(channel, failed));
         };
-        let log = self.hub.log.clone();
-        self.reading = Some(Box::pin(async move {
-            let read =
-                tokio::task::spawn_blocking(move || snapshots::read(&log, stream, (from, bytes)));
-            let read = read.await.unwrap_or(Err(ReadError::Overloaded));
-            Found::Piece(channel, hash, from, read)
-        }));
+        let reading = snapshots::read(self.hub.clone(), stream, (from, bytes));
+        self.reading =
+            Some(Box::pin(async move { Found::Piece(channel, hash, from, reading.await) }));
     }
 
     fn found(&mut self, found: Found) {
@@ -659,6 +720,24 @@ async fn enter(
             }
             return Ok(document);
         }
+    }
+}
+
+/// Takes a roster of somebody who is no admin: one that brings a device in. What he may push beside would be kept for ever,
+/// and read by all who come.
+async fn join(hub: &Arc<Hub>, document: &Arc<Document>, by: By, record: &[u8]) {
+    let vetted = match Vetted::judge(record, &document.id, &*hub.warden, None) {
+        Ok(vetted) => vetted,
+        Err(frame) => return document.refuse(hub, by, frame),
+    };
+    let Ok(line) = hub.line(&document.id).await else {
+        return document.refuse(hub, by, vetted.refused(Refusal::Unavailable(AGAIN_MS)));
+    };
+    let line = line.unwrap_or_default();
+    match line.judge(vetted.record(), hub.has_lost()) {
+        Next::Follows => document.push_roster(hub, by, (&vetted, line.next)),
+        Next::Late => by.connection.with(|machine| machine.settle(by.bytes)),
+        Next::Never => document.refuse(hub, by, vetted.refused(Refusal::Denied)),
     }
 }
 

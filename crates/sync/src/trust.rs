@@ -17,6 +17,9 @@ use selvedge_seal::{
 /// Revocations in force, at most.
 const REVOKED_MAX: usize = 100_000;
 
+/// Links for once among them that were spent, at most: devices do that, and must not take the room of who revokes.
+const SPENT_MAX: usize = REVOKED_MAX / 2;
+
 /// Keys of issuers, and revoked tokens.
 pub(crate) struct Warden {
     issuers: RwLock<Issuers>,
@@ -110,9 +113,7 @@ impl Warden {
         match tokens.revoked.get(id) {
             Some(revoked) if revoked.by == Some(*by) => return Ok(false),
             Some(_) => return Err(NotSpent::Spent),
-            None if tokens.revoked.len() + tokens.pending.len() >= REVOKED_MAX => {
-                return Err(NotSpent::Full);
-            }
+            None if !tokens.has_room_to_spend() => return Err(NotSpent::Full),
             None => {}
         }
         let is_first = tokens.pending.insert(id.to_owned());
@@ -152,6 +153,14 @@ impl Warden {
 
     fn change(&self) -> RwLockWriteGuard<'_, Tokens> {
         self.tokens.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tokens {
+    fn has_room_to_spend(&self) -> bool {
+        let spent = self.revoked.values().filter(|revoked| revoked.by.is_some()).count();
+        let spent = spent + self.pending.len();
+        spent < SPENT_MAX && self.revoked.len() + self.pending.len() < REVOKED_MAX
     }
 }
 
@@ -260,6 +269,22 @@ mod tests {
             None,
             "a stranger's"
         );
+    }
+
+    #[test]
+    fn links_that_were_spent_leave_room_to_revoke() {
+        let warden = Warden::new(Issuers::default());
+        let by = Some(DeviceId([1; 32]));
+        for number in 0..SPENT_MAX {
+            warden.revoke(format!("l{number}"), Revoked { until_s: 9, by });
+        }
+        assert_eq!(warden.spend("l", &DeviceId([1; 32])), Err(NotSpent::Full));
+        assert_eq!(warden.spend("l7", &DeviceId([1; 32])), Ok(false), "it was his already");
+        for number in SPENT_MAX..REVOKED_MAX {
+            assert!(warden.has_room());
+            warden.revoke(format!("t{number}"), Revoked { until_s: 9, by: None });
+        }
+        assert!(!warden.has_room());
     }
 
     #[test]

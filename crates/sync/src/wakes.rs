@@ -15,9 +15,8 @@ use std::{
     time::Duration,
 };
 
-use selvedge_crdt::session::{DeviceId, DocumentId, Record, Refusal, Subscription, relay::Grant};
+use selvedge_crdt::session::{DeviceId, DocumentId, Refusal, Subscription, relay::Grant};
 use selvedge_eventlog::Log;
-use selvedge_seal::Roster;
 use selvedge_webpush::{PushError, Sender, Wake};
 use tokio::{sync::Notify, task::JoinSet};
 
@@ -25,7 +24,7 @@ use self::{
     roll::{Bounds, Call, Roll, Wish},
     shelf::Shelf,
 };
-use crate::{hub::Hub, names, rosters, settings::ms};
+use crate::{hub::Hub, settings::ms};
 
 pub(crate) use self::roll::Outcome;
 
@@ -271,15 +270,11 @@ async fn may(hub: &Arc<Hub>, device: &DeviceId, of: &roll::News) -> May {
     }
 }
 
-/// Whether the last roster of a document has a device, if it can be read; without one everybody with a token is a member.
+/// Whether the roster of a document that is in force has a device, if it can be read; without one everybody with a token is a
+/// member.
 async fn is_member(hub: &Arc<Hub>, document: &DocumentId, device: &DeviceId) -> Option<bool> {
-    let Some(stream) = hub.log.stream(&names::keys(document)) else { return Some(true) };
-    let Some(last) = hub.log.info(stream).ok()?.tail.checked_sub(1) else { return Some(true) };
-    let chunk = hub.clone().read(stream, (last, 1)).await.ok()?;
-    let (_, kept) = chunk.records().find(|(index, _)| *index == last)?;
-    let record = rosters::record(kept);
-    let roster = Roster::of_record(document, &Record::read(&record).ok()?).ok()?;
-    Some(roster.member(device).is_some())
+    let Some(line) = hub.line(document).await.ok()? else { return Some(true) };
+    line.held.map(|roster| roster.member(device).is_some())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use selvedge_crdt::session::{ClientFrame, DeviceId, DocumentId, Subscription};
-use selvedge_eventlog::{Append, Batch, Log, StreamId, StreamOptions, block_on};
+use selvedge_eventlog::{Append, Batch, Log, StreamId, StreamInfo, StreamOptions, block_on};
 
 use super::roll::Wish;
 
@@ -15,6 +15,8 @@ const NAME: &str = "sync/wake/";
 const FORMER_MAX: usize = 64;
 /// Bytes of the log that are read in one go.
 const PAGE_BYTES: usize = 256 << 10;
+/// Such reads before others have their turn: more than is written meanwhile.
+const PAGES_MAX: usize = 64;
 /// Records that may be outdated whatever there is.
 const SLACK: u64 = 1024;
 /// The first byte of a record.
@@ -94,10 +96,17 @@ impl Shelf {
 
     /// Writes the eldest again that still count, where most do not, and lets the others go. Blocks.
     pub(super) fn tidy(&self, wanted: usize, counts: impl Fn(&Wish) -> bool) -> Result<(), String> {
-        let info = self.log.info(self.stream).map_err(|error| error.to_string())?;
-        if info.tail - info.start <= 2 * wanted as u64 + SLACK {
-            return Ok(());
+        for _ in 0..PAGES_MAX {
+            let info = self.log.info(self.stream).map_err(|error| error.to_string())?;
+            if info.tail - info.start <= 2 * wanted as u64 + SLACK {
+                break;
+            }
+            self.tidy_page(info, &counts)?;
         }
+        Ok(())
+    }
+
+    fn tidy_page(&self, info: StreamInfo, counts: impl Fn(&Wish) -> bool) -> Result<(), String> {
         let eldest = self.log.read(self.stream, info.start, PAGE_BYTES);
         let eldest = eldest.map_err(|error| error.to_string())?;
         for (_, record) in eldest.records() {

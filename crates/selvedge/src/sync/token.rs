@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use selvedge_base::parse_duration;
 use serde_json::{Value as Json, json};
 
@@ -70,8 +71,8 @@ pub(super) fn make(args: &TokenArgs, terminal: &mut Terminal) -> Outcome {
 
 /// Revokes one: its channels end at once.
 pub(super) fn revoke(args: &RevokeArgs, terminal: &mut Terminal) -> Outcome {
-    let id = id(&args.token)?;
-    ask(&args.core, Question::delete(format!("/tokens/{id}"), ANSWER_BYTES_MAX))?;
+    let (id, ends) = named(&args.token)?;
+    ask(&args.core, Question::delete(path(&id, ends), ANSWER_BYTES_MAX))?;
     terminal.write(&format!("revoked: {id}\n"))?;
     Ok(Exit::Success)
 }
@@ -87,14 +88,29 @@ fn place(text: &str) -> Result<(String, String), Failure> {
     Ok((document(&probe)?.tenant().to_owned(), name.to_owned()))
 }
 
-/// The id in a token, or what is one.
-fn id(text: &str) -> Result<String, Failure> {
-    let mut parts = text.split('.').skip(1);
-    let Some(claims) = parts.next() else { return Ok(text.to_owned()) };
-    let claims = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).ok();
+/// The id in a token and when it ends, or what is an id.
+fn named(text: &str) -> Result<(String, Option<u64>), Failure> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let claims = match parts[..] {
+        [_, claims, _] => data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).ok(),
+        _ => return Ok((text.to_owned(), None)),
+    };
     let claims: Option<Json> = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
-    let id = claims.and_then(|claims| claims["jti"].as_str().map(str::to_owned));
-    id.ok_or_else(|| Failure::new(Exit::Usage, "this is neither a token nor the id of one"))
+    let named = claims.and_then(|claims| {
+        let id = claims["jti"].as_str()?.to_owned();
+        // Fractions of a second are rounded up.
+        Some((id, claims["exp"].as_f64().map(|seconds| seconds.ceil() as u64)))
+    });
+    named.ok_or_else(|| Failure::new(Exit::Usage, "this is neither a token nor the id of one"))
+}
+
+/// Where a token is revoked. Issuers write into ids what they like.
+fn path(id: &str, ends: Option<u64>) -> String {
+    let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+    match ends {
+        Some(ends) => format!("/tokens/{id}?expires={ends}"),
+        None => format!("/tokens/{id}"),
+    }
 }
 
 fn ask(core: &CoreOf, question: Question) -> Result<Json, Failure> {
@@ -155,10 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_an_id() {
-        let claims = data_encoding::BASE64URL_NOPAD.encode(br#"{"jti":"abc"}"#);
-        assert_eq!(id(&format!("h.{claims}.s")).ok().as_deref(), Some("abc"));
-        assert_eq!(id("abc").ok().as_deref(), Some("abc"));
-        assert!(id("a.b.c").is_err());
+    fn a_token_has_an_id_and_an_end() {
+        let token =
+            |claims: &[u8]| format!("h.{}.s", data_encoding::BASE64URL_NOPAD.encode(claims));
+        let of = |text: &str| named(text).ok();
+        assert_eq!(of(&token(br#"{"jti":"abc"}"#)), Some(("abc".to_owned(), None)));
+        assert_eq!(of(&token(br#"{"jti":"a/b","exp":7.5}"#)), Some(("a/b".to_owned(), Some(8))));
+        assert_eq!(of("abc"), Some(("abc".to_owned(), None)));
+        assert_eq!(of("founder.abc"), Some(("founder.abc".to_owned(), None)));
+        assert_eq!(of("a.b.c"), None);
+    }
+
+    #[test]
+    fn no_id_names_another() {
+        assert_eq!(path("abc", None), "/tokens/abc");
+        assert_eq!(path("a?b/c#d%20", Some(7)), "/tokens/a%3Fb%2Fc%23d%2520?expires=7");
     }
 }

@@ -132,9 +132,13 @@ fn the_first_device_that_asks_is_the_founder_for_good() {
     });
     relay.refuses(&ben, ("found", &wanted), "sync/founded");
     let again = relay.gives(&ann, "found", &wanted);
-    assert_ne!(again["id"], given["id"]);
+    assert_eq!(again["id"], given["id"], "who revokes one revokes all of them");
     // Each token is told of, and no refusal.
     relay.tells("sync.document.found", 2);
+    // Whoever stole the device does not found it again.
+    relay.place.run(&format!("sync revoke {} --data-dir data", again["token"].as_str().unwrap()));
+    relay.refuses(&ann, ("found", &wanted), "sync/spent");
+    relay.refuses(&ben, ("found", &wanted), "sync/founded");
 
     for (document, code) in [
         ("vaults/short", "sync/guests"),
@@ -260,7 +264,8 @@ fn a_link_for_once_brings_one_device_in() {
     let bens = relay.gives(&device(11), "join", &join(&once, &ben));
     assert_eq!(verified(&relay, &bens).holder, Holder::Key(ben.id()));
     assert_eq!((&bens["document"], &bens["link"]), (&json!(NAME), &Value::Null));
-    relay.gives(&device(11), "join", &join(&once, &ben));
+    let again = relay.gives(&device(11), "join", &join(&once, &ben));
+    assert_eq!(again["id"], bens["id"], "who revokes one revokes all of them");
     relay.refuses(&device(11), ("join", &join(&once, &eve)), "sync/used");
     // What a device was given is no link, and gives nothing on.
     relay.refuses(&ben, ("join", &join(&bens, &eve)), "sync/spent");
@@ -269,11 +274,42 @@ fn a_link_for_once_brings_one_device_in() {
 
     let many = link_for("many", 12);
     relay.gives(&device(12), "join", &join(&many, &ben));
-    relay.gives(&device(12), "join", &join(&many, &eve));
+    let eves = relay.gives(&device(12), "join", &join(&many, &eve));
+    relay.place.run(&format!("sync revoke {} --data-dir data", eves["id"].as_str().unwrap()));
+    relay.refuses(&device(12), ("join", &join(&many, &eve)), "sync/spent");
+    relay.gives(&device(12), "join", &join(&many, &ben));
     relay.place.run(&format!("sync revoke {} --data-dir data", many["id"].as_str().unwrap()));
     relay.refuses(&device(12), ("join", &join(&many, &device(4))), "sync/spent");
     relay.tells("sync.token.share", 2);
-    relay.tells("sync.token.join", 4);
+    relay.tells("sync.token.join", 5);
+}
+
+/// Issuers write into ids what they like, and have tokens last as long as they like.
+#[test]
+fn a_token_of_another_issuer_is_revoked_by_its_own_id_and_to_its_end() {
+    let relay = Relay::new(CORE);
+    let until = now().as_secs() + 700 * DAY;
+    let capability = |id: &str| Capability {
+        tenant: "acme".to_owned(),
+        documents: Documents::All,
+        rights: Rights::READ,
+        holder: Holder::Key(device(1).id()),
+        expires: until,
+        not_before: None,
+        issued: None,
+        id: id.to_owned(),
+        subject: "ann".to_owned(),
+        link: None,
+    };
+    let token = relay.key().mint(&capability("user 1?/all#x")).unwrap();
+    let revoked = relay.place.run_args(&["sync", "revoke", &token, "--data-dir", "data"]);
+    assert!(revoked.contains("revoked: user 1?/all#x"), "{revoked}");
+    let renew = |id: &str| json!({ "token": relay.key().mint(&capability(id)).unwrap() });
+    relay.refuses(&device(1), ("renew", &renew("user 1?/all#x")), "sync/spent");
+    relay.gives(&device(1), "renew", &renew("user 1"));
+    let told = relay.place.run("sync revoke user%201 --data-dir data");
+    assert!(told.contains("revoked: user%201"), "{told}");
+    relay.gives(&device(1), "renew", &renew("user 1"));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::{extract::State, response::Response};
+use data_encoding::BASE64URL_NOPAD;
 use selvedge_config::GuestRule;
 use selvedge_crdt::session::{DeviceId, DocumentId};
 use selvedge_seal::{
@@ -16,7 +18,7 @@ use super::{
     Desk,
     problem::{Problem, Why},
     proof::{Address, Proven, address, often},
-    tokens::{TTL_MAX_S, device, documents, fresh, now_s, place, rights},
+    tokens::{FOUNDER, TTL_MAX_S, device, documents, fresh, now_s, place, rights},
 };
 
 /// Whose documents they are where no tenant is named.
@@ -63,10 +65,15 @@ pub(super) async fn found(
         let paced = guests.map(|it| it.pace.take(address(&asked.asker), desk.now_ns()));
         often(paced.unwrap_or(Ok(())))?;
     }
+    let id = format!("{FOUNDER}{}", id_for(&document.to_string(), &asked.device));
+    if desk.sync.is_revoked(&id) {
+        return Err(revoked());
+    }
     let capability = Capability {
         tenant: document.tenant().to_owned(),
         documents: Documents::One(document.name().to_owned()),
         rights: Rights::ALL,
+        id,
         ..fresh(asked.device, None)?
     };
     give(&desk, &asked, ("sync.document.found", capability), deed).await
@@ -92,11 +99,25 @@ pub(super) async fn renew(
     if desk.sync.is_revoked(&known.id) {
         return Err(revoked());
     }
+    is_still_in(&desk, &known, &asked.device).await?;
     let life = known.issued.map_or(TTL_MAX_S, |issued| known.expires.saturating_sub(issued));
     let new = fresh(asked.device, Some(life.clamp(1, TTL_MAX_S)))?;
     let capability =
         Capability { expires: new.expires, issued: new.issued, not_before: None, ..known };
     give(&desk, &asked, ("sync.token.renew", capability), None).await
+}
+
+/// Refuses a device that was taken out of the document's members.
+async fn is_still_in(desk: &Desk, known: &Capability, device: &DeviceId) -> Result<(), Problem> {
+    let Documents::One(name) = &known.documents else { return Ok(()) };
+    let Some(document) = DocumentId::new(&known.tenant, name) else { return Ok(()) };
+    match desk.sync.was_removed(&document, device).await {
+        Some(false) => Ok(()),
+        Some(true) => {
+            Err(Why::Spent.because("The device was taken out of the document's members."))
+        }
+        None => Err(Why::Unwritten.until(SOON, "The document's members cannot be read.")),
+    }
 }
 
 #[derive(Deserialize)]
@@ -178,9 +199,19 @@ pub(super) async fn join(
             desk.sync.spend(&link.id, (&newcomer, link.expires)).map_err(not_spent)?
         }
     };
+    let id = id_for(&link.id, &newcomer);
+    if desk.sync.is_revoked(&id) {
+        return Err(revoked());
+    }
     let (tenant, documents, rights) = (link.tenant, link.documents, link.rights);
-    let capability = Capability { tenant, documents, rights, ..fresh(newcomer, None)? };
+    let capability = Capability { tenant, documents, rights, id, ..fresh(newcomer, None)? };
     give(&desk, &asked, ("sync.token.join", capability), deed).await
+}
+
+/// The id of a token that a device may ask for again: the same each time, so that it is not given again once it was revoked.
+fn id_for(what: &str, device: &DeviceId) -> String {
+    let named = [what.as_bytes(), b"\0", &device.0].concat();
+    BASE64URL_NOPAD.encode(&digest(&SHA256, &named).as_ref()[..16])
 }
 
 async fn give<T>(
@@ -189,6 +220,7 @@ async fn give<T>(
     (action, capability): (&str, Capability),
     deed: Option<Deed>,
 ) -> Result<Response, Problem> {
+    often(desk.paces.gives(desk.now_ns()))?;
     let event = asked.event(desk, (action, &capability.tenant), &place(&capability));
     desk.issue(event, capability, deed).await
 }

@@ -29,7 +29,7 @@ pub(super) const FIELD: &str = "selvedge-proof";
 const BODY_BYTES_MAX: usize = 16 << 10;
 /// How far a device's clock may be from the relay's.
 const SKEW: Duration = Duration::from_secs(60);
-/// Requests within an hour: of one address, of one device, and of all together.
+/// Within an hour: requests of one address and of one device, and tokens that are given to all together.
 const OF_ADDRESS: u32 = 600;
 const OF_DEVICE: u32 = 60;
 const OF_ALL: u32 = 36_000;
@@ -59,6 +59,13 @@ impl Default for Paces {
             devices: Pace::within(OF_DEVICE, HOUR),
             all: Pace::within(OF_ALL, HOUR),
         }
+    }
+}
+
+impl Paces {
+    /// Takes one of the tokens that are given to all together: who is refused anyhow takes none from the others.
+    pub(super) fn gives(&self, now_ns: u64) -> Result<(), Duration> {
+        self.all.take((), now_ns)
     }
 }
 
@@ -99,7 +106,6 @@ impl<T: DeserializeOwned> FromRequest<Arc<Desk>> for Proven<T> {
             || Why::Proof.because("The signature in `Selvedge-Proof` is not the device's.");
         proof.verify(&asked).map_err(|_| unproven())?;
         often(desk.paces.devices.take(proof.device, desk.now_ns()))?;
-        often(desk.paces.all.take((), desk.now_ns()))?;
         let wanted = serde_json::from_slice(&body);
         let wanted = wanted.map_err(|error| Why::Token.because(error.to_string()))?;
         Ok(Self { device: proof.device, wanted, asker })
@@ -134,4 +140,25 @@ fn proof(fields: &HeaderMap) -> Result<RequestProof, Problem> {
     proof.ok_or_else(|| {
         Why::Proof.because("Send `Selvedge-Proof: device=…, time=…, signature=…`, once.")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many addresses are cheap: what is refused to them must not be refused to everybody.
+    #[test]
+    fn who_asks_and_gets_nothing_takes_nothing_from_others() {
+        let paces = Paces::default();
+        for number in 0..2 * OF_ALL {
+            let address = Some(IpAddr::from(
+                (0x2001_0db8_u128 << 96 | u128::from(number) << 64).to_be_bytes(),
+            ));
+            assert_eq!(paces.addresses.take(address, 5), Ok(()));
+            let mut device = [0; 32];
+            device[..4].copy_from_slice(&number.to_be_bytes());
+            assert_eq!(paces.devices.take(DeviceId(device), 5), Ok(()));
+        }
+        assert_eq!((0..=OF_ALL).filter(|_| paces.gives(5).is_ok()).count(), OF_ALL as usize);
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use aws_lc_rs::rand;
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -34,6 +34,9 @@ const SCOPE: &str = "sync:tokens";
 /// How long a token lasts that says nothing, and at most, in seconds.
 const TTL_S: u64 = 86_400;
 pub(super) const TTL_MAX_S: u64 = 90 * 86_400;
+
+/// How ids of founders' tokens begin. A founder may ask for ever, so they are revoked for good.
+pub(super) const FOUNDER: &str = "founder.";
 
 /// What is asked for.
 #[derive(Deserialize)]
@@ -199,14 +202,20 @@ pub(super) async fn revoke(
     asker: Asker,
     State(desk): State<Arc<Desk>>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     asker.caller.require(SCOPE)?;
     // Whoever knows more of it than its id may have written it anywhere.
     if id.len() > ID_BYTES_MAX || id.contains(char::is_control) {
         return Err(Why::Token.because("no token has such an id"));
     }
-    // Nobody remembers when it would have ended; ours all have by then, also those that could still be exchanged.
+    // Nobody remembers when it would have ended; ours all have by then, also those that could still be exchanged. Others' may
+    // last longer, which who revokes them says.
     let until = now_s() + TTL_MAX_S + desk.renew.as_secs();
+    let until = match id.starts_with(FOUNDER) {
+        true => u64::MAX,
+        false => until.max(expires(query.as_deref().unwrap_or_default())?),
+    };
     let deed = desk.sync.revoke(&id, until);
     let deed =
         deed.ok_or_else(|| Why::Unwritten.because("as many tokens are revoked as may be"))?;
@@ -214,6 +223,16 @@ pub(super) async fn revoke(
     desk.journal.write_with(event, Some(deed.record())).await?;
     deed.done();
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// When a token ends that is revoked: `expires=SECONDS`, or nothing.
+fn expires(query: &str) -> Result<u64, Problem> {
+    let said = match query.strip_prefix("expires=") {
+        None if query.is_empty() => Some(0),
+        None => None,
+        Some(seconds) => seconds.parse().ok(),
+    };
+    said.ok_or_else(|| Why::Token.because("`expires` is in seconds since 1970"))
 }
 
 pub(super) fn now_s() -> u64 {
@@ -224,4 +243,18 @@ pub(super) fn now_s() -> u64 {
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_what_is_revoked_is_in_seconds() {
+        assert_eq!(expires("").ok(), Some(0));
+        assert_eq!(expires("expires=1790000000").ok(), Some(1_790_000_000));
+        for wrong in ["expires=", "expires=-1", "expires=1e9", "until=7", "expires=7&more=1"] {
+            assert!(expires(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -45,15 +45,18 @@ fn answer(replicas: &mut BTreeMap<u8, Replica>, line: &str) -> Result<String> {
 struct Replica {
     document: Document,
     writer: Writer,
-    /// The text with what is not committed.
-    open: Option<Text>,
+    /// The text, once it was written to.
+    text: Option<Text>,
+    /// Whether something of it is not committed.
+    is_changed: bool,
     now_ms: u64,
 }
 
 impl Replica {
     fn new(which: u8) -> Self {
         let writer = Writer::new(ReplicaId([which; 16]));
-        Replica { document: Document::new(), writer, open: None, now_ms: 1_000 }
+        let document = Document::new();
+        Replica { document, writer, text: None, is_changed: false, now_ms: 1_000 }
     }
 
     fn answer(&mut self, command: &str) -> Result<String> {
@@ -62,12 +65,16 @@ impl Replica {
                 let (from, to) = (Position::Chars(from.parse()?), Position::Chars(to.parse()?));
                 let with = String::from_utf8(bytes(with)?)?;
                 let edit = self.writer.edit(&mut self.document, self.now_ms);
-                let text = self.open.get_or_insert_with(|| Text::open(&edit, ENTITY, FIELD));
+                let text = self.text.get_or_insert_with(|| Text::open(&edit, ENTITY, FIELD));
+                if !self.is_changed {
+                    text.catch_up(&edit)?;
+                    self.is_changed = true;
+                }
                 text.replace(from, to, &with)?;
             }
             ["commit"] => {
-                let open = self.open.take();
-                return self.write(|edit| Ok(open.map_or(Ok(()), |mut text| text.commit(edit))?));
+                self.is_changed = false;
+                return self.change(|text, edit| Ok(text.commit(edit)?));
             }
             ["squash"] => {
                 return self.write(|edit| Ok(Text::open(edit, ENTITY, FIELD).squash(edit)?));
@@ -87,6 +94,17 @@ impl Replica {
 
     fn read(&self) -> Text {
         Text::read(&self.document, ENTITY, FIELD)
+    }
+
+    /// Writes by the text that is kept, if there is one.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Text, &mut Edit<'_>) -> Result<()>,
+    ) -> Result<String> {
+        let mut text = self.text.take();
+        let batches = self.write(|edit| text.as_mut().map_or(Ok(()), |text| change(text, edit)))?;
+        self.text = text;
+        Ok(batches)
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Edit<'_>) -> Result<()>) -> Result<String> {

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use selvedge_crdt::{BatchHash, Document, Dot, EntityRef, Stamp, Value};
+use selvedge_crdt::{BatchHash, Document, Dot, EntityRef, Stamp, Value, Written};
 use yrs::{
     ClientID, Doc, OffsetKind, Options, ReadTxn, Transact, TransactionMut, Update,
     updates::decoder::Decode,
@@ -36,19 +36,26 @@ pub(crate) struct Piece<'a> {
     pub update: &'a [u8],
 }
 
-/// The updates of a field, the oldest first, and what is none at all.
+/// What was written to a field, the oldest first.
+pub(crate) fn updates<'a>(document: &'a Document, entity: &str, field: &str) -> Vec<Written<'a>> {
+    let written = document.entity(entity).map(|it: EntityRef<'a>| it.text_updates(field));
+    written.unwrap_or_default()
+}
+
+/// The updates among what was written that are sound, and have room; what is none is noted.
 pub(crate) fn pieces<'a>(
-    document: &'a Document,
-    entity: &str,
-    field: &str,
+    written: Vec<Written<'a>>,
+    room: &mut Room,
     unread: &mut Vec<Unread>,
 ) -> Vec<Piece<'a>> {
-    let written = document.entity(entity).map(|it: EntityRef<'a>| it.text_updates(field));
-    let (mut pieces, mut room) = (Vec::new(), Room::default());
-    for entry in written.unwrap_or_default() {
+    let mut pieces = Vec::new();
+    for entry in written {
         let stamp = entry.stamp;
         let sound = match entry.value {
-            Value::Bytes(Cow::Borrowed(update)) => room.admit(update).map(|()| update),
+            Value::Bytes(Cow::Borrowed(update)) => room.with(update).map(|with| {
+                *room = with;
+                update
+            }),
             _ => Err(Fault::Invalid("a text has bytes")),
         };
         match sound {
@@ -59,16 +66,16 @@ pub(crate) fn pieces<'a>(
     pieces
 }
 
-/// What the updates of a text may have together.
-#[derive(Default)]
-struct Room {
+/// What the updates of a text have together, of what they may.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
     types: usize,
     bytes: usize,
 }
 
 impl Room {
-    /// Takes the room for an update, if it is sound and there is room.
-    fn admit(&mut self, update: &[u8]) -> Result<(), Fault> {
+    /// What is taken with one more update, if it is sound and there is room.
+    pub(crate) fn with(self, update: &[u8]) -> Result<Room, Fault> {
         let types = self.types + shape::check(update)?;
         let bytes = self.bytes + update.len();
         if types > TYPES_MAX {
@@ -76,8 +83,7 @@ impl Room {
         } else if bytes > READ_BYTES_MAX {
             Err(Fault::TooMuch("bytes of a text"))
         } else {
-            *self = Room { types, bytes };
-            Ok(())
+            Ok(Room { types, bytes })
         }
     }
 }
@@ -101,7 +107,7 @@ fn empty(client: u64) -> Doc {
 }
 
 /// Applies updates until one is refused, and returns which.
-fn apply_all(doc: &Doc, pieces: &[Piece<'_>]) -> Result<(), usize> {
+pub(crate) fn apply_all(doc: &Doc, pieces: &[Piece<'_>]) -> Result<(), usize> {
     pieces.iter().enumerate().try_for_each(|(at, piece)| {
         let update = guarded(|| Update::decode_v1(piece.update).ok()).flatten().ok_or(at)?;
         // What is half applied is dropped with its document.

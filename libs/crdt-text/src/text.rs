@@ -3,15 +3,15 @@
 use std::{collections::BTreeSet, error::Error, fmt, ops::Range};
 
 use dissimilar::Chunk;
-use selvedge_crdt::{Document, Dot, Edit, EditError};
+use selvedge_crdt::{Document, Dot, Edit, EditError, ReplicaId};
 use yrs::{
     Doc, GetString, Out, ReadTxn, StateVector, Text as _, TextRef, Transact, merge_updates_v1,
     types::text::YChange,
 };
 
 use crate::{
-    Position, ROOT, Unread,
-    replay::{guarded, pieces, replay, replay_for, transact},
+    Fault, Position, ROOT, Unread,
+    replay::{Room, apply_all, guarded, pieces, replay, replay_for, transact, updates},
 };
 
 /// Bytes that are compared character by character, at most; of more, what differs is replaced as a whole.
@@ -31,7 +31,11 @@ pub struct Text {
     units: u32,
     /// The updates that it was read from.
     seen: BTreeSet<Dot>,
+    /// What these take of what a text may have.
+    room: Room,
     unread: Vec<Unread>,
+    /// Who writes to it, if somebody does.
+    writer: Option<ReplicaId>,
     /// What was changed and not committed, an update each.
     changes: Vec<Vec<u8>>,
 }
@@ -41,8 +45,10 @@ pub struct Text {
 pub enum TextError {
     /// A place that the text does not have.
     Position(Position),
-    /// This replica wrote to the field since the text was read.
+    /// This replica wrote to the field since the text was read, or is another one by now.
     Stale,
+    /// Something was changed that is not committed yet.
+    Waiting,
     /// Something in the text cannot be read, and would be lost.
     Unread,
     /// What was written cannot be put into the field.
@@ -61,6 +67,7 @@ impl fmt::Display for TextError {
                 write!(f, "no character of the text begins at UTF-16 unit {at}")
             }
             TextError::Stale => f.write_str("the text was written to since it was read"),
+            TextError::Waiting => f.write_str("the text has changes that are not committed"),
             TextError::Unread => f.write_str("something in the text cannot be read"),
             TextError::Edit(error) => error.fmt(f),
             TextError::Broken => f.write_str("the text cannot be changed"),
@@ -88,17 +95,67 @@ impl Text {
     }
 
     fn new(document: &Document, (entity, field): (&str, &str), next: Option<Dot>) -> Text {
-        let mut unread = Vec::new();
-        let pieces = pieces(document, entity, field, &mut unread);
+        let (mut room, mut unread) = (Room::default(), Vec::new());
+        let updates = updates(document, entity, field);
+        let seen = updates.iter().map(|update| update.stamp.dot).collect();
+        let pieces = pieces(updates, &mut room, &mut unread);
         let doc = match next {
             Some(next) => replay_for(next, pieces, &mut unread),
             None => replay(pieces, 0, &mut unread),
         };
         let root = doc.get_or_insert_text(ROOT);
         let content = root.get_string(&doc.transact());
-        let (units, seen) = (units(&content), dots(document, entity, field));
-        let (entity, field) = (entity.to_owned(), field.to_owned());
-        Text { entity, field, doc, root, content, units, seen, unread, changes: Vec::new() }
+        Text {
+            entity: entity.to_owned(),
+            field: field.to_owned(),
+            doc,
+            root,
+            units: units(&content),
+            content,
+            seen,
+            room,
+            unread,
+            writer: next.map(|next| next.replica),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Reads what came into the field since the text was read, for the writer of `edit`. That costs as much as what is new,
+    /// as long as that was only added; who writes to a text for a while keeps it, and calls this instead of
+    /// [opening](Text::open) it before each change.
+    ///
+    /// # Errors
+    /// Changes that are not committed.
+    pub fn catch_up(&mut self, edit: &Edit<'_>) -> Result<(), TextError> {
+        if !self.changes.is_empty() {
+            return Err(TextError::Waiting);
+        }
+        if self.writer != Some(edit.next_dot().replica) || !self.take_in(edit.document()) {
+            *self = Text::open(edit, &self.entity, &self.field);
+        }
+        Ok(())
+    }
+
+    /// Applies the updates that are new. Returns whether what is here is then what reading everything would have made.
+    fn take_in(&mut self, document: &Document) -> bool {
+        let mut updates = updates(document, &self.entity, &self.field);
+        let all = updates.len();
+        updates.retain(|update| !self.seen.contains(&update.stamp.dot));
+        let nothing_went = all - updates.len() == self.seen.len();
+        if !nothing_went || !self.unread.is_empty() {
+            return false;
+        }
+        if updates.is_empty() {
+            return true;
+        }
+        self.seen.extend(updates.iter().map(|update| update.stamp.dot));
+        let pieces = pieces(updates, &mut self.room, &mut self.unread);
+        if !self.unread.is_empty() || apply_all(&self.doc, &pieces).is_err() {
+            return false;
+        }
+        self.content = self.root.get_string(&self.doc.transact());
+        self.units = units(&self.content);
+        true
     }
 
     /// What people read.
@@ -169,17 +226,18 @@ impl Text {
     /// Writes what was changed as one update.
     ///
     /// # Errors
-    /// A field that this replica wrote to since, names out of bounds, or more text than an operation holds. Then nothing is
-    /// written, and it may be tried again.
+    /// A field that this replica wrote to since, names out of bounds, or more text than an operation holds or is read. Then nothing
+    /// is written, and it may be tried again.
     pub fn commit(&mut self, edit: &mut Edit<'_>) -> Result<(), TextError> {
         if self.changes.is_empty() {
             return Ok(());
         }
         self.check_fresh(edit)?;
         self.gather()?;
+        let room = fitting(self.room, &self.changes[0])?;
         edit.push_text(&self.entity, &self.field, &self.changes[0])?;
-        self.changes.clear();
-        self.seen = dots(edit.document(), &self.entity, &self.field);
+        // What others wrote meanwhile was not read.
+        self.wrote(edit, room);
         Ok(())
     }
 
@@ -200,22 +258,40 @@ impl Text {
         if !self.unread.is_empty() || !self.is_whole() {
             return Err(TextError::Unread);
         }
-        if self.seen != dots(edit.document(), &self.entity, &self.field) {
+        let now = updates(edit.document(), &self.entity, &self.field);
+        let is_all = now.len() == self.seen.len()
+            && now.iter().all(|update| self.seen.contains(&update.stamp.dot));
+        if !is_all {
             return Err(TextError::Stale);
         }
+        if !self.changes.is_empty() {
+            self.check_fresh(edit)?;
+        }
         let all = guarded(|| self.to_update()).ok_or(TextError::Broken)?;
+        let room = fitting(Room::default(), &all)?;
         edit.squash_text(&self.entity, &self.field, &all)?;
-        self.changes.clear();
-        self.seen = dots(edit.document(), &self.entity, &self.field);
+        self.seen.clear();
+        self.wrote(edit, room);
         Ok(())
+    }
+
+    /// What was changed is the last operation of `edit`.
+    fn wrote(&mut self, edit: &Edit<'_>, room: Room) {
+        let Dot { replica, seq } = edit.next_dot();
+        self.seen.insert(Dot { replica, seq: seq - 1 });
+        self.room = room;
+        self.changes.clear();
     }
 
     /// Two texts that were read before either was written would write different things under the same names.
     fn check_fresh(&self, edit: &Edit<'_>) -> Result<(), TextError> {
         let own = edit.next_dot().replica;
-        let now = dots(edit.document(), &self.entity, &self.field);
-        let fresh = now.iter().filter(|dot| dot.replica == own).all(|dot| self.seen.contains(dot));
-        if fresh { Ok(()) } else { Err(TextError::Stale) }
+        let mut now = updates(edit.document(), &self.entity, &self.field)
+            .into_iter()
+            .map(|update| update.stamp.dot)
+            .filter(|dot| dot.replica == own);
+        let is_fresh = self.writer == Some(own) && now.all(|dot| self.seen.contains(&dot));
+        if is_fresh { Ok(()) } else { Err(TextError::Stale) }
     }
 
     /// Replaces ranges of bytes, ascending, apart, and between characters of the text.
@@ -275,9 +351,12 @@ impl fmt::Debug for Text {
     }
 }
 
-fn dots(document: &Document, entity: &str, field: &str) -> BTreeSet<Dot> {
-    let updates = document.entity(entity).map(|it| it.text_updates(field)).unwrap_or_default();
-    updates.iter().map(|update| update.stamp.dot).collect()
+/// What is taken with an update that is to be written: nothing is written that would not be read.
+fn fitting(room: Room, update: &[u8]) -> Result<Room, TextError> {
+    room.with(update).map_err(|fault| match fault {
+        Fault::TooMuch(_) => TextError::Edit(EditError::TooLarge),
+        _ => TextError::Broken,
+    })
 }
 
 /// How many UTF-16 code units a text has; a text has less than four billion.

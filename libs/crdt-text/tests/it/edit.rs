@@ -1,6 +1,6 @@
 //! Changing a text by places, and as a whole.
 
-use selvedge_crdt::{EditError, ReplicaId};
+use selvedge_crdt::{Batch, EditError, ReplicaId};
 use selvedge_crdt_text::{Position, Text, TextError};
 
 use crate::site::{AT, Site, pair};
@@ -143,6 +143,89 @@ fn what_follows_from_what_was_erased_is_missed_and_not_mixed_up() {
         assert_eq!(Text::open(edit, AT.0, AT.1).squash(edit), Err(TextError::Unread));
     });
     assert!(unread.is_empty());
+}
+
+#[test]
+fn what_came_meanwhile_is_not_squashed_away() {
+    let (mut a, mut b) = pair("milk");
+    let meanwhile = b.set("oat milk");
+    let mut text = a.open();
+    text.insert(Position::Chars(4), " and bread").unwrap();
+    a.receive(&meanwhile);
+    a.write(|edit| {
+        text.commit(edit).unwrap();
+        assert_eq!(text.squash(edit), Err(TextError::Stale));
+    });
+    a.check("oat milk and bread");
+}
+
+#[test]
+fn a_text_is_kept_while_others_write() {
+    let (mut a, mut b) = pair("milk");
+    let mut text = a.open();
+    for (round, with) in ["bread", "🙂", "", "tea"].into_iter().enumerate() {
+        let sent = b.change(|it| it.insert(Position::Chars(round), with));
+        a.receive(&sent);
+        let sent = a.write(|edit| {
+            text.catch_up(edit).unwrap();
+            text.insert(Position::Chars(1), with).unwrap();
+            if !with.is_empty() {
+                assert_eq!(text.catch_up(edit), Err(TextError::Waiting));
+            }
+            text.commit(edit).unwrap();
+        });
+        a.check(text.as_str());
+        b.receive(&sent);
+        b.check(text.as_str());
+    }
+    assert_eq!(a.text().state_vector()[0], 2, "each of them is one client of Yjs");
+}
+
+#[test]
+fn a_text_is_kept_while_others_squash_delete_and_do_harm() {
+    let (mut a, mut b) = pair("milk");
+    let mut text = a.open();
+    let catch_up = |a: &mut Site, text: &mut Text, sent: &[Batch]| {
+        a.receive(sent);
+        a.write(|edit| text.catch_up(edit).unwrap());
+        a.check(text.as_str());
+        assert_eq!(text.unread(), a.text().unread());
+    };
+    b.set("oat milk");
+    let squashed = b.write(|edit| Text::open(edit, AT.0, AT.1).squash(edit).unwrap());
+    catch_up(&mut a, &mut text, &squashed);
+    let sent = b.write(|edit| edit.push_text(AT.0, AT.1, b"\x01").unwrap());
+    catch_up(&mut a, &mut text, &sent);
+    assert_eq!(text.unread().len(), 1);
+    let sent = b.write(|edit| edit.erase(AT.0).unwrap());
+    catch_up(&mut a, &mut text, &sent);
+    assert_eq!((text.as_str(), text.unread()), ("", &[][..]));
+    let sent = b.set("tea");
+    catch_up(&mut a, &mut text, &sent);
+    a.write(|edit| {
+        text.set("green tea").unwrap();
+        text.squash(edit).unwrap();
+    });
+    catch_up(&mut a, &mut text, &[]);
+    assert_eq!((text.as_str(), a.updates()), ("green tea", 1));
+}
+
+#[test]
+fn a_text_is_written_by_whom_it_was_opened() {
+    let (mut a, mut b) = pair("milk");
+    let mut text = a.open();
+    text.set("oat milk").unwrap();
+    b.write(|edit| {
+        assert_eq!(text.commit(edit), Err(TextError::Stale));
+        assert_eq!(text.squash(edit), Err(TextError::Stale));
+    });
+    let mut text = a.open();
+    b.write(|edit| {
+        text.catch_up(edit).unwrap();
+        text.set("soy milk").unwrap();
+        text.commit(edit).unwrap();
+    });
+    b.check("soy milk");
 }
 
 #[test]

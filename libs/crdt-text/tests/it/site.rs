@@ -47,6 +47,13 @@ impl Site {
         batches.iter().for_each(|batch| self.document.apply(batch));
     }
 
+    /// The text, to be written to.
+    pub fn open(&mut self) -> Text {
+        let mut text = None;
+        self.write(|edit| text = Some(Text::open(edit, AT.0, AT.1)));
+        text.expect("it was opened")
+    }
+
     pub fn text(&self) -> Text {
         Text::read(&self.document, AT.0, AT.1)
     }

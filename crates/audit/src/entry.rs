@@ -393,7 +393,7 @@ impl Detail {
             Value::Bool(flag) => Some(Self::Flag(flag)),
             Value::Number(number) => {
                 let number = number.as_i64()?;
-                (number.abs() <= json::NUMBER_MAX).then_some(Self::Number(number))
+                json::is_safe(number).then_some(Self::Number(number))
             }
             Value::Array(items) => {
                 items.into_iter().map(json::text).collect::<Option<_>>().map(Self::List)

@@ -5,6 +5,11 @@ use serde_json::{Map, Value};
 /// The largest whole number that every JSON reader holds exactly.
 pub(crate) const NUMBER_MAX: i64 = (1 << 53) - 1;
 
+/// Whether every reader of JSON has this very number.
+pub(crate) fn is_safe(number: i64) -> bool {
+    (-NUMBER_MAX..=NUMBER_MAX).contains(&number)
+}
+
 /// Writes a value with sorted names and without spaces.
 pub(crate) fn canonical(value: &Value) -> String {
     let mut text = String::new();

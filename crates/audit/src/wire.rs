@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     entry::{ActorKind, Outcome},
     event::{DETAILS_MAX, Event, Fact, Principal, is_name},
-    json::{self, Fields, NUMBER_MAX},
+    json::{self, Fields},
     merkle::Hash,
     time::Timestamp,
 };
@@ -165,11 +165,9 @@ impl Fact {
         match self {
             Self::Text(text) => json!({ "text": text }),
             Self::Personal(text) => json!({ "personal": text }),
+            Self::Number(number) if json::is_safe(*number) => json!({ "number": number }),
             // Entries write it as a text as well.
-            Self::Number(number) if number.unsigned_abs() > NUMBER_MAX.unsigned_abs() => {
-                json!({ "text": number.to_string() })
-            }
-            Self::Number(number) => json!({ "number": number }),
+            Self::Number(number) => json!({ "text": number.to_string() }),
             Self::Flag(flag) => json!({ "flag": flag }),
             Self::List(texts) => json!({ "list": texts }),
         }
@@ -181,7 +179,7 @@ impl Fact {
         let fact = match kind.as_str() {
             "text" => Self::Text(json::text(value)?),
             "personal" => Self::Personal(json::text(value)?),
-            "number" => Self::Number(value.as_i64().filter(|n| n.abs() <= NUMBER_MAX)?),
+            "number" => Self::Number(value.as_i64().filter(|number| json::is_safe(*number))?),
             "flag" => Self::Flag(value.as_bool()?),
             "list" => {
                 let Value::Array(texts) = value else { return None };
@@ -247,6 +245,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::NUMBER_MAX;
 
     fn whole() -> Event {
         let mut event = Event::by_system(Timestamp(1_800_000_000_000_001), "a.b", ("route", "x"));
@@ -308,6 +307,8 @@ mod tests {
         check(|it| it["details"]["flag"] = true.into(), "details.flag");
         check(|it| it["details"]["flag"] = json!({ "flag": true, "text": "" }), "details.flag");
         check(|it| it["details"]["number"] = json!({ "number": 1.5 }), "details.number");
+        check(|it| it["details"]["number"] = json!({ "number": 1_u64 << 53 }), "details.number");
+        check(|it| it["details"]["number"] = json!({ "number": i64::MIN }), "details.number");
         let many = (0..65).map(|n| (format!("d{n}"), json!({ "flag": true })));
         check(|it| it["details"] = many.collect::<Map<_, _>>().into(), "details");
         for bytes in [&b""[..], b"[]", b"{", b"\xff", &[b' '; EVENT_BYTES_MAX + 1]] {

@@ -247,6 +247,11 @@ fn an_entry_is_read_in_one_spelling_only() {
         ("\"v\":1", "\"v\":1,\"w\":1", "the entry has a field that its version does not have"),
         ("1970-01-01T", "1970-01-01 ", "the entry's field `time` is missing or wrong"),
         ("\"auth\":", "\"auth0\":", "the entry's field `who` is missing or wrong"),
+        (
+            "\"node\"",
+            "\"details\":{\"n\":-9223372036854775808},\"node\"",
+            "the entry's field `details` is missing or wrong",
+        ),
     ] {
         let wrong = text.replace(from, to);
         assert_ne!(wrong, text);

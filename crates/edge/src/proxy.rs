@@ -7,6 +7,7 @@ mod facts;
 pub(crate) mod forward;
 mod local;
 mod origin;
+mod passage;
 mod record;
 mod refusal;
 
@@ -16,12 +17,13 @@ use selvedge_config::{Action, Listener};
 use selvedge_http1::{RequestHead, ResponseHead};
 use selvedge_routing::{Headers, RequestView, normalise_path, redirect_target};
 
-use self::origin::Origin;
 pub(crate) use self::{
     agents::Council,
     facts::Facts,
+    passage::Passage,
     refusal::{Failure, Refusal},
 };
+use self::{origin::Origin, passage::Switched};
 use crate::{
     agent::advice::strip,
     bounds::Entered,
@@ -37,7 +39,7 @@ use crate::{
 /// One exchange: what it works with, and what becomes known on the way.
 pub(crate) struct Exchange<'a> {
     pub(crate) core: &'a Rc<Core>,
-    pub(crate) connection: &'a Connection,
+    pub(crate) connection: &'a Rc<Connection>,
     pub(crate) deadline: &'a Deadline,
     pub(crate) snapshot: Rc<Snapshot>,
     pub(crate) request: &'a mut RequestHead,
@@ -48,12 +50,21 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Runs the exchange to its end and records it.
-    pub(crate) async fn run<C: Client>(&mut self, client: &mut C) {
-        if let Err(failure) = self.act(client).await {
+    /// Runs the exchange to its end and records it. One that became a tunnel goes on as what is returned, and is recorded when
+    /// that ends.
+    pub(crate) async fn run<C: Client>(&mut self, client: &mut C) -> Option<Box<Passage>> {
+        match self.act(client).await {
+            Ok(None) => {}
+            Ok(Some(switched)) => return Some(self.passage(switched)),
             // Rare, and large: not part of what every exchange takes.
-            Box::pin(self.fail(client, failure)).await;
+            Err(failure) => Box::pin(self.fail(client, failure)).await,
         }
+        self.conclude();
+        None
+    }
+
+    /// Tells everybody who is to hear of it.
+    fn conclude(&mut self) {
         if let Some(failure) = self.council.tunnel_failure.take() {
             self.note(failure);
         }
@@ -67,18 +78,18 @@ impl Exchange<'_> {
         self.record();
     }
 
-    async fn act<C: Client>(&mut self, client: &mut C) -> Result<(), Failure> {
+    async fn act<C: Client>(&mut self, client: &mut C) -> Result<Option<Switched>, Failure> {
         let snapshot = self.snapshot.clone();
-        let _counted = self.core.telemetry.in_flight(&self.connection.label);
+        let counted = self.core.telemetry.in_flight(&self.connection.label);
         let limits = &snapshot.plan.config.limits;
-        let _in_flight = self
+        let in_flight = self
             .core
             .bounds
             .in_flight
             .try_enter(limits.in_flight)
             .ok_or_else(|| Refusal::new(Problem::IN_FLIGHT))?;
         if self.request.raw_path() == "*" {
-            return self.reply_options(client).await;
+            return self.reply_options(client).await.map(|()| None);
         }
         let path = normalised(self.request)?;
         let origin = Origin::of(self.request, self.connection);
@@ -90,7 +101,7 @@ impl Exchange<'_> {
         };
         self.facts.route = Some(index);
         let planned = &snapshot.plan.routes[index];
-        let _route_in_flight = enter_route(planned)?;
+        let route_in_flight = enter_route(planned)?;
         self.check_length(planned.route.limits.body.0)?;
         strip(self.request, &snapshot.plan.identity_headers);
         if !planned.agents.is_empty() {
@@ -102,10 +113,12 @@ impl Exchange<'_> {
         match (&planned.route.action, self.upstream_of(planned)) {
             (Action::Upstream(_), Some(upstream)) => {
                 let upstream = &snapshot.upstreams[upstream];
-                self.forward(client, &planned.route, upstream, &path, &origin).await
+                let pipe = self.forward(client, &planned.route, upstream, &path, &origin).await?;
+                let counted = (counted, in_flight, route_in_flight);
+                return Ok(pipe.map(|pipe| Switched { pipe, _counted: counted }));
             }
-            (Action::Upstream(_), None) => Err(Refusal::new(Problem::INTERNAL).into()),
-            (Action::Static(_), _) => self.serve_site(client, &planned.route, index, &path).await,
+            (Action::Upstream(_), None) => return Err(Refusal::new(Problem::INTERNAL).into()),
+            (Action::Static(_), _) => self.serve_site(client, &planned.route, index, &path).await?,
             (Action::Redirect(redirect), _) => {
                 let scheme = origin.scheme(self.connection);
                 let location = redirect_target(
@@ -115,10 +128,11 @@ impl Exchange<'_> {
                     &path,
                     self.request.query(),
                 );
-                self.redirect(client, &planned.route, redirect.status, &location).await
+                self.redirect(client, &planned.route, redirect.status, &location).await?;
             }
-            (Action::Respond(respond), _) => self.respond(client, &planned.route, respond).await,
+            (Action::Respond(respond), _) => self.respond(client, &planned.route, respond).await?,
         }
+        Ok(None)
     }
 
     /// The upstream that the route names, or that a value set by an agent chooses.

@@ -7,16 +7,20 @@ mod prelude;
 use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Instant};
 
 use selvedge_telemetry::{Handshake, Level};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::spawn_local};
 
+use self::http1::Served;
 pub(crate) use self::http2::Stream;
 use crate::{
     bounds::Entered,
     connection::Connection,
     core::Core,
+    deadline::Deadline,
     plan::Place,
+    proxy::Passage,
     tls::{self, AcceptError, Alpn, TlsFacts},
     transport::Transport,
+    tunnel::End,
 };
 
 /// Takes on an accepted connection under the config in force; what is returned serves it to its end.
@@ -57,7 +61,7 @@ async fn serve_counted(
     core: Rc<Core>,
     stream: TcpStream,
     mut connection: Box<Connection>,
-    _counted: Entered,
+    counted: Entered,
     per_address: usize,
 ) {
     let _witness = Witness(core.clone());
@@ -75,15 +79,27 @@ async fn serve_counted(
         }
     }
     // Whom a PROXY header names is counted, and not the load balancer that everybody comes through.
-    let Some(_address) = core.bounds.addresses.try_enter(connection.peer.ip(), per_address) else {
+    let Some(address) = core.bounds.addresses.try_enter(connection.peer.ip(), per_address) else {
         return core.telemetry.connection_refused(&connection.label, "connections_per_address");
     };
-    let _open = core.telemetry.connection(&connection.label);
+    let open = core.telemetry.connection(&connection.label);
     // The handshake needs much more memory than the connection afterwards.
     let established = Box::pin(establish(&core, stream, &mut connection)).await;
     if let Some((transport, alpn)) = established {
-        serve_plain(core, transport, connection.into(), alpn).await;
+        let served = serve_plain(core.clone(), transport, connection.into(), alpn).await;
+        if let Some((passage, deadline)) = served {
+            // A task of its own, which is smaller: this one has room for all that a connection may come to.
+            spawn_local(serve_tunnel(core, passage, deadline, (counted, address, open)));
+        }
     }
+}
+
+/// Serves a connection that became a tunnel to its end. `counted` is what counts it.
+async fn serve_tunnel<T>(core: Rc<Core>, passage: Box<Passage>, deadline: Deadline, counted: T) {
+    let _witness = Witness(core);
+    let End { transport, mut input } = passage.run(&deadline).await;
+    http1::linger(&transport, &mut input, &deadline).await;
+    drop(counted);
 }
 
 /// Tells of a panic: the runtime catches it, and only the task that it came from ends.
@@ -123,24 +139,30 @@ async fn establish(
     let how = if facts.resumed { Handshake::Resumed } else { Handshake::Full };
     core.telemetry.handshake(&connection.label, how);
     let alpn = facts.alpn;
-    connection.tls = Some(facts);
+    connection.tls = Some(Box::new(facts));
     Some((Transport::server_tls(stream), alpn))
 }
 
-/// Speaks HTTP on a stream whose bytes are in the clear.
+/// Speaks HTTP on a stream whose bytes are in the clear, until it ends or becomes a tunnel.
 async fn serve_plain(
     core: Rc<Core>,
     transport: Transport,
     connection: Rc<Connection>,
     alpn: Option<Alpn>,
-) {
+) -> Option<(Box<Passage>, Deadline)> {
     if alpn == Some(Alpn::Http2) {
-        return Box::pin(http2::serve(core, transport, Vec::new(), connection)).await;
+        Box::pin(http2::serve(core, transport, Vec::new(), connection)).await;
+        return None;
     }
     let transport = Rc::new(transport);
-    if let Some(begun) = http1::serve(&core, &transport, &connection).await
-        && let Some(transport) = Rc::into_inner(transport)
-    {
-        Box::pin(http2::serve(core, transport, begun, connection)).await;
+    match http1::serve(&core, &transport, &connection).await {
+        Served::Over => {}
+        Served::Http2(begun) => {
+            if let Some(transport) = Rc::into_inner(transport) {
+                Box::pin(http2::serve(core, transport, begun, connection)).await;
+            }
+        }
+        Served::Switched(passage, deadline) => return Some((passage, deadline)),
     }
+    None
 }

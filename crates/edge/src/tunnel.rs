@@ -30,8 +30,11 @@ pub(crate) struct Moved {
 }
 
 /// Moves bytes both ways until both ends are done, one fails, or nothing moves for `idle`.
-pub(crate) async fn run(ends: [End; 2], deadline: &Deadline, idle: Duration) -> Moved {
-    let [mut first, mut second] = ends;
+pub(crate) async fn run(
+    (first, second): (&mut End, &mut End),
+    deadline: &Deadline,
+    idle: Duration,
+) -> Moved {
     let mut moved = Moved::default();
     let (mut forth_over, mut back_over) = (false, false);
     deadline.arm(idle);
@@ -39,11 +42,11 @@ pub(crate) async fn run(ends: [End; 2], deadline: &Deadline, idle: Duration) -> 
         let before = moved;
         let forth = match forth_over {
             true => Poll::Ready(Ok(())),
-            false => poll_direction(&mut first, &second.transport, &mut moved.forth, context),
+            false => poll_direction(first, &second.transport, &mut moved.forth, context),
         };
         let back = match back_over {
             true => Poll::Ready(Ok(())),
-            false => poll_direction(&mut second, &first.transport, &mut moved.back, context),
+            false => poll_direction(second, &first.transport, &mut moved.back, context),
         };
         forth_over |= forth.is_ready();
         back_over |= back.is_ready();
@@ -128,8 +131,9 @@ mod tests {
                 let transport = Rc::new(Transport::unix(ours));
                 (End { transport, input: Input::new(pool.clone()) }, theirs)
             };
-            let ((first, one), (second, other)) = (end(), end());
-            let tunnel = spawn_local(async move { run([first, second], &deadline, IDLE).await });
+            let ((mut first, one), (mut second, other)) = (end(), end());
+            let tunnel =
+                spawn_local(async move { run((&mut first, &mut second), &deadline, IDLE).await });
             Self { start, deadlines, peers: [one, other], tunnel }
         }
 

@@ -62,20 +62,19 @@ pub(crate) trait Judge {
 /// Moves frames both ways until both ends are done, one fails, an agent ends it, or nothing moves
 /// for `idle`.
 pub(crate) async fn run(
-    ends: [End; 2],
+    (client, upstream): (&mut End, &mut End),
     judge: &impl Judge,
     deadline: &Deadline,
     idle: Duration,
 ) -> Moved {
-    let [mut client, mut upstream] = ends;
     let (to_client, to_upstream) = (client.transport.clone(), upstream.transport.clone());
     let mut moved = Moved::default();
     let way =
         |from_upstream| Way { judge, from_upstream, deadline, idle, within: Cell::new(false) };
     let (forth, back) = (way(false), way(true));
     let stopped = {
-        let mut forth_run = pin!(forth.run(&mut client, &to_upstream, &mut moved.forth));
-        let mut back_run = pin!(back.run(&mut upstream, &to_client, &mut moved.back));
+        let mut forth_run = pin!(forth.run(client, &to_upstream, &mut moved.forth));
+        let mut back_run = pin!(back.run(upstream, &to_client, &mut moved.back));
         let (mut forth_over, mut back_over) = (false, false);
         deadline.arm(idle);
         poll_fn(|context| {

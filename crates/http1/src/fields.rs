@@ -179,6 +179,11 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// None yet, with room for so many bytes of so many fields.
+    pub(crate) fn with_capacity(bytes: usize, count: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), list: Vec::with_capacity(count) }
+    }
+
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], Known)> {
         self.list

@@ -427,6 +427,37 @@ impl RequestHead {
         self.accepts_trailers
     }
 
+    /// A copy for whoever keeps it long: the request line, the authority, and of the fields those that `keep` names, in no more
+    /// memory than these take. What was derived from other fields stays as it was.
+    pub fn excerpt(&self, keep: impl Fn(Known) -> bool) -> Self {
+        let own = self.fields.bytes();
+        let texts = [self.method, self.path, self.query, self.authority, self.host, self.upgrade];
+        let kept = || self.fields.iter().filter(|(_, _, known)| keep(*known));
+        let of_fields: usize = kept().map(|(name, value, _)| name.len() + value.len()).sum();
+        let of_texts: usize = texts.iter().map(|text| text.len()).sum();
+        let mut fields = Fields::with_capacity(of_texts + of_fields, kept().count());
+        let [method, path, query, authority, host, upgrade] =
+            texts.map(|text| fields.append_bytes(text.of(own)));
+        kept().for_each(|(name, value, _)| fields.push(name, value));
+        Self {
+            fields,
+            method,
+            path,
+            query,
+            has_query: self.has_query,
+            authority,
+            host,
+            version: self.version,
+            framing: self.framing,
+            close: self.close,
+            upgrade,
+            asks_for_upgrade: self.asks_for_upgrade,
+            expects_continue: self.expects_continue,
+            accepts_trailers: self.accepts_trailers,
+            nominated: Vec::new(),
+        }
+    }
+
     /// Adds a field whose value is the authority.
     pub fn push_authority_as(&mut self, name: &[u8]) {
         self.fields.push_span(name, self.authority);
@@ -806,6 +837,35 @@ mod tests {
             head.assemble("GET", "/", Some("a@b"), none()).unwrap_err().code,
             "head-gate/authority"
         );
+    }
+
+    #[test]
+    fn an_excerpt_says_the_same_of_what_it_has() {
+        let text = "GET http://A.example/p%20q?x=1 HTTP/1.1\r\nHost: A.example\r\nUser-Agent: u\r\n\
+                    Cookie: c\r\nConnection: upgrade, x-own\r\nUpgrade: websocket\r\nX-Own: y\r\n\r\n";
+        let mut head = RequestHead::default();
+        let parsed = head.parse(text.as_bytes(), &HeadLimits::default());
+        assert_eq!(parsed, Ok(Parsed::Complete(text.len())));
+        head.fields_mut().push(b"via", b"1.1 proxy");
+        let excerpt = head.excerpt(|known| matches!(known, Known::Host | Known::Via));
+        let line = |head: &RequestHead| {
+            [
+                head.method(),
+                head.raw_path(),
+                head.query(),
+                head.authority(),
+                head.host(),
+                head.upgrade(),
+            ]
+            .map(str::to_owned)
+        };
+        assert_eq!(line(&excerpt), line(&head));
+        assert_eq!(line(&head), ["GET", "/p%20q", "x=1", "A.example", "a.example", "websocket"]);
+        let fields: Vec<_> = excerpt.fields().iter().collect();
+        let host = (b"Host".as_slice(), b"A.example".as_slice(), Known::Host);
+        assert_eq!(fields, [host, (b"via", b"1.1 proxy", Known::Via)]);
+        let whole = head.excerpt(|_| true);
+        assert!(whole.fields().iter().eq(head.fields().iter()));
     }
 
     proptest! {

@@ -54,6 +54,12 @@ impl Facts {
         }
     }
 
+    /// All of it, for an exchange that goes on elsewhere.
+    pub(crate) fn take(&mut self) -> Self {
+        let emptied = Self::new(self.timings, self.trace.clone(), self.client);
+        std::mem::replace(self, emptied)
+    }
+
     pub(crate) fn routed_now(&mut self) {
         self.timings.routed = Some(Instant::now());
     }

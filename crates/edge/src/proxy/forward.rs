@@ -21,7 +21,9 @@ use self::{
     request::{cookie, hash_of, upgrade_wanted},
 };
 pub(super) use self::{heads::body_failure, reply::Reply};
-use super::{Council, Exchange, Facts, Failure, Refusal, local::apply, origin::Origin};
+use super::{
+    Council, Exchange, Facts, Failure, Refusal, local::apply, origin::Origin, passage::Pipe,
+};
 use crate::{
     client::Client,
     connection::Connection,
@@ -34,13 +36,14 @@ use crate::{
         balance::{Ask, pick_sticky},
         breaker::{Permit, RetryAfter},
         connect::ConnectFault,
+        target::InFlight,
     },
 };
 
 /// One request on its way to an upstream: what is settled, and what every attempt uses.
 struct Forward<'a> {
     core: &'a Rc<Core>,
-    connection: &'a Connection,
+    connection: &'a Rc<Connection>,
     deadline: &'a Deadline,
     snapshot: &'a Snapshot,
     request: &'a RequestHead,
@@ -61,6 +64,14 @@ struct Forward<'a> {
     over_at: Option<Instant>,
 }
 
+/// An attempt that brought a head.
+struct Answered {
+    target: usize,
+    attempt: Attempt,
+    upload: Pump,
+    in_flight: InFlight,
+}
+
 /// What the attempts so far left behind.
 #[derive(Default)]
 struct Tries {
@@ -71,7 +82,7 @@ struct Tries {
 }
 
 impl Exchange<'_> {
-    /// Forwards the request and brings the answer.
+    /// Forwards the request and brings the answer, which may be a switch to another protocol.
     pub(super) async fn forward<C: Client>(
         &mut self,
         client: &mut C,
@@ -79,7 +90,7 @@ impl Exchange<'_> {
         upstream: &PlacedUpstream,
         path: &str,
         origin: &Origin,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Box<Pipe>>, Failure> {
         let settings = &upstream.state.config;
         let key = hash_of(settings, self.request, path, self.facts.client.ip());
         let sticky = settings.sticky.as_ref();
@@ -128,7 +139,7 @@ impl Exchange<'_> {
 }
 
 impl Forward<'_> {
-    async fn run<C: Client>(mut self, client: &mut C) -> Result<(), Failure> {
+    async fn run<C: Client>(mut self, client: &mut C) -> Result<Option<Box<Pipe>>, Failure> {
         let mut now = Instant::now();
         let permit = self.admit(now)?;
         self.upstream.state.budget.count_request(now);
@@ -139,7 +150,7 @@ impl Forward<'_> {
                 let problem = if self.is_core() { Problem::CORE_AWAY } else { Problem::UNHEALTHY };
                 return Err(Refusal::new(problem).into());
             };
-            let _in_flight = self.upstream.state.target(target).begin();
+            let in_flight = self.upstream.state.target(target).begin();
             let mut upload = Pump::new(self.route.limits.body.0);
             let attempted = self.attempt(client, target, &mut upload, &tries, now).await;
             self.facts.bytes_in = upload.moved();
@@ -161,7 +172,8 @@ impl Forward<'_> {
                             answered,
                         );
                         self.settle(permit, !failed, answered);
-                        return self.deliver(client, target, attempt, upload).await;
+                        let answered = Answered { target, attempt, upload, in_flight };
+                        return self.deliver(client, answered).await;
                     }
                     AttemptFault::Status(status)
                 }

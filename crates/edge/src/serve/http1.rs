@@ -20,7 +20,7 @@ use crate::{
     message::BodySink,
     outbound::RequestBody,
     problem::Problem,
-    proxy::{Council, Exchange, Facts, Refusal},
+    proxy::{Council, Exchange, Facts, Passage, Refusal},
     transport::{Input, Read, Transport},
 };
 
@@ -39,19 +39,32 @@ enum Next {
     Refused(Refusal),
 }
 
-/// Serves a connection; returns what was read if the client turns out to speak HTTP/2.
+/// What became of a connection that began as HTTP/1.
+pub(super) enum Served {
+    /// It is over.
+    Over,
+    /// The client speaks HTTP/2; this was read.
+    Http2(Vec<u8>),
+    /// It is a tunnel now.
+    Switched(Box<Passage>, Deadline),
+}
+
+/// Serves a connection until it ends or speaks something else.
 pub(super) async fn serve(
     core: &Rc<Core>,
     transport: &Rc<Transport>,
     connection: &Rc<Connection>,
-) -> Option<Vec<u8>> {
+) -> Served {
     let mut client = Http1Client::new(transport.clone(), &core.buffers);
     let deadline = core.deadlines.register();
     loop {
-        wait_for_bytes(core, &mut client, connection, &deadline).await?;
+        if wait_for_bytes(core, &mut client, connection, &deadline).await.is_none() {
+            return Served::Over;
+        }
         match Box::pin(exchange(core, &mut client, connection, &deadline)).await {
             After::Next => {}
-            After::Http2 => return Some(client.source.body.input.bytes().to_vec()),
+            After::Http2 => return Served::Http2(client.source.body.input.bytes().to_vec()),
+            After::Switched(passage) => return Served::Switched(passage, deadline),
             After::Close => break,
         }
     }
@@ -59,7 +72,7 @@ pub(super) async fn serve(
         true => transport.reset_on_close(),
         false => linger(transport, &mut client.source.body.input, &deadline).await,
     }
-    None
+    Served::Over
 }
 
 /// Waits for a first byte while nothing is under way; `None` when the connection is to end.
@@ -87,6 +100,7 @@ async fn wait_for_bytes(
 enum After {
     Next,
     Http2,
+    Switched(Box<Passage>),
     Close,
 }
 
@@ -136,7 +150,11 @@ async fn run(
     let mut exchange = new_exchange(core, connection, deadline, scratch, facts);
     match misdirected {
         true => exchange.refuse(client, Refusal::new(Problem::MISDIRECTED)).await,
-        false => exchange.run(client).await,
+        false => {
+            if let Some(passage) = exchange.run(client).await {
+                return After::Switched(passage);
+            }
+        }
     }
     let may_continue = client.may_continue() && client.sink.pending() == 0;
     match may_continue && discard_body(client, deadline).await {
@@ -159,7 +177,7 @@ async fn discard_body(client: &mut Http1Client, deadline: &Deadline) -> bool {
 
 fn new_exchange<'a>(
     core: &'a Rc<Core>,
-    connection: &'a Connection,
+    connection: &'a Rc<Connection>,
     deadline: &'a Deadline,
     scratch: &'a mut Scratch,
     facts: Facts,
@@ -289,7 +307,7 @@ pub(crate) const LINGER_BYTES: usize = 16 << 20;
 
 /// Closes so that the client gets the last response: what it still sends is read and dropped, because
 /// the kernel would answer it with a reset that overtakes the response.
-async fn linger(transport: &Transport, input: &mut Input, deadline: &Deadline) {
+pub(super) async fn linger(transport: &Transport, input: &mut Input, deadline: &Deadline) {
     deadline.arm(LINGER);
     let mut dropped = 0;
     let mut shut = false;

@@ -187,7 +187,8 @@ impl Job for Stream {
             council: Council::default(),
         };
         match refusal {
-            None => exchange.run(&mut client).await,
+            // A stream becomes no tunnel.
+            None => drop(exchange.run(&mut client).await),
             Some(refusal) => exchange.refuse(&mut client, *refusal).await,
         }
         client.finish();

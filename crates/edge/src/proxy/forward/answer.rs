@@ -12,12 +12,13 @@ use selvedge_http1::{Framing, Known, Version};
 use super::{
     super::{
         Failure, Refusal,
-        agents::{FrameJudges, ReplyParts, stopped_by},
+        agents::{ReplyParts, stopped_by},
         encoding::choose_encoding,
         local::{apply, flush},
         origin::via,
+        passage::Pipe,
     },
-    Forward, arm,
+    Answered, Forward, arm,
     attempt::Attempt,
     reply::Reply,
 };
@@ -27,9 +28,8 @@ use crate::{
     encoded::Encoded,
     message::{BodyFault, BodySink, Pump, PumpFault, Waiting},
     problem::Problem,
-    tunnel,
+    tunnel::End,
     upstream::pool::Room,
-    websocket,
 };
 
 /// What ended an answer before its time, once its head had come.
@@ -64,13 +64,12 @@ impl Forward<'_> {
     pub(super) async fn deliver<C: Client>(
         &mut self,
         client: &mut C,
-        target: usize,
-        attempt: Attempt,
-        mut upload: Pump,
-    ) -> Result<(), Failure> {
+        answered: Answered,
+    ) -> Result<Option<Box<Pipe>>, Failure> {
         if self.response.status() == 101 {
-            return self.switch(client, target, attempt).await;
+            return self.switch(client, answered).await.map(Some);
         }
+        let Answered { target, attempt, mut upload, in_flight: _in_flight } = answered;
         let mut reply = Reply::new(attempt);
         let status = self.response.status();
         let bodiless = self.request.method() == "HEAD" || matches!(status, 204 | 304);
@@ -125,7 +124,7 @@ impl Forward<'_> {
             self.upstream.give_back(target, connection, now, &room, count);
         }
         self.core.pool_queue.wake_one();
-        result.map_err(Failure::from)
+        result.map(|()| None).map_err(Failure::from)
     }
 
     /// Prepares the response's fields for the client.
@@ -219,13 +218,13 @@ impl Forward<'_> {
         }
     }
 
-    /// After a 101: sends it on and becomes a pipe.
+    /// After a 101: sends it on; what is returned is to become a pipe.
     async fn switch<C: Client>(
         &mut self,
         client: &mut C,
-        target: usize,
-        attempt: Attempt,
-    ) -> Result<(), Failure> {
+        answered: Answered,
+    ) -> Result<Box<Pipe>, Failure> {
+        let Answered { target, attempt, in_flight, .. } = answered;
         self.dress(target, &attempt);
         let Attempt::Http1(connection) = attempt else {
             return Err(Refusal::new(Problem::MALFORMED_RESPONSE).into());
@@ -237,21 +236,14 @@ impl Forward<'_> {
         let Some((transport, input)) = client.tunnel() else {
             return Err(Refusal::new(Problem::INTERNAL).into());
         };
-        let (target, target_input, _permit) = connection.into_tunnel();
-        let idle = self.upstream.state.config.timeouts.idle;
-        let ends = [
-            tunnel::End { transport, input },
-            tunnel::End { transport: Rc::new(target), input: target_input },
-        ];
+        let (target, target_input, permit) = connection.into_tunnel();
         let is_websocket = self.upgrade.is_some_and(|it| it.eq_ignore_ascii_case("websocket"));
-        let moved = match is_websocket && self.council.hears_frames() {
-            true => {
-                let judges = FrameJudges::new(self.core, self.council);
-                websocket::run(ends, &judges, self.deadline, idle).await
-            }
-            false => tunnel::run(ends, self.deadline, idle).await,
-        };
-        (self.facts.bytes_in, self.facts.bytes_out) = (moved.forth, moved.back);
-        Ok(())
+        Ok(Box::new(Pipe {
+            client: End { transport, input },
+            upstream: End { transport: Rc::new(target), input: target_input },
+            idle: self.upstream.state.config.timeouts.idle,
+            is_judged: is_websocket && self.council.hears_frames(),
+            _held: (in_flight, permit),
+        }))
     }
 }

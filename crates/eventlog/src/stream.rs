@@ -194,6 +194,10 @@ impl Published {
         let last = self.extents.last_mut().filter(|last| last.lsn >= group);
         let absorbed = last.is_some_and(|last| last.absorb(&extent));
         if !absorbed && extent.first < extent.end {
+            if self.extents.is_empty() {
+                // Many streams get little, and there may be a million of them.
+                self.extents.reserve_exact(1);
+            }
             self.extents.push(extent);
         }
     }

@@ -22,7 +22,7 @@ use selvedge_eventlog::{Append, AppendError, Batch, Committed, StreamId, StreamO
 
 use crate::{
     connection::Connection,
-    hub::Hub,
+    hub::{Hub, REST_MS},
     names,
     rosters::{self, Rosters},
 };
@@ -180,6 +180,10 @@ impl Document {
                 machine.show(channel, of, Some(shown));
             }
         });
+        if state.listeners.is_empty() {
+            // Most documents are open once.
+            state.listeners.reserve_exact(1);
+        }
         state.listeners.push(Listener { connection, channel, session, number });
         if let Some(wakes) = &hub.wakes {
             wakes.seen(&self.id, &device);
@@ -443,6 +447,14 @@ impl State {
         }
     }
 
+    /// Gives back room that nothing takes.
+    fn rest(&mut self) {
+        self.fold.rest();
+        self.listeners.shrink_to_fit();
+        self.pending.shrink_to_fit();
+        self.uploads.shrink_to_fit();
+    }
+
     /// Answers what waits for nothing.
     fn deliver_answers(&mut self, hub: &Hub) {
         let mut events = Vec::new();
@@ -623,6 +635,9 @@ impl Document {
         let (saved, saved_ms) = state.saved;
         let durable = state.fold.durable();
         let cut = state.trim.filter(|(at_ms, _)| *at_ms <= now_ms).map(|(_, offset)| offset);
+        if state.used_ms + REST_MS <= now_ms {
+            state.rest();
+        }
         // What the log does not have is not kept for whoever asks for names that nobody wrote to.
         let idle_ms = if state.is_created { bounds.idle } else { 0 };
         let is_idle = state.listeners.is_empty() && state.used_ms + idle_ms <= now_ms;

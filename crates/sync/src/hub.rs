@@ -27,7 +27,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     Guests, Incarnation, Settings,
     checkpoints::Checkpoints,
-    connection::Connection,
+    connection::{Connection, Machine},
     deed::{Change, Deed},
     document::{Chore, Document},
     founders::{Founders, NotFounded},
@@ -56,6 +56,8 @@ const SAVES_AT_ONCE: usize = 64;
 const SWEEP: Duration = Duration::from_secs(1);
 /// After so long without that something is wrong: the disk, mostly.
 const STUCK: Duration = Duration::from_secs(60);
+/// After so long, in milliseconds, queues give back the room that they needed.
+pub(crate) const REST_MS: u64 = 1_000;
 /// Snapshots of a document that are looked at in one go.
 const SNAPSHOTS_MAX: usize = 256;
 /// How long a snapshot that is not kept any more stays for who reads it, in milliseconds.
@@ -527,6 +529,9 @@ impl Hub {
                 connection.ping();
             }
             connection.with_expired(now_ms);
+            if stuck_ms >= REST_MS {
+                connection.within(Machine::rest);
+            }
         }
     }
 

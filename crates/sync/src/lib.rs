@@ -76,14 +76,16 @@ pub struct Sync {
     hub: Arc<Hub>,
 }
 
-/// A connection that may be served, and the fields of the response 101 that says so. Dropped, it is none.
+/// What becomes of a request that asks for a WebSocket.
 pub struct Welcome {
-    /// Fields of the response.
+    /// Fields of the response 101.
     pub fields: [(HeaderName, HeaderValue); 4],
-    seat: Seat,
+    /// The connection.
+    pub seat: Seat,
 }
 
-struct Seat {
+/// A connection that may be served, once the response has gone. Dropped, it is none.
+pub struct Seat {
     hub: Arc<Hub>,
     connection: Arc<Connection>,
 }
@@ -214,11 +216,13 @@ impl Sync {
     }
 }
 
-impl Welcome {
-    /// Serves the connection to its end.
-    pub async fn serve(self, io: impl AsyncRead + AsyncWrite + Unpin) {
-        let Seat { hub, connection } = &self.seat;
-        socket::serve(io, hub.clone(), connection.clone()).await;
+impl Seat {
+    /// Serves the connection to its end. What is returned is as large as an idle connection's task: nothing is in it twice.
+    pub fn serve<T: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        io: T,
+    ) -> impl Future<Output = ()> + use<T> {
+        socket::Socket::new(io, self)
     }
 }
 

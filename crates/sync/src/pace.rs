@@ -2,7 +2,6 @@
 
 use std::{
     hash::Hash,
-    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use std::{
 use lru::LruCache;
 
 /// Buckets that are remembered; the one that was silent longest is forgotten, which is full again by then or nearly.
-const BUCKETS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");
+const BUCKETS_MAX: usize = 65_536;
 /// How much fits into a bucket of what may be done in a second.
 const BURST: Duration = Duration::from_secs(10);
 
@@ -56,7 +55,8 @@ impl<K: Hash + Eq> Pace<K> {
 
     /// So many within this time, all at once if need be; 0 is no bound.
     pub fn within(count: u32, time: Duration) -> Self {
-        let (time_ns, full_at) = (ns(time), Mutex::new(LruCache::new(BUCKETS_MAX)));
+        // Room for all of them would be two megabytes before the first came.
+        let (time_ns, full_at) = (ns(time), Mutex::new(LruCache::unbounded()));
         let cost_ns = time_ns.checked_div(count.into()).unwrap_or(0);
         Self { cost_ns, burst_ns: time_ns, full_at }
     }
@@ -70,6 +70,9 @@ impl<K: Hash + Eq> Pace<K> {
             return Ok(());
         }
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= BUCKETS_MAX && !buckets.contains(&whose) {
+            buckets.pop_lru();
+        }
         let full_at = buckets.get_or_insert_mut(whose, || 0);
         take(full_at, (self.cost_ns, self.burst_ns), now_ns)
     }
@@ -110,6 +113,17 @@ mod tests {
         assert_eq!(bucket.take(5), Err(Duration::from_secs(2)));
         assert_eq!(bucket.take(2_000_000_005), Ok(()));
         assert!(bucket.take(2_000_000_005).is_err());
+    }
+
+    #[test]
+    fn the_bucket_that_was_silent_longest_is_forgotten() {
+        let pace = Pace::within(1, Duration::from_secs(1));
+        (0..BUCKETS_MAX).for_each(|whose| assert_eq!(pace.take(whose, 5), Ok(())));
+        assert!(pace.take(0, 5).is_err());
+        assert_eq!(pace.take(BUCKETS_MAX, 5), Ok(()));
+        assert!(pace.take(0, 5).is_err(), "it was asked for just now");
+        assert_eq!(pace.take(1, 5), Ok(()));
+        assert_eq!(pace.full_at.lock().unwrap().len(), BUCKETS_MAX);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
@@ -24,6 +23,7 @@ use selvedge_eventlog::{Chunk, ReadError, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
+    Seat,
     connection::Connection,
     document::{By, Document},
     hub::{Entered, Hub},
@@ -60,37 +60,10 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into());
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    hub: Arc<Hub>,
-    connection: Arc<Connection>,
-) {
-    // Twice: a device that lost its connection opens everything again.
-    let at_once = hub.settings.channels_max.saturating_mul(2).max(VERIFIED_MIN);
-    let mut socket = Socket {
-        io,
-        verified: [Bucket::within(STRANGERS, STRANGER), Bucket::within(at_once, VERIFIED)],
-        hub,
-        connection,
-        decoder: Decoder::default(),
-        input: Vec::new(),
-        out: Vec::new(),
-        written: 0,
-        open: Vec::new(),
-        doing: None,
-        reading: None,
-        upload: None,
-        stage: Stage::Open,
-    };
-    poll_fn(|context| socket.poll(context)).await;
-    socket.leave();
-}
-
-struct Socket<T> {
+/// A connection, which is served for as long as it is polled.
+pub(crate) struct Socket<T> {
     io: T,
-    hub: Arc<Hub>,
-    connection: Arc<Connection>,
+    seat: Seat,
     decoder: Decoder,
     /// Bytes that wait until what is being done is done.
     input: Vec<u8>,
@@ -144,9 +117,62 @@ struct End;
 
 type Step = Result<bool, End>;
 
+impl<T: AsyncRead + AsyncWrite + Unpin> Future for Socket<T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().advance(context)
+    }
+}
+
+impl<T> Drop for Socket<T> {
+    /// Leaves everything.
+    fn drop(&mut self) {
+        self.reap();
+        let Seat { hub, connection } = &self.seat;
+        for Open { channel, document, _entered } in self.open.drain(..) {
+            document.leave(hub, (connection, channel));
+        }
+    }
+}
+
+impl<T> Socket<T> {
+    pub(crate) fn new(io: T, seat: Seat) -> Self {
+        // Twice: a device that lost its connection opens everything again.
+        let at_once = seat.hub.settings.channels_max.saturating_mul(2).max(VERIFIED_MIN);
+        Self {
+            io,
+            verified: [Bucket::within(STRANGERS, STRANGER), Bucket::within(at_once, VERIFIED)],
+            seat,
+            decoder: Decoder::default(),
+            input: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            open: Vec::new(),
+            doing: None,
+            reading: None,
+            upload: None,
+            stage: Stage::Open,
+        }
+    }
+
+    /// Leaves documents whose channels ended.
+    fn reap(&mut self) {
+        for channel in self.seat.connection.within(|machine| machine.take_closed()) {
+            if self.upload.as_ref().is_some_and(|upload| upload.channel == channel) {
+                self.upload = None;
+            }
+            if let Some(at) = self.open.iter().position(|open| open.channel == channel) {
+                let open = self.open.swap_remove(at);
+                open.document.leave(&self.seat.hub, (&self.seat.connection, channel));
+            }
+        }
+    }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.connection.wake_by(context.waker());
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.seat.connection.wake_by(context.waker());
         for _ in 0..TURNS_MAX {
             match self.turn(context) {
                 Ok(true) => {}
@@ -163,7 +189,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     /// Does what can be done without waiting; says whether that was anything.
     fn turn(&mut self, context: &mut Context<'_>) -> Step {
-        if self.connection.is_cut.load(Relaxed) {
+        if self.seat.connection.is_cut.load(Relaxed) {
             return Err(End);
         }
         self.reap();
@@ -177,6 +203,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// Gives back memory.
     fn rest(&mut self) {
         self.decoder.rest();
+        self.open.shrink_to_fit();
         if self.out.is_empty() && self.out.capacity() > 0 {
             self.out = Vec::new();
         }
@@ -185,41 +212,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         }
     }
 
-    /// Leaves documents whose channels ended.
-    fn reap(&mut self) {
-        for channel in self.connection.within(|machine| machine.take_closed()) {
-            if self.upload.as_ref().is_some_and(|upload| upload.channel == channel) {
-                self.upload = None;
-            }
-            if let Some(at) = self.open.iter().position(|open| open.channel == channel) {
-                let open = self.open.swap_remove(at);
-                open.document.leave(&self.hub, (&self.connection, channel));
-            }
-        }
-    }
-
-    /// Leaves everything.
-    fn leave(mut self) {
-        self.reap();
-        for Open { channel, document, _entered } in self.open.drain(..) {
-            document.leave(&self.hub, (&self.connection, channel));
-        }
-        self.hub.farewell(&self.connection);
-    }
-
     fn poll_write(&mut self, context: &mut Context<'_>) -> Step {
         if self.written == self.out.len() {
             self.fill();
         }
         if self.out.is_empty() {
-            self.connection.moved_ms.store(self.hub.now_ms(), Relaxed);
+            self.seat.connection.moved_ms.store(self.seat.hub.now_ms(), Relaxed);
             return if self.stage == Stage::Closed { Err(End) } else { Ok(false) };
         }
         match Pin::new(&mut self.io).poll_write(context, &self.out[self.written..]) {
             Poll::Ready(Ok(0) | Err(_)) => Err(End),
             Poll::Ready(Ok(bytes)) => {
                 self.written += bytes;
-                self.connection.moved_ms.store(self.hub.now_ms(), Relaxed);
+                self.seat.connection.moved_ms.store(self.seat.hub.now_ms(), Relaxed);
                 Ok(true)
             }
             Poll::Pending => Ok(false),
@@ -233,12 +238,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         if self.stage == Stage::Closed {
             return;
         }
-        if self.connection.is_ping_due.swap(false, Relaxed) {
+        if self.seat.connection.is_ping_due.swap(false, Relaxed) {
             websocket::put_ping(&mut self.out);
         }
         let mut head = Vec::new();
         let (out, mut sent) = (&mut self.out, 0_u64);
-        let is_over = self.connection.within(|machine| {
+        let is_over = self.seat.connection.within(|machine| {
             while out.len() < BUFFER_BYTES
                 && let Some(body) = machine.pop(&mut head)
             {
@@ -251,8 +256,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             }
             machine.is_over()
         });
-        self.hub.metrics.sent.fetch_add(sent, Relaxed);
-        self.hub.metrics.sent_bytes.fetch_add(self.out.len() as u64, Relaxed);
+        self.seat.hub.metrics.sent.fetch_add(sent, Relaxed);
+        self.seat.hub.metrics.sent_bytes.fetch_add(self.out.len() as u64, Relaxed);
         // What is left of the queues needs credit that will not come.
         if (is_over || self.stage == Stage::Closing) && self.out.len() < BUFFER_BYTES {
             websocket::put_close(CloseCode::Normal, &mut self.out);
@@ -270,7 +275,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         }
         // Who sends and does not read what comes back, pongs among it, is not read from either.
         let unsent = self.out.len().saturating_sub(self.written);
-        if unsent > 2 * BUFFER_BYTES || self.connection.within(|machine| machine.is_clogged()) {
+        if unsent > 2 * BUFFER_BYTES || self.seat.connection.within(|machine| machine.is_clogged())
+        {
             return Ok(false);
         }
         SCRATCH.with(|scratch| {
@@ -279,7 +285,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
                 Poll::Pending => Ok(false),
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.connection.heard_ms.store(self.hub.now_ms(), Relaxed);
+                    self.seat.connection.heard_ms.store(self.seat.hub.now_ms(), Relaxed);
                     self.take(buffer.filled()).map(|()| true)
                 }
                 Poll::Ready(Ok(()) | Err(_)) => Err(End),
@@ -294,7 +300,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 self.input = bytes.to_vec();
                 return Ok(());
             }
-            let max = self.connection.within(|machine| machine.message_bytes_max());
+            let max = self.seat.connection.within(|machine| machine.message_bytes_max());
             match self.decoder.feed(bytes, max) {
                 Ok((used, event)) => {
                     bytes = &bytes[used..];
@@ -331,8 +337,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     }
 
     fn message(&mut self, message: &[u8]) {
-        let now_ms = self.hub.now_ms();
-        let connection = self.connection.clone();
+        let now_ms = self.seat.hub.now_ms();
+        let connection = self.seat.connection.clone();
         let asked = connection.within(|machine| machine.receive(message, now_ms));
         self.reap();
         let size = message.len();
@@ -343,7 +349,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             Asked::Saw(channel, next) => {
                 if let Some((document, session)) = self.find(channel) {
                     let has_all = document.saw(&session, next, now_ms);
-                    if let Some(wakes) = self.hub.wakes.as_ref().filter(|_| has_all) {
+                    if let Some(wakes) = self.seat.hub.wakes.as_ref().filter(|_| has_all) {
                         wakes.seen(&document.id, &session.device);
                     }
                 }
@@ -362,10 +368,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     /// Takes notice of how a device is woken, or that it is to be let sleep.
     fn wake(&self, channel: u32, subscription: Option<Subscription<'_>>, now_ms: u64) {
-        let grant = self.connection.within(|machine| machine.grant(channel).cloned());
+        let grant = self.seat.connection.within(|machine| machine.grant(channel).cloned());
         let (Some((document, session)), Some(grant)) = (self.find(channel), grant) else { return };
         let too_fast = self.too_fast(&session, document.id.tenant());
-        let taken = match (&self.hub.wakes, too_fast) {
+        let taken = match (&self.seat.hub.wakes, too_fast) {
             (_, Some(wait_ms)) => Err(Refusal::Quota(wait_ms)),
             (None, _) if subscription.is_none() => Ok(()),
             (None, _) => Err(Refusal::Invalid("this relay sends no push messages".to_owned())),
@@ -381,7 +387,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     fn find(&self, channel: u32) -> Option<(Arc<Document>, Session)> {
         let open = self.open.iter().find(|open| open.channel == channel)?;
-        let session = self.connection.within(|machine| machine.session(channel))?;
+        let session = self.seat.connection.within(|machine| machine.session(channel))?;
         Some((open.document.clone(), session))
     }
 
@@ -390,18 +396,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         if let Some(wait_ms) = self.verifies_too_much() {
             return self.refuse_channel(channel, CloseReason::Limit, Some(wait_ms));
         }
-        let warden = self.hub.warden.clone();
+        let warden = self.seat.hub.warden.clone();
         let grant = self
+            .seat
             .connection
             .within(|machine| machine.verify(channel, (token, &proof), (&*warden, now_ms)));
         let Some(grant) = grant else {
-            self.hub.metrics.denied.fetch_add(1, Relaxed);
+            self.seat.hub.metrics.denied.fetch_add(1, Relaxed);
             return self.refuse_channel(channel, CloseReason::Denied, None);
         };
-        let Some(entered) = self.hub.enter(&document) else {
+        let Some(entered) = self.seat.hub.enter(&document) else {
             return self.refuse_channel(channel, CloseReason::Limit, Some(60_000));
         };
-        let (hub, connection) = (self.hub.clone(), self.connection.clone());
+        let (hub, connection) = (self.seat.hub.clone(), self.seat.connection.clone());
         let asked = (grant, resume, replicas);
         self.doing = Some(Box::pin(async move {
             let opened = enter(&hub, &connection, (channel, &document), asked).await;
@@ -412,20 +419,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// How many milliseconds it is to wait until another token is looked at. Signatures are the dear part, and nothing is
     /// known of who asks before they were verified.
     fn verifies_too_much(&mut self) -> Option<u64> {
-        let which = usize::from(self.connection.within(|machine| machine.has_opened()));
-        let taken = self.verified[which].take(self.hub.now_ns());
+        let which = usize::from(self.seat.connection.within(|machine| machine.has_opened()));
+        let taken = self.verified[which].take(self.seat.hub.now_ns());
         taken.err().map(|wait| crate::settings::ms(wait).max(1))
     }
 
     fn refuse_channel(&mut self, channel: u32, why: CloseReason, again_ms: Option<u64>) {
-        self.connection.within(|machine| machine.close(channel, why, again_ms));
+        self.seat.connection.within(|machine| machine.close(channel, why, again_ms));
         self.reap();
     }
 
     fn push(&mut self, channel: u32, record: &[u8], bytes: usize) {
         let Some((document, session)) = self.find(channel) else { return self.settle(bytes) };
-        let by = By { connection: self.connection.clone(), channel, session, bytes };
-        let hub = self.hub.clone();
+        let by = By { connection: self.seat.connection.clone(), channel, session, bytes };
+        let hub = self.seat.hub.clone();
         if let Some(wait_ms) = self.too_fast(&session, document.id.tenant()) {
             let frame = refused(record, Refusal::Quota(wait_ms));
             return document.refuse(&hub, by, frame);
@@ -447,20 +454,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     /// How many milliseconds it is to wait, if it pushes more than it may.
     fn too_fast(&self, session: &Session, tenant: &str) -> Option<u64> {
-        let now_ns = self.hub.now_ns();
-        let taken = self.hub.devices.take(session.device, now_ns);
-        let taken = taken.and_then(|()| self.hub.tenant_paces.take(tenant.to_owned(), now_ns));
+        let now_ns = self.seat.hub.now_ns();
+        let taken = self.seat.hub.devices.take(session.device, now_ns);
+        let taken = taken.and_then(|()| self.seat.hub.tenant_paces.take(tenant.to_owned(), now_ns));
         taken.err().map(|wait| crate::settings::ms(wait).max(1))
     }
 
     fn settle(&self, bytes: usize) {
-        self.connection.within(|machine| machine.settle(bytes));
+        self.seat.connection.within(|machine| machine.settle(bytes));
     }
 
     fn reject(&self, channel: u32, frame: u8, why: Refusal) {
         let frame = RelayFrame::Rejected { frame, why };
-        self.hub.metrics.refused(&frame);
-        self.connection.within(|machine| machine.say(channel, &frame));
+        self.seat.hub.metrics.refused(&frame);
+        self.seat.connection.within(|machine| machine.say(channel, &frame));
     }
 
     fn offer(&mut self, channel: u32, (record, replaces): (&[u8], Option<SnapshotHash>)) {
@@ -469,7 +476,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             self.upload = None;
             return self.reject(channel, OFFER, Refusal::Quota(wait_ms));
         }
-        let vetted = Vetted::judge(record, &document.id, &*self.hub.warden, None);
+        let vetted = Vetted::judge(record, &document.id, &*self.seat.hub.warden, None);
         let judged = vetted.and_then(|vetted| {
             let fold = &document.lock().fold;
             let info = fold.judge_offer(&session, &vetted, replaces, &document.terms)?;
@@ -480,7 +487,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 let what = (&vetted, info, replaces);
                 // The former one makes room for this.
                 self.upload = None;
-                let upload = Upload::begin(&self.hub, &document, (channel, session), what);
+                let upload = Upload::begin(&self.seat.hub, &document, (channel, session), what);
                 self.upload = upload.map(Box::new);
                 if self.upload.is_none() {
                     self.reject(channel, OFFER, Refusal::Unavailable(OFFER_AGAIN_MS));
@@ -517,7 +524,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     fn fetch(&mut self, channel: u32, (hash, from): (SnapshotHash, u64)) {
         let Some((document, session)) = self.find(channel) else { return };
         let placed = document.lock().placed(&hash).map(|placed| placed.info.bytes);
-        self.connection.within(|machine| match placed {
+        self.seat.connection.within(|machine| match placed {
             _ if !session.may(READ) => machine.fetch_failed(channel, Refusal::Denied),
             Some(bytes) => machine.fetching(channel, hash, (from, bytes)),
             None => machine.fetch_failed(channel, Refusal::Superseded(None)),
@@ -527,8 +534,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     fn show(&mut self, channel: u32, state: &[u8]) {
         let Some((document, _)) = self.find(channel) else { return };
         let shown = (!state.is_empty()).then(|| Bytes::copy_from_slice(state));
-        let number = self.connection.within(|machine| machine.number(channel));
-        let taken = number.is_none_or(|number| document.show(&self.hub, number, shown));
+        let number = self.seat.connection.within(|machine| machine.number(channel));
+        let taken = number.is_none_or(|number| document.show(&self.seat.hub, number, shown));
         if !taken {
             self.reject(channel, PRESENCE, Refusal::Quota(60_000));
         }
@@ -538,18 +545,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         if let Some(wait_ms) = self.verifies_too_much() {
             return self.refuse_channel(channel, CloseReason::Limit, Some(wait_ms));
         }
-        let warden = self.hub.warden.clone();
+        let warden = self.seat.hub.warden.clone();
         let grant = self
+            .seat
             .connection
             .within(|machine| machine.verify(channel, (token, proof), (&*warden, now_ms)));
         let document = self.find(channel).map(|(document, _)| document);
         match (grant, document) {
             (Some(grant), Some(document)) => {
-                document.renew((&self.connection, channel), grant.rights);
-                if let (Some(wakes), Some(device)) = (&self.hub.wakes, self.connection.device()) {
+                document.renew((&self.seat.connection, channel), grant.rights);
+                if let (Some(wakes), Some(device)) =
+                    (&self.seat.hub.wakes, self.seat.connection.device())
+                {
                     wakes.renewed(&document.id, &device, &grant);
                 }
-                self.connection.within(|machine| machine.renewed(channel, grant));
+                self.seat.connection.within(|machine| machine.renewed(channel, grant));
                 self.end_if_revoked(channel);
             }
             _ => self.refuse_channel(channel, CloseReason::Denied, None),
@@ -563,14 +573,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         match done {
             Done::Pushed => {}
             Done::Opened(channel, Ok((document, _entered))) => {
-                let is_there = self.connection.within(|machine| machine.session(channel).is_some());
+                let is_there =
+                    self.seat.connection.within(|machine| machine.session(channel).is_some());
                 match is_there {
                     true => {
+                        if self.open.is_empty() {
+                            // Most connections have one document open.
+                            self.open.reserve_exact(1);
+                        }
                         self.open.push(Open { channel, document, _entered });
                         self.end_if_revoked(channel);
                     }
                     // It was closed meanwhile.
-                    false => document.leave(&self.hub, (&self.connection, channel)),
+                    false => document.leave(&self.seat.hub, (&self.seat.connection, channel)),
                 }
             }
             Done::Opened(channel, Err(why)) => self.refuse_channel(channel, why, Some(2_000)),
@@ -587,8 +602,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     /// Ends a channel whose token was revoked while nobody saw yet that the channel has it.
     fn end_if_revoked(&mut self, channel: u32) {
-        let warden = &self.hub.warden;
-        let is_revoked = self.connection.within(|machine| {
+        let warden = &self.seat.hub.warden;
+        let is_revoked = self.seat.connection.within(|machine| {
             machine.grant(channel).is_some_and(|grant| warden.is_revoked(&grant.id))
         });
         if is_revoked {
@@ -604,7 +619,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             self.found(found);
             return true;
         }
-        match self.connection.within(|machine| machine.wants()) {
+        match self.seat.connection.within(|machine| machine.wants()) {
             Some(Want::Records { channel, from, bytes }) => self.want_records(channel, from, bytes),
             Some(Want::Keys { channel, from, bytes }) => self.want_keys(channel, (from, bytes)),
             Some(Want::Piece { channel, snapshot, from, bytes }) => {
@@ -622,14 +637,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         {
             let state = document.lock();
             let durable = state.fold.durable();
-            if self.connection.within(|machine| machine.caught_up(channel, durable)) {
+            if self.seat.connection.within(|machine| machine.caught_up(channel, durable)) {
                 return;
             }
         }
-        match self.hub.log.read_cached(document.stream, from, bytes) {
+        match self.seat.hub.log.read_cached(document.stream, from, bytes) {
             Ok(Some(chunk)) => self.found(Found::Records(channel, Ok(chunk))),
             Ok(None) => {
-                let reading = self.hub.clone().read(document.stream, (from, bytes));
+                let reading = self.seat.hub.clone().read(document.stream, (from, bytes));
                 let found = async move { Found::Records(channel, reading.await) };
                 self.reading = Some(Box::pin(found));
             }
@@ -642,25 +657,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             return self.refuse_channel(channel, CloseReason::Unavailable, Some(0));
         };
         let stream = document.lock().rosters.stream;
-        match self.hub.log.info(stream) {
+        match self.seat.hub.log.info(stream) {
             Ok(info) if from < info.tail => {
-                let reading = self.hub.clone().read(stream, (from, bytes));
+                let reading = self.seat.hub.clone().read(stream, (from, bytes));
                 let found = async move { Found::Keys(channel, from, reading.await) };
                 self.reading = Some(Box::pin(found));
             }
             // That is all, or the first of them is on its way and will be a record like others.
-            _ => self.connection.within(|machine| machine.keys_end(channel)),
+            _ => self.seat.connection.within(|machine| machine.keys_end(channel)),
         }
     }
 
     fn want_piece(&mut self, channel: u32, (hash, from, bytes): (SnapshotHash, u64, usize)) {
         let document = self.find(channel).map(|(document, _)| document);
         let name = document.map(|document| names::snapshot(&document.id, &hash));
-        let Some(stream) = name.and_then(|name| self.hub.log.stream(&name)) else {
+        let Some(stream) = name.and_then(|name| self.seat.hub.log.stream(&name)) else {
             let failed = Refusal::Superseded(None);
-            return self.connection.within(|machine| machine.fetch_failed(channel, failed));
+            return self.seat.connection.within(|machine| machine.fetch_failed(channel, failed));
         };
-        let reading = snapshots::read(self.hub.clone(), stream, (from, bytes));
+        let reading = snapshots::read(self.seat.hub.clone(), stream, (from, bytes));
         self.reading =
             Some(Box::pin(async move { Found::Piece(channel, hash, from, reading.await) }));
     }
@@ -671,12 +686,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 let Some((document, _)) = self.find(channel) else { return };
                 // What is behind was not told to others either.
                 let durable = document.lock().fold.durable();
-                self.connection.within(|machine| {
+                self.seat.connection.within(|machine| {
                     let records = chunk.records().take_while(|(offset, _)| *offset < durable);
                     records.for_each(|record| machine.supply(channel, record));
                 });
             }
-            Found::Keys(channel, from, Ok(chunk)) => self.connection.within(|machine| {
+            Found::Keys(channel, from, Ok(chunk)) => self.seat.connection.within(|machine| {
                 let kept = chunk.records().skip_while(|(index, _)| *index < from);
                 kept.for_each(|(index, kept)| {
                     machine.supply_keys(channel, (index, rosters::record(kept)));
@@ -687,12 +702,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 self.refuse_channel(channel, CloseReason::Unavailable, Some(1_000));
             }
             Found::Piece(channel, hash, from, Ok(bytes)) if !bytes.is_empty() => {
-                self.connection
+                self.seat
+                    .connection
                     .within(|machine| machine.supply_piece(channel, hash, (from, bytes)));
             }
             Found::Piece(channel, ..) => {
                 let failed = Refusal::Unavailable(2_000);
-                self.connection.within(|machine| machine.fetch_failed(channel, failed));
+                self.seat.connection.within(|machine| machine.fetch_failed(channel, failed));
             }
         }
     }

@@ -11,7 +11,7 @@ use selvedge_crdt::session::DocumentId;
 #[derive(Debug, Default)]
 pub(crate) struct Tenants {
     /// Of each tenant the documents that somebody has open, and on how many channels.
-    open: Mutex<HashMap<String, HashMap<String, usize>>>,
+    open: Mutex<HashMap<String, HashMap<DocumentId, usize>>>,
     /// How many there are at all, where that is bounded: of tenants that have made one since the start.
     made: Mutex<HashMap<String, usize>>,
 }
@@ -21,9 +21,9 @@ impl Tenants {
     pub(crate) fn enter(&self, document: &DocumentId, max: usize) -> bool {
         let mut open = locked(&self.open);
         let documents = open.entry(document.tenant().to_owned()).or_default();
-        let has_room = max == 0 || documents.len() < max || documents.contains_key(document.name());
+        let has_room = max == 0 || documents.len() < max || documents.contains_key(document);
         if has_room {
-            *documents.entry(document.name().to_owned()).or_default() += 1;
+            *documents.entry(document.clone()).or_default() += 1;
         }
         has_room
     }
@@ -31,10 +31,10 @@ impl Tenants {
     pub(crate) fn exit(&self, document: &DocumentId) {
         let mut open = locked(&self.open);
         let Some(documents) = open.get_mut(document.tenant()) else { return };
-        if let Some(channels) = documents.get_mut(document.name()) {
+        if let Some(channels) = documents.get_mut(document) {
             *channels -= 1;
             if *channels == 0 {
-                documents.remove(document.name());
+                documents.remove(document);
             }
         }
         if documents.is_empty() {

@@ -114,8 +114,10 @@ impl Decoder {
 
     /// Gives back memory while nothing comes.
     pub(crate) fn rest(&mut self) {
-        if self.message.is_empty() && self.message.capacity() > 0 {
-            self.message = Vec::new();
+        for buffer in [&mut self.message, &mut self.control] {
+            if buffer.is_empty() && buffer.capacity() > 0 {
+                *buffer = Vec::new();
+            }
         }
     }
 

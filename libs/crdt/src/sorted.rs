@@ -168,6 +168,12 @@ impl<T> Sorted<T> {
         }
     }
 
+    /// Gives back room that nothing takes.
+    pub fn shrink_to_fit(&mut self) {
+        self.pieces.iter_mut().for_each(Vec::shrink_to_fit);
+        self.pieces.shrink_to_fit();
+    }
+
     pub fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
         self.pieces.iter_mut().for_each(|piece| piece.retain_mut(&mut keep));
         self.pieces.retain(|piece| !piece.is_empty());
@@ -276,6 +282,11 @@ impl<K, V> Map<K, V> {
     /// Keeps what `keep` says.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.0.retain(|(key, value)| keep(key, value));
+    }
+
+    /// Gives back room that nothing takes.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
     }
 
     /// What has the least key.

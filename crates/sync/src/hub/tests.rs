@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::socket;
+use crate::Seat;
 
 /// How long something may take that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,7 +74,8 @@ impl Wire {
     async fn new(hub: &Arc<Hub>) -> Self {
         let connection = hub.welcome().unwrap();
         let (here, there) = tokio::io::duplex(1 << 20);
-        let served = tokio::spawn(socket::serve(there, hub.clone(), connection.clone()));
+        let seat = Seat { hub: hub.clone(), connection: connection.clone() };
+        let served = tokio::spawn(seat.serve(there));
         let socket = WebSocketStream::from_raw_socket(here, Role::Client, None).await;
         let mut wire = Self { socket, connection, served, challenge: [0; NONCE_BYTES] };
         let device = device().id();

@@ -103,9 +103,9 @@ async fn serve(relay: relay::Relay, mut stream: TcpStream) {
         head.push(byte);
     }
     drop(head);
-    let welcome = relay.welcome();
+    let seat = relay.seat();
     if stream.write_all(ANSWER).await.is_ok() {
-        welcome.serve(stream).await;
+        seat.serve(stream).await;
     }
 }
 

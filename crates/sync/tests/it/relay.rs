@@ -16,7 +16,7 @@ use selvedge_seal::{
     Device, Rights, Vault,
     token::{Capability, Documents, Holder, IssuerKey, Issuers},
 };
-use selvedge_sync::{Incarnation, RECORD_BYTES_MAX, Settings, Sync, Welcome};
+use selvedge_sync::{Incarnation, RECORD_BYTES_MAX, Seat, Settings, Sync};
 use tokio::{io::DuplexStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -57,14 +57,14 @@ impl Relay {
     }
 
     async fn connect(&self) -> WebSocketStream<DuplexStream> {
-        let welcome = self.welcome();
+        let seat = self.seat();
         let (here, there) = tokio::io::duplex(64 << 10);
-        tokio::spawn(welcome.serve(there));
+        tokio::spawn(seat.serve(there));
         WebSocketStream::from_raw_socket(here, Role::Client, None).await
     }
 
     /// As if a request had asked for a WebSocket.
-    pub fn welcome(&self) -> Welcome {
+    pub fn seat(&self) -> Seat {
         let mut fields = HeaderMap::new();
         for (name, value) in [
             ("connection", "upgrade"),
@@ -75,7 +75,7 @@ impl Relay {
         ] {
             fields.insert(name, HeaderValue::from_static(value));
         }
-        self.sync.welcome(&Method::GET, &fields).ok().unwrap()
+        self.sync.welcome(&Method::GET, &fields).ok().unwrap().seat
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who and what a session is about.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -19,10 +19,12 @@ pub const NONCE_BYTES: usize = 16;
 ///
 /// A tenant's name has 1 to 64 letters, digits, `-`, `_` and `.`; a document's 1 to 128 of these, `~` and `/`,
 /// with something on both sides of each `/`. No part of either is `.` or `..`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Copies share their text: whatever a relay keeps of a document has the name of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DocumentId {
-    tenant: String,
-    name: String,
+    /// Both names; no tenant's has the `/` between them.
+    text: Arc<str>,
 }
 
 impl DocumentId {
@@ -31,23 +33,28 @@ impl DocumentId {
         let fits = tenant.len() <= TENANT_BYTES_MAX && is_part(tenant, "-_.");
         let fits = fits && name.len() <= DOCUMENT_BYTES_MAX;
         let fits = fits && name.split('/').all(|part| is_part(part, "-_.~"));
-        fits.then(|| DocumentId { tenant: tenant.into(), name: name.into() })
+        fits.then(|| DocumentId { text: format!("{tenant}/{name}").into() })
     }
 
     /// Whose it is.
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        self.names().0
     }
 
     /// What it is called there.
     pub fn name(&self) -> &str {
-        &self.name
+        self.names().1
+    }
+
+    fn names(&self) -> (&str, &str) {
+        self.text.split_once('/').expect("it was made of two names")
     }
 
     /// Appends both names, each behind its length.
     pub fn write(&self, out: &mut Vec<u8>) {
-        put_bytes(out, self.tenant.as_bytes());
-        put_bytes(out, self.name.as_bytes());
+        let (tenant, name) = self.names();
+        put_bytes(out, tenant.as_bytes());
+        put_bytes(out, name.as_bytes());
     }
 
     /// Reads what [`write`](DocumentId::write) wrote.
@@ -63,7 +70,26 @@ impl DocumentId {
 
 impl fmt::Display for DocumentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.name)
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DocumentId({self})")
+    }
+}
+
+impl Ord for DocumentId {
+    /// By tenant, then by name.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.names().cmp(&other.names())
+    }
+}
+
+impl PartialOrd for DocumentId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -159,6 +185,15 @@ mod tests {
         check(&"a".repeat(64), &"b".repeat(128), true);
         check(&"a".repeat(65), "b", false);
         check("a", &"b".repeat(129), false);
+    }
+
+    #[test]
+    fn documents_are_in_order_by_tenant() {
+        let all = [("a", "z"), ("a-b", "a"), ("a.b", "a"), ("ab", "a")];
+        let ids = all.map(|(tenant, name)| DocumentId::new(tenant, name).expect("a name"));
+        assert!(ids.is_sorted());
+        assert_eq!(ids.each_ref().map(|id| (id.tenant(), id.name())), all);
+        assert_eq!(format!("{} {:?}", ids[1], ids[0]), "a-b/a DocumentId(a/z)");
     }
 
     #[test]

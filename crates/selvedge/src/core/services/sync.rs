@@ -30,7 +30,7 @@ use selvedge_config::{CoreProcess, CoreSync, DocumentRule, Encryption, GuestRule
 use selvedge_crdt::session::relay::Demand;
 use selvedge_eventlog::Log;
 use selvedge_seal::token::Issuers;
-use selvedge_sync::{NoHandshake, Rule, Settings, Sync, Welcome};
+use selvedge_sync::{NoHandshake, Rule, Seat, Settings, Sync, Welcome};
 use selvedge_telemetry::{Hub, Level};
 use tokio::task::JoinHandle;
 
@@ -178,21 +178,21 @@ impl Service for SyncService {
 
 /// Makes a request a connection.
 async fn connect(State(desk): State<Arc<Desk>>, mut request: Request) -> Response {
-    let welcome = match desk.sync.welcome(&Method::GET, request.headers()) {
+    let Welcome { fields, seat } = match desk.sync.welcome(&Method::GET, request.headers()) {
         Ok(welcome) => welcome,
         Err(why) => return refused(why).into_response(),
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    response.headers_mut().extend(welcome.fields.iter().cloned());
-    tokio::spawn(serve(hyper::upgrade::on(&mut request), welcome));
+    response.headers_mut().extend(fields);
+    tokio::spawn(serve(hyper::upgrade::on(&mut request), seat));
     response
 }
 
-async fn serve(upgrade: hyper::upgrade::OnUpgrade, welcome: Welcome) {
+async fn serve(upgrade: hyper::upgrade::OnUpgrade, seat: Seat) {
     // Who goes away before it is one gets none.
     if let Ok(upgraded) = upgrade.await {
-        welcome.serve(TokioIo::new(upgraded)).await;
+        seat.serve(TokioIo::new(upgraded)).await;
     }
 }
 

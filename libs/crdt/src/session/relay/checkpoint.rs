@@ -40,7 +40,7 @@ impl RelayDocument {
         put_varint(&mut out, self.durable);
         self.durable_fold().write(&mut out);
         put_count(&mut out, self.leases.len());
-        for (device, Lease { next, said_ms }) in &self.leases {
+        for (device, Lease { next, said_ms }) in self.leases.iter() {
             out.extend(device.0);
             put_varint(&mut out, *next);
             put_varint(&mut out, *said_ms);
@@ -84,7 +84,7 @@ impl Fold {
     fn write(&self, out: &mut Vec<u8>) {
         let Fold { chains, sealing, keys, snapshots, compacted, marks, last, newest } = self;
         put_count(out, chains.len());
-        for (replica, chain) in chains {
+        for (replica, chain) in chains.iter() {
             out.extend(replica.0);
             chain.write(out);
         }

@@ -271,6 +271,10 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
             return Asked::Nothing;
         }
         let grant = Grant { rights: 0, expires_ms: u64::MAX, id: String::new() };
+        if self.channels.is_empty() {
+            // Most connections have one document open.
+            self.channels.reserve_exact(1);
+        }
         self.channels.push(Channel {
             id: channel,
             session: 0,
@@ -571,6 +575,13 @@ impl<S: AsRef<[u8]> + Clone> RelayConnection<S> {
     pub fn pop(&mut self, head: &mut Vec<u8>) -> Option<Option<S>> {
         self.give_credit();
         self.outbox.pop(head)
+    }
+
+    /// Gives back room that it has no use for while nothing happens.
+    pub fn rest(&mut self) {
+        self.channels.shrink_to_fit();
+        self.closed.shrink_to_fit();
+        self.outbox.rest();
     }
 
     /// How often a channel fell behind since this was asked last.

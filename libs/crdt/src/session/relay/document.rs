@@ -1,14 +1,12 @@
 //! What a relay knows of one document: a fold over its log, and the leases of its devices.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-};
+use std::{borrow::Cow, collections::VecDeque};
 
 use super::{Vetted, lease::Lease, marks::Marks};
 use crate::{
     BatchHash, Head, Header, Hlc, ReplicaId,
     session::{DeviceId, DocumentId, LogId, Record, RecordHash, Sealing, Signature, SnapshotInfo},
+    sorted::Map,
     wire::Malformed,
 };
 
@@ -29,7 +27,7 @@ pub struct RelayDocument {
     /// The first record of this life of the log; nothing until everything before it was read.
     pub(super) life_from: Option<u64>,
     pub(super) fold: Fold,
-    pub(super) leases: BTreeMap<DeviceId, Lease>,
+    pub(super) leases: Map<DeviceId, Lease>,
     /// Where the log begins by now.
     pub(super) start: u64,
     /// What is durable ends here.
@@ -44,7 +42,7 @@ pub struct RelayDocument {
 /// What the records say, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fold {
-    pub chains: BTreeMap<ReplicaId, Chain>,
+    pub chains: Map<ReplicaId, Chain>,
     pub sealing: Sealing,
     /// Of the last keys.
     pub keys: Option<RecordHash>,
@@ -125,7 +123,7 @@ impl RelayDocument {
             lost_ms,
             life_from: (lost_ms == 0).then_some(0),
             fold: Fold::default(),
-            leases: BTreeMap::new(),
+            leases: Map::new(),
             start: 0,
             durable: 0,
             kept: 0,
@@ -258,6 +256,16 @@ impl RelayDocument {
     pub fn trimmed(&mut self, start: u64) {
         self.start = self.start.max(start);
         self.fold.marks.trim(self.start);
+    }
+
+    /// Gives back room that it has no use for while nothing happens.
+    pub fn rest(&mut self) {
+        self.fold.chains.shrink_to_fit();
+        self.fold.snapshots.shrink_to_fit();
+        self.fold.marks.marks.shrink_to_fit();
+        self.leases.shrink_to_fit();
+        self.recent.shrink_to_fit();
+        self.undo.shrink_to_fit();
     }
 
     /// Takes in a record that goes to the tail, and returns its offset.

@@ -127,6 +127,12 @@ impl<S: AsRef<[u8]>> Outbox<S> {
         }
     }
 
+    /// Gives back room that nothing takes.
+    pub fn rest(&mut self) {
+        self.urgent.shrink_to_fit();
+        self.queue.shrink_to_fit();
+    }
+
     /// Whether there is no room for more records.
     pub fn is_full(&self) -> bool {
         self.queue_bytes > QUEUE_BYTES_MAX

@@ -42,6 +42,15 @@ impl Json {
         });
     }
 
+    /// Writes a list in which each entity follows its id: unlike an object's, its order is that of the ids, whatever these are.
+    pub fn list_of_entities<'a>(&mut self, entities: impl Iterator<Item = EntityRef<'a>>) {
+        self.list(('[', ']'), entities, |json, entity| {
+            json.text(entity.id());
+            json.out.push(',');
+            json.entity(entity);
+        });
+    }
+
     /// Writes an object of an entity's fields. Where two kinds have a name, the first kind has it; text, and kinds that
     /// are not known, are left out.
     pub fn entity(&mut self, entity: EntityRef<'_>) {
@@ -194,6 +203,12 @@ mod tests {
         assert_eq!(
             json.finish(),
             r#" {"note/1":{"title":"Milk","tags":[2,"a"],"high":9,"votes":3},"settings":{}}"#
+        );
+        let mut json = Json::default();
+        json.list_of_entities(document.entities());
+        assert_eq!(
+            json.finish(),
+            r#" ["note/1",{"title":"Milk","tags":[2,"a"],"high":9,"votes":3},"settings",{}]"#
         );
     }
 }

@@ -10,7 +10,8 @@ import { Changes, inverseOf, type Inverse } from "./undo.js"
 import { isSame } from "./values.js"
 import type { Doc, DocBase, Former, InviteOptions, Inspection, Member, Peer, Presence, Right } from "./workspace.js"
 import type { Opened, Question, Told } from "./words.js"
-import { readNews, readOpened } from "./words.js"
+import { readNews } from "./words.js"
+import { readWhole } from "./whole.js"
 
 /** Posts of a document that may be on their way. What is written meanwhile is one post, once there is room. */
 const POSTS_MAX = 64
@@ -197,13 +198,14 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
   /** Takes in everything that the tab that leads has, if that is not old by now. */
   begin(opened: Opened): void {
     if (opened.term === this.#term && opened.version < this.#version) return
+    const all = readWhole(opened.whole)
     const early = this.#early ?? []
     const [isFirst, isOther] = [this.#term === "", opened.term !== this.#term]
     this.#early = undefined
     this.#info.set(opened.info)
     this.#term = opened.term
     this.#version = opened.version
-    const changed = this.#mirror.replace(readOpened(opened), opened.taken)
+    const changed = this.#mirror.replace(all, opened.taken)
     if (isFirst) this.#emit(changed, "remote")
     else this.#touch(changed, "remote")
     for (const { told, taken } of early) this.hear(told, taken)

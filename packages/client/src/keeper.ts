@@ -21,6 +21,7 @@ import type { Store } from "./store.js"
 import type { Leading, Post } from "./tabs.js"
 import { toHex } from "./values.js"
 import type { Asked, DocumentPost, Hello, Opened, Question, Told } from "./words.js"
+import type { Whole } from "./whole.js"
 import type { Former, Inspection, WorkspaceOptions } from "./workspace.js"
 
 /** When it is tried again to store what could not be. */
@@ -62,7 +63,7 @@ export class Keeper implements Leading {
   }
 
   private constructor(options: WorkspaceOptions, taken: Taken, { relay, tell, lost }: Outside) {
-    const { store, session, records, found, wakeUp } = taken
+    const { store, session, records, early, found, wakeUp } = taken
     const opens = new Map<string, Open>()
     const deviceName = () => (options.deviceName ?? browserName()).slice(0, 64)
     const settle = () => this.#settle()
@@ -83,6 +84,7 @@ export class Keeper implements Leading {
     this.#documents = new Documents({
       ...wired,
       records,
+      early,
       onBegun: (id, known) => {
         this.#tokens.begin(id, known)
         this.#waking.begin(id)
@@ -201,8 +203,8 @@ export class Keeper implements Leading {
     const taken = this.#taken.get(tab) ?? 0
     const { title, isEncrypted, token } = this.#documents.known(id)!
     const info = { title, isEncrypted, rights: rightsOf(token) }
-    const [json, texts] = [this.#session.objects(id), this.#session.allTexts(id)]
-    return { term: this.#term.id, version: open.version, json, texts, taken, info, peers: peersOf(open) }
+    const whole = this.#session.whole(id) as unknown as Whole
+    return { term: this.#term.id, version: open.version, whole, taken, info, peers: peersOf(open) }
   }
 
   async #history(question: Extract<Question, { type: "history" }>): Promise<Former[]> {

@@ -135,7 +135,7 @@ export class Mirror {
   #aliased(id: string, entity: Entity): Entity {
     const aliases = this.#aliases.get(id)
     if (!aliases) return entity
-    const name = (text: Text) => ({ ...text, names: text.names.map(name => aliases.get(name) ?? name) })
+    const name = ({ names, updates }: Text) => ({ names: names.map(name => aliases.get(name) ?? name), updates })
     const texts = Object.entries(entity.texts).map(([field, text]) => [field, name(text)])
     return { ...entity, texts: Object.fromEntries(texts) as Record<string, Text> }
   }

@@ -1,12 +1,13 @@
 // What tabs say to each other about documents.
 
-import type { Edit, Entity, Text } from "./entity.js"
+import type { Edit, Text } from "./entity.js"
 import type { News } from "./mirror.js"
 import type { WakeUp } from "./push.js"
 import type { Origin } from "./rows.js"
 import type { Peer, Right, WorkspaceState } from "./workspace.js"
 import type { Failure } from "./tabs/message.js"
 import { parse, type Content } from "./values.js"
+import type { Whole } from "./whole.js"
 
 /** What a tab posts: changes to a document, each of several edits. */
 export interface DocumentPost {
@@ -76,9 +77,7 @@ export type Told =
 export interface Opened {
   readonly term: string
   readonly version: number
-  readonly json: string
-  /** Of each text: entity, field, names, updates. */
-  readonly texts: readonly unknown[]
+  readonly whole: Whole
   /** The last post of the tab that asks that is in it. */
   readonly taken: number
   readonly info: { readonly title: string; readonly isEncrypted: boolean; readonly rights: readonly Right[] | undefined }
@@ -90,19 +89,6 @@ export function readNews(raw: RawNews): News {
     const fields = json === undefined ? undefined : parse<Record<string, Content>>(json)
     return [id, fields && { fields, texts: readTexts(texts) }]
   })
-}
-
-export function readOpened({ json, texts }: Opened): News {
-  const all = parse<Record<string, Record<string, Content>>>(json)
-  const byEntity = new Map<string, Record<string, Text>>()
-  for (let at = 0; at < texts.length; at += 4) {
-    const [id, field] = [texts[at] as string, texts[at + 1] as string]
-    // Whoever may write may call a field `__proto__`: it is one like others here.
-    const known = byEntity.get(id) ?? (Object.create(null) as Record<string, Text>)
-    byEntity.set(id, known)
-    known[field] = { names: texts[at + 2] as string[], updates: texts[at + 3] as Uint8Array[] }
-  }
-  return Object.entries(all).map(([id, fields]) => [id, { fields, texts: byEntity.get(id) ?? {} } satisfies Entity])
 }
 
 /** Texts from a flat list of field, names, updates. */

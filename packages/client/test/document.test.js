@@ -15,6 +15,15 @@ const schema = defineSchema({
   },
 })
 
+/** All of a document as the engine says it: entities, and texts by their fields, replicas, numbers and bytes. */
+const whole = (entities, fields = [], replicas = [], numbers = [], bytes = []) => [
+  ` ${JSON.stringify(Object.entries(entities).flat())}`,
+  fields,
+  replicas,
+  new Uint32Array(numbers),
+  new Uint8Array(bytes),
+]
+
 /** A document whose workspace is the test: `news` is what the tab that leads says. */
 function begun(entities = {}) {
   const asked = []
@@ -26,7 +35,7 @@ function begun(entities = {}) {
   }
   const document = new Document(host, "default/a", schema)
   const open = (term, entities, version = 1) =>
-    document.begin({ term, version, json: ` ${JSON.stringify(entities)}`, texts: [], taken: 0, info: {}, peers: [] })
+    document.begin({ term, version, whole: whole(entities), taken: 0, info: {}, peers: [] })
   open("first", entities)
   let version = 1
   const news = (id, fields, texts = [], more = {}) =>
@@ -100,13 +109,37 @@ test("what others write is what it is, whatever they call it and of whatever typ
   note.stars.add(2)
   assert.equal(note.stars.value, 2)
   assert.equal({}.title, undefined)
-  const texts = ["notes/b", "__proto__", ["x:1"], [new Uint8Array()]]
-  document.begin({ term: "first", version: 9, json: ' {"notes/b":{}}', texts, taken: 0, info: {}, peers: [] })
+  const hostile = whole({ "notes/b": {} }, ["__proto__"], ["x"], [0, 0, 1, 0, 0, 1, 0])
+  document.begin({ term: "first", version: 9, whole: hostile, taken: 0, info: {}, peers: [] })
   assert.deepEqual(doc.notes.get("b").names.names(), [])
   doc.notes.get("b").names.push(new Uint8Array([1]))
   assert.equal(doc.notes.get("b").names.names().length, 1)
   news("__proto__", { title: "x" })
   assert.equal({}.title, undefined)
+})
+
+test("what is opened as a whole is what it would be piece by piece", () => {
+  const { document, doc } = begun()
+  const entities = { "notes/a": { title: "one" }, "notes/b": {}, "notes/c": { title: "three" } }
+  // Both texts of the first, and one of the last; a sequence goes beyond 32 bits.
+  const ofFirst = [0, 0, 2, 0, 0, 7, 2, 1, 0, 8, 0, 0, 1, 1, 1, 4, 5, 1]
+  const told = whole(entities, ["body", "names", "body"], ["x", "y"], [...ofFirst, 2, 2, 1, 0, 0, 9, 3], [1, 2, 3, 4, 5, 6])
+  document.begin({ term: "other", version: 1, whole: told, taken: 0, info: {}, peers: [] })
+  const [a, b, c] = doc.notes.all()
+  assert.deepEqual([a.title, b.title, c.title], ["one", "", "three"])
+  assert.deepEqual([a.body.names(), a.names.names(), c.body.names()], [["x:7", "y:8"], ["y:17179869189"], ["x:9"]])
+  const bytes = field => field.updates().map(update => [...update])
+  assert.deepEqual([bytes(a.body), bytes(a.names), bytes(b.body), bytes(c.body)], [[[1, 2], []], [[3]], [], [[4, 5, 6]]])
+  // A part of all would be stored, and told to other tabs, as all.
+  assert.equal(c.body.updates()[0].buffer.byteLength, 3)
+  assert.equal(c.body.updates(), c.body.updates())
+})
+
+test("a tab of another version is no document", () => {
+  const { document, doc } = begun({ "notes/a": { title: "one" } })
+  const other = { term: "other", version: 1, json: " {}", texts: [], taken: 0, info: {}, peers: [] }
+  assert.throws(() => document.begin(other), new ClientError("outdated", "another tab has another version of the application"))
+  assert.equal(doc.notes.get("a").title, "one")
 })
 
 test("a counter counts beyond what a number holds", () => {

@@ -4,6 +4,7 @@ import type { Store } from "../store.js"
 import type { DocumentInfo } from "../workspace.js"
 import { count, newOpen, type Open, type Opens } from "./open.js"
 import { keysKey, recordKey, type Known } from "./record.js"
+import { storedOf, type Stored } from "./stored.js"
 import type { Storing } from "./storing.js"
 import type { Term } from "./term.js"
 
@@ -14,6 +15,8 @@ interface DocumentsParts {
   readonly storing: Storing
   readonly term: Term
   readonly records: Map<string, Known>
+  /** What was read before it was asked for; each counts once. */
+  readonly early: Map<string, Promise<Stored>>
   readonly opens: Map<string, Open>
   /** What this device is called where members are listed. */
   deviceName(): string
@@ -98,7 +101,7 @@ export class Documents {
   }
 
   async forget(id: string): Promise<void> {
-    const { session, storing, term, turn } = this.#parts
+    const { early, session, storing, term, turn } = this.#parts
     const past = await storing.past.keys(id)
     term.check()
     const open = this.#opens.get(id)
@@ -108,18 +111,21 @@ export class Documents {
     session.remove(id)
     this.#opens.delete(id)
     this.#loading.delete(id)
+    early.delete(id)
     await storing.forget(id, past)
     turn()
   }
 
   async #loadNow(id: string): Promise<Open> {
-    const { store, session, term } = this.#parts
+    const { early, store, session, term } = this.#parts
     const known = this.#records.get(id)
     if (!known) throw new ClientError("invalid", `the document ${id} is not known here`)
-    const [saved, kept] = await Promise.all([store.load(id), store.meta(keysKey(id))])
+    const read = early.get(id) ?? storedOf(store, id)
+    early.delete(id)
+    const [saved, kept] = await read
     term.check()
     if (!this.#records.has(id)) throw new ClientError("invalid", `the document ${id} was forgotten`)
-    if (kept) session.restoreKeys(id, kept as Uint8Array)
+    if (kept) session.restoreKeys(id, kept)
     if (saved) session.add(id, saved.begin, saved.appended)
     else session.addNew(id)
     const open = this.#begin(id, known)

@@ -5,6 +5,7 @@ import { openStore, type Store } from "../store.js"
 import type { Standing } from "../words.js"
 import type { WorkspaceOptions } from "../workspace.js"
 import { recordKey, WAKE_UP_KEY, type Known } from "./record.js"
+import { readEarly, type Stored } from "./stored.js"
 
 /** What a tab that begins to lead finds. */
 export interface Taken {
@@ -12,41 +13,41 @@ export interface Taken {
   readonly session: Session
   readonly wakeUp: WakeUp | undefined
   readonly records: Map<string, Known>
+  /** What was read of documents before anybody asked; each counts once. */
+  readonly early: Map<string, Promise<Stored>>
   readonly found: Standing["found"]
 }
 
 /** Claims what is stored, and has the engine ready. `lost` ends when the store is taken away. */
 export async function takeOver(options: WorkspaceOptions, lost: AbortController): Promise<Taken> {
-  const store = await openBoth(options, lost)
+  const engine = loadEngine(options.engine)
+  // The disk is read while the engine comes; if that fails, this is not left behind.
+  engine.catch(() => undefined)
+  const store = await openOwn(options, lost)
   try {
     await store.claim()
     const isBack = await comeBack(options, store)
-    const session = openSession(await deviceSecret(options.name, store))
-    const kept = await store.metaKeys(recordKey(""))
-    const records = await Promise.all(
-      kept.map(async key => [key.slice(recordKey("").length), (await store.meta(key)) as Known] as const),
-    )
-    const found = isBack || store.found === "evicted" ? "evicted" : records.length > 0 ? "known" : "new"
-    const wakeUp = (await store.meta(WAKE_UP_KEY)) as WakeUp | undefined
-    return { store, session, wakeUp, records: new Map(records), found }
+    const [secret, records, wakeUp] = await Promise.all([
+      deviceSecret(options.name, store),
+      recordsOf(store),
+      store.meta(WAKE_UP_KEY) as Promise<WakeUp | undefined>,
+    ])
+    const early = readEarly(store, records.keys())
+    await engine
+    const session = openSession(secret)
+    const found = isBack || store.found === "evicted" ? "evicted" : records.size > 0 ? "known" : "new"
+    return { store, session, wakeUp, records, early, found }
   } catch (error) {
     store.close()
     throw error
   }
 }
 
-/** Opens the store and loads the engine; if one of them fails, the other one is not left behind. */
-async function openBoth(options: WorkspaceOptions, lost: AbortController): Promise<Store> {
-  const engine = loadEngine(options.engine)
-  engine.catch(() => undefined)
-  const store = await openOwn(options, lost)
-  try {
-    await engine
-    return store
-  } catch (error) {
-    store.close()
-    throw error
-  }
+/** What is kept of each document, by its id. */
+async function recordsOf(store: Store): Promise<Map<string, Known>> {
+  const kept = await store.metaKeys(recordKey(""))
+  const records = kept.map(async key => [key.slice(recordKey("").length), (await store.meta(key)) as Known] as const)
+  return new Map(await Promise.all(records))
 }
 
 async function openOwn({ name, store, onBlocked }: WorkspaceOptions, lost: AbortController): Promise<Store> {

@@ -202,9 +202,9 @@ async fn who_shows_no_token_does_not_stay() {
         replicas: Vec::new(),
     };
     let trickles = since(&hub, OPEN_MS + 1, &[]);
-    let greets = since(&hub, OPEN_MS - 1_000, &[hello.clone()]);
-    let stays = since(&hub, OPEN_MS + 1, &[hello.clone()]);
-    let deaf = since(&hub, 2 * OPEN_MS + 1, &[hello.clone()]);
+    let greets = since(&hub, OPEN_MS - 1_000, std::slice::from_ref(&hello));
+    let stays = since(&hub, OPEN_MS + 1, std::slice::from_ref(&hello));
+    let deaf = since(&hub, 2 * OPEN_MS + 1, std::slice::from_ref(&hello));
     let opens = since(&hub, 2 * OPEN_MS + 1, &[hello, open]);
     hub.sweep_connections();
     let is_cut = |connection: &Connection| connection.is_cut.load(Relaxed);

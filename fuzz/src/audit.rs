@@ -1,10 +1,11 @@
 //! Everything of the audit log that comes from outside: notes, keys, heads, proofs, requests to
-//! witnesses, entries, names of tiles.
+//! witnesses, entries, events on their way, names of tiles.
 
 use selvedge_audit::{
     bundle,
     checkpoint::Checkpoint,
     entry::Entry,
+    event::Event,
     note::{Note, VerifierKey},
     proof::TlogProof,
     tile::Tile,
@@ -12,7 +13,7 @@ use selvedge_audit::{
     witness::AddCheckpoint,
 };
 
-/// What is taken is written again to the byte: nothing has two spellings.
+/// What is taken is written again to the byte: nothing has two spellings. But for events on their way, which are said again.
 pub fn audit_formats(bytes: &[u8]) {
     if let Ok(note) = Note::parse(bytes) {
         assert_eq!(note.to_string().as_bytes(), bytes);
@@ -31,6 +32,9 @@ pub fn audit_formats(bytes: &[u8]) {
         same_text(text.parse::<VerifierKey>().ok(), text);
         same_text(text.parse::<Timestamp>().ok(), text);
         same_text(Tile::from_path(text), text);
+    }
+    if let Ok(event) = Event::from_wire(bytes) {
+        assert_eq!(Event::from_wire(&event.to_wire()).as_ref(), Ok(&event));
     }
     same_bundle(bytes);
 }

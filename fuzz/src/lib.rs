@@ -17,11 +17,15 @@ mod head_gate;
 mod hex;
 mod native;
 mod path;
+mod relay;
 mod schema;
 mod seclang;
 mod session;
+mod stored;
+mod text;
 mod transformations;
 mod views;
+mod websocket;
 
 pub use agent::{agent_answers, agent_questions};
 pub use audit::audit_formats;
@@ -35,11 +39,15 @@ pub use head_gate::head_gate;
 pub use hex::{from_hex, to_hex};
 pub use native::native;
 pub use path::path;
+pub use relay::session_relay;
 pub use schema::{agent_settings, api_description};
 pub use seclang::seclang;
 pub use session::{session_device, session_frames};
+pub use stored::session_stored;
+pub use text::text;
 pub use transformations::transformations;
 pub use views::views;
+pub use websocket::websocket;
 
 /// A property by the name of its fuzz target.
 pub type Property = fn(&[u8]);
@@ -63,6 +71,10 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("seclang", seclang),
     ("session_device", session_device),
     ("session_frames", session_frames),
+    ("session_relay", session_relay),
+    ("session_stored", session_stored),
+    ("text", text),
     ("transformations", transformations),
     ("views", views),
+    ("websocket", websocket),
 ];

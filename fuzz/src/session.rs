@@ -31,31 +31,39 @@ pub fn session_device(mut bytes: &[u8]) {
         let Some((len, rest)) = bytes.split_first_chunk() else { break };
         let len = usize::from(u16::from_le_bytes(*len)).min(rest.len());
         let (message, rest) = rest.split_at(len);
-        device.client.receive(now_ms, message, &mut AnyKeys);
+        device.hear(now_ms, message);
         bytes = rest;
     }
     device.drive(1_000_000);
     device.check();
 }
 
-struct Device {
+/// A device with one document, of which it stores what it is told to.
+pub(crate) struct Device {
     client: Client,
     name: DocumentId,
     saved: Saved,
 }
 
 impl Device {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = DocumentId::new("acme", "notes").expect("a name");
-        let mut client = Client::new(AnyKeys.device(), Settings::default(), [7; 32]);
-        let replica = Replica::new(name.clone(), ReplicaId([1; 16]), Sealing::Plain);
-        client.add(replica, Some(Token { text: "token".into(), ends_ms: None }));
-        let mut device = Device { client, name, saved: Saved::default() };
+        let replica = Replica::new(name, ReplicaId([1; 16]), Sealing::Plain);
+        let mut device = Device::of(replica, Saved::default());
         device.write(1_000);
         device
     }
 
-    fn write(&mut self, now_ms: u64) {
+    /// A device that goes on with this replica, of which this is stored.
+    pub(crate) fn of(replica: Replica, saved: Saved) -> Self {
+        let name = replica.name().clone();
+        let mut client = Client::new(AnyKeys.device(), Settings::default(), [7; 32]);
+        // To the relay beside this, the first letter says what may be done, and each letter is a second.
+        client.add(replica, Some(Token { text: "?".repeat(300), ends_ms: None }));
+        Device { client, name, saved }
+    }
+
+    pub(crate) fn write(&mut self, now_ms: u64) {
         let written = self.client.edit(&self.name, now_ms, |edit| {
             edit.set("note/1", "title", "Milk".into())?;
             edit.include("note/1", "times", (now_ms as i64).into())
@@ -63,7 +71,8 @@ impl Device {
         written.expect("the document is here").expect("it is within its bounds");
     }
 
-    fn drive(&mut self, now_ms: u64) {
+    /// Does what is due, stores what is to be stored, and says what is to be said.
+    pub(crate) fn drive(&mut self, now_ms: u64) -> Vec<Vec<u8>> {
         match self.client.wants(now_ms) {
             Want::Connect => self.client.connected(now_ms),
             Want::Disconnect => self.client.disconnected(now_ms),
@@ -79,17 +88,25 @@ impl Device {
             self.client.saved(&self.name, number);
         }
         self.client.tick(now_ms, &mut AnyKeys);
-        while let Some(message) = self.client.poll_message() {
-            ClientFrame::read(&message).expect("a device says what can be read");
+        let messages: Vec<Vec<u8>> = std::iter::from_fn(|| self.client.poll_message()).collect();
+        for message in &messages {
+            ClientFrame::read(message).expect("a device says what can be read");
         }
         while let Some((_, event)) = self.client.poll_event() {
             if let Event::Changed(Some(entities)) = event {
                 assert!(entities.len() <= 256);
             }
         }
+        messages
     }
 
-    fn check(&mut self) {
+    /// Takes a message of a relay.
+    pub(crate) fn hear(&mut self, now_ms: u64, message: &[u8]) {
+        self.client.receive(now_ms, message, &mut AnyKeys);
+    }
+
+    /// What was stored is what is here.
+    pub(crate) fn check(&mut self) {
         while let Some((_, transaction)) = self.client.poll_transaction() {
             self.saved.store(transaction);
         }

@@ -37,6 +37,9 @@ mod trust;
 mod wakes;
 mod websocket;
 
+#[cfg(feature = "fuzz")]
+pub use websocket::property::messages;
+
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

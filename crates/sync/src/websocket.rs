@@ -3,6 +3,9 @@
 //! It holds nothing while nothing comes, so that an idle connection costs no buffer: libraries keep one each. Extensions
 //! are not negotiated.
 
+#[cfg(feature = "fuzz")]
+pub(crate) mod property;
+
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use data_encoding::BASE64;
 

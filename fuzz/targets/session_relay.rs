@@ -1,0 +1,4 @@
+//! The property `session_relay`, fed by libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| selvedge_fuzz::session_relay(bytes));

@@ -43,12 +43,16 @@ inBrowser("somebody comes for the first time, writes, finds, throws away and tak
   assert.equal(await ann.text.inputValue(), "Leek and potatoes, slowly. #dinner")
 })
 
-inBrowser("what is written while an answer of the search is on its way is found too", async person => {
-  const ann = await person()
-  await ann.context.addInitScript(() => {
-    // What the search worker was given, and its answers while they are held back.
+/** Has a person's pages keep what their search workers were given, and answers while they are held back. */
+const holdAnswers = ({ context }) =>
+  context.addInitScript(() => {
     globalThis.given = []
     globalThis.held = undefined
+    globalThis.letGo = () => {
+      const answers = held
+      globalThis.held = undefined
+      for (const tell of answers) tell()
+    }
     const { addEventListener, postMessage } = Worker.prototype
     Worker.prototype.postMessage = function (told) {
       given.push(...(told.put ?? []).map(({ title }) => title))
@@ -58,6 +62,10 @@ inBrowser("what is written while an answer of the search is on its way is found 
       addEventListener.call(this, type, event => (held ? held.push(() => listener(event)) : listener(event)))
     }
   })
+
+inBrowser("what is written while an answer of the search is on its way is found too", async person => {
+  const ann = await person()
+  await holdAnswers(ann)
   await ann.visit()
   await ann.found({ examples: false })
   const first = ann.page
@@ -68,13 +76,38 @@ inBrowser("what is written while an answer of the search is on its way is found 
   await ann.visit()
   await ann.write("Zebra")
   await first.waitForFunction(() => given.includes("Zebra"))
-  await first.evaluate(() => {
-    const answers = held
-    globalThis.held = undefined
-    for (const tell of answers) tell()
-  })
+  await first.evaluate(() => letGo())
   await first.locator(".list h2", { hasText: "Results" }).waitFor()
   await first.locator(".row", { hasText: "Zebra" }).waitFor()
+})
+
+inBrowser("who types quickly goes to what was typed, not to what was found before", async person => {
+  const ann = await person()
+  const { page } = ann
+  await holdAnswers(ann)
+  await ann.visit()
+  await ann.found({ examples: false })
+  for (const title of ["Apple", "Apricot", "Bread"]) await ann.write(title)
+  const search = page.getByLabel("Search notes")
+  for (const key of ["Enter", "ArrowDown"]) {
+    await ann.row("Bread").click()
+    await search.fill("ap")
+    await page.locator(".list .count", { hasText: /^2$/ }).waitFor()
+    const before = await page.locator(".row .row-title").allTextContents()
+    await page.evaluate(() => (globalThis.held = []))
+    await search.fill(before[1])
+    await page.waitForFunction(() => held.length === 1)
+    await search.press(key)
+    assert.equal(await page.locator("input.title").inputValue(), "Bread")
+    await page.evaluate(() => letGo())
+    await page.waitForFunction(title => document.querySelector("input.title").value === title, before[1])
+    await page.waitForFunction(() => document.activeElement.type !== "search")
+    await search.fill("")
+  }
+  await search.fill("nothing is called so")
+  await search.press("Enter")
+  await page.locator(".nothing", { hasText: "Nothing found" }).waitFor()
+  assert.equal(await page.evaluate(() => document.activeElement.type), "search")
 })
 
 inBrowser("links lead to notes, follow their titles, and make a graph", async person => {

@@ -76,17 +76,19 @@ function element({ tag, attributes, children }: Shape): HTMLElement {
   return made
 }
 
-/** Calls `run` once before the next picture, however often it was asked for. */
-export function onceAFrame(run: () => void): () => void {
-  let isAsked = false
-  return () => {
-    if (isAsked) return
-    isAsked = true
-    requestAnimationFrame(() => {
-      isAsked = false
-      run()
-    })
+/** Calls `run` once before the next picture, however often it was asked for; `now` does not wait for it. */
+export function onceAFrame(run: () => void): { (): void; now(): void } {
+  let frame: number | undefined
+  const now = () => {
+    if (frame === undefined) return
+    cancelAnimationFrame(frame)
+    frame = undefined
+    run()
   }
+  const ask = () => {
+    frame ??= requestAnimationFrame(now)
+  }
+  return Object.assign(ask, { now })
 }
 
 /** Calls `run` when nobody has asked for it any more for so long. */

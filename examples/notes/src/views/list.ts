@@ -59,6 +59,8 @@ export class List {
   #asked = 0
   /** The last question is not answered yet. */
   #isWaiting = false
+  /** What the person wants with its answer. */
+  #then: (() => void) | undefined
   /** Something changed since it was asked. */
   #isStale = false
 
@@ -117,11 +119,13 @@ export class List {
     this.#search.value = ""
     this.#asked++
     this.#isWaiting = false
+    this.#then = undefined
     this.#take(undefined)
   }
 
   /** Goes to the next note of the list, or the one before. */
   step(by: 1 | -1): void {
+    this.#paint.now()
     const at = this.#shown.indexOf(this.app.place.note ?? "")
     const next = this.#shown[at < 0 ? (by > 0 ? 0 : this.#shown.length - 1) : at + by]
     if (next === undefined) return
@@ -131,6 +135,7 @@ export class List {
 
   /** The note that takes the place of one that goes. */
   after(id: string): string | undefined {
+    this.#paint.now()
     const at = this.#shown.indexOf(id)
     return this.#shown[at + 1] ?? this.#shown[at - 1]
   }
@@ -155,15 +160,29 @@ export class List {
     // Changes may come quicker than answers: one that is on its way is shown, and asked for again then.
     if (isSame && this.#isWaiting) return void (this.#isStale = true)
     const text = this.#search.value.trim()
-    const number = ++this.#asked
-    this.#isWaiting = true
-    this.#isStale = false
+    const number = this.#begin()
     const hits = text && this.app.hasVault ? await this.app.vault.finder.search(text) : undefined
     if (number !== this.#asked) return
     this.#isWaiting = false
     if (!isSame) this.#scrollTo(0)
     this.#take(hits)
+    if (document.activeElement === this.#search) this.#then?.()
+    this.#then = undefined
     if (this.#isStale) this.#askAgain()
+  }
+
+  /** Begins a question, which answers to earlier ones do not answer. */
+  #begin(): number {
+    this.#isWaiting = true
+    this.#isStale = false
+    this.#then = undefined
+    return ++this.#asked
+  }
+
+  /** Does something with what is found: at once, or when what was typed is answered and nobody typed on. */
+  #withAnswer(run: () => void): void {
+    if (this.#isWaiting) this.#then = run
+    else run()
   }
 
   /** Shows what was found; rows say where. */
@@ -341,12 +360,17 @@ export class List {
     if (event.altKey || event.ctrlKey || event.metaKey) return
     if (event.key === "ArrowDown") this.step(1)
     else if (event.key === "ArrowUp") this.step(-1)
-    else if (event.key === "Home") this.#goTo(this.#shown[0])
+    else if (event.key === "Home") this.#goToFirst()
     else if (event.key === "End") this.#goTo(this.#shown.at(-1))
     else if (event.key === "Enter" && note !== undefined) this.doing.onOpen()
     else if ((event.key === "Delete" || event.key === "Backspace") && note !== undefined) this.#trash(note)
     else return
     event.preventDefault()
+  }
+
+  #goToFirst(): void {
+    this.#paint.now()
+    this.#goTo(this.#shown[0])
   }
 
   #goTo(id: string | undefined): void {
@@ -367,12 +391,19 @@ export class List {
       event.preventDefault()
       if (this.#search.value) this.clearSearch()
       else this.#rows.focus()
-    } else if (event.key === "ArrowDown" || event.key === "Enter") {
+    } else if (event.key === "Enter") {
       event.preventDefault()
-      const isHere = this.#shown.includes(this.app.place.note ?? "")
-      if (!isHere || event.key === "Enter") this.#goTo(this.#shown[0])
-      if (event.key === "Enter") this.doing.onOpen()
-      else this.#rows.focus()
+      this.#withAnswer(() => {
+        this.#goToFirst()
+        if (this.#shown.length > 0) this.doing.onOpen()
+      })
+    } else if (event.key === "ArrowDown") {
+      event.preventDefault()
+      this.#withAnswer(() => {
+        this.#paint.now()
+        if (!this.#shown.includes(this.app.place.note ?? "")) this.#goToFirst()
+        this.#rows.focus()
+      })
     }
   }
 

@@ -61,7 +61,7 @@ select { font-weight: 600; max-width: 50%; }
 .row > * { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .head { position: sticky; top: 0; z-index: 1; color: var(--quiet); font-size: 11.5px; background: var(--ground); border-bottom: 1px solid var(--line); }
 .operations li { border-bottom: 1px solid color-mix(in srgb, var(--line) 55%, var(--ground)); animation: come .5s; }
-@keyframes come { from { background: color-mix(in srgb, var(--accent) 16%, var(--ground)); } }
+@keyframes come { from { background: color-mix(in srgb, var(--accent) 8%, var(--ground)); } }
 .operations .row:hover, .operations .row[aria-expanded="true"] { background: var(--soft); }
 time { color: var(--quiet); font-variant-numeric: tabular-nums; white-space: nowrap; }
 .writer { display: inline-flex; align-items: center; gap: 7px; white-space: nowrap; }

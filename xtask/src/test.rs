@@ -38,7 +38,8 @@ fn browser(flags: &Flags) -> Result {
 
 fn tests(flags: &Flags) -> Command {
     let mut command = if process::succeeds("cargo-nextest", &["nextest", "--version"]) {
-        process::cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=fail"])
+        let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
+        process::cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=fail", "--profile", profile])
     } else {
         process::cargo(&["test", "--no-fail-fast", "--all-targets"])
     };

@@ -3,19 +3,26 @@ import assert from "node:assert/strict"
 import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
+import { withTries } from "../../../packages/client/test/tries.js"
 import { startAlone } from "./built.js"
 
 export const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
 const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
 let launched
 
+/** The browser of all tests of a file; another if it died. */
+function theBrowser() {
+  const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
+  launched ??= launching().then(made => made.once("disconnected", () => (launched = undefined)))
+  return launched
+}
+
 after(async () => (await launched)?.close())
 
 /** A test in a browser. `run` gets what makes people, and the site they are on; `start` starts another than the built app by itself. */
 export function inBrowser(name, run, { start = startAlone, isSkipped = false } = {}) {
-  test(name, { timeout: 300_000, skip: skip || isSkipped }, async () => {
-    launched ??= chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
-    const browser = await launched
+  const attempt = async () => {
+    const browser = await theBrowser()
     const site = await start()
     const people = []
     const person = async (options = {}) => {
@@ -30,7 +37,8 @@ export function inBrowser(name, run, { start = startAlone, isSkipped = false } =
       for (const { context } of people) await context.close()
       await site.stop()
     }
-  })
+  }
+  test(name, { timeout: 300_000, skip: skip || isSkipped }, t => withTries(t, attempt))
 }
 
 /** Somebody with a browser. */

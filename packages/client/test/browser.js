@@ -4,15 +4,20 @@ import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
 import { Site } from "./site.js"
+import { withTries } from "./tries.js"
 
 const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
 export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
-/** A test may take so long; it waits for what it is about, and for nothing else. */
+/** A test may take so long, with a second try; it waits for what it is about, and for nothing else. */
 export const LIMIT = { timeout: 300_000 }
+/** So long for one thing to come. */
+const WAIT_MS = 120_000
 let launched
 
+/** The browser of all tests of a file; another if it died. */
 export function browser() {
-  launched ??= chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
+  const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
+  launched ??= launching().then(made => made.once("disconnected", () => (launched = undefined)))
   return launched
 }
 
@@ -20,7 +25,7 @@ after(async () => (await launched)?.close())
 
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
-  test(name, { ...LIMIT, skip }, async () => {
+  const attempt = async () => {
     const site = await Site.start()
     const visit = new Visit(await (await browser()).newContext(), site)
     try {
@@ -30,7 +35,8 @@ export function inBrowser(name, run) {
       await visit.context.close()
       await site.stop()
     }
-  })
+  }
+  test(name, { ...LIMIT, skip }, t => withTries(t, attempt))
 }
 
 /** A profile in the browser, and a site that its tabs open. */
@@ -43,8 +49,7 @@ export class Visit {
   constructor(context, site) {
     this.context = context
     this.site = site
-    // A test has one limit of its own.
-    context.setDefaultTimeout(0)
+    context.setDefaultTimeout(WAIT_MS)
     context.on("console", message => this.#hear(`${message.type()}: ${message.text()}`))
     context.on("weberror", error => this.#hear(`uncaught: ${error.error().message}`))
   }

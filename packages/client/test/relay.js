@@ -8,6 +8,7 @@ import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { LIMIT, Visit, browser, skip as noBrowser } from "./browser.js"
 import { page } from "./site.js"
+import { withTries } from "./tries.js"
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url))
 const SELVEDGE = process.env.SELVEDGE ?? fileURLToPath(new URL("../../../target/debug/selvedge", import.meta.url))
@@ -31,7 +32,7 @@ core {
 
 /** A test with a relay; `run` gets the relay, and a function that makes profiles. `sync` is more of the relay's config. */
 export function withRelay(name, run, sync = "") {
-  test(name, { ...LIMIT, skip }, async () => {
+  const attempt = async () => {
     const relay = await Relay.start(sync)
     const visits = []
     const visit = async options => {
@@ -45,7 +46,8 @@ export function withRelay(name, run, sync = "") {
       for (const { context } of visits) await context.close()
       await relay.remove()
     }
-  })
+  }
+  test(name, { ...LIMIT, skip }, t => withTries(t, attempt))
 }
 
 export class Relay {

@@ -38,8 +38,10 @@ fn browser(flags: &Flags) -> Result {
 
 fn tests(flags: &Flags) -> Command {
     let mut command = if process::succeeds("cargo-nextest", &["nextest", "--version"]) {
-        let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
-        process::cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=fail", "--profile", profile])
+        let mut nextest = process::cargo(&["nextest", "run", "--no-fail-fast", "--no-tests=fail"]);
+        nextest
+            .args(["--profile", if std::env::var_os("CI").is_some() { "ci" } else { "default" }]);
+        nextest
     } else {
         process::cargo(&["test", "--no-fail-fast", "--all-targets"])
     };

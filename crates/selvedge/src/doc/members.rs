@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use selvedge_crdt::session::{DeviceId, DocumentId, Sealing};
 use selvedge_replica::Known;
-use selvedge_seal::{Device, Link, Rights, SECRET_BYTES};
+use selvedge_seal::{Device, Link, Rights, SECRET_BYTES, token::Capability};
 use serde_json::json;
 
 use super::{
@@ -21,6 +21,11 @@ use crate::{
 
 /// What stands before a link's text.
 const SCHEME: &str = "selvedge-doc:#";
+
+/// Why a link gives a member of an encrypted document nothing more.
+const IS_MEMBER: &str = "this device is a member already, and no link changes what a member may do\n\
+                         help: have it taken out (`selvedge doc members NAME --remove DEVICE`), forget the document here \
+                         (`selvedge doc forget NAME`), and join by a link that is made after that";
 
 /// Options of `selvedge doc invite`.
 #[derive(Args, Debug)]
@@ -145,14 +150,16 @@ impl Inviter<'_> {
     }
 }
 
-/// Comes in by a link; what was interrupted goes on, and who is in stays in.
+/// Comes in by a link; what was interrupted goes on, and who is in stays in, and takes what the link allows beyond that.
 pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
     let text = args.link.strip_prefix(SCHEME).unwrap_or(&args.link);
     let link = Link::parse(text).map_err(|error| Failure::new(Exit::Usage, error))?;
     let document = &link.document;
     let found = desk.found_by(&link)?;
-    if found == Found::Nothing {
-        begin(args, &link, desk)?;
+    match found {
+        Found::Nothing => begin(args, &link, desk)?,
+        Found::Begun => {}
+        Found::Whole => allow_more(args, &link, desk)?,
     }
     let came_in = come_in(&link, desk, args.wait);
     if came_in.is_err() && found != Found::Whole {
@@ -163,14 +170,40 @@ pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
 
 /// Begins to keep the document of a link.
 fn begin(args: &JoinArgs, link: &Link, desk: &Desk) -> Result<(), Failure> {
-    let token = match args.token.as_str() {
-        "" => run(token_of(link, &args.relay, desk))?,
-        given => given.to_owned(),
-    };
+    let token = token_by(args, link, &args.relay, desk)?;
     let (document, relay) = (link.document.clone(), args.relay.clone());
     match link.is_plain() {
         true => desk.create(&document, (&relay, &token), false),
         false => desk.create_by(&Known { document, relay, token }, link),
+    }
+}
+
+/// Takes the token of a link where it allows more than the one that is here. A link for once stays unused where it does not.
+fn allow_more(args: &JoinArgs, link: &Link, desk: &Desk) -> Result<(), Failure> {
+    let known = desk.known(&link.document)?;
+    let rights = |token: &str| Some(Capability::unverified(token)?.rights_on(&link.document));
+    let offered = match args.token.as_str() {
+        "" => link.token.as_deref(),
+        given => Some(given),
+    };
+    let (Some(own), Some(other)) = (rights(&known.token), offered.and_then(rights)) else {
+        return Ok(());
+    };
+    let is_more = !own.has(other.without(Rights::JOIN)) && other.has(own.without(Rights::JOIN));
+    if is_more && !link.is_plain() {
+        return Err(Failure::new(Exit::Failure, IS_MEMBER));
+    }
+    if is_more {
+        desk.reach(&link.document, None, &token_by(args, link, &known.relay, desk)?)?;
+    }
+    Ok(())
+}
+
+/// The token that was given, or one for this device by the link's.
+fn token_by(args: &JoinArgs, link: &Link, relay: &str, desk: &Desk) -> Result<String, Failure> {
+    match args.token.as_str() {
+        "" => run(token_of(link, relay, desk)),
+        given => Ok(given.to_owned()),
     }
 }
 

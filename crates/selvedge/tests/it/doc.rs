@@ -277,6 +277,13 @@ fn who_founds_a_document_shares_it_by_a_link_and_needs_no_operator() {
     }
     eve.ends(1, &["set", &name, "n/2", "title=Mine"]);
     assert!(cy.json(&["get", &name])["n/2"].is_null(), "the link lets nobody write");
+
+    // A further link allows more, and is not used up by who may do as much already.
+    let link = ann.run(&["invite", &name]).trim().to_owned();
+    ben.run(&["join", &link, "--relay", &url]);
+    eve.run(&["join", &link, "--relay", &url]);
+    eve.run(&["set", &name, "n/2", "title=Mine"]);
+    assert_eq!(cy.json(&["get", &name, "n/2", "title"]), json!("Mine"));
 }
 
 #[test]
@@ -293,6 +300,15 @@ fn an_encrypted_document_that_was_founded_is_shared_by_a_link_alone() {
     ben.run(&["set", &name, "n/1", "title=Oats"]);
     assert_eq!(ann.json(&["get", &name, "n/1", "title"]), json!("Oats"));
     eve.ends(1, &["join", &link, "--relay", &url]);
+
+    let link = ann.run(&["invite", &name, "--right", "read"]).trim().to_owned();
+    eve.run(&["join", &link, "--relay", &url]);
+    let link = ann.run(&["invite", &name]).trim().to_owned();
+    let output = eve.command(&["join", &link, "--relay", &url]).output().unwrap();
+    let shown = place.show(&output);
+    assert!(shown.starts_with("exit 1") && shown.contains("is a member already"), "{shown}");
+    let cy = Keeper::new(&place, "cy", &url);
+    cy.run(&["join", &link, "--relay", &url]);
 }
 
 #[test]

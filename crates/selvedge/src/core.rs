@@ -17,6 +17,7 @@ mod operator;
 mod refusal;
 mod role;
 mod services;
+mod shares;
 mod spans;
 mod tls;
 

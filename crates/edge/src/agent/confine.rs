@@ -135,11 +135,13 @@ impl Confinement {
     }
 }
 
-/// Puts the listening socket where the convention wants it, open across exec.
+/// Puts the listening socket where the convention wants it, open across exec. Nothing else stays open: what whoever started the edge
+/// had open (a lock, a log) is no agent's, and would lie where the socket belongs.
 fn hand_on_socket() -> Result<(), ConfineError> {
     let failed = |error: rustix::io::Errno| {
         ConfineError::System("hand the listening socket on", error.into())
     };
+    close_inherited();
     // The lowest free number, which is 3 in a process that has only the three standard streams.
     let socket = rustix::io::dup(stdio::stdin()).map_err(failed)?;
     let number = std::os::fd::AsRawFd::as_raw_fd(&socket);
@@ -150,6 +152,14 @@ fn hand_on_socket() -> Result<(), ConfineError> {
     // It stays open: the agent is this very process.
     std::mem::forget(socket);
     Ok(())
+}
+
+/// Closes all but the three standard streams. A kernel without the call (before 5.9) leaves them, and says so by the number that the
+/// socket gets.
+#[expect(unsafe_code, reason = "neither std nor rustix closes descriptors that nobody owns")]
+fn close_inherited() {
+    // SAFETY: the launcher opens nothing before this, so no descriptor from 3 on has an owner in this process.
+    unsafe { libc::syscall(libc::SYS_close_range, LISTEN_FDS_START, libc::c_uint::MAX, 0) };
 }
 
 impl Files {

@@ -26,6 +26,7 @@ use super::{
     kept::keep,
     metrics::{Metrics, OF_CORE},
     refusal::Refusal,
+    shares::{Share, Shares},
     spans::Recording,
 };
 
@@ -40,6 +41,7 @@ pub(super) struct Gate {
     /// Answered even when all else is at its bound.
     health: String,
     metrics: Arc<Metrics>,
+    shares: Arc<Shares>,
     in_force: RwLock<Arc<InForce>>,
 }
 
@@ -70,6 +72,7 @@ impl Gate {
             path: path.to_owned(),
             health: format!("{path}/health"),
             metrics,
+            shares: Arc::default(),
             in_force: RwLock::new(Arc::new(in_force)),
         }
     }
@@ -112,7 +115,7 @@ impl Gate {
         if !self.metrics.in_flight.try_enter(in_force.limits.in_flight) {
             return Refusal::InFlight.response();
         }
-        let place = Place(self.metrics.clone());
+        let mut place = Place { metrics: self.metrics.clone(), share: None };
         let mut request = match bounded(request, in_force.limits.body) {
             Ok(request) => request,
             Err(refusal) => return refusal.response(),
@@ -122,10 +125,15 @@ impl Gate {
             request.extensions_mut().insert(courier);
         }
         let known = (door, &in_force.desk);
-        match self.keeper.admit(known, request.headers_mut(), &self.metrics) {
-            Ok(caller) => request.extensions_mut().insert(caller),
+        let caller = match self.keeper.admit(known, request.headers_mut(), &self.metrics) {
+            Ok(caller) => caller,
             Err(refusal) => return refusal.into_response(),
         };
+        place.share = self.shares.enter(&caller, in_force.limits.in_flight);
+        if place.share.is_none() {
+            return Refusal::Share.response();
+        }
+        request.extensions_mut().insert(caller);
         let response = self.route(request).await;
         keep(response, place)
     }
@@ -169,10 +177,14 @@ fn bounded(request: Request<Incoming>, most: ByteSize) -> Result<Request<Body>, 
 }
 
 /// A request's place among those in flight; given back when its answer has gone, or nobody waits for it.
-struct Place(Arc<Metrics>);
+struct Place {
+    metrics: Arc<Metrics>,
+    /// What it takes of its caller's share, once the caller is known.
+    share: Option<Share>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.in_flight.leave();
+        self.metrics.in_flight.leave();
     }
 }

@@ -13,6 +13,8 @@ pub(super) enum Refusal {
     Method,
     Body,
     InFlight,
+    /// One caller has as much under way as one may.
+    Share,
     /// As many backups hold on to the log as may.
     Moments,
     /// The log's folder cannot be looked at.
@@ -24,6 +26,7 @@ const CODES: &Codes = &[
     (404, "core/none", "Nothing here"),
     (405, "core/method", "Method not allowed"),
     (413, "core/body", "Request body too large"),
+    (429, "core/share", "The caller has too many requests under way"),
     (503, "core/in-flight", "Too many requests at once"),
     (503, "core/moments", "Too many backups at once"),
     (503, "core/unreadable", "The log's folder cannot be read"),
@@ -40,6 +43,10 @@ impl Refusal {
             Self::InFlight => {
                 ("core/in-flight", "The core is working at its bound. Try again shortly.")
             }
+            Self::Share => (
+                "core/share",
+                "Nine tenths of what the core does at once are this caller's. Try again when some have ended.",
+            ),
             Self::Moments => (
                 "core/moments",
                 "As many backups hold on to the log as may. Try again when one has ended.",
@@ -54,7 +61,7 @@ impl Refusal {
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
         let mut response = self.problem().response();
-        if response.status() == 503 {
+        if [429, 503].contains(&response.status().as_u16()) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -79,6 +86,7 @@ mod tests {
             Refusal::Method,
             Refusal::Body,
             Refusal::InFlight,
+            Refusal::Share,
             Refusal::Moments,
             Refusal::Unreadable,
         ];
@@ -86,7 +94,7 @@ mod tests {
         for refusal in all {
             let response = refusal.response();
             let retry = response.headers().contains_key(header::RETRY_AFTER);
-            assert_eq!(retry, response.status() == 503, "{refusal:?}");
+            assert_eq!(retry, [429, 503].contains(&response.status().as_u16()), "{refusal:?}");
         }
     }
 }

@@ -160,6 +160,24 @@ fn without_a_core_none_is_started_and_a_reload_brings_and_takes_it() {
 }
 
 #[test]
+fn what_was_open_where_the_edge_was_started_reaches_no_agent() {
+    let place = Place::new();
+    place.write("lock", "").write("keys", "");
+    let users = "agent \"auth\" { type \"auth\"; api-keys { file \"keys\"; header \"X-API-Key\" } }\n\
+        route \"known\" { matches { path \"/known\" }; agents \"auth\"; respond 204 }";
+    place.write("selvedge.kdl", &config(users));
+    let mut shell = place.command_of("sh");
+    shell.args(["-c", "exec 3<lock 7<lock; exec \"$0\" edge", env!("CARGO_BIN_EXE_selvedge")]);
+    let mut edge = Running::new(shell);
+    let agent = field(&edge.hear("an agent's process runs"), "pid");
+    let url = field(&edge.hear("listening listener=web"), "url");
+    eventually("the agent answers", || (get(&format!("{url}known")).status == 401).then_some(()));
+    let open = fs::read_dir(format!("/proc/{agent}/fd")).unwrap();
+    let open: Vec<_> = open.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).collect();
+    assert!(!open.is_empty() && !open.contains(&place.path("lock")), "{open:?}");
+}
+
+#[test]
 fn agents_name_users_and_grants_say_what_they_may() {
     let place = Place::new();
     let made = place.run("agents key create --file keys --user ann --role editor");

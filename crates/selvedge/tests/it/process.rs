@@ -37,8 +37,15 @@ impl Place {
     }
 
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
-        command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        let mut command = self.command_of(env!("CARGO_BIN_EXE_selvedge"));
+        command.args(args);
+        command
+    }
+
+    /// As [`Place::command`], of another program.
+    pub fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("TMPDIR", self.folder.path());
         command.env_remove("NOTIFY_SOCKET").env_remove("COLUMNS");
         command

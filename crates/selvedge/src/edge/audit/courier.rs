@@ -1,6 +1,9 @@
 //! The thread that brings events to the core, in their order, until the core has each of them once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::StatusCode;
 use selvedge_audit::{
@@ -25,6 +28,8 @@ use crate::exit::chain;
 /// Between a delivery that came to nothing and the next, at first and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long nothing may go before it is told.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the end waits for what the core takes at once.
 const LAST: Duration = Duration::from_secs(1);
 /// How long nothing may come before the connection is closed; the core keeps one for longer.
@@ -72,8 +77,14 @@ struct Round {
     /// Fewer than a whole portion, where the core does not take that.
     events_max: usize,
     pause: Duration,
-    /// What was told last, so that it is told once.
-    trouble: Option<String>,
+    /// Since when nothing goes, and whether that was told.
+    trouble: Option<Trouble>,
+}
+
+/// Nothing was delivered since then.
+struct Trouble {
+    since: Instant,
+    is_told: bool,
 }
 
 impl Courier {
@@ -231,7 +242,7 @@ impl Courier {
     fn succeed(&self, round: &mut Round) {
         round.pause = PAUSE;
         round.events_max = round.events_max.saturating_mul(2);
-        if round.trouble.take().is_some() {
+        if round.trouble.take().is_some_and(|trouble| trouble.is_told) {
             let message = "audit: the core takes what the edge has to tell again";
             self.office.hub.event(Level::Info, message, &[]);
         }
@@ -252,11 +263,14 @@ impl Courier {
                 return;
             }
         };
-        if round.trouble.is_none() {
+        let now = Instant::now();
+        let trouble = round.trouble.get_or_insert(Trouble { since: now, is_told: false });
+        // Edge and core start and end together, and one of them is first.
+        if !trouble.is_told && now.duration_since(trouble.since) >= PATIENCE {
             let message =
                 "audit: the core does not take what the edge has to tell; it is kept until then";
             self.office.hub.event(Level::Warn, message, &[("why", &why)]);
-            round.trouble = Some(why);
+            trouble.is_told = true;
         }
     }
 }

@@ -12,7 +12,13 @@ mod request;
 mod standing;
 mod watch;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::Permissions,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 use selvedge_base::parse_duration;
@@ -241,7 +247,11 @@ pub(crate) fn run(args: &DocArgs, terminal: &mut Terminal) -> Outcome {
         DocCommand::Sync(args) => {
             let waits = Waits::needed(args.wait);
             let answer = desk.perform(&document(&args.document)?, &Request::Sync, waits)?;
-            terminal.write(&format!("{}\n", standing_of(answer)?.shown()))?;
+            let standing = standing_of(answer)?;
+            terminal.write(&format!("{}\n", standing.shown()))?;
+            if let Some(why) = standing.unread {
+                return Err(Failure::new(Exit::Failure, why));
+            }
         }
         DocCommand::Invite(args) => members::invite(args, &desk, terminal)?,
         DocCommand::Join(args) => members::join(args, &desk)?,
@@ -317,10 +327,26 @@ fn export(args: &ExportArgs, desk: &Desk, terminal: &mut Terminal) -> Result<(),
         _ => format!("{:#}\n", json!(answer)).into_bytes(),
     };
     match &args.output {
-        Some(path) => std::fs::write(path, bytes)
+        Some(path) => replace(path, &bytes)
             .map_err(|error| Failure::new(Exit::Failure, format!("{}: {error}", path.display()))),
         None => Ok(terminal.write_bytes(&bytes)?),
     }
+}
+
+/// Writes a file whole, or leaves the one that is there.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(path, bytes);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::Builder::new()
+        .prefix(".selvedge-export-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 impl Reached {

@@ -59,7 +59,14 @@ impl FromStr for Assignment {
         if field.is_empty() {
             return Err(wrong());
         }
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value));
+        if is_beyond_integers(value) && kind != Kind::TEXT {
+            return Err(format!(
+                "{value} is no integer of 64 bits: write it as 1.0e19 for a rounded number, or in quotes for text"
+            ));
+        }
+        let is_meant = |json: &Json| kind != Kind::TEXT || json.is_string();
+        let value =
+            serde_json::from_str(value).ok().filter(is_meant).unwrap_or_else(|| value.into());
         let (text, field) = (text.to_owned(), field.to_owned());
         let assignment = Assignment { text, field, kind, change, value };
         if assignment.makes_sense() { Ok(assignment) } else { Err(assignment.misfit()) }
@@ -70,6 +77,13 @@ impl fmt::Display for Assignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Whether it is digits that would be rounded.
+fn is_beyond_integers(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && value.parse::<i64>().is_err()
 }
 
 fn kind(prefix: &str) -> Option<Kind> {
@@ -113,9 +127,8 @@ impl Assignment {
             (Kind::OR_SET, _) => edit.add(entity, field, value)?,
             (Kind::GROW_SET, _) => edit.include(entity, field, value)?,
             (Kind::TEXT, change) => {
-                let said =
-                    self.value.as_str().map_or_else(|| self.value.to_string(), str::to_owned);
-                write_text(edit, (entity, field), &said, change == Change::Add)?;
+                let said = self.value.as_str().unwrap_or_default();
+                write_text(edit, (entity, field), said, change == Change::Add)?;
             }
             (Kind::MAX, _) => edit.raise(entity, field, value)?,
             (Kind::MIN, _) => edit.lower(entity, field, value)?,
@@ -217,6 +230,13 @@ mod tests {
             json!({ "n": 5, "f": 0.5, "b": true, "s": "5", "x": null }),
         );
         check(&["title=a=b"], json!({ "title": "a=b" }));
+        check(&["text:t=1e3", "text:t+= true", "text:t+=\"!\""], json!({ "t": "1e3 true!" }));
+        check(&["text:t=12345678901234567890123"], json!({ "t": "12345678901234567890123" }));
+        check(&["n=-9223372036854775808"], json!({ "n": i64::MIN }));
+        for text in ["n=9223372036854775808", "tags+=12345678901234567890123"] {
+            let refused = text.parse::<Assignment>().unwrap_err();
+            assert!(refused.contains("no integer of 64 bits"), "{refused}");
+        }
         check(&["tags+=red", "tags+=blue", "tags-=red"], json!({ "tags": ["blue"] }));
         check(&["counter:votes+=3", "counter:votes-=1"], json!({ "votes": 2 }));
         check(

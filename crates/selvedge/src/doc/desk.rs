@@ -1,6 +1,9 @@
 //! A device at work: its key, its documents, and what is done with them.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::rand;
 use selvedge_crdt::{
@@ -61,6 +64,10 @@ pub(super) struct Work {
 /// A token that was exchanged is not exchanged again before this time: it is not what is missing.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
+/// How long a command waits for another that has the document, and how often it looks.
+const BUSY: Duration = Duration::from_secs(30);
+const BUSY_AGAIN: Duration = Duration::from_millis(20);
+
 /// What is said of a list of members that the relay has not taken.
 const LIST_WAITS: &str = "it has not taken the list of members yet";
 
@@ -114,7 +121,7 @@ impl Desk {
     /// What a link finds here.
     pub(super) fn found_by(&self, link: &Link) -> Result<Found, Failure> {
         let document = &link.document;
-        let store = match self.shelf.document(document) {
+        let store = match self.own(document) {
             Ok(store) => store,
             Err(StoreError::Unknown(_)) => return Ok(Found::Nothing),
             Err(error) => return Err(error.into()),
@@ -145,7 +152,7 @@ impl Desk {
         relay: Option<&str>,
         token: &str,
     ) -> Result<(), Failure> {
-        let mut store = self.shelf.document(document)?;
+        let mut store = self.own(document)?;
         let relay = relay.unwrap_or(&store.known().relay).to_owned();
         Relay::parse(&relay, None)?;
         Ok(store.reach(&relay, token)?)
@@ -189,10 +196,31 @@ impl Desk {
         request: &Request,
         waits: Waits,
     ) -> Result<Json, Failure> {
-        match self.shelf.document(document) {
-            Ok(store) => self.do_it(store, document, request, waits),
-            Err(StoreError::Busy(folder)) => leader::have(&folder, request, waits),
-            Err(error) => Err(error.into()),
+        let end = Instant::now() + BUSY;
+        loop {
+            match self.shelf.document(document) {
+                Err(StoreError::Busy(folder)) if leader::listens(&folder) => {
+                    return leader::have(&folder, request, waits);
+                }
+                // Another command has it, and ends soon.
+                Err(StoreError::Busy(_)) if Instant::now() < end => sleep(BUSY_AGAIN),
+                store => return self.do_it(store?, document, request, waits),
+            }
+        }
+    }
+
+    /// Opens a document's store, once no other command has it.
+    fn own(&self, document: &DocumentId) -> Result<Store, StoreError> {
+        let end = Instant::now() + BUSY;
+        loop {
+            match self.shelf.document(document) {
+                Err(StoreError::Busy(folder))
+                    if Instant::now() < end && !leader::listens(&folder) =>
+                {
+                    sleep(BUSY_AGAIN);
+                }
+                store => return store,
+            }
         }
     }
 
@@ -209,6 +237,9 @@ impl Desk {
             work.reach(document, waits).await?;
             let before = work.dropped.take();
             let mut answer = request.perform(&mut work, document)?;
+            if !request.moves() {
+                leader::warn(work.unread(document).as_deref());
+            }
             if request.writes() {
                 work.reach(document, waits).await?;
                 answer = json!(work.standing(document));
@@ -250,7 +281,7 @@ impl Desk {
 
     /// Opens a document's store for somebody who stays.
     pub(super) fn store(&self, document: &DocumentId) -> Result<Store, Failure> {
-        Ok(self.shelf.document(document)?)
+        Ok(self.own(document)?)
     }
 
     /// The device with the keys of a document.
@@ -300,7 +331,18 @@ impl Work {
         let is_away = away.is_some();
         let trouble = away.or_else(|| self.refused.clone().filter(|_| !is_in_step));
         let trouble = trouble.or_else(|| list_waits.then(|| LIST_WAITS.to_owned()));
-        Standing { waiting, list_waits, trouble, is_in_step, is_away, dropped: None }
+        let unread = self.unread(document);
+        Standing { waiting, list_waits, trouble, is_in_step, is_away, dropped: None, unread }
+    }
+
+    /// Why what is here is not all that others wrote, where that is so.
+    pub(super) fn unread(&self, document: &DocumentId) -> Option<String> {
+        let replica = self.driver.replica(document)?;
+        let epochs: Vec<String> = replica.unread().map(|epoch| epoch.to_string()).collect();
+        (!epochs.is_empty()).then(|| {
+            let epochs = epochs.join(", ");
+            format!("this device has no key for some of what others wrote (epoch {epochs}): it was taken out of the members, or is not let in yet")
+        })
     }
 
     /// How it stands, and why something was undone since this was asked last.
@@ -515,7 +557,13 @@ impl From<&StoreError> for Failure {
             | StoreError::Exists(_)
             | StoreError::Sqlite(_) => Exit::Failure,
         };
-        Self::new(exit, error)
+        let help = match error {
+            StoreError::Busy(_) => {
+                "\nhelp: end the `selvedge doc watch` of this document, or wait for the command that has it"
+            }
+            _ => "",
+        };
+        Self::new(exit, format_args!("{error}{help}"))
     }
 }
 

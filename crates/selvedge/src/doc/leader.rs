@@ -3,8 +3,8 @@
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream as BlockingStream,
-    path::Path,
+    os::{fd::AsRawFd as _, unix::net::UnixStream as BlockingStream},
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +22,10 @@ use super::{
     request::Request,
     standing::{self, Standing},
 };
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    terminal::complain,
+};
 
 /// Bytes of a request, at most.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
@@ -38,11 +41,27 @@ const SOCKET: &str = "leader.sock";
 
 /// Listens beside a document that this process has.
 pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
-    let path = folder.join(SOCKET);
-    match fs::remove_file(&path) {
+    at(folder, |path| match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(path),
-    }
+    })
+}
+
+/// Whether a process that has the document does what others want.
+pub(super) fn listens(folder: &Path) -> bool {
+    at(folder, |path| BlockingStream::connect(path)).is_ok()
+}
+
+/// Says why what is read is not all that others wrote.
+pub(super) fn warn(unread: Option<&str>) {
+    unread.iter().for_each(|why| complain(&format!("warning: {why}\n")));
+}
+
+/// Uses the socket in `folder`. Addresses of sockets have 107 bytes, and folders of documents may lie deeper: it is named by way of the
+/// folder that is open.
+fn at<T>(folder: &Path, using: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let opened = fs::File::open(folder)?;
+    using(&PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd())))
 }
 
 /// Does what somebody wants, and tells him what came of it. Who says nothing, or does not listen, is not waited for long.
@@ -66,7 +85,7 @@ fn answer(line: &str, work: &mut Work, document: &DocumentId) -> Json {
         Err(error) => Err(Failure::new(Exit::Usage, error)),
     };
     match answer {
-        Ok(answer) => json!({ "answer": answer }),
+        Ok(answer) => json!({ "answer": answer, "unread": work.unread(document) }),
         Err(failure) => json!({ "exit": failure.exit as u8, "error": failure.text }),
     }
 }
@@ -74,6 +93,10 @@ fn answer(line: &str, work: &mut Work, document: &DocumentId) -> Json {
 /// Has the process do something that has the document in `folder`, and waits for the relay as who has it himself.
 pub(super) fn have(folder: &Path, request: &Request, waits: Waits) -> Result<Json, Failure> {
     let mut answer = ask(folder, request)?;
+    if !request.moves() {
+        warn(answer["unread"].as_str());
+    }
+    let mut answer = answer["answer"].take();
     let Some(limit) = waits.limit.filter(|_| request.moves()) else { return Ok(answer) };
     let (end, mut dropped) = (Instant::now() + limit, None);
     loop {
@@ -89,13 +112,14 @@ pub(super) fn have(folder: &Path, request: &Request, waits: Waits) -> Result<Jso
             };
         }
         thread::sleep(ASK_AGAIN);
-        answer = ask(folder, &Request::Sync)?;
+        answer = ask(folder, &Request::Sync)?["answer"].take();
     }
 }
 
+/// What it answers, and what it says beside that.
 fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
     let asked = || -> io::Result<String> {
-        let mut stream = BlockingStream::connect(folder.join(SOCKET))?;
+        let mut stream = at(folder, |path| BlockingStream::connect(path))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         writeln!(stream, "{}", json!(request))?;
         let mut answer = String::new();
@@ -106,7 +130,7 @@ fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
         let text = format!("another process has the document in {}: {error}", folder.display());
         Failure::new(Exit::Unavailable, text)
     })?;
-    let mut answer: Json =
+    let answer: Json =
         serde_json::from_str(&answer).map_err(|error| Failure::new(Exit::Bug, error))?;
     match answer.get("error").and_then(Json::as_str) {
         Some(error) => {
@@ -116,6 +140,6 @@ fn ask(folder: &Path, request: &Request) -> Result<Json, Failure> {
                 text: error.to_owned(),
             })
         }
-        None => Ok(answer["answer"].take()),
+        None => Ok(answer),
     }
 }

@@ -162,8 +162,15 @@ pub(super) fn join(args: &JoinArgs, desk: &Desk) -> Result<(), Failure> {
         Found::Whole => allow_more(args, &link, desk)?,
     }
     let came_in = come_in(&link, desk, args.wait);
-    if came_in.is_err() && found != Found::Whole {
-        desk.forget(document)?;
+    match (&came_in, found) {
+        (Err(_), Found::Nothing) => desk.forget(document)?,
+        // What was written here meanwhile is not thrown away.
+        (Err(_), Found::Begun) => complain(&format!(
+            "what was begun is kept: the same command goes on with it, `selvedge doc forget {}:{}` gives it up\n",
+            document.tenant(),
+            document.name()
+        )),
+        _ => {}
     }
     came_in
 }
@@ -267,6 +274,11 @@ pub(super) fn members(
 }
 
 fn lines(work: &mut Work, document: &DocumentId) -> Result<Vec<String>, Failure> {
+    if work.driver().keys().sealing(document) == Sealing::Plain {
+        let text = "the document is not encrypted, and has no list of members\n\
+                    help: who may do what stands in the tokens of its devices";
+        return Err(Failure::new(Exit::Failure, text));
+    }
     let members = work.driver().vault().members(document)?;
     let line = |(device, rights, name): (DeviceId, Rights, String)| {
         let rights: Vec<&str> = rights.names().collect();

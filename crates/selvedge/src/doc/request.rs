@@ -45,6 +45,7 @@ impl Request {
                 Ok(json!(work.standing(document)))
             }
             Request::Delete { entity } => {
+                found(work.document(document)?, entity)?;
                 let deleted = work.edit(document, |edit| edit.delete(entity))?;
                 deleted.map_err(|error| Failure::new(Exit::Usage, format!("{entity}: {error}")))?;
                 Ok(json!(work.standing(document)))
@@ -81,17 +82,23 @@ fn get(
         let shown = entities.map(|it| (it.id().to_string(), shown(document, it, blame)));
         return Ok(Json::Object(shown.collect()));
     };
-    let missing = |what: String| Failure::new(Exit::Failure, format!("there is no {what}"));
-    let found = document.entity(id).ok_or_else(|| missing(format!("entity {id}")))?;
-    let mut all = shown(document, found, blame);
+    let mut all = shown(document, found(document, id)?, blame);
     match field {
         None => Ok(all),
         Some(name) => {
             let fields = all.as_object_mut();
             let value = fields.and_then(|fields| fields.remove(name));
-            value.ok_or_else(|| missing(format!("field {name} in {id}")))
+            value.ok_or_else(|| missing(&format!("field {name} in {id}")))
         }
     }
+}
+
+fn found<'a>(document: &'a Document, id: &str) -> Result<EntityRef<'a>, Failure> {
+    document.entity(id).ok_or_else(|| missing(&format!("entity {id}")))
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::new(Exit::Failure, format!("there is no {what}"))
 }
 
 fn shown(document: &Document, entity: EntityRef<'_>, blame: bool) -> Json {

@@ -20,12 +20,14 @@ pub(super) struct Standing {
     pub(super) is_away: bool,
     /// Why something that was written is undone.
     pub(super) dropped: Option<String>,
+    /// Why what is here is not all that others wrote.
+    pub(super) unread: Option<String>,
 }
 
 impl Standing {
     /// What people read of this.
     pub(super) fn shown(&self) -> Json {
-        json!({ "waiting": self.waiting, "trouble": self.trouble })
+        json!({ "waiting": self.waiting, "trouble": self.trouble.as_ref().or(self.unread.as_ref()) })
     }
 
     /// That they are not in step, where they must be.

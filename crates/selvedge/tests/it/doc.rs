@@ -140,7 +140,7 @@ fn two_devices_hold_the_same_whatever_happens_to_the_core() {
         "text:body+=, you",
         "--offline",
     ]);
-    ben.run(&["delete", "notes", "note/2", "--offline"]);
+    ben.ends(1, &["delete", "notes", "note/2", "--offline"]);
     for device in [&ann, &ben, &ann] {
         assert_eq!(device.json(&["sync", "notes"])["waiting"], 0);
     }
@@ -223,6 +223,9 @@ fn the_relay_reads_no_word_of_an_encrypted_document() {
     assert_eq!(ann.json(&["get", "diary", "day/3", "title"]), json!("Alone"));
     let seen = ben.json(&["get", "diary", "--wait", "1s"]);
     assert!(seen["day/2"].is_object() && seen["day/3"].is_null(), "{seen}");
+    let shown = ben.shows(&["sync", "diary", "--wait", "5s"]);
+    assert!(shown.starts_with("exit 1") && shown.contains("has no key for some"), "{shown}");
+    assert!(ben.shows(&["get", "diary", "--offline"]).contains("warning: this device has no key"));
 }
 
 #[test]

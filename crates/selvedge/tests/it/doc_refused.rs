@@ -199,6 +199,11 @@ fn joins_after_a_kill(place: &Place, ben: &Keeper<'_>, (url, link, token): (&str
     let (_stream, _) = silent.accept().unwrap();
     drop(joining);
     let name = ben.run(&["list"]);
+    // What is written meanwhile stays, though the next attempt fails.
+    ben.run(&["set", name.trim(), "m/1", "title=Meanwhile", "--offline"]);
+    let output = join("http://127.0.0.1:9").args(["--wait", "1s"]).output().unwrap();
+    assert!(!output.status.success(), "{}", place.show(&output));
+    assert_eq!(ben.json(&["get", name.trim(), "m/1", "title", "--offline"]), json!("Meanwhile"));
     ben.run(&["token", name.trim(), token, "--relay", url]);
     for _ in 0..2 {
         let output = join(url).output().unwrap();
@@ -222,6 +227,42 @@ fn a_join_that_was_killed_half_way_goes_on() {
         ben.run(&["set", name, "n/1", "title=Oats"]);
         assert_eq!(ann.json(&["get", name, "n/1", "title"]), json!("Oats"));
     }
+}
+
+#[test]
+fn commands_at_the_same_time_are_all_done() {
+    let place = Place::new();
+    let ann = keeper(&place, "http://127.0.0.1:9", &[]);
+    let set = |n: i32| ann.command(&["set", "notes", &format!("n/{n}"), "title=Milk", "--offline"]);
+    let running: Vec<Running> = (0..4).map(|n| Running::new(set(n))).collect();
+    for mut one in running {
+        assert_eq!(one.end(), 0);
+    }
+    assert_eq!(ann.json(&["get", "notes", "--offline"]).as_object().unwrap().len(), 4);
+}
+
+#[test]
+fn a_document_with_a_long_name_is_watched() {
+    let place = Place::new();
+    let ann = Keeper::new(&place, "ann", "http://127.0.0.1:9");
+    let name = "n".repeat(120);
+    ann.run(&["create", &name, "--relay", "http://127.0.0.1:9", "--token", "t"]);
+    ann.run(&["set", &name, "n", "title=Milk", "--offline"]);
+    let mut watching = Running::new(ann.command(&["watch", &name]));
+    watching.read("Milk");
+    assert_eq!(ann.json(&["get", &name, "n", "title"]), json!("Milk"));
+    let shown = ann.shows(&["forget", &name]);
+    assert!(shown.contains("help: end the `selvedge doc watch`"), "{shown}");
+}
+
+#[test]
+fn what_is_not_there_is_not_deleted_and_has_no_members() {
+    let place = Place::new();
+    let ann = keeper(&place, "http://127.0.0.1:9", &[]);
+    let shown = ann.shows(&["delete", "notes", "n/9", "--offline"]);
+    assert!(shown.contains("there is no entity n/9"), "{shown}");
+    let shown = ann.shows(&["members", "notes", "--wait", "0s"]);
+    assert!(shown.contains("not encrypted, and has no list of members"), "{shown}");
 }
 
 #[test]

@@ -303,6 +303,11 @@ impl Replica {
         self.missed.is_empty()
     }
 
+    /// Epochs whose key is not here: what they seal was passed over.
+    pub fn unread(&self) -> impl Iterator<Item = u32> {
+        self.missed.iter().copied()
+    }
+
     /// Whether something that was passed over can be read by now.
     pub(super) fn finds_key(&self, keys: &dyn Keys) -> bool {
         let document = &self.name;

@@ -453,12 +453,7 @@ impl Service {
                 .await
                 .map(|committed| committed.placed);
         }
-        let committed =
-            self.log.append(append.metadata(Bytes::copy_from_slice(seq.as_bytes()))).await?;
-        if !committed.placed.duplicate {
-            writer.advance(seq);
-        }
-        Ok(committed.placed)
+        writer.append(&self.log, append, seq).await
     }
 
     /// Deletes a stream, or if it has forks, keeps what they need of it.

@@ -1,7 +1,7 @@
 //! `Stream-Seq`: writers' own numbers, which only rise (Durable Streams, section 5.2). Their scope is the stream.
 
 use bytes::Bytes;
-use selvedge_eventlog::{Log, ReadError, StreamId};
+use selvedge_eventlog::{Append, AppendError, Log, Placed, ReadError, StreamId, Ticket};
 
 use crate::reader::Reader;
 
@@ -12,10 +12,18 @@ use crate::reader::Reader;
 pub(crate) struct Writer {
     last: Option<Bytes>,
     is_known: bool,
+    pending: Option<Box<Pending>>,
+}
+
+/// An append with a number, of which nobody knows yet what became of it.
+#[derive(Debug)]
+struct Pending {
+    seq: Bytes,
+    ticket: Ticket,
 }
 
 impl Writer {
-    /// Looks at the newest append, the first time.
+    /// Learns what became of an append whose writer went away meanwhile; the first time, looks at the newest append.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -25,6 +33,7 @@ impl Writer {
         reader: &Reader,
         stream: StreamId,
     ) -> Result<(), ReadError> {
+        self.settle().await;
         if self.is_known {
             return Ok(());
         }
@@ -51,7 +60,31 @@ impl Writer {
         self.last.as_ref().is_none_or(|last| seq.as_bytes() > &last[..])
     }
 
-    pub(crate) fn advance(&mut self, seq: &str) {
-        self.last = Some(Bytes::copy_from_slice(seq.as_bytes()));
+    /// Appends with a number that is admitted.
+    ///
+    /// It is on its way from the first poll on. If this is dropped before the answer is there, the next
+    /// [`recall`](Self::recall) waits for it.
+    pub(crate) async fn append(
+        &mut self,
+        log: &Log,
+        append: Append,
+        seq: &str,
+    ) -> Result<Placed, AppendError> {
+        let seq = Bytes::copy_from_slice(seq.as_bytes());
+        let ticket = log.append(append.metadata(seq.clone()));
+        self.pending = Some(Box::new(Pending { seq, ticket }));
+        self.settle().await.expect("an append is pending")
+    }
+
+    /// Waits for what is pending, if anything is.
+    async fn settle(&mut self) -> Option<Result<Placed, AppendError>> {
+        let pending = self.pending.as_mut()?;
+        let outcome = (&mut pending.ticket).await.map(|committed| committed.placed);
+        // Nothing waits from here on: the outcome is given out once.
+        let Pending { seq, .. } = *self.pending.take()?;
+        if outcome.as_ref().is_ok_and(|placed| !placed.duplicate) {
+            self.last = Some(seq);
+        }
+        Some(outcome)
     }
 }

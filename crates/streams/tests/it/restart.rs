@@ -46,6 +46,30 @@ async fn writers_numbers_go_on() {
 }
 
 #[tokio::test]
+async fn a_number_counts_though_its_writer_went_away() {
+    let world = World::new(Settings::default());
+    world.create("a", "text/plain").await;
+    let seq = |number| [("stream-seq", number)];
+    assert_eq!(world.append("a", &seq("0004"), "w").await.status, 204);
+    let fields = seq("0005");
+    let went_away = world.append("a", &fields, "x");
+    // It is submitted, and who sent it does not wait.
+    tokio::select! {
+        biased;
+        _ = went_away => {}
+        () = std::future::ready(()) => {}
+    }
+    let again = world.append("a", &seq("0005"), "x").await;
+    assert_eq!(again.status, 409, "{}", again.body);
+    // What comes without a number carries on the right one.
+    assert_eq!(world.append("a", &[], "y").await.status, 204);
+    let world = world.restart();
+    assert_eq!(world.append("a", &seq("0005"), "x").await.status, 409);
+    assert_eq!(world.append("a", &seq("0006"), "z").await.status, 204);
+    assert_eq!(world.read("a").await.body, "wxyz");
+}
+
+#[tokio::test]
 async fn producers_are_recognised() {
     let world = World::new(Settings::default());
     world.create("a", "text/plain").await;

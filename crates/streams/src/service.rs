@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use selvedge_eventlog::{
-    Append, AppendError, Batch, Follower, Log, Placed, Producer, Retention, StreamId,
+    Append, AppendError, Batch, Follower, Log, Placed, Producer, ReadError, Retention, StreamId,
 };
 use tokio::task::spawn_blocking;
 
@@ -18,7 +18,7 @@ use crate::{
     Settings,
     chronicle::{Author, Change, Chronicle, What},
     content::{ContentType, Kind},
-    directory::{Directory, Entry},
+    directory::{Directory, Entry, Span},
     headers,
     lifetime::Lifetime,
     meta::{Fork, Meta},
@@ -514,11 +514,13 @@ impl Service {
         let mut room = bytes;
         for span in entry.lineage.iter().filter(|span| span.until > from) {
             while page.next < span.until.min(page.tail) && room > 0 {
-                let chunk = self
-                    .reader
-                    .read(span.stream, page.next.0 - span.base.0, room)
-                    .await
-                    .map_err(|error| trimmed(error, span.base))?;
+                let from = page.next.0 - span.base.0;
+                let chunk = match self.reader.read(span.stream, from, room).await {
+                    Ok(chunk) => chunk,
+                    // What there is before a gap is told first: who reads on learns where the rest begins.
+                    Err(ReadError::Trimmed { .. }) if !page.records.is_empty() => return Ok(page),
+                    Err(error) => return Err(trimmed(error, span)),
+                };
                 let before = page.records.len();
                 let wanted = usize::try_from(span.until.0 - page.next.0).unwrap_or(usize::MAX);
                 page.records.extend(chunk.records().take(wanted).map(|(_, record)| record));
@@ -535,10 +537,16 @@ impl Service {
         Ok(page)
     }
 
-    /// Position of the first record that is kept.
+    /// Position of the first record that is kept. What was inherited may be given up, and what is its own still there.
     fn start(&self, entry: &Entry) -> Result<Offset, Refusal> {
-        let first = entry.lineage.first().expect("a lineage holds the stream itself");
-        Ok(first.base.after(self.log.info(first.stream)?.start))
+        let mut start = entry.base();
+        for span in &entry.lineage {
+            start = span.base.after(self.log.info(span.stream)?.start);
+            if start < span.until {
+                break;
+            }
+        }
+        Ok(start)
     }
 
     /// Waits at a position that is not before the stream's own records.
@@ -547,9 +555,12 @@ impl Service {
     }
 }
 
-fn trimmed(error: selvedge_eventlog::ReadError, base: Offset) -> Refusal {
+/// Why a span cannot be read. Where it is given up, what is kept begins in it, or where the next one does.
+fn trimmed(error: ReadError, span: &Span) -> Refusal {
     match Refusal::from(error) {
-        Refusal::Trimmed { start } => Refusal::Trimmed { start: base.after(start.0) },
+        Refusal::Trimmed { start } => {
+            Refusal::Trimmed { start: span.base.after(start.0).min(span.until) }
+        }
         other => other,
     }
 }

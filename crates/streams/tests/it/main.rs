@@ -9,4 +9,5 @@ mod chronicle;
 mod disk;
 mod follow;
 mod restart;
+mod retention;
 mod world;

@@ -122,6 +122,7 @@ pub fn request(method: Method, path: &str, fields: &[(&str, &str)], body: &str) 
     request.body(Body::from(body.to_owned())).unwrap()
 }
 
-fn log(folder: &Path) -> Log {
+/// The log that a service has where a test says nothing else.
+pub fn log(folder: &Path) -> Log {
     Log::open(folder, selvedge_eventlog::Settings::default()).unwrap()
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use selvedge_eventlog::{Log, StreamId, StreamInfo};
+use selvedge_eventlog::{Batch, Log, Retention, StreamId, StreamInfo, StreamOptions, Ticket};
 
 use crate::{follow::Told, lifetime::Lifetime, meta::Meta, offset::Offset, path, writer::Writer};
 
@@ -121,8 +121,9 @@ struct Books {
 }
 
 impl Directory {
-    /// Reads what the log has. Streams of a configuration that cannot be read are left out.
-    pub(crate) fn load(log: &Log, now_ms: u64) -> Directory {
+    /// Reads what the log has, of which as much is kept from now on as `retention` says. Streams of a configuration that
+    /// cannot be read are left out.
+    pub(crate) fn load(log: &Log, retention: Retention, now_ms: u64) -> Directory {
         let directory = Directory {
             books: Mutex::default(),
             families: std::array::from_fn(|_| tokio::sync::Mutex::default()),
@@ -133,10 +134,12 @@ impl Directory {
             let page = log.list(path::ROOT, &after, PAGE);
             let Some(last) = page.last() else { break };
             after = last.name.to_string();
-            found.extend(
-                page.into_iter()
-                    .filter_map(|info| Some((Meta::parse(&info.options.metadata)?, info))),
-            );
+            let known = page
+                .into_iter()
+                .filter_map(|info| Some((Meta::parse(&info.options.metadata)?, info)));
+            let known: Vec<(Meta, StreamInfo)> = known.collect();
+            retain(log, retention, known.iter().map(|(_, info)| info));
+            found.extend(known);
         }
         // A fork has a higher number than its source: numbers are given in turn and never again.
         found.sort_by_key(|(_, info)| info.id);
@@ -252,6 +255,20 @@ impl Directory {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has as much kept of streams as `retention` says, where something else was said when they were made.
+fn retain<'s>(log: &Log, retention: Retention, streams: impl Iterator<Item = &'s StreamInfo>) {
+    let others = streams.filter(|info| info.options.retention != retention);
+    let told = others.map(|info| {
+        let options = StreamOptions { retention, metadata: info.options.metadata.clone() };
+        log.append(Batch::configure(info.id, options))
+    });
+    let told: Vec<Ticket> = told.collect();
+    for ticket in told {
+        // A log that takes nothing now is asked again at the next start.
+        let _ = ticket.wait();
     }
 }
 

@@ -58,12 +58,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Reads which streams there are.
+    /// Reads which streams there are, and has as much kept of them as the settings say. Blocks where these changed.
     pub fn new(log: Log, settings: Settings) -> Streams {
         Streams::open(log, settings, None)
     }
 
-    /// Reads which streams there are. Each that is made or ends from now on is told in the batch that does it.
+    /// Does the same. Each stream that is made or ends from now on is told in the batch that does it.
     pub fn told(log: Log, settings: Settings, chronicle: Arc<dyn Chronicle>) -> Streams {
         Streams::open(log, settings, Some(chronicle))
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use selvedge_eventlog::{
-    Append, AppendError, Batch, Follower, Log, Placed, Producer, ReadError, Retention, StreamId,
+    Append, AppendError, Batch, Follower, Log, Placed, Producer, ReadError, StreamId,
 };
 use tokio::task::spawn_blocking;
 
@@ -118,7 +118,7 @@ impl Service {
     ) -> Service {
         let now_ms = now_ms();
         Service {
-            directory: Directory::load(&log, now_ms),
+            directory: Directory::load(&log, settings.retention(), now_ms),
             reader: Reader::new(
                 log.clone(),
                 settings.disk_reads_max,
@@ -322,19 +322,13 @@ impl Service {
             append.push(record);
             is_empty = false;
         }
-        let create = Batch::create(id, name, meta.options(self.retention()));
+        let create = Batch::create(id, name, meta.options(self.settings.retention()));
         let batch = match (is_empty, closed) {
             (true, false) => create,
             (_, true) => create.and(append.close()),
             (false, false) => create.and(append),
         };
         (batch, id)
-    }
-
-    fn retention(&self) -> Retention {
-        let age_ms_max =
-            self.settings.age_max.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        Retention { age_ms_max, bytes_max: self.settings.stream_bytes_max }
     }
 
     /// Whether a stream that is there is what a creation asks for.
@@ -470,7 +464,7 @@ impl Service {
         let change = || Change::new(what, entry.id, &name);
         if self.directory.is_forked(entry.id) {
             let meta = Meta { gone: true, ..entry.meta.clone() };
-            let batch = Batch::configure(entry.id, meta.options(self.retention()));
+            let batch = Batch::configure(entry.id, meta.options(self.settings.retention()));
             self.log.append(self.told(batch, change).await?).await?;
             self.directory.retire(entry);
             return Ok(());

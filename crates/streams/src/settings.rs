@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use selvedge_eventlog::Retention;
+
 /// The bounds of the service, and what happens there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -33,6 +35,14 @@ pub struct Settings {
     pub stream_bytes_max: Option<u64>,
     /// Origins of web pages that may read and write; `*` for all. None by default: same origin only.
     pub origins: Vec<String>,
+}
+
+impl Settings {
+    /// How much of each stream is kept.
+    pub(crate) fn retention(&self) -> Retention {
+        let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        Retention { age_ms_max: self.age_max.map(ms), bytes_max: self.stream_bytes_max }
+    }
 }
 
 impl Default for Settings {

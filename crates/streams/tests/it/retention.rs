@@ -1,10 +1,15 @@
 //! Records that are given up.
 
+use std::time::Duration;
+
 use http::Method;
-use selvedge_eventlog::{Batch, Log};
+use selvedge_eventlog::{Batch, Log, Lsn};
 use selvedge_streams::{Settings, Streams};
 
 use crate::world::{World, log};
+
+/// Longer than a busy machine takes; only a failure waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service with its log, of which a test gives up records as retention does.
 fn world() -> (World, Log) {
@@ -80,4 +85,59 @@ async fn what_lies_before_a_gap_is_read_first() {
     assert_eq!(refused.status, 410, "{}", refused.body);
     assert!(refused.body.contains(&format!("begins at {}:", offset(4))), "{}", refused.body);
     assert_eq!(told(&world, "last", &offset(4)).await, ("e".to_owned(), offset(5)));
+}
+
+/// A start with a log that looks after itself this often. Returns where the log ended before the service and with it.
+fn start(world: World, settings: Settings, upkeep_ms: u64) -> (World, (Lsn, Lsn)) {
+    let mut ends = None;
+    let world = world.restart_with(settings, |folder, settings| {
+        let usual = selvedge_eventlog::Settings::default();
+        let log = Log::open(folder, selvedge_eventlog::Settings { upkeep_ms, ..usual }).unwrap();
+        let before = log.durable();
+        let streams = Streams::new(log.clone(), settings);
+        ends = Some((before, log.durable()));
+        streams
+    });
+    (world, ends.unwrap())
+}
+
+#[tokio::test]
+async fn streams_that_are_there_keep_what_a_start_says() {
+    let world = World::new(Settings::default());
+    let ttl = [("content-type", "text/plain"), ("stream-ttl", "3600")];
+    world.send(Method::PUT, "a", &ttl, "").await;
+    for _ in 0..20 {
+        world.append("a", &[], &"x".repeat(1000)).await;
+    }
+    let small = Settings { stream_bytes_max: Some(5000), ..Settings::default() };
+    let (world, _) = start(world, small, 1);
+    let first = format!("a?offset={}", offset(0));
+    let trimmed = async {
+        while world.read(&first).await.status != 410 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trimmed).await.unwrap();
+    let kept = world.read("a").await;
+    assert_eq!((kept.status.as_u16(), kept.next()), (200, offset(20).as_str()));
+    assert!((1000..=5000).contains(&kept.body.len()), "{}", kept.body.len());
+    // What its maker asked for stays.
+    assert_eq!(world.send(Method::HEAD, "a", &[], "").await.field("stream-ttl"), "3600");
+    assert_eq!(world.send(Method::PUT, "a", &ttl, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_start_writes_only_what_changed() {
+    let hour = 3_600_000;
+    let world = World::new(Settings::default());
+    world.create("a", "text/plain").await;
+    world.create("b", "text/plain").await;
+    let (world, (before, with)) = start(world, Settings::default(), hour);
+    assert_eq!(before, with);
+    let small = Settings { age_max: Some(Duration::from_secs(60)), ..Settings::default() };
+    let (world, (before, with)) = start(world, small.clone(), hour);
+    assert!(before < with);
+    let (world, (before, with)) = start(world, small, hour);
+    assert_eq!(before, with);
+    assert_eq!(world.create("a", "text/plain").await.status, 200);
 }

@@ -63,9 +63,19 @@ impl World {
 
     /// Ends the service and starts it again on the same files.
     pub fn restart(self) -> World {
-        let World { folder, settings, streams } = self;
+        let settings = self.settings.clone();
+        self.restart_with(settings, |folder, settings| Streams::new(log(folder), settings))
+    }
+
+    /// Ends the service and starts another on the same files.
+    pub fn restart_with(
+        self,
+        settings: Settings,
+        open: impl FnOnce(&Path, Settings) -> Streams,
+    ) -> World {
+        let World { folder, settings: _, streams } = self;
         drop(streams);
-        let streams = Streams::new(log(folder.path()), settings.clone());
+        let streams = open(folder.path(), settings.clone());
         World { folder, settings, streams }
     }
 

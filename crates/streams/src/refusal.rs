@@ -79,6 +79,10 @@ pub(crate) enum Refusal {
     TooLarge {
         bytes_max: usize,
     },
+    /// More messages than the log takes at once.
+    TooMuch {
+        bytes_max: usize,
+    },
     Rate {
         wait: Duration,
     },
@@ -121,7 +125,7 @@ impl Refusal {
             Refusal::Gap { .. } => "streams/gap",
             Refusal::SourceGone => "streams/source-gone",
             Refusal::Gone | Refusal::Trimmed { .. } => "streams/gone",
-            Refusal::TooLarge { .. } => "streams/too-large",
+            Refusal::TooLarge { .. } | Refusal::TooMuch { .. } => "streams/too-large",
             Refusal::Rate { .. } => "streams/rate",
             Refusal::TooMany { .. } => "streams/too-many",
             Refusal::Damaged => "streams/damaged",
@@ -175,6 +179,10 @@ impl Refusal {
                 format!("What is kept begins at {start}: read from there, or from `-1`.")
             }
             Refusal::TooLarge { bytes_max } => format!("Send at most {bytes_max} bytes at once."),
+            Refusal::TooMuch { bytes_max } => format!(
+                "With 4 bytes for each, the messages of one append come to at most {bytes_max} \
+                 bytes: send them in parts."
+            ),
             Refusal::Rate { wait } => format!("Try again in {} s.", wait.as_secs().max(SOON_S)),
             Refusal::TooMany { max } => format!("There may be {max}; delete some first."),
             Refusal::Damaged => {
@@ -266,6 +274,7 @@ impl From<AppendError> for Refusal {
             AppendError::Fenced { epoch } => Refusal::Fenced { epoch },
             AppendError::Gap { expected, received } => Refusal::Gap { expected, received },
             AppendError::EpochStart { .. } => Refusal::EpochStart,
+            AppendError::TooLarge { what: "batch", max, .. } => Refusal::TooMuch { bytes_max: max },
             AppendError::TooLarge { max, .. } => Refusal::TooLarge { bytes_max: max },
             AppendError::TooManyStreams { max } => Refusal::TooMany { max },
             AppendError::Overloaded => Refusal::Busy,

@@ -20,6 +20,7 @@ use crate::{
     content::{ContentType, Kind},
     directory::{Directory, Entry, Span},
     headers,
+    json::{self, Uncut},
     lifetime::Lifetime,
     meta::{Fork, Meta},
     offset::{From, Offset},
@@ -30,6 +31,8 @@ use crate::{
 
 /// The largest record a body of bytes is cut into.
 const RECORD_BYTES: usize = 256 << 10;
+/// What the log writes before each record.
+const LENGTH_BYTES: usize = 4;
 
 /// All streams, on a log.
 pub(crate) struct Service {
@@ -170,7 +173,7 @@ impl Service {
         &self,
         by: &Author,
         name: &str,
-        asked: Creation,
+        mut asked: Creation,
     ) -> Result<(State, bool), Refusal> {
         self.make_room(name).await?;
         let source = match &asked.fork {
@@ -188,9 +191,11 @@ impl Service {
             return Err(Refusal::TooMany { max: self.settings.streams_per_tenant_max });
         }
         let (meta, inherited) = self.configure(source.as_ref(), &asked).await?;
-        let records = cut(&asked.body, meta.content_type.kind(), true)?;
-        let (batch, id) =
-            self.creation(name, &meta, inherited.iter().chain(&records), asked.closed);
+        let id = self.log.new_stream();
+        let body = std::mem::take(&mut asked.body);
+        let contents = self.contents(Append::to(id), (inherited, body), &meta, asked.closed)?;
+        let batch = Batch::create(id, name, meta.options(self.settings.retention()));
+        let batch = contents.into_iter().fold(batch, Batch::and);
         let batch = self.told(batch, || Change::new(What::Created(by.clone()), id, name)).await?;
         match self.log.append(batch).await {
             Ok(_) => {
@@ -308,27 +313,49 @@ impl Service {
         if behind == 0 { Ok((offset.after(append.len() as u64), None)) } else { Err(BEYOND) }
     }
 
-    fn creation<'r>(
+    /// What a stream is made with: what of a record it inherits, a body, and its end, as far as there are any.
+    fn contents(
         &self,
-        name: &str,
+        mut append: Append,
+        (inherited, body): (Option<Bytes>, Bytes),
         meta: &Meta,
-        records: impl Iterator<Item = &'r Bytes>,
         closed: bool,
-    ) -> (Batch, StreamId) {
-        let id = self.log.new_stream();
-        let mut append = Append::to(id);
-        let mut is_empty = true;
-        for record in records {
-            append.push(record);
-            is_empty = false;
+    ) -> Result<Option<Append>, Refusal> {
+        inherited.iter().for_each(|record| append.push(record));
+        let records = self.cut(&body, meta.content_type.kind(), &mut append)?;
+        if closed {
+            return Ok(Some(append.close()));
         }
-        let create = Batch::create(id, name, meta.options(self.settings.retention()));
-        let batch = match (is_empty, closed) {
-            (true, false) => create,
-            (_, true) => create.and(append.close()),
-            (false, false) => create.and(append),
-        };
-        (batch, id)
+        Ok((records > 0 || inherited.is_some()).then_some(append))
+    }
+
+    /// Cuts a body into records of an append, and returns how many they are.
+    ///
+    /// Small messages take more room than they came in: nothing but the append holds them, up to what the log takes.
+    fn cut(&self, body: &[u8], kind: Kind, append: &mut Append) -> Result<usize, Refusal> {
+        if body.is_empty() || kind != Kind::Json {
+            let records = body.chunks(RECORD_BYTES);
+            let count = records.len();
+            records.for_each(|record| append.push(record));
+            return Ok(count);
+        }
+        let bounds = self.log.settings();
+        let share = usize::try_from(bounds.segment_bytes / 4).unwrap_or(usize::MAX);
+        let bytes_max = bounds.batch_bytes_max.min(share);
+        let (mut room, mut count) = (bytes_max, 0);
+        let cut = json::messages(body, |message| {
+            let left = room.checked_sub(LENGTH_BYTES + message.len());
+            if let Some(left) = left {
+                append.push(message);
+                (room, count) = (left, count + 1);
+            }
+            left.is_some()
+        });
+        match cut {
+            Ok(()) => Ok(count),
+            Err(Uncut::Json(error)) => Err(Refusal::Json(error.to_string())),
+            Err(Uncut::Full) => Err(Refusal::TooMuch { bytes_max }),
+        }
     }
 
     /// Whether a stream that is there is what a creation asks for.
@@ -368,36 +395,39 @@ impl Service {
         entry: &Arc<Entry>,
         asked: Appending,
     ) -> Result<Appended, Refusal> {
-        if asked.body.is_empty() && !asked.close {
+        let Appending { content_type, producer, seq, close, body } = asked;
+        if body.is_empty() && !close {
             return Err(Refusal::Empty);
         }
-        if !asked.body.is_empty() {
-            self.admit_type(entry, asked.content_type.as_deref())?;
+        if !body.is_empty() {
+            self.admit_type(entry, content_type.as_deref())?;
         }
         entry.touch(self.now_ms());
-        let records = cut(&asked.body, entry.meta.content_type.kind(), false)?;
-        let producer = asked.producer.map(|producer| Producer {
+        let mut append = Append::to(entry.id);
+        let records = self.cut(&body, entry.meta.content_type.kind(), &mut append)?;
+        if records == 0 && !body.is_empty() {
+            return Err(Refusal::Json("The array is empty".to_owned()));
+        }
+        // It is in the append, which may wait for others.
+        drop(body);
+        let producer = producer.map(|producer| Producer {
             id: producer.id.into(),
             epoch: producer.epoch,
             sequence: producer.seq,
         });
-        let mut append = Append::to(entry.id);
-        for record in &records {
-            append.push(record);
-        }
-        if asked.close {
+        if close {
             append = append.close();
         }
         if let Some(producer) = &producer {
             append = append.producer(producer.clone());
         }
-        let placed = self.place(entry, append, asked.seq.as_deref()).await;
+        let placed = self.place(entry, append, seq.as_deref()).await;
         match placed {
-            Ok(placed) => Ok(appended(entry, &placed, producer, asked.close)),
+            Ok(placed) => Ok(appended(entry, &placed, producer, close)),
             Err(AppendError::Closed { tail }) => {
                 let tail = entry.base().after(tail);
                 // Closing what is closed is done.
-                let done = records.is_empty() && producer.is_none();
+                let done = records == 0 && producer.is_none();
                 if done {
                     Ok(Appended { tail, closed: true, producer: None })
                 } else {
@@ -564,24 +594,6 @@ fn appended(entry: &Entry, placed: &Placed, producer: Option<Producer>, close: b
         (producer.epoch, placed.producer_sequence.unwrap_or(producer.sequence), placed.duplicate)
     });
     Appended { tail: entry.base().after(placed.tail), closed: close, producer }
-}
-
-/// Cuts a body into records.
-fn cut(body: &Bytes, kind: Kind, is_creation: bool) -> Result<Vec<Bytes>, Refusal> {
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    if kind != Kind::Json {
-        let starts = (0..body.len()).step_by(RECORD_BYTES);
-        return Ok(starts
-            .map(|start| body.slice(start..body.len().min(start + RECORD_BYTES)))
-            .collect());
-    }
-    let messages = crate::json::messages(body).map_err(|error| Refusal::Json(error.to_string()))?;
-    match messages.is_empty() && !is_creation {
-        true => Err(Refusal::Json("The array is empty".to_owned())),
-        false => Ok(messages),
-    }
 }
 
 fn now_ms() -> u64 {

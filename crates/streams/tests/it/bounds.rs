@@ -1,6 +1,7 @@
 //! What happens at bounds.
 
 use http::Method;
+use selvedge_eventlog::Log;
 use selvedge_streams::Settings;
 
 use crate::world::World;
@@ -13,6 +14,34 @@ async fn bodies_have_a_bound() {
     assert_eq!(world.append("a", &[], &"x".repeat(1000)).await.status, 204);
     let put = [("content-type", "text/plain")];
     assert_eq!(world.send(Method::PUT, "b", &put, &"x".repeat(1001)).await.status, 413);
+    assert_eq!(world.read("b").await.status, 404);
+}
+
+#[tokio::test]
+async fn messages_are_counted_while_they_are_read() {
+    let world = World::on(Settings::default(), |folder| {
+        let usual = selvedge_eventlog::Settings::default();
+        let small = selvedge_eventlog::Settings { batch_bytes_max: 10_000, ..usual };
+        Log::open(folder, small).unwrap()
+    });
+    let json = [("content-type", "application/json")];
+    let many = |count: usize| format!("[1{}]", ",1".repeat(count - 1));
+    assert_eq!(world.send(Method::PUT, "a", &json, &many(1900)).await.status, 201);
+    // What comes behind the bound is not looked at, or it would not be JSON.
+    let endless = many(2001).replace(']', ",");
+    for (method, path) in [(Method::POST, "a"), (Method::PUT, "b")] {
+        for body in [&many(2001), &endless] {
+            let refused = world.send(method.clone(), path, &json, body).await;
+            assert_eq!(refused.status, 413, "{method}: {}", refused.body);
+            assert!(refused.body.contains("at most 10000 bytes:"), "{}", refused.body);
+        }
+    }
+    // What stands around the messages counts as well, to the log.
+    let refused = world.send(Method::POST, "a", &json, &many(2000)).await;
+    assert_eq!(refused.status, 413, "{}", refused.body);
+    assert!(refused.body.contains("at most 10000 bytes:"), "{}", refused.body);
+    assert_eq!(world.send(Method::POST, "a", &json, &many(1900)).await.status, 204);
+    assert_eq!(world.read("a").await.body, many(3800));
     assert_eq!(world.read("b").await.status, 404);
 }
 

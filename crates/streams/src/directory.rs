@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -14,6 +15,9 @@ use crate::{follow::Told, lifetime::Lifetime, meta::Meta, offset::Offset, path, 
 
 /// Locks by which forks and deletions of one family of streams wait for each other.
 const STRIPES: usize = 64;
+/// Locks by which those who make streams of one name wait for each other. Streams of different names share one by chance, so
+/// that there are more.
+const NAMES: usize = 256;
 /// Streams that are read from the log in one go.
 const PAGE: usize = 1024;
 
@@ -107,6 +111,31 @@ impl Entry {
 pub(crate) struct Directory {
     books: Mutex<Books>,
     families: [tokio::sync::Mutex<()>; STRIPES],
+    names: Box<[tokio::sync::Mutex<()>]>,
+    /// Says which lock a name has; nobody outside can tell.
+    hasher: RandomState,
+}
+
+/// Room for one more stream of a tenant, which is given back unless the stream is made.
+pub(crate) struct Room<'d> {
+    directory: &'d Directory,
+    tenant: &'d str,
+    is_taken: bool,
+}
+
+impl Room<'_> {
+    /// Keeps it, for a stream that is there.
+    pub(crate) fn take(mut self) {
+        self.is_taken = true;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            self.directory.books().leave(self.tenant);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -127,6 +156,8 @@ impl Directory {
         let directory = Directory {
             books: Mutex::default(),
             families: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            names: (0..NAMES).map(|_| tokio::sync::Mutex::default()).collect(),
+            hasher: RandomState::new(),
         };
         let mut found = Vec::new();
         let mut after = String::new();
@@ -144,12 +175,13 @@ impl Directory {
         // A fork has a higher number than its source: numbers are given in turn and never again.
         found.sort_by_key(|(_, info)| info.id);
         for (meta, info) in found {
+            directory.books().enter(path::tenant(&info.name));
             directory.insert(&info, meta, now_ms);
         }
         directory
     }
 
-    /// Enters a stream that the log has.
+    /// Enters a stream that the log has, for which its tenant has [room](Self::room).
     pub(crate) fn insert(&self, info: &StreamInfo, meta: Meta, now_ms: u64) -> Arc<Entry> {
         let mut books = self.books();
         let entry = Arc::new(Entry {
@@ -170,7 +202,6 @@ impl Directory {
         if let Some(end_ms) = entry.end_ms() {
             books.watch(&entry, end_ms);
         }
-        *books.tenants.entry(path::tenant(&info.name).to_owned()).or_default() += 1;
         books.streams.insert(entry.id, Arc::clone(&entry));
         entry
     }
@@ -179,9 +210,21 @@ impl Directory {
         self.books().streams.get(&id).cloned()
     }
 
-    /// How many streams a tenant has.
-    pub(crate) fn streams_of(&self, tenant: &str) -> usize {
-        self.books().tenants.get(tenant).copied().unwrap_or_default()
+    /// Finds room for a stream of a name, of whose tenant there may be `max`; 0 is no bound.
+    pub(crate) fn room<'d>(&'d self, name: &'d str, max: usize) -> Option<Room<'d>> {
+        let tenant = path::tenant(name);
+        let mut books = self.books();
+        if max > 0 && books.tenants.get(tenant).is_some_and(|streams| *streams >= max) {
+            return None;
+        }
+        books.enter(tenant);
+        Some(Room { directory: self, tenant, is_taken: false })
+    }
+
+    /// Keeps others from making a stream of the same name. Who has it may wait for a family, and never the other way round.
+    pub(crate) async fn making(&self, name: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        let stripe = self.hasher.hash_one(name) % NAMES as u64;
+        self.names[usize::try_from(stripe).expect("a stripe is a small number")].lock().await
     }
 
     /// Keeps others from forking or deleting streams of the same family.
@@ -226,9 +269,7 @@ impl Directory {
         if let Some(fork) = &entry.meta.fork {
             books.unlink(fork.source());
         }
-        if let Some(streams) = books.tenants.get_mut(path::tenant(name)) {
-            *streams = streams.saturating_sub(1);
-        }
+        books.leave(path::tenant(name));
     }
 
     /// Returns streams whose time is over, and when to look again. Streams that were used meanwhile are looked at later.
@@ -282,6 +323,23 @@ impl Books {
 
     fn source(&self, meta: &Meta) -> Option<&Arc<Entry>> {
         meta.fork.as_ref().and_then(|fork| self.streams.get(&fork.source()))
+    }
+
+    /// Counts a stream of a tenant.
+    fn enter(&mut self, tenant: &str) {
+        match self.tenants.get_mut(tenant) {
+            Some(streams) => *streams += 1,
+            None => _ = self.tenants.insert(tenant.to_owned(), 1),
+        }
+    }
+
+    /// Counts a stream of a tenant no more.
+    fn leave(&mut self, tenant: &str) {
+        let Some(streams) = self.tenants.get_mut(tenant) else { return };
+        *streams -= 1;
+        if *streams == 0 {
+            self.tenants.remove(tenant);
+        }
     }
 
     fn watch(&mut self, entry: &Entry, at_ms: u64) {

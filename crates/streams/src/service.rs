@@ -175,6 +175,7 @@ impl Service {
         name: &str,
         mut asked: Creation,
     ) -> Result<(State, bool), Refusal> {
+        let _making = self.directory.making(name).await;
         self.make_room(name).await?;
         let source = match &asked.fork {
             Some(fork) => Some(self.source(by.caller.tenant.as_deref(), fork)?),
@@ -187,9 +188,10 @@ impl Service {
         if let Some(id) = self.log.stream(name) {
             return self.same(id, source.as_deref(), &asked).map(|state| (state, false));
         }
-        if self.is_full(name) {
-            return Err(Refusal::TooMany { max: self.settings.streams_per_tenant_max });
-        }
+        let max = self.settings.streams_per_tenant_max;
+        let Some(room) = self.directory.room(name, max) else {
+            return Err(Refusal::TooMany { max });
+        };
         let (meta, inherited) = self.configure(source.as_ref(), &asked).await?;
         let id = self.log.new_stream();
         let body = std::mem::take(&mut asked.body);
@@ -200,6 +202,7 @@ impl Service {
         match self.log.append(batch).await {
             Ok(_) => {
                 let entry = self.directory.insert(&self.log.info(id)?, meta, self.now_ms());
+                room.take();
                 self.state(&entry).map(|state| (state, true))
             }
             // Somebody else was first.
@@ -215,7 +218,11 @@ impl Service {
         let entry = self.log.stream(name).and_then(|id| self.directory.get(id));
         match entry {
             Some(entry) if !entry.is_gone() && entry.is_over(self.now_ms()) => {
-                self.discard(&entry, What::Expired).await
+                match self.discard(&entry, What::Expired).await {
+                    // Somebody else was first.
+                    Err(Refusal::Missing) => Ok(()),
+                    done => done,
+                }
             }
             _ => Ok(()),
         }
@@ -229,11 +236,6 @@ impl Service {
         let step = spawn_blocking(move || chronicle.step(&change)).await;
         let step = step.ok().and_then(Result::ok).ok_or(Refusal::Untold)?;
         Ok(batch.and(step))
-    }
-
-    fn is_full(&self, name: &str) -> bool {
-        let max = self.settings.streams_per_tenant_max;
-        max > 0 && self.directory.streams_of(path::tenant(name)) >= max
     }
 
     fn source(&self, tenant: Option<&str>, fork: &ForkAsked) -> Result<Arc<Entry>, Refusal> {

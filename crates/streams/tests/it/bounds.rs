@@ -1,5 +1,7 @@
 //! What happens at bounds.
 
+use std::sync::Arc;
+
 use http::Method;
 use selvedge_eventlog::Log;
 use selvedge_streams::Settings;
@@ -43,6 +45,44 @@ async fn messages_are_counted_while_they_are_read() {
     assert_eq!(world.send(Method::POST, "a", &json, &many(1900)).await.status, 204);
     assert_eq!(world.read("a").await.body, many(3800));
     assert_eq!(world.read("b").await.status, 404);
+}
+
+#[tokio::test]
+async fn who_makes_streams_at_once_makes_no_more_than_there_may_be() {
+    let world = World::new(Settings { streams_per_tenant_max: 2, ..Settings::default() });
+    let put = |path| world.create(path, "text/plain");
+    let (a, b, c, again) = tokio::join!(put("a"), put("b"), put("c"), put("a"));
+    let mut statuses = [a, b, c, again].map(|answer| answer.status.as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 201, 201, 429]);
+    // What is refused for another reason takes no room.
+    assert_eq!(world.send(Method::DELETE, "a", &[], "").await.status, 204);
+    let json = [("content-type", "application/json")];
+    assert_eq!(world.send(Method::PUT, "d", &json, "no JSON").await.status, 400);
+    assert_eq!(put("d").await.status, 201);
+    assert_eq!(put("e").await.status, 429);
+    let world = world.restart();
+    assert_eq!(world.create("e", "text/plain").await.status, 429);
+    assert_eq!(world.send(Method::DELETE, "d", &[], "").await.status, 204);
+    assert_eq!(world.create("e", "text/plain").await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_stream_is_made_once_by_all_who_make_it() {
+    let world = Arc::new(World::new(Settings::default()));
+    for round in 0..20 {
+        let makers = (0..100).map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move { world.create(&format!("s{round}"), "text/plain").await })
+        });
+        let (mut made, makers) = (0, makers.collect::<Vec<_>>());
+        for maker in makers {
+            let answer = maker.await.unwrap();
+            assert!([200, 201].contains(&answer.status.as_u16()), "{}", answer.body);
+            made += u32::from(answer.status == 201);
+        }
+        assert_eq!(made, 1);
+    }
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ fn stream_bounds(table: &mut Table<'_>, streams: &CoreStreams) {
     table.row("streams page", streams.page, "the reader asks again for the rest");
     table.time("streams long-poll", streams.long_poll, "204");
     table.time("streams events", streams.events, "the connection ends; the reader comes back");
-    table.row("streams followers", streams.followers, "503 with Retry-After");
+    table.row("streams followers", streams.followers, "503; at half for one tenant or caller 429");
     table.row("streams per-tenant", optional(streams.per_tenant), "429");
     table.row("streams age", optional_time(streams.age), "older records are given up");
     table.row("streams size", optional(streams.size), "a stream's oldest records are given up");

@@ -9,8 +9,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
+use selvedge_identity::Caller;
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
     time::{Instant, timeout_at},
 };
 
@@ -25,6 +26,7 @@ use crate::{
     offset::{From, Offset},
     read::{self, Query},
     refusal::{Refusal, put},
+    seats::Seat,
     service::Page,
 };
 
@@ -34,10 +36,10 @@ const EVENT_BYTES: usize = 64 << 10;
 /// Answers as soon as there is something, or says that there is nothing.
 pub(crate) async fn long_poll(
     door: &Arc<Door>,
-    entry: &Arc<Entry>,
+    place: Place,
     query: &Query,
 ) -> Result<Response, Refusal> {
-    let _place = Place::take(door, entry)?;
+    let entry = &place.entry;
     let deadline = Instant::now() + door.service.settings.long_poll;
     let mut page = page(door, entry, query.from.unwrap_or(From::Start)).await?;
     let mut draining = door.draining.subscribe();
@@ -65,16 +67,16 @@ pub(crate) async fn long_poll(
 }
 
 /// A place among those that follow, and the mark that the stream is followed.
-struct Place {
+pub(crate) struct Place {
     entry: Arc<Entry>,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Place {
-    fn take(door: &Door, entry: &Arc<Entry>) -> Result<Place, Refusal> {
-        let permit = Arc::clone(&door.followers).try_acquire_owned().map_err(|_| Refusal::Busy)?;
+    pub(crate) fn take(door: &Door, caller: &Caller, entry: Arc<Entry>) -> Result<Place, Refusal> {
+        let seat = door.seats.take(caller)?;
         entry.followed(true);
-        Ok(Place { entry: Arc::clone(entry), _permit: permit })
+        Ok(Place { entry, _seat: seat })
     }
 }
 
@@ -110,12 +112,11 @@ async fn wait(
 /// Sends what there is and what comes, until the connection's time is over or the stream ends.
 pub(crate) async fn events(
     door: &Arc<Door>,
-    entry: Arc<Entry>,
+    place: Place,
     query: &Query,
 ) -> Result<Response, Refusal> {
-    let place = Place::take(door, &entry)?;
-    let kind = entry.meta.content_type.kind();
-    let first = page(door, &entry, query.from.unwrap_or(From::Start)).await?;
+    let kind = place.entry.meta.content_type.kind();
+    let first = page(door, &place.entry, query.from.unwrap_or(From::Start)).await?;
     let events = Events::new(door, place, (first, cursor(door, query.cursor)));
     let mut response = Response::new(Body::new(events));
     let fields = response.headers_mut();

@@ -11,13 +11,14 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use selvedge_identity::{Caller, Refusal as Unknown};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::{
     METHODS, headers, list,
     pace::Pace,
     read,
     refusal::{Refusal, put},
+    seats::Seats,
     service::Service,
     write,
 };
@@ -31,7 +32,7 @@ pub(crate) struct Door {
     pub(crate) service: Service,
     pub(crate) pace: Pace,
     /// One for each reader that waits or follows.
-    pub(crate) followers: Arc<Semaphore>,
+    pub(crate) seats: Arc<Seats>,
     pub(crate) draining: watch::Sender<bool>,
     opened: Instant,
 }
@@ -50,7 +51,7 @@ impl Door {
     pub(crate) fn new(service: Service) -> Door {
         Door {
             pace: Pace::new(service.settings.append_bytes_per_s),
-            followers: Arc::new(Semaphore::new(service.settings.followers_max)),
+            seats: Seats::new(service.settings.followers_max),
             draining: watch::Sender::new(false),
             opened: Instant::now(),
             service,

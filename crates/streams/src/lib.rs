@@ -32,6 +32,7 @@ mod path;
 mod read;
 mod reader;
 mod refusal;
+mod seats;
 mod service;
 mod settings;
 mod sse;

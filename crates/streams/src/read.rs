@@ -13,7 +13,8 @@ use crate::{
     content::Kind,
     cursor,
     directory::Entry,
-    follow, headers,
+    follow::{self, Place},
+    headers,
     http::{Asked, Door},
     json,
     offset::From,
@@ -87,10 +88,13 @@ pub(crate) async fn get(door: &Arc<Door>, asked: Asked<'_>) -> Result<Response, 
     let query = Query::parse(asked.request.uri().query().unwrap_or_default())?;
     let entry = door.service.find(&asked.name)?;
     entry.touch(door.service.now_ms());
-    match query.live {
-        None => catch_up(door, &entry, &query, asked.request.headers()).await,
-        Some(Live::LongPoll) => follow::long_poll(door, &entry, &query).await,
-        Some(Live::Sse) => follow::events(door, entry, &query).await,
+    let Some(live) = query.live else {
+        return catch_up(door, &entry, &query, asked.request.headers()).await;
+    };
+    let place = Place::take(door, asked.caller, entry)?;
+    match live {
+        Live::LongPoll => follow::long_poll(door, place, &query).await,
+        Live::Sse => follow::events(door, place, &query).await,
     }
 }
 

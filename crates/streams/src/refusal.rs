@@ -32,6 +32,7 @@ pub const CODES: &Codes = &[
     (410, "streams/gone", "The stream is deleted, or what was asked for is not kept any more"),
     (413, "streams/too-large", "The body is larger than its bound"),
     (429, "streams/rate", "The caller appends faster than it may"),
+    (429, "streams/followers", "The caller has as many readers that wait or follow as it may"),
     (429, "streams/too-many", "There are as many streams as there may be"),
     (500, "streams/damaged", "Stored bytes are damaged"),
     (501, "streams/reserved", "The path is reserved for what this server does not offer"),
@@ -86,6 +87,9 @@ pub(crate) enum Refusal {
     Rate {
         wait: Duration,
     },
+    Followers {
+        max: usize,
+    },
     TooMany {
         max: usize,
     },
@@ -127,6 +131,7 @@ impl Refusal {
             Refusal::Gone | Refusal::Trimmed { .. } => "streams/gone",
             Refusal::TooLarge { .. } | Refusal::TooMuch { .. } => "streams/too-large",
             Refusal::Rate { .. } => "streams/rate",
+            Refusal::Followers { .. } => "streams/followers",
             Refusal::TooMany { .. } => "streams/too-many",
             Refusal::Damaged => "streams/damaged",
             Refusal::Reserved => "streams/reserved",
@@ -184,6 +189,11 @@ impl Refusal {
                  bytes: send them in parts."
             ),
             Refusal::Rate { wait } => format!("Try again in {} s.", wait.as_secs().max(SOON_S)),
+            Refusal::Followers { max } => {
+                format!(
+                    "A tenant may have {max}, and so may a caller of no tenant; end some first."
+                )
+            }
             Refusal::TooMany { max } => format!("There may be {max}; delete some first."),
             Refusal::Damaged => {
                 "The log of the core says which; restore them from a backup.".to_owned()
@@ -214,7 +224,9 @@ impl Refusal {
             Refusal::Rate { wait } => {
                 put(&mut fields, header::RETRY_AFTER, wait.as_secs().max(SOON_S))
             }
-            Refusal::Busy => put(&mut fields, header::RETRY_AFTER, SOON_S),
+            Refusal::Busy | Refusal::Followers { .. } => {
+                put(&mut fields, header::RETRY_AFTER, SOON_S)
+            }
             Refusal::Unavailable | Refusal::Untold | Refusal::Full => {
                 put(&mut fields, header::RETRY_AFTER, LATER_S)
             }

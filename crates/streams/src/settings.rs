@@ -15,7 +15,8 @@ pub struct Settings {
     pub long_poll: Duration,
     /// How long one connection of server-sent events lives; the reader comes back for more.
     pub sse: Duration,
-    /// Readers that wait or follow at once; 503 with `Retry-After` beyond.
+    /// Readers that wait or follow at once; 503 with `Retry-After` beyond. One tenant has at most half of them, and so has a
+    /// caller of no tenant; 429 with `Retry-After` beyond.
     pub followers_max: usize,
     /// Reads of records that memory does not have, which are at the disk at once; others wait for their turn.
     pub disk_reads_max: usize,

@@ -142,7 +142,7 @@ pub struct CoreStreams {
     pub long_poll: Duration,
     /// How long a connection of server-sent events lives. Default 60 s; the reader comes back.
     pub events: Duration,
-    /// Readers that wait or follow at once. Default 10,000; then 503.
+    /// Readers that wait or follow at once. Default 10,000; then 503. One tenant or caller has at most half; then 429.
     pub followers: usize,
     /// Streams of one tenant. Then 429.
     pub per_tenant: Option<usize>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use http_body_util::BodyExt;
+use selvedge_identity::Caller;
 use selvedge_streams::Settings;
 
 use crate::world::{World, request, service};
@@ -50,6 +51,39 @@ async fn places_are_counted_and_given_back() {
     );
     drop(first);
     assert_eq!(follow().await.status(), 200);
+}
+
+#[tokio::test]
+async fn nobody_takes_all_places() {
+    let world = World::new(Settings { followers_max: 4, ..Settings::default() });
+    let of = |name: &str, tenant: &str| Caller {
+        tenant: Some(tenant.to_owned()).filter(|tenant| !tenant.is_empty()),
+        ..service(name)
+    };
+    for tenant in ["", "acme", "zoo"] {
+        let put = request(Method::PUT, "a", &[("content-type", "text/plain")], "");
+        assert_eq!(world.ask(of("maker", tenant), put).await.status, 201);
+    }
+    let follow =
+        |caller| world.begin(caller, request(Method::GET, "a?offset=-1&live=sse", &[], ""));
+    let (first, second) = (follow(of("one", "")).await, follow(of("one", "")).await);
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    for live in ["sse", "long-poll"] {
+        let path = format!("a?offset=now&live={live}");
+        let refused = world.ask(of("one", ""), request(Method::GET, &path, &[], "")).await;
+        assert_eq!((refused.status.as_u16(), refused.field("retry-after")), (429, "1"));
+        assert!(refused.body.contains("streams/followers"), "{}", refused.body);
+    }
+    // Another caller follows, and the callers of one tenant share.
+    let other = follow(of("other", "")).await;
+    assert_eq!(other.status(), 200);
+    drop(other);
+    let (third, fourth) = (follow(of("one", "acme")).await, follow(of("two", "acme")).await);
+    assert_eq!((third.status().as_u16(), fourth.status().as_u16()), (200, 200));
+    assert_eq!(follow(of("one", "zoo")).await.status(), 503, "all are taken");
+    drop(first);
+    assert_eq!(follow(of("three", "acme")).await.status(), 429);
+    assert_eq!(follow(of("one", "zoo")).await.status(), 200);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What happens at bounds.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use selvedge_eventlog::Log;
@@ -138,8 +138,26 @@ async fn what_is_over_is_deleted_without_being_asked_for() {
     world.send(Method::PUT, "a", &past, "x").await;
     assert_eq!(world.read("a").await.status, 404);
     let sweep = world.streams.sweep();
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(50), sweep).await;
+    let _ = tokio::time::timeout(Duration::from_millis(50), sweep).await;
     // Its path is free, for another configuration too.
     let world = world.restart();
     assert_eq!(world.create("a", "text/css").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_path_is_free_while_what_is_over_is_deleted() {
+    let world = World::new(Settings::default());
+    let past = [("content-type", "text/plain"), ("stream-expires-at", "2020-01-01T00:00:00Z")];
+    for round in 0..10 {
+        assert_eq!(world.send(Method::PUT, "a", &past, "x").await.status, 201, "{round}");
+        let sweep = tokio::time::timeout(Duration::from_millis(50), world.streams.sweep());
+        let make = async {
+            // The sweep is under way by then, or has been.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            world.create("a", "text/css").await
+        };
+        let (_, made) = tokio::join!(sweep, make);
+        assert_eq!(made.status, 201, "{}", made.body);
+        assert_eq!(world.send(Method::DELETE, "a", &[], "").await.status, 204);
+    }
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict"
 import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
-import { withTries } from "../../../packages/client/test/tries.js"
+import { attempted, LIMIT, withTries } from "../../../packages/client/test/tries.js"
+import { WAIT_MS } from "../../../packages/client/test/waits.js"
 import { startAlone } from "./built.js"
 
 export const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
@@ -13,7 +14,14 @@ let launched
 /** The browser of all tests of a file; another if it died. */
 function theBrowser() {
   const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
-  launched ??= launching().then(made => made.once("disconnected", () => (launched = undefined)))
+  const forget = () => (launched = undefined)
+  launched ??= launching().then(
+    made => made.once("disconnected", forget),
+    error => {
+      forget()
+      throw error
+    },
+  )
   return launched
 }
 
@@ -31,14 +39,14 @@ export function inBrowser(name, run, { start = startAlone, isSkipped = false } =
       return made
     }
     try {
-      await run(person, site)
+      await attempted(run(person, site))
       for (const { said } of people) assert.deepEqual(said, [], "what consoles said")
     } finally {
       for (const { context } of people) await context.close()
       await site.stop()
     }
   }
-  test(name, { timeout: 300_000, skip: skip || isSkipped }, t => withTries(t, attempt))
+  test(name, { ...LIMIT, skip: skip || isSkipped }, t => withTries(t, attempt))
 }
 
 /** Somebody with a browser. */
@@ -58,7 +66,7 @@ export class Person {
   async sitDown(context, site) {
     this.context = context
     this.site = site
-    context.setDefaultTimeout(Number(process.env.T ?? 120_000))
+    context.setDefaultTimeout(WAIT_MS)
     context.on("console", message => this.#hear(`${message.type()}: ${message.text()}`))
     context.on("weberror", error => this.#hear(`uncaught: ${error.error().message}`))
     this.page = await context.newPage()

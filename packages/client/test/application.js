@@ -1,6 +1,7 @@
 // An application with a service worker, in versions.
 import { createHash } from "node:crypto"
 import { packageFiles, page } from "./site.js"
+import { inTime } from "./waits.js"
 
 /** The package, as part of an application. */
 const PACKAGE = await packageFiles()
@@ -66,16 +67,19 @@ export async function install(visit, path = "/") {
 
 /** Waits in a tab until a condition holds there, which may be a promise, and returns what it is then. */
 export const until = (tab, condition, argument) =>
-  tab.evaluate(
-    async ([source, argument]) => {
-      const condition = (0, eval)(source)
-      for (;;) {
-        const value = await condition(argument)
-        if (value) return value
-        await new Promise(resolve => setTimeout(resolve, 20))
-      }
-    },
-    [condition.toString(), argument],
+  inTime(
+    tab.evaluate(
+      async ([source, argument]) => {
+        const condition = (0, eval)(source)
+        for (;;) {
+          const value = await condition(argument)
+          if (value) return value
+          await new Promise(resolve => setTimeout(resolve, 20))
+        }
+      },
+      [condition.toString(), argument],
+    ),
+    `${condition} with ${JSON.stringify(argument)}`,
   )
 
 /** Has the browser do something to the worker of a site, such as wake it. */

@@ -4,20 +4,24 @@ import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
 import { Site } from "./site.js"
-import { withTries } from "./tries.js"
+import { attempted, LIMIT, withTries } from "./tries.js"
+import { WAIT_MS } from "./waits.js"
 
 const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
 export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
-/** A test may take so long, with a second try; it waits for what it is about, and for nothing else. */
-export const LIMIT = { timeout: 300_000 }
-/** So long for one thing to come. */
-const WAIT_MS = 120_000
 let launched
 
 /** The browser of all tests of a file; another if it died. */
 export function browser() {
   const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
-  launched ??= launching().then(made => made.once("disconnected", () => (launched = undefined)))
+  const forget = () => (launched = undefined)
+  launched ??= launching().then(
+    made => made.once("disconnected", forget),
+    error => {
+      forget()
+      throw error
+    },
+  )
   return launched
 }
 
@@ -26,13 +30,14 @@ after(async () => (await launched)?.close())
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
   const attempt = async () => {
+    const context = await (await browser()).newContext()
     const site = await Site.start()
-    const visit = new Visit(await (await browser()).newContext(), site)
+    const visit = new Visit(context, site)
     try {
-      await run(visit)
+      await attempted(run(visit))
       visit.checkConsoles()
     } finally {
-      await visit.context.close()
+      await context.close()
       await site.stop()
     }
   }

@@ -246,9 +246,9 @@ inBrowser("a tab that comes while a worker sends does not wait for that", async 
     const options = { name: "notes", relay: "/sync", webSocket: silent }
     const work = () => flushWorkspace(options, 2 ** 31 - 1).catch(error => (globalThis.ended = error.kind))
     globalThis.sent = client.leadMeanwhile("notes", work)
-    // It leads before the other tab comes.
-    while (!(await navigator.locks.query()).held.some(({ name }) => name.endsWith(":leader"))) await Promise.resolve()
   })
+  // It leads before the other tab comes.
+  await until(page, async () => (await navigator.locks.query()).held.some(({ name }) => name.endsWith(":leader")))
   const other = await open(visit)
   assert.deepEqual(await titles(other), ["a"])
   assert.deepEqual(await page.evaluate(async () => [await sent, ended]), [true, "unavailable"])
@@ -322,12 +322,14 @@ async function writeOnDisk(failure) {
     return transaction.call(this, stores, mode, options)
   }
   doc.notes.get("a").stars.add(1)
-  if (!failure) return doc.saved()
-  while (
-    (workspace.state.value.trouble?.kind === "full") !== (failure === "QuotaExceededError") ||
-    !workspace.state.value.trouble
-  )
-    await new Promise(resolve => setTimeout(resolve, 20))
+  if (!failure) await doc.saved()
+}
+
+/** Has the disk of a page fail like this, and the page know. */
+async function fail(page, failure) {
+  await page.evaluate(writeOnDisk, failure)
+  const isTold = kind => workspace.state.value.trouble && (workspace.state.value.trouble.kind === "full") === (kind === "full")
+  await until(page, isTold, failure === "QuotaExceededError" ? "full" : "another")
 }
 
 inBrowser("a page says whether something of it would be lost", async visit => {
@@ -335,7 +337,7 @@ inBrowser("a page says whether something of it would be lost", async visit => {
   const wouldLose = () => page.evaluate(() => workspace.wouldLose())
   await page.evaluate(() => doc.notes.insert({ title: "before" }, "a") && doc.saved())
   assert.equal(await wouldLose(), false)
-  await page.evaluate(writeOnDisk, "UnknownError")
+  await fail(page, "UnknownError")
   assert.deepEqual([await wouldLose(), await page.evaluate(wordsLeft)], [false, 1])
   await page.evaluate(() => {
     globalThis.setItem = Storage.prototype.setItem
@@ -346,7 +348,7 @@ inBrowser("a page says whether something of it would be lost", async visit => {
   assert.equal(await wouldLose(), true)
   await page.evaluate(() => (Storage.prototype.setItem = setItem))
   assert.equal(await wouldLose(), false)
-  await page.evaluate(writeOnDisk, "QuotaExceededError")
+  await fail(page, "QuotaExceededError")
   assert.equal(await wouldLose(), true)
   await page.evaluate(writeOnDisk)
   assert.deepEqual([await wouldLose(), await page.evaluate(wordsLeft)], [false, 0])
@@ -356,7 +358,7 @@ inBrowser("what a tab that follows wrote and the one that leads could not store 
   const page = await open(visit)
   await page.evaluate(() => doc.notes.insert({ title: "before", stars: 1 }, "a") && doc.saved())
   const other = await open(visit)
-  await page.evaluate(writeOnDisk, "UnknownError")
+  await fail(page, "UnknownError")
   await other.evaluate(() => void doc.notes.get("a").stars.add(5))
   await until(other, () => workspace.state.value.unsaved === 1 && workspace.state.value.trouble)
   await other.goto("about:blank")

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { test } from "node:test"
 import { fileURLToPath } from "node:url"
-import { LIMIT, Visit, browser, skip as noBrowser } from "./browser.js"
+import { Visit, browser, skip as noBrowser } from "./browser.js"
 import { page } from "./site.js"
-import { withTries } from "./tries.js"
+import { attempted, LIMIT, withTries } from "./tries.js"
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url))
 const SELVEDGE = process.env.SELVEDGE ?? fileURLToPath(new URL("../../../target/debug/selvedge", import.meta.url))
@@ -40,7 +40,7 @@ export function withRelay(name, run, sync = "") {
       return visits.at(-1)
     }
     try {
-      await run(relay, visit)
+      await attempted(run(relay, visit))
       for (const visit of visits) visit.checkConsoles()
     } finally {
       for (const { context } of visits) await context.close()

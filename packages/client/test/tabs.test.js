@@ -4,6 +4,7 @@ import { ClientError, Tabs } from "../dist/index.js"
 import { Office } from "../dist/tabs/office.js"
 import { until } from "./application.js"
 import { inBrowser } from "./browser.js"
+import { eventually, inTime } from "./waits.js"
 
 /** Joins the tabs of a log in the store, and keeps `writing` posts on their way; the test is told which are stored. */
 async function join(writing) {
@@ -136,11 +137,11 @@ inBrowser("a leader that cannot store, or whose lock is taken, gives way", async
   await progress(pair)
   await first.page.evaluate(() => store.close())
   await progress(pair)
-  while ((await leaderOf(pair))?.id !== second.id) await progress(pair)
+  await until(second.page, () => tabs.status.value.role === "leader")
   await first.page.evaluate(() => navigator.locks.request("selvedge:log:leader", { steal: true }, () => undefined))
+  await until(first.page, () => tabs.status.value.role === "leader")
+  await until(second.page, () => tabs.status.value.role === "follower")
   await progress(pair)
-  const roles = () => Promise.all(pair.map(({ page }) => page.evaluate(() => tabs.status.value.role)))
-  while ((await roles()).join() !== "leader,follower") await progress(pair)
 })
 
 inBrowser("a leader whose page is put away gives way, and takes part again when it is shown", async visit => {
@@ -162,7 +163,7 @@ inBrowser("a leader whose page is put away gives way, and takes part again when 
 
 inBrowser("a lock that is taken while a tab begins to lead is no lock", async visit => {
   const page = await visit.open()
-  const roles = await page.evaluate(async () => {
+  const lead = page.evaluate(async () => {
     let begin
     const begun = new Promise(resolve => (begin = resolve))
     let release
@@ -194,6 +195,7 @@ inBrowser("a lock that is taken while a tab begins to lead is no lock", async vi
     await tabs.close()
     return [before, ended.length]
   })
+  const roles = await inTime(lead, "the tab to give way, and to lead")
   assert.deepEqual(roles, [false, 2])
 })
 
@@ -253,7 +255,7 @@ test("who has lost what it leads with gives way, though nobody writes", async ()
     return { lost: lost.signal, stored: async () => 0, store: async () => undefined }
   }
   const tabs = await Tabs.join("bot", { lead })
-  while (times < 2) await new Promise(resolve => setTimeout(resolve, 10))
+  await eventually(() => times === 2, "a tab to lead again")
   await tabs.post("a")
   await tabs.close()
 })

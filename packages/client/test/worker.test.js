@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { install, release, until } from "./application.js"
 import { inBrowser } from "./browser.js"
 import { page } from "./site.js"
+import { eventually } from "./waits.js"
 
 const lazy = tab => tab.evaluate(async () => (await (await fetch("/lazy.js")).text()).match(/"(.*)"/)[1])
 
@@ -69,7 +70,11 @@ inBrowser("a tab of the old version keeps its files after the new one took over"
   assert.equal(await versions(), 2)
   await two.close()
   // A closed tab is a client for a moment longer.
-  while ((await versions()) !== 1) await one.reload()
+  const isGone = async () => {
+    await one.reload()
+    return (await versions()) === 1
+  }
+  await eventually(isGone, "the files of the old version to go")
 })
 
 inBrowser("a version whose files are not all there is not installed", async visit => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict"
-import { spawn } from "node:child_process"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after } from "node:test"
 import { heardNotices, hearNotices, TELLS_NOTICES } from "../../../packages/client/test/application.js"
+import { Program } from "../../../packages/client/test/program.js"
 import { PushService, Subscriber, stubPushManager } from "../../../packages/client/test/push-service.js"
 import { inBrowser } from "./browser.js"
 import { DIST } from "./built.js"
@@ -34,31 +34,22 @@ core {
 /** The app and a relay that wakes, as somebody serves them who has a config. */
 class Served {
   #folder
-  #process
+  #program
 
   static async start() {
     const served = new Served()
     served.#folder = await mkdtemp(join(tmpdir(), "selvedge-told-"))
     await writeFile(join(served.#folder, "selvedge.kdl"), config)
-    const stdio = ["ignore", "ignore", "pipe"]
-    served.#process = spawn(process.env.SELVEDGE, ["up"], { cwd: served.#folder, stdio })
-    served.origin = await new Promise((resolve, reject) => {
-      let text = ""
-      served.#process.stderr.on("data", chunk => {
-        text += chunk
-        const url = /listener=web.*url=(http:\/\/127\.0\.0\.1:\d+)/.exec(text)?.[1]
-        if (url) resolve(url)
-      })
-      served.#process.once("close", code => reject(new Error(`selvedge up ended (${code}): ${text}`)))
+    served.#program = await Program.start(process.env.SELVEDGE, ["up"], { cwd: served.#folder }, async program => {
+      const [, origin] = await program.said(/listener=web.*url=(http:\/\/127\.0\.0\.1:\d+)/)
+      served.origin = origin
+      await program.serves(origin)
     })
-    const isReady = () => fetch(`${served.origin}/_selvedge/health`).then(({ ok }) => ok, () => false) // prettier-ignore
-    while (!(await isReady())) await new Promise(resolve => setTimeout(resolve, 50))
     return served
   }
 
   async stop() {
-    this.#process.kill("SIGTERM")
-    await new Promise(resolve => (this.#process.exitCode === null ? this.#process.once("exit", resolve) : resolve()))
+    await this.#program.end()
     await rm(this.#folder, { recursive: true, force: true })
   }
 }

@@ -1,21 +1,18 @@
 // The app as `selvedge up` serves it, with a relay behind it.
-import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
 import { cp, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { createInterface } from "node:readline"
+import { Program } from "../../../packages/client/test/program.js"
 import { DIST } from "./built.js"
 
 const PROGRAM = process.env.SELVEDGE ?? ""
-
-const TRIES = 10
 
 /** Why there is no relay, if there is none. */
 export const noRelay = existsSync(PROGRAM) ? false : "SELVEDGE names no program"
 
 export class Up {
-  #process
+  #program
   #folder
 
   /** The files that are served, which a test may change. */
@@ -39,37 +36,15 @@ export class Up {
   }
 
   async stop() {
-    this.#process.kill("SIGINT")
-    await new Promise(resolve => (this.#process.exitCode === null ? this.#process.once("exit", resolve) : resolve()))
+    await this.#program.end("SIGINT")
     await rm(this.#folder, { recursive: true, force: true })
   }
 
-  /** Two that start at once may find the same port free: one of them tries again. */
   async #start() {
-    for (let left = TRIES; ; left--) {
-      try {
-        this.origin = await this.#serve()
-        return
-      } catch (error) {
-        if (left === 0 || !String(error).includes("Address already in use")) throw error
-      }
-    }
-  }
-
-  #serve() {
-    this.#process = spawn(PROGRAM, ["up", "--site", this.site], {
-      cwd: this.#folder,
-      env: { ...process.env, TMPDIR: this.#folder },
-    })
-    const said = []
-    this.#process.stderr.on("data", data => said.push(String(data)))
-    const lines = createInterface(this.#process.stdout)
-    return new Promise((resolve, reject) => {
-      lines.on("line", line => {
-        const url = /^ {2}Site +(\S+)\/$/.exec(line)?.[1]
-        if (url) resolve(url)
-      })
-      this.#process.once("close", code => reject(new Error(`selvedge up ended (${code}): ${said.join("")}`)))
+    const options = { cwd: this.#folder, env: { ...process.env, TMPDIR: this.#folder } }
+    this.#program = await Program.start(PROGRAM, ["up", "--site", this.site], options, async program => {
+      const [, origin] = await program.said(/^ {2}Site +(\S+)\/\n/m)
+      this.origin = origin
     })
   }
 }

@@ -1,10 +1,12 @@
 // A program that a test runs: what it says, and its end, whenever that came.
 import { spawn } from "node:child_process"
-import { inTime, pause } from "./waits.js"
+import { eventually, inTime, pause } from "./waits.js"
 
 /** The address that a program wants may be somebody else's for a while: it is begun so often, so long apart. */
 const TRIES = 200
 const APART_MS = 300
+/** So long for one answer about its health. */
+const HEALTH_MS = 10_000
 
 export class Program {
   #child
@@ -20,7 +22,7 @@ export class Program {
         await ready(program)
         return program
       } catch (error) {
-        await program.end("SIGKILL")
+        await program.end()
         if (left === 0 || !error.message.includes("Address already in use")) throw error
         await pause(APART_MS)
       }
@@ -47,11 +49,21 @@ export class Program {
       }
       this.#hear()
     })
-    return this.meanwhile(found, `${pattern} to be said`)
+    return this.#meanwhile(found, `${pattern} to be said`)
+  }
+
+  /** Waits until its relay can be asked. */
+  serves(origin) {
+    const isHealthy = () =>
+      fetch(`${origin}/_selvedge/health`, { signal: AbortSignal.timeout(HEALTH_MS) }).then(
+        ({ ok }) => ok,
+        () => false,
+      )
+    return eventually(() => this.#meanwhile(isHealthy(), "an answer"), `${origin} to serve`)
   }
 
   /** What a promise becomes while this runs. */
-  meanwhile(promise, what) {
+  #meanwhile(promise, what) {
     const ended = this.#ended.then(how => {
       throw new Error(`selvedge ended with ${how}: ${this.#text}`)
     })
@@ -69,10 +81,3 @@ export class Program {
     }
   }
 }
-
-/** Waits until what a program serves is there to be used. */
-export const isHealthy = origin =>
-  fetch(`${origin}/_selvedge/health`, { signal: AbortSignal.timeout(10_000) }).then(
-    ({ ok }) => ok,
-    () => false,
-  )

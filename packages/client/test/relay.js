@@ -1,12 +1,14 @@
 // The real relay, in front of it the real edge, which serves the package's files; and browsers that open them.
-import { spawn } from "node:child_process"
+import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { test } from "node:test"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { Visit, browser, skip as noBrowser } from "./browser.js"
+import { Program } from "./program.js"
 import { page } from "./site.js"
 import { attempted, LIMIT, withTries } from "./tries.js"
 
@@ -53,7 +55,7 @@ export function withRelay(name, run, sync = "") {
 export class Relay {
   #folder
   #port = 0
-  #process
+  #program
   #sync
 
   static async start(sync) {
@@ -84,44 +86,26 @@ export class Relay {
   /** Starts it, again at the address that it had. */
   async begin() {
     await writeFile(join(this.#folder, "selvedge.kdl"), config(this.#port, this.#sync))
-    this.#process = spawn(SELVEDGE, ["up"], { cwd: this.#folder, stdio: ["ignore", "pipe", "pipe"] })
-    const url = await said(this.#process, /listener=web.*url=http:\/\/127\.0\.0\.1:(\d+)/)
-    this.#port = Number(url[1])
-    while (!(await fetch(`${this.origin}/_selvedge/health`).then(({ ok }) => ok, () => false))) await new Promise(resolve => setTimeout(resolve, 50)) // prettier-ignore
+    this.#program = await Program.start(SELVEDGE, ["up"], { cwd: this.#folder }, async program => {
+      const [, port] = await program.said(/listener=web.*url=http:\/\/127\.0\.0\.1:(\d+)/)
+      this.#port = Number(port)
+      await program.serves(this.origin)
+    })
   }
 
   /** Ends it; what was acknowledged stays. */
   async end() {
-    const ended = new Promise(resolve => this.#process.once("exit", resolve))
-    this.#process.kill("SIGTERM")
-    await ended
+    await this.#program.end()
   }
 
   /** Runs a command where it is. */
   async run(...words) {
-    const child = spawn(SELVEDGE, words, { cwd: this.#folder, stdio: ["ignore", "pipe", "inherit"] })
-    let out = ""
-    for await (const chunk of child.stdout) out += chunk
-    return out.trim()
+    const { stdout } = await promisify(execFile)(SELVEDGE, words, { cwd: this.#folder })
+    return stdout.trim()
   }
 
   async remove() {
     await this.end()
     await rm(this.#folder, { recursive: true })
   }
-}
-
-/** Waits until a program says something. */
-function said(child, pattern) {
-  let text = ""
-  return new Promise((resolve, reject) => {
-    const hear = chunk => {
-      text += chunk
-      const found = pattern.exec(text)
-      if (found) resolve(found)
-    }
-    child.stdout.on("data", hear)
-    child.stderr.on("data", hear)
-    child.once("exit", code => reject(new Error(`selvedge ended with ${code}: ${text}`)))
-  })
 }

@@ -1,6 +1,7 @@
 // A push service on this machine, and a browser's keys, with which its messages are opened as RFC 8291 says.
 import { createDecipheriv, createECDH, hkdfSync, randomBytes } from "node:crypto"
 import { createServer } from "node:http"
+import { inTime } from "./waits.js"
 
 export class PushService {
   #server = createServer((request, response) => this.#take(request, response))
@@ -17,10 +18,16 @@ export class PushService {
     return `http://127.0.0.1:${this.#server.address().port}`
   }
 
+  /** Forgets what came, and who waits: what a test before left is nothing to this one. */
+  clear() {
+    this.#came = []
+    this.#waiting = []
+  }
+
   /** The next message: for whom, its fields, its bytes. */
   next() {
     const came = this.#came.shift()
-    return came ? Promise.resolve(came) : new Promise(resolve => this.#waiting.push(resolve))
+    return came ? Promise.resolve(came) : inTime(new Promise(resolve => this.#waiting.push(resolve)), "a push message")
   }
 
   stop() {

@@ -92,9 +92,15 @@ export class Person {
     await page.locator(".vault-name", { hasText: name }).waitFor({ state: "attached" })
   }
 
+  /** Waits until a vault is open: buttons and keys are there before, and do nothing. */
+  async arrived() {
+    await this.page.locator(".vault-name:not(:empty)").waitFor({ state: "attached" })
+  }
+
   /** Writes a note. */
   async write(title, body = "") {
     const { page } = this
+    await this.arrived()
     await page.locator(".list").getByRole("button", { name: "New note" }).click()
     const field = page.getByLabel("Title", { exact: true })
     await field.fill(title)
@@ -167,6 +173,7 @@ export class Person {
 
   /** Opens a note by its title, wherever it is in the list. */
   async open(title) {
+    await this.arrived()
     await this.page.keyboard.press("Control+k")
     await this.page.getByRole("combobox", { name: "Find a note" }).fill(title)
     await this.page.keyboard.press("Enter")
@@ -179,6 +186,7 @@ export class Person {
 
   /** Does a command by its name. */
   async command(title) {
+    await this.arrived()
     await this.page.keyboard.press("Control+Shift+P")
     await this.page.getByRole("combobox", { name: "Find a note" }).fill(`> ${title}`)
     await this.page.keyboard.press("Enter")

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict"
+import { until } from "./application.js"
 import { inBrowser } from "./browser.js"
+import { withRelay } from "./relay.js"
 
-/** In a page: a workspace without a relay, its only document, and an inspector. */
-async function start() {
+/** In a page: a workspace, without a relay if none is named, its only document, and an inspector. */
+async function start(options = {}) {
   const { mountInspector } = await import("/dist/inspector.js")
   globalThis.schema = client.defineSchema({ notes: { title: client.t.string(), names: client.t.multi(client.t.string()) } })
-  globalThis.workspace = await client.Workspace.open({ name: "notes" })
+  globalThis.workspace = await client.Workspace.open({ name: "notes", ...options })
   const [known] = await workspace.documents()
   globalThis.doc = known ? await workspace.get(known.id, schema) : await workspace.create(schema, { title: "First" })
   globalThis.inspector = mountInspector(document.body, workspace, { describe: (_, entity) => doc.notes.get(entity)?.title })
@@ -70,4 +72,23 @@ inBrowser("the inspector shows as many rows as somebody asks for, stands still, 
   await rows(page).filter({ hasText: '= "of the second"' }).waitFor()
   await page.evaluate(() => inspector.close())
   assert.equal(await page.evaluate(() => inspector.element.isConnected), false)
+})
+
+withRelay("a row that somebody opened stays open when the relay has what it tells of", async (_, visit) => {
+  const profile = await visit()
+  profile.mayHear(/WebSocket|ERR_INTERNET_DISCONNECTED/)
+  const page = await profile.open()
+  await page.evaluate(start, { relay: "/_selvedge/sync" })
+  await until(page, () => workspace.state.value.connection === "live")
+  await profile.context.setOffline(true)
+  await write(page, "Milk", "a")
+  const row = rows(page).filter({ hasText: '= "Milk"' })
+  const chip = row.locator(".chip", { hasText: "waiting" })
+  await chip.waitFor()
+  await row.click()
+  await page.locator(".operations .detail").waitFor()
+  await profile.context.setOffline(false)
+  await chip.waitFor({ state: "detached" })
+  assert.equal(await row.getAttribute("aria-expanded"), "true")
+  assert.equal(await page.locator(".operations .detail").count(), 1)
 })

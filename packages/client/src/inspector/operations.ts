@@ -16,11 +16,10 @@ const WHOSE: readonly (readonly [Whose, string])[] = [
   ["others", "Others"],
 ]
 
-/** A row that was made, and what it was made of. */
+/** A row that was made. What changes of it is shown in it: somebody may have it open, or be about to press it. */
 interface Made {
   readonly element: HTMLElement
-  readonly isWaiting: boolean
-  readonly show: (now: number) => void
+  readonly show: (now: number, isMarked: boolean) => void
 }
 
 /** Operations, the newest first, with a search; either all that count, or those that the relay does not have. */
@@ -67,9 +66,10 @@ export class Operations implements Section {
     const found = all.filter(this.#filter(facts))
     this.#forget(new Set(all.map(keyOf)))
     const waiting = new Set(facts.inside.waiting.map(keyOf))
-    const rows = found.slice(0, this.#shown).map(operation => this.#row(operation, facts, waiting.has(keyOf(operation))))
+    const seen = found.slice(0, this.#shown)
+    const rows = seen.map(operation => this.#row(operation, facts))
     fill(this.#list, ...rows.map(({ element }) => element))
-    for (const { show } of rows) show(facts.now)
+    rows.forEach(({ show }, at) => show(facts.now, !this.isWaiting && waiting.has(keyOf(seen[at]!))))
     this.#oneStop()
     setText(this.#summary, this.#sum(all.length, found.length))
     this.#more.hidden = found.length <= this.#shown
@@ -121,11 +121,9 @@ export class Operations implements Section {
     return nothing("Nothing was written yet", "Operations are listed here as they are made.")
   }
 
-  #row(operation: Operation, facts: Facts, isWaiting: boolean): Made {
+  #row(operation: Operation, facts: Facts): Made {
     const key = keyOf(operation)
-    const known = this.#made.get(key)
-    if (known?.isWaiting === isWaiting) return known
-    const made = { ...rowOf(operation, facts, isWaiting && !this.isWaiting), isWaiting }
+    const made = this.#made.get(key) ?? rowOf(operation, facts)
     this.#made.set(key, made)
     return made
   }
@@ -150,10 +148,10 @@ function together({ inside }: Facts): Operation[] {
   return left.length === 0 ? [...inside.log] : [...left, ...inside.log].sort((one, other) => other.at - one.at)
 }
 
-function rowOf(operation: Operation, { inside, describe, now }: Facts, isWaiting: boolean): Omit<Made, "isWaiting"> {
+function rowOf(operation: Operation, { inside, describe, now }: Facts): Made {
   const { at, by, entity, field } = operation
   const time = h("span", {}, when(at, now))
-  const what = h("span", { class: "what" }, isWaiting && h("span", { class: "chip" }, "waiting"), deed(operation))
+  const what = h("span", { class: "what" })
   const name = h("span", {})
   const row = h("button", { type: "button", class: "row", tabindex: "-1", "aria-expanded": "false" }, [
     time,
@@ -168,9 +166,12 @@ function rowOf(operation: Operation, { inside, describe, now }: Facts, isWaiting
     setAttribute(row, "aria-expanded", String(!isOpen))
     fill(element, row, !isOpen && detail(operation, inside.replica))
   })
-  // What it is called may change, and today becomes yesterday.
+  // What it is called may change, today becomes yesterday, and what waits is sent.
   let called: string | undefined
-  const show = (now: number) => {
+  let wasMarked: boolean | undefined
+  const show = (now: number, isMarked: boolean) => {
+    if (isMarked !== wasMarked) fill(what, isMarked && h("span", { class: "chip" }, "waiting"), deed(operation))
+    wasMarked = isMarked
     const known = describe(entity)
     if (known !== called || !name.firstChild) fill(name, entityName(entity, describe))
     called = known

@@ -5,7 +5,7 @@ import { inBrowser } from "./browser.js"
 inBrowser("what goes wrong in a page or a worker is heard", async visit => {
   release(visit.site, "v1", {}, `wake: async () => { console.error("worker"); Promise.reject(new Error("worker's promise")) }`)
   const tab = await install(visit)
-  const worker = visit.context.serviceWorkers()[0]
+  const worker = visit.context.serviceWorkers()[0] ?? (await visit.context.waitForEvent("serviceworker"))
   await tab.evaluate(() => {
     setTimeout(() => {
       throw new Error("page")

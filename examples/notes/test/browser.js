@@ -180,6 +180,11 @@ export class Person {
     await this.page.waitForFunction(title => document.querySelector("input.title").value === title, title)
   }
 
+  /** Does something of which the app tells in passing: that is soon gone, and so it is waited for from the start. */
+  async isTold(text, act) {
+    await Promise.all([this.page.getByText(text).waitFor(), act()])
+  }
+
   row(title) {
     return this.page.locator(".row", { hasText: title })
   }

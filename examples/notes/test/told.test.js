@@ -75,8 +75,6 @@ async function tellingWorker({ context }, page) {
   await (await woken).evaluate(TELLS_NOTICES)
 }
 
-const synced = ({ page }) => page.locator(".status", { hasText: "Synced" }).waitFor()
-
 inBrowser(
   "who asked for it is told of changes while the app is closed",
   async (person, site) => {
@@ -89,13 +87,8 @@ inBrowser(
     await ann.visit()
     await ann.found({ name: "Ours", examples: false })
     await ann.write("Plan", "one")
-    await synced(ann)
-    await ann.page.locator(".vault-button").click()
-    await ann.page.getByRole("menuitem", { name: "Share this vault" }).click()
-    await ann.page.getByRole("button", { name: "Make a link" }).click()
-    await ann.page.waitForFunction(() => document.querySelector("input.secret").value !== "")
-    const link = await ann.page.locator("input.secret").inputValue()
-    await ann.page.keyboard.press("Escape")
+    await ann.synced()
+    const link = await ann.invite()
     const ben = await person()
     await ben.page.goto(link)
     await ben.row("Plan").waitFor()
@@ -109,7 +102,7 @@ inBrowser(
     await ann.page.keyboard.press("Escape")
     // What she writes comes to the relay after what she asked for.
     await ann.write("Mine", "two")
-    await synced(ann)
+    await ann.synced()
     // A picture by itself is a page without an icon.
     ann.mayHear(/404/)
     const other = await ann.context.newPage()
@@ -118,8 +111,7 @@ inBrowser(
 
     await ben.write("By Ben", "three")
     // All of it is there before she fetches it: the first of it has woken her already.
-    await ben.saved()
-    await synced(ben)
+    await ben.synced()
     const message = subscriber.open((await service.next()).body)
     assert.equal(JSON.parse(message).documents.length, 1)
     await tellingWorker(ann, other)
@@ -148,8 +140,7 @@ inBrowser(
     await ann.found({ examples: false })
     await ann.page.evaluate(() => navigator.serviceWorker.ready)
     await ann.command("Settings")
-    await ann.page.getByLabel(LABEL).click()
-    await ann.page.getByText("That did not work: the relay wakes nobody.").waitFor()
+    await ann.isTold("That did not work: the relay wakes nobody.", () => ann.page.getByLabel(LABEL).click())
     assert.equal(await ann.page.getByLabel(LABEL).isChecked(), false)
   },
   { start: () => Up.start(), isSkipped: noRelay },

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { basename, join } from "node:path"
 import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 
@@ -10,14 +11,17 @@ const GUIDE = new URL("../../docs/guide/browser.md", PACKAGE)
 test("what the guide shows is code that the compiler takes", async () => {
   const blocks = [...(await readFile(GUIDE, "utf8")).matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code)
   assert.ok(blocks.length > 3)
-  const folder = new URL("dist/guide/", PACKAGE)
-  await mkdir(folder, { recursive: true })
+  // In the package, which knows itself by its name; not among what is built, which other tests copy meanwhile.
+  const folder = await mkdtemp(fileURLToPath(new URL(".guide-", PACKAGE)))
   try {
-    await writeFile(new URL("precache.d.ts", folder), `declare const m: import("../worker.js").Manifest\nexport default m\n`)
-    for (const [at, code] of blocks.entries()) await writeFile(new URL(`${at}.ts`, folder), code)
+    const manifest = `declare const m: import("@selvedge/client/worker").Manifest\nexport default m\n`
+    await writeFile(join(folder, "precache.d.ts"), manifest)
+    for (const [at, code] of blocks.entries()) await writeFile(join(folder, `${at}.ts`), code)
     for (const lib of ["dom", "webworker"]) {
       const isWorker = code => code.startsWith("// worker")
-      const names = blocks.flatMap((code, at) => (isWorker(code) === (lib === "webworker") ? [`dist/guide/${at}.ts`] : []))
+      const names = blocks.flatMap((code, at) =>
+        isWorker(code) === (lib === "webworker") ? [`${basename(folder)}/${at}.ts`] : [],
+      )
       compile(lib, names)
     }
   } finally {

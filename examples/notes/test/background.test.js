@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { strToU8, zipSync } from "fflate"
 import { workerControl } from "../../../packages/client/test/application.js"
+import { inTime } from "../../../packages/client/test/waits.js"
 import { inBrowser } from "./browser.js"
 import { noRelay, Up } from "./up.js"
 import { Wire } from "./wire.js"
@@ -88,7 +89,7 @@ served(
     const stuck = cut.wire.stopAfter(BYTES)
     await ann.context.setOffline(false)
     await worker.sync()
-    await stuck
+    await inTime(stuck, "the worker to send more than may pass")
     await worker.stop()
     // A part of it was taken, and the rest never arrived.
     await ben.page.waitForFunction(() => Number(document.querySelector(".list .count").textContent) > 1)

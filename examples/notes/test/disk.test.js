@@ -70,9 +70,7 @@ served("a full disk is said, nothing that was written is lost, and it is saved o
   await ann.type(" and potatoes")
   await ann.reads("Leek and potatoes")
   await page.locator("html[data-saved=no]").waitFor({ state: "attached" })
-  const asked = page.waitForEvent("dialog")
-  await page.close({ runBeforeUnload: true })
-  const question = await asked
+  const [question] = await Promise.all([page.waitForEvent("dialog"), page.close({ runBeforeUnload: true })])
   assert.equal(question.type(), "beforeunload")
   await question.dismiss()
   await ann.reads("Leek and potatoes")

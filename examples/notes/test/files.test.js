@@ -35,11 +35,13 @@ served("a vault of 5,000 notes comes in, is searched, and goes out again", async
   await page.locator(".list .count", { hasText: String(COUNT) }).waitFor()
   const rows = await page.locator(".row").count()
   assert.ok(rows > 5 && rows < 60, `${rows} rows of ${COUNT} are in the page`)
+  await page.locator(".folder", { hasText: "Projects" }).waitFor()
   assert.deepEqual(await page.locator(".folder .place span:not(.count)").allTextContents(), ["Home", "Work", "Projects"])
 
   await page.locator(".tags .place", { hasText: "year5" }).waitFor()
   await page.getByLabel("Search notes").fill("number 4321")
   await page.locator(".row", { hasText: "Note 4321" }).first().click()
+  await page.waitForFunction(() => document.querySelector("input.title").value === "Note 4321")
   assert.match(await ann.text.inputValue(), /^Note number 4321 links \[\[Note 4322\]\]/)
 
   await ann.saved()

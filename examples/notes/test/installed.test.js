@@ -20,9 +20,7 @@ served("a new version comes when somebody says so, and what was typed is there",
   await ann.text.focus()
   await page.keyboard.press("Control+End")
   await page.keyboard.type("until the end")
-  const reloaded = page.waitForEvent("load")
-  await page.getByRole("button", { name: "Reload" }).click()
-  await reloaded
+  await Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: "Reload" }).click()])
   await page.waitForFunction(() => document.querySelector("textarea")?.value === "typed until the end")
   assert.equal(await page.getByText("A new version is ready.").count(), 0)
 })

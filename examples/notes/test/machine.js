@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { chromium } from "playwright-core"
+import { inTime } from "../../../packages/client/test/waits.js"
 import { executablePath, Person } from "./browser.js"
 
 const FLAGS = [
@@ -20,6 +21,7 @@ export class Machine {
   person = new Person()
   #folder
   #process
+  #gone
   #browser
 
   static async make() {
@@ -34,7 +36,8 @@ export class Machine {
       detached: true,
       stdio: ["ignore", "ignore", "pipe"],
     })
-    this.#browser = await chromium.connectOverCDP(await devtoolsOf(this.#process))
+    this.#gone = new Promise(resolve => this.#process.once("exit", resolve))
+    this.#browser = await chromium.connectOverCDP(await inTime(devtoolsOf(this.#process), "a browser to listen"))
     const [context] = this.#browser.contexts()
     await context.setOffline(!isOnline)
     await context.addInitScript(days => {
@@ -47,10 +50,14 @@ export class Machine {
 
   /** The power fails. */
   async kill() {
-    const gone = new Promise(resolve => this.#process.once("exit", resolve))
-    process.kill(-this.#process.pid, "SIGKILL")
-    await gone
-    await this.#browser.close().catch(() => undefined)
+    try {
+      process.kill(-this.#process.pid, "SIGKILL")
+    } catch (error) {
+      // It is gone already.
+      if (error.code !== "ESRCH") throw error
+    }
+    await inTime(this.#gone, "the browser to be gone")
+    await this.#browser?.close().catch(() => undefined)
     this.#process = undefined
   }
 

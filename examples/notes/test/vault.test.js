@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { Workspace } from "@selvedge/client"
+import { eventually } from "../../../packages/client/test/waits.js"
 import { firstText, readBody } from "../build/model/body.js"
 import { TRASH_MS, Vault } from "../build/model/vault.js"
 import { SearchIndex } from "../build/notes/search.js"
@@ -32,7 +33,7 @@ function inVault(name, run) {
 /** Resolves when all texts were read. */
 async function read(vault) {
   await Promise.resolve()
-  while (!vault.isRead) await new Promise(resolve => setTimeout(resolve, 5))
+  await eventually(() => vault.isRead, "all texts to be read")
 }
 
 inVault("links, tags and hits follow what is written", async vault => {

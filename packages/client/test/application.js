@@ -95,7 +95,7 @@ export async function workerControl(visit, tab) {
     if (running.size === 0) stopped?.()
   })
   await devtools.send("ServiceWorker.enable")
-  const which = { origin: visit.site.origin, registrationId: await registered }
+  const which = { origin: visit.site.origin, registrationId: await inTime(registered, "a registered worker") }
   return {
     sync: () => devtools.send("ServiceWorker.dispatchSyncEvent", { ...which, tag: "selvedge-flush", lastChance: false }),
     push: data => devtools.send("ServiceWorker.deliverPushMessage", { ...which, data }),
@@ -103,7 +103,7 @@ export async function workerControl(visit, tab) {
     stop: async () => {
       const gone = new Promise(resolve => (running.size === 0 ? resolve() : (stopped = resolve)))
       await devtools.send("ServiceWorker.stopAllWorkers")
-      await gone
+      await inTime(gone, "the worker to be gone")
     },
   }
 }

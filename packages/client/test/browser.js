@@ -5,7 +5,7 @@ import { after, test } from "node:test"
 import { chromium } from "playwright-core"
 import { Site } from "./site.js"
 import { attempted, LIMIT, withTries } from "./tries.js"
-import { WAIT_MS } from "./waits.js"
+import { inTime, WAIT_MS } from "./waits.js"
 
 const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
 export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
@@ -77,10 +77,11 @@ export class Visit {
 
   /** Resolves once each of these was heard. */
   heard(patterns) {
-    return new Promise(resolve => {
+    const all = new Promise(resolve => {
       this.#listener = () => patterns.every(pattern => this.said.some(what => pattern.test(what))) && resolve()
       this.#listener()
     })
+    return inTime(all, `a console to say all of ${patterns.join(" ")}`)
   }
 
   #hear(what) {

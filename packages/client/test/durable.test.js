@@ -4,6 +4,7 @@ import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { ClientError, Workspace, defineSchema, t } from "../dist/index.js"
 import { gate, shelf } from "./shelf.js"
+import { eventually } from "./waits.js"
 
 const schema = defineSchema({ notes: { title: t.string(), stars: t.counter() } })
 
@@ -87,7 +88,7 @@ test("what comes behind a document that cannot be read keeps what is before it n
   const write = [[{ verb: "write", id: "notes/a", field: "title", kind: "lww", value: "a" }]]
   const posts = [again.post(one.id, write).stored, again.post(two.id, write).stored]
   const isStored = () => store.saved.some(({ replicas = {} }) => one.id in replicas)
-  while (!isStored()) await new Promise(resolve => setTimeout(resolve, 10))
+  await eventually(isStored, "what is before it to be stored")
   store.load = load
   await Promise.all(posts)
 })
@@ -110,7 +111,7 @@ test("a document that is forgotten while it is written leaves nothing, and can c
   doc.notes.insert({ title: "a" })
   await Promise.resolve()
   const count = store.saved.length
-  while (store.saved.length === count) await new Promise(resolve => setImmediate(resolve))
+  await eventually(() => store.saved.length > count, "the disk to be asked")
   doc.notes.insert({ title: "b" })
   await new Promise(resolve => setImmediate(resolve))
   const forgotten = workspace.forget(doc.id)

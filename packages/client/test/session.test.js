@@ -283,6 +283,7 @@ withRelay(
     await write(ann, "Oats", "a")
     await shows(ben, "Oats", "a")
     await ann.evaluate(device => doc.remove(device), await ben.evaluate(() => workspace.device))
+    await synced(ann)
     await ben.evaluate(() => workspace.forget(doc.id))
     assert.match(await join(link), /^denied: .*older than the removal/)
     assert.equal(await join(await invite(ann)), "in")

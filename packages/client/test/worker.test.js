@@ -39,9 +39,7 @@ inBrowser("an update waits, is asked for, and reloads all tabs together", async 
   assert.deepEqual([await lazy(one), await two.title()], ["lazy v1", "v1"])
   const three = await visit.open()
   assert.equal(await three.title(), "v1", "a tab that is opened now is of the version that is used")
-  const loaded = Promise.all([one, two].map(tab => tab.waitForEvent("load")))
-  await one.evaluate(() => app.update())
-  await loaded
+  await Promise.all([...[one, two].map(tab => tab.waitForEvent("load")), one.evaluate(() => app.update())])
   assert.deepEqual(await Promise.all([one.title(), two.title()]), ["v2", "v2"])
   assert.equal(await lazy(one), "lazy v2")
 })
@@ -53,9 +51,7 @@ inBrowser("a tab of the old version keeps its files after the new one took over"
   release(visit.site, "v2")
   await one.evaluate(() => app.check())
   await until(one, () => app.status.value.isUpdateReady)
-  const loaded = one.waitForEvent("load")
-  await one.evaluate(() => app.update())
-  await loaded
+  await Promise.all([one.waitForEvent("load"), one.evaluate(() => app.update())])
   const keeps = async () => {
     assert.deepEqual([await one.title(), await lazy(one)], ["v2", "lazy v2"])
     assert.deepEqual([await two.title(), await lazy(two)], ["v1", "lazy v1"])

@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
-import { attempted, LIMIT, withTries } from "../../../packages/client/test/tries.js"
+import { inProfiles, LIMIT, withTries } from "../../../packages/client/test/tries.js"
 import { WAIT_MS } from "../../../packages/client/test/waits.js"
 import { startAlone } from "./built.js"
 
@@ -38,11 +38,13 @@ export function inBrowser(name, run, { start = startAlone, isSkipped = false } =
       people.push(made)
       return made
     }
-    try {
-      await attempted(run(person, site))
+    const work = async () => {
+      await run(person, site)
       for (const { said } of people) assert.deepEqual(said, [], "what consoles said")
+    }
+    try {
+      await inProfiles(() => people.map(({ context }) => context), work)
     } finally {
-      for (const { context } of people) await context.close()
       await site.stop()
     }
   }

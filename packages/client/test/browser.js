@@ -4,7 +4,7 @@ import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
 import { Site } from "./site.js"
-import { attempted, LIMIT, withTries } from "./tries.js"
+import { inProfiles, LIMIT, withTries } from "./tries.js"
 import { inTime, WAIT_MS } from "./waits.js"
 
 const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
@@ -33,11 +33,13 @@ export function inBrowser(name, run) {
     const context = await (await browser()).newContext()
     const site = await Site.start()
     const visit = new Visit(context, site)
-    try {
-      await attempted(run(visit))
+    const work = async () => {
+      await run(visit)
       visit.checkConsoles()
+    }
+    try {
+      await inProfiles(() => [context], work)
     } finally {
-      await context.close()
       await site.stop()
     }
   }

@@ -10,7 +10,7 @@ import { promisify } from "node:util"
 import { Visit, browser, skip as noBrowser } from "./browser.js"
 import { Program } from "./program.js"
 import { page } from "./site.js"
-import { attempted, LIMIT, withTries } from "./tries.js"
+import { inProfiles, LIMIT, withTries } from "./tries.js"
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url))
 const SELVEDGE = process.env.SELVEDGE ?? fileURLToPath(new URL("../../../target/debug/selvedge", import.meta.url))
@@ -41,11 +41,13 @@ export function withRelay(name, run, sync = "") {
       visits.push(new Visit(await (await browser()).newContext(options), relay))
       return visits.at(-1)
     }
-    try {
-      await attempted(run(relay, visit))
+    const work = async () => {
+      await run(relay, visit)
       for (const visit of visits) visit.checkConsoles()
+    }
+    try {
+      await inProfiles(() => visits.map(({ context }) => context), work)
     } finally {
-      for (const { context } of visits) await context.close()
       await relay.remove()
     }
   }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { chromium } from "playwright-core"
-import { inTime } from "../../../packages/client/test/waits.js"
+import { inTime, WAIT_MS } from "../../../packages/client/test/waits.js"
 import { executablePath, Person } from "./browser.js"
 
 const FLAGS = [
@@ -37,7 +37,8 @@ export class Machine {
       stdio: ["ignore", "ignore", "pipe"],
     })
     this.#gone = new Promise(resolve => this.#process.once("exit", resolve))
-    this.#browser = await chromium.connectOverCDP(await inTime(devtoolsOf(this.#process), "a browser to listen"))
+    const address = await inTime(devtoolsOf(this.#process), "a browser to listen")
+    this.#browser = await chromium.connectOverCDP(address, { timeout: WAIT_MS })
     const [context] = this.#browser.contexts()
     await context.setOffline(!isOnline)
     await context.addInitScript(days => {

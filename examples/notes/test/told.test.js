@@ -6,6 +6,7 @@ import { after } from "node:test"
 import { heardNotices, hearNotices, TELLS_NOTICES } from "../../../packages/client/test/application.js"
 import { Program } from "../../../packages/client/test/program.js"
 import { PushService, Subscriber, stubPushManager } from "../../../packages/client/test/push-service.js"
+import { inTime } from "../../../packages/client/test/waits.js"
 import { inBrowser } from "./browser.js"
 import { DIST } from "./built.js"
 import { noRelay, Up } from "./up.js"
@@ -63,7 +64,7 @@ async function deliver({ context }, page, data) {
   await devtools.send("ServiceWorker.enable")
   await devtools.send("ServiceWorker.deliverPushMessage", {
     origin: new URL(page.url()).origin,
-    registrationId: await registered,
+    registrationId: await inTime(registered, "a registered worker"),
     data,
   })
 }
@@ -71,8 +72,8 @@ async function deliver({ context }, page, data) {
 /** The worker of a page, which is woken if it sleeps, and tells pages of the notices that it shows. */
 async function tellingWorker({ context }, page) {
   const woken = context.serviceWorkers()[0] ?? context.waitForEvent("serviceworker")
-  await page.evaluate(() => fetch("icon.svg"))
-  await (await woken).evaluate(TELLS_NOTICES)
+  const [worker] = await Promise.all([woken, page.evaluate(() => fetch("icon.svg"))])
+  await worker.evaluate(TELLS_NOTICES)
 }
 
 inBrowser(

@@ -13,7 +13,7 @@ let launched
 
 /** The browser of all tests of a file; another if it died. */
 export function browser() {
-  const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] })
+  const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"], timeout: WAIT_MS })
   const forget = () => (launched = undefined)
   launched ??= launching().then(
     made => made.once("disconnected", forget),

@@ -123,7 +123,7 @@ inBrowser(
       (await heardNotices(other, 1)).map(({ title }) => title),
       ["Notes"],
     )
-    ann.mayHear(/ERR_INTERNET_DISCONNECTED/)
+    ann.mayHear(/ERR_INTERNET_DISCONNECTED|WebSocket/)
     await ann.context.setOffline(true)
     await other.goto(site.origin)
     await other.locator(".row", { hasText: "By Ben" }).waitFor()

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs"
 import { after, test } from "node:test"
 import { chromium } from "playwright-core"
 import { inProfiles, LIMIT, withTries } from "../../../packages/client/test/tries.js"
-import { WAIT_MS } from "../../../packages/client/test/waits.js"
+import { inTime, WAIT_MS } from "../../../packages/client/test/waits.js"
 import { startAlone } from "./built.js"
 
 export const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
@@ -58,7 +58,8 @@ export class Person {
   #expected = []
 
   static async come(browser, site, options) {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options })
+    const made = browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options })
+    const context = await inTime(made, "a profile")
     const person = new Person()
     await person.sitDown(context, site)
     return person

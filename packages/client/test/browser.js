@@ -30,7 +30,7 @@ after(async () => (await launched)?.close())
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
   const attempt = async () => {
-    const context = await (await browser()).newContext()
+    const context = await inTime((await browser()).newContext(), "a profile")
     const site = await Site.start()
     const visit = new Visit(context, site)
     const work = async () => {

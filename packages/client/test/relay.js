@@ -11,6 +11,7 @@ import { Visit, browser, skip as noBrowser } from "./browser.js"
 import { Program } from "./program.js"
 import { page } from "./site.js"
 import { inProfiles, LIMIT, withTries } from "./tries.js"
+import { inTime } from "./waits.js"
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url))
 const SELVEDGE = process.env.SELVEDGE ?? fileURLToPath(new URL("../../../target/debug/selvedge", import.meta.url))
@@ -38,7 +39,7 @@ export function withRelay(name, run, sync = "") {
     const relay = await Relay.start(sync)
     const visits = []
     const visit = async options => {
-      visits.push(new Visit(await (await browser()).newContext(options), relay))
+      visits.push(new Visit(await inTime((await browser()).newContext(options), "a profile"), relay))
       return visits.at(-1)
     }
     const work = async () => {

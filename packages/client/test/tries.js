@@ -6,8 +6,8 @@ const AGAIN = process.env.CI ? 1 : 0
 
 /** So long for a test's attempt; what waits for one thing gives up before. */
 const ATTEMPT_MS = 180_000
-/** So long for what stalled to fail when its pages are gone. */
-const CLOSED_MS = 5_000
+/** So long for a profile to be closed, and then for what stalled in it to fail. */
+const CLOSED_MS = 20_000
 
 /** A test may take so long: two attempts, and what is before and after them. */
 export const LIMIT = { timeout: 420_000 }
@@ -29,7 +29,7 @@ export async function withTries(t, attempt, again = AGAIN) {
  */
 export async function inProfiles(contexts, work, ms = ATTEMPT_MS) {
   const done = work()
-  const close = () => Promise.allSettled(contexts().map(context => context.close()))
+  const close = () => Promise.allSettled(contexts().map(context => inTime(context.close(), "a profile to be closed", CLOSED_MS)))
   try {
     await inTime(done, "the end of the test", ms)
   } catch (error) {

@@ -18,7 +18,7 @@ test("an attempt that stalls is ended, says where it stood, and is made once mor
   assert.match(told.join(), /^FLAKY, tried again: an attempt that stalls.*the end of the test.*the third line/s)
 })
 
-test("what fails is what it is, and is not tried for ever", async () => {
+test("what fails is what it is, also where nothing can be closed, and is not tried for ever", async () => {
   const context = { close: () => Promise.reject(new Error("the browser is gone")) }
   const fail = () =>
     inProfiles(

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict"
 import { strToU8, zipSync } from "fflate"
 import { workerControl } from "../../../packages/client/test/application.js"
-import { inTime } from "../../../packages/client/test/waits.js"
 import { inBrowser } from "./browser.js"
 import { noRelay, Up } from "./up.js"
 import { Wire } from "./wire.js"
@@ -88,8 +87,7 @@ served(
 
     const stuck = cut.wire.stopAfter(BYTES)
     await ann.context.setOffline(false)
-    await worker.sync()
-    await inTime(stuck, "the worker to send more than may pass")
+    await worker.syncUntil(stuck, "the worker to send more than may pass")
     await worker.stop()
     // A part of it was taken, and the rest never arrived.
     await ben.page.waitForFunction(() => Number(document.querySelector(".list .count").textContent) > 1)
@@ -97,8 +95,8 @@ served(
     assert.ok(sent < 1 + COUNT, `${sent} of ${1 + COUNT} notes came before the worker was killed`)
 
     cut.wire.mend()
-    await worker.sync()
-    await ben.page.locator(".list .count", { hasText: new RegExp(`^${1 + COUNT}$`) }).waitFor()
+    const all = ben.page.locator(".list .count", { hasText: new RegExp(`^${1 + COUNT}$`) }).waitFor()
+    await worker.syncUntil(all, "the rest")
     ann.page = other
     await ann.visit()
     await ann.page.locator(".list .count", { hasText: new RegExp(`^${1 + COUNT}$`) }).waitFor()

@@ -1,7 +1,10 @@
 // An application with a service worker, in versions.
 import { createHash } from "node:crypto"
 import { packageFiles, page } from "./site.js"
-import { inTime } from "./waits.js"
+import { eventually, inTime, pause } from "./waits.js"
+
+/** So long until a worker that has sent nothing is woken again. */
+const AGAIN_MS = 3_000
 
 /** The package, as part of an application. */
 const PACKAGE = await packageFiles()
@@ -96,8 +99,16 @@ export async function workerControl(visit, tab) {
   })
   await devtools.send("ServiceWorker.enable")
   const which = { origin: visit.site.origin, registrationId: await inTime(registered, "a registered worker") }
+  const sync = () => devtools.send("ServiceWorker.dispatchSyncEvent", { ...which, tag: "selvedge-flush", lastChance: false })
   return {
-    sync: () => devtools.send("ServiceWorker.dispatchSyncEvent", { ...which, tag: "selvedge-flush", lastChance: false }),
+    sync,
+    /** Wakes it until something has come: a tab that is just gone seems to lead for a moment, and would be asked to send. */
+    syncUntil: (come, what) => {
+      const isThere = come.then(() => true)
+      // Whoever fails before looks at it is told of that, and not of this too.
+      isThere.catch(() => undefined)
+      return eventually(async () => (await sync(), Promise.race([isThere, pause(AGAIN_MS)])), what)
+    },
     push: data => devtools.send("ServiceWorker.deliverPushMessage", { ...which, data }),
     /** Ends it, whatever it does; it is gone when this resolves. */
     stop: async () => {

@@ -81,8 +81,7 @@ inBrowser("a worker that is killed while it sends begins again where it was", as
   await worker.stop()
   office.isOpen = true
   // The lock that the killed worker held is free again, or nothing would be sent.
-  await worker.sync()
-  await isEmpty(tab)
+  await worker.syncUntil(isEmpty(tab), "the letters to be sent")
   assert.deepEqual(office.received, ["letter:a", "letter:b", "letter:b", "letter:c"])
 })
 

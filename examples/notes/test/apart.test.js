@@ -35,84 +35,80 @@ async function moveTo({ page }, folder) {
 /** What a relay says to a device whose clock is wrong before it heard of the right one. */
 const WRONG_CLOCK = /status of 4\d\d/
 
-served("two people edit the same offline for a day, their browsers are killed, and nothing is lost", async (_, up) => {
-  const machines = [await Machine.make(), await Machine.make()]
+served("two people edit the same offline for a day, their browsers are killed, and nothing is lost", async (_, up, keep) => {
+  const machines = [keep(await Machine.make()), keep(await Machine.make())]
   const [hers, his] = machines
-  try {
-    let [ann, ben] = [await hers.start(up), await his.start(up)]
-    await ann.visit()
-    await ann.found({ name: "Ours", examples: false })
-    await newFolder(ann, "Trips")
-    await ann.write("Plan", "one\n\nthree\n")
-    await ann.synced()
-    await ben.join(await ann.invite(), "Ours")
-    await ben.row("Plan").click()
-    await ben.reads("one\n\nthree\n")
+  let [ann, ben] = [await hers.start(up), await his.start(up)]
+  await ann.visit()
+  await ann.found({ name: "Ours", examples: false })
+  await newFolder(ann, "Trips")
+  await ann.write("Plan", "one\n\nthree\n")
+  await ann.synced()
+  await ben.join(await ann.invite(), "Ours")
+  await ben.row("Plan").click()
+  await ben.reads("one\n\nthree\n")
 
-    for (const one of [ann, ben]) await one.goOffline()
-    await ann.row("Plan").click()
-    await ann.type("anns ", "Home")
-    await ann.tag("ann")
-    await moveTo(ann, "Trips")
-    await newFolder(ann, "Of Ann")
-    await ann.write("By Ann", "alone")
-    await ben.type("bens")
-    await ben.tag("ben")
-    await newFolder(ben, "Of Ben")
-    await ben.write("By Ben", "alone")
-    for (const one of [ann, ben]) await one.saved()
-    await ann.page.close()
-    for (const machine of machines) await machine.kill()
+  for (const one of [ann, ben]) await one.goOffline()
+  await ann.row("Plan").click()
+  await ann.type("anns ", "Home")
+  await ann.tag("ann")
+  await moveTo(ann, "Trips")
+  await newFolder(ann, "Of Ann")
+  await ann.write("By Ann", "alone")
+  await ben.type("bens")
+  await ben.tag("ben")
+  await newFolder(ben, "Of Ben")
+  await ben.write("By Ben", "alone")
+  for (const one of [ann, ben]) await one.saved()
+  await ann.page.close()
+  for (const machine of machines) await machine.kill()
 
-    // The next day, still without a network; what was written is there, and more is.
-    ;[ann, ben] = [await hers.start(up, { days: 1, isOnline: false }), await his.start(up, { days: 1, isOnline: false })]
-    for (const [one, name] of [
-      [ann, "Ann"],
-      [ben, "Ben"],
-    ]) {
-      await one.visit()
-      await one.row(`By ${name}`).waitFor()
-      await one.row("Plan").click()
-      await one.page.locator(".chip.own", { hasText: `#${name.toLowerCase()}` }).waitFor()
-      await one.tag(`${name.toLowerCase()}-again`)
-      await one.type(` ${name} again`)
-      await one.write(`Next day of ${name}`, "written a day later")
-      await one.saved()
-    }
-    for (const machine of machines) await machine.kill()
-
-    ;[ann, ben] = [await hers.start(up, { days: 1 }), await his.start(up, { days: 1 })]
-    for (const one of [ann, ben]) one.mayHear(WRONG_CLOCK)
-    for (const one of [ann, ben]) await one.visit()
-    for (const one of [ann, ben]) {
-      for (const title of ["By Ann", "By Ben", "Next day of Ann", "Next day of Ben"]) await one.row(title).waitFor()
-      await one.synced()
-    }
-    await ann.row("Plan").click()
-    const whole = text => ["anns ", "one\n\nthree\n", "bens", " Ann again", " Ben again"].every(part => text.includes(part))
-    await ann.page.waitForFunction(parts => parts.every(part => document.querySelector("textarea").value.includes(part)), ["anns ", "bens", " Ann again", " Ben again"]) // prettier-ignore
-    const text = await ann.text.inputValue()
-    assert.ok(whole(text), text)
-    await ben.row("Plan").click()
-    await ben.reads(text)
-    for (const one of [ann, ben]) {
-      for (const tag of ["ann", "ben", "ann-again", "ben-again"])
-        await one.page
-          .locator(".chip.own", { hasText: `#${tag}` })
-          .first()
-          .waitFor()
-      for (const folder of ["Of Ann", "Of Ben", "Trips"]) await one.page.locator(".folder", { hasText: folder }).waitFor()
-    }
-    assert.deepEqual(await seen(ann), await seen(ben))
-    const { notes } = await seen(ann)
-    assert.deepEqual(
-      notes.map(([title]) => title),
-      ["By Ann", "By Ben", "Next day of Ann", "Next day of Ben", "Plan"],
-    )
-    for (const machine of machines) assert.deepEqual(machine.person.said, [], "what consoles said")
-  } finally {
-    for (const machine of machines) await machine.remove()
+  // The next day, still without a network; what was written is there, and more is.
+  ;[ann, ben] = [await hers.start(up, { days: 1, isOnline: false }), await his.start(up, { days: 1, isOnline: false })]
+  for (const [one, name] of [
+    [ann, "Ann"],
+    [ben, "Ben"],
+  ]) {
+    await one.visit()
+    await one.row(`By ${name}`).waitFor()
+    await one.row("Plan").click()
+    await one.page.locator(".chip.own", { hasText: `#${name.toLowerCase()}` }).waitFor()
+    await one.tag(`${name.toLowerCase()}-again`)
+    await one.type(` ${name} again`)
+    await one.write(`Next day of ${name}`, "written a day later")
+    await one.saved()
   }
+  for (const machine of machines) await machine.kill()
+
+  ;[ann, ben] = [await hers.start(up, { days: 1 }), await his.start(up, { days: 1 })]
+  for (const one of [ann, ben]) one.mayHear(WRONG_CLOCK)
+  for (const one of [ann, ben]) await one.visit()
+  for (const one of [ann, ben]) {
+    for (const title of ["By Ann", "By Ben", "Next day of Ann", "Next day of Ben"]) await one.row(title).waitFor()
+    await one.synced()
+  }
+  await ann.row("Plan").click()
+  const whole = text => ["anns ", "one\n\nthree\n", "bens", " Ann again", " Ben again"].every(part => text.includes(part))
+  await ann.page.waitForFunction(parts => parts.every(part => document.querySelector("textarea").value.includes(part)), ["anns ", "bens", " Ann again", " Ben again"]) // prettier-ignore
+  const text = await ann.text.inputValue()
+  assert.ok(whole(text), text)
+  await ben.row("Plan").click()
+  await ben.reads(text)
+  for (const one of [ann, ben]) {
+    for (const tag of ["ann", "ben", "ann-again", "ben-again"])
+      await one.page
+        .locator(".chip.own", { hasText: `#${tag}` })
+        .first()
+        .waitFor()
+    for (const folder of ["Of Ann", "Of Ben", "Trips"]) await one.page.locator(".folder", { hasText: folder }).waitFor()
+  }
+  assert.deepEqual(await seen(ann), await seen(ben))
+  const { notes } = await seen(ann)
+  assert.deepEqual(
+    notes.map(([title]) => title),
+    ["By Ann", "By Ben", "Next day of Ann", "Next day of Ben", "Plan"],
+  )
+  for (const machine of machines) assert.deepEqual(machine.person.said, [], "what consoles said")
 })
 
 for (const days of [1, -1]) {

@@ -27,23 +27,30 @@ function theBrowser() {
 
 after(async () => (await launched)?.close())
 
-/** A test in a browser. `run` gets what makes people, and the site they are on; `start` starts another than the built app by itself. */
+/**
+ * A test in a browser. `run` gets what makes people, the site they are on, and what has something of its own closed afterwards; `start` starts another
+ * than the built app by itself.
+ */
 export function inBrowser(name, run, { start = startAlone, isSkipped = false } = {}) {
   const attempt = async () => {
     const browser = await theBrowser()
     const site = await start()
-    const people = []
+    const [people, others] = [[], []]
+    const keep = other => {
+      others.push(other)
+      return other
+    }
     const person = async (options = {}) => {
       const made = await Person.come(browser, site, options)
       people.push(made)
       return made
     }
     const work = async () => {
-      await run(person, site)
+      await run(person, site, keep)
       for (const { said } of people) assert.deepEqual(said, [], "what consoles said")
     }
     try {
-      await inProfiles(() => people.map(({ context }) => context), work)
+      await inProfiles(() => [...people.map(({ context }) => context), ...others], work)
     } finally {
       await site.stop()
     }

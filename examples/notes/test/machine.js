@@ -62,7 +62,8 @@ export class Machine {
     this.#process = undefined
   }
 
-  async remove() {
+  /** Takes it away, disk and all; again is nothing. */
+  async close() {
     if (this.#process) await this.kill()
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 })
   }

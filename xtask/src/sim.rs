@@ -53,7 +53,7 @@ const SECTIONS: &[Section] = &[
         about: "`cargo xtask sim log [--first N] [--seeds N]` lives through stories of the event log on a disk in memory: batches of all kinds,\n\
             death at any write, sync, creation, rename or removal, also while the log is being opened; of what was not synced any\n\
             sectors are lost, kept or torn, in any order, and any names of files forgotten; syncs fail and leave pages that only look clean; the\n\
-            disk fills up; segments are prepared, indexed, moved and deleted meanwhile. After each death the log is compared with a plain model\n\
+            disk fills up, also in the middle of a write; segments are prepared, indexed, moved and deleted meanwhile. After each death the log is compared with a plain model\n\
             of what was acknowledged: all of that is there, and of what was under way the first batches, each as a whole. A seed is\n\
             a story; one that breaks a promise is told again by `--first SEED --seeds 1`.\n",
         run: log,

@@ -166,9 +166,33 @@ impl Core {
         }
         let Active { file, written, .. } = &self.active;
         let wrote = file.write_at(*written, &self.group.bytes);
-        wrote.map_err(|error| self.refused(&error, "a write"))?;
+        wrote.map_err(|error| self.unwritten(&error))?;
         // After a sync that failed, nobody knows what is on the disk, and asking again would not tell.
         self.active.file.sync_data().map_err(|error| self.fatal(&error, "a sync"))
+    }
+
+    /// The answer to a write that the disk refused, of which nothing is in the log then.
+    fn unwritten(&self, refusal: &io::Error) -> AppendError {
+        match self.refused(refusal, "a write") {
+            AppendError::DiskFull => self.wipe().map_or_else(
+                |error| self.fatal(&error, "wiping a refused write"),
+                |()| AppendError::DiskFull,
+            ),
+            fault => fault,
+        }
+    }
+
+    /// Wipes what a refused write left: a full disk takes a part of it, and the next opening would find the frames that
+    /// are whole. What was not written is not touched: there may be no room for zeros either.
+    fn wipe(&self) -> io::Result<()> {
+        let Active { file, written, .. } = &self.active;
+        // Some disks show what was written only when it is synced.
+        file.sync_data()?;
+        let mut left = vec![0; self.group.bytes.len()];
+        let read = file.read_at(*written, &mut left)?;
+        let Some(last) = left[..read].iter().rposition(|byte| *byte != 0) else { return Ok(()) };
+        file.write_at(*written, &vec![0; last + 1])?;
+        file.sync_data()
     }
 
     /// The answer to what the disk did not do: a full disk may have room again, all else is final.

@@ -39,7 +39,7 @@ pub trait File: Send + Sync {
     /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes all bytes at `offset`.
+    /// Writes all bytes at `offset`. Where that fails, any part of them may be written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Reserves space up to `length`; bytes not yet written read as zero.

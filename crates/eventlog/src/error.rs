@@ -76,7 +76,7 @@ pub enum AppendError {
     Invalid(&'static str),
     /// As much is pending as may be.
     Overloaded,
-    /// The disk has no room for the next segment. Appends work again when there is room.
+    /// The disk has no room. Appends work again when there is room.
     DiskFull,
     /// The log stopped taking appends, until it is opened again. Whether this batch is in it is open.
     ReadOnly(Arc<str>),

@@ -27,7 +27,7 @@ mod tests {
         }
         let Report { crashes, crashes_opening, acknowledged, survived, lost, .. } = report;
         assert!(crashes >= 800 && crashes_opening > 10 && acknowledged > 5000, "{report:?}");
-        assert!(survived > 10 && lost > 10 && report.full > 5, "{report:?}");
+        assert!(survived > 10 && lost > 10 && report.full > 5 && report.partial > 5, "{report:?}");
         assert!(report.failed_syncs > 5 && report.segments_removed > 20, "{report:?}");
         assert!(report.prepared > 100, "{report:?}");
     }

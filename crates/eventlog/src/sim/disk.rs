@@ -1,8 +1,9 @@
 //! A disk in memory that does what disks do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -15,6 +16,9 @@ use crate::{
 
 /// What a disk writes at once, or tears.
 const SECTOR: usize = 512;
+
+/// What a thin disk gives to a file at once.
+const BLOCK: usize = 4096;
 
 /// How a program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ struct State {
     /// Changes of names since the last sync of the folder; each happens as a whole or not at all.
     renames: Vec<Vec<(String, Option<usize>)>>,
     capacity: u64,
+    /// Whether files take room only where they are written to.
+    thin: bool,
     /// Changes until the machine dies.
     fuse: Option<u64>,
     dead: bool,
@@ -48,6 +54,8 @@ struct State {
     sync_fuse: Option<u64>,
     changes: u64,
     failed_syncs: u64,
+    /// Writes that were refused after a part of them.
+    partial: u64,
     removed: Vec<String>,
 }
 
@@ -56,7 +64,8 @@ struct Inode {
     content: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Change>,
-    reserved: u64,
+    /// Blocks that were written to.
+    blocks: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -80,11 +89,13 @@ impl SimDisk {
             names_durable: BTreeMap::new(),
             renames: Vec::new(),
             capacity: u64::MAX,
+            thin: false,
             fuse: None,
             dead: false,
             sync_fuse: None,
             changes: 0,
             failed_syncs: 0,
+            partial: 0,
             removed: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -106,7 +117,13 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
-    /// Bytes of all files.
+    /// Lets files take room only where they are written to, whatever is reserved, as file systems do that cannot reserve:
+    /// any write may find the disk full, after a part of it.
+    pub fn set_thin(&self) {
+        self.lock().thin = true;
+    }
+
+    /// Bytes that all files take.
     pub fn used(&self) -> u64 {
         self.lock().used()
     }
@@ -124,6 +141,11 @@ impl SimDisk {
     /// Syncs that failed so far.
     pub fn failed_syncs(&self) -> u64 {
         self.lock().failed_syncs
+    }
+
+    /// Writes so far that were refused after a part of them.
+    pub fn partial(&self) -> u64 {
+        self.lock().partial
     }
 
     /// How many files with such an ending were removed so far.
@@ -187,14 +209,37 @@ impl SimDisk {
 impl State {
     fn used(&self) -> u64 {
         let used = self.names.values().map(|inode| &self.inodes[*inode]);
-        used.map(|inode| inode.reserved.max(inode.content.len() as u64)).sum()
+        used.map(|inode| inode.used(self.thin)).sum()
     }
 
-    fn allows(&self, inode: usize, length: u64) -> io::Result<()> {
-        let Inode { content, reserved, .. } = &self.inodes[inode];
-        let more = length.saturating_sub((*reserved).max(content.len() as u64));
-        if self.used().saturating_add(more) <= self.capacity {
+    fn free(&self) -> usize {
+        usize::try_from(self.capacity.saturating_sub(self.used())).unwrap_or(usize::MAX)
+    }
+
+    /// How much of a write there is room for, from its beginning.
+    fn room(&self, inode: usize, range: Range<usize>) -> usize {
+        let (inode, free) = (&self.inodes[inode], self.free());
+        let end = if self.thin {
+            let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
+            let mut new = blocks.filter(|block| !inode.blocks.contains(block));
+            new.nth(free / BLOCK).map_or(range.end, |block| block * BLOCK)
+        } else {
+            range.end.min(inode.content.len().saturating_add(free))
+        };
+        end.saturating_sub(range.start)
+    }
+
+    /// Writes, where there is no room for all of it an arbitrary part of what there is room for.
+    fn write(&mut self, inode: usize, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let room = self.room(inode, offset..offset + bytes.len());
+        if room >= bytes.len() {
+            self.inodes[inode].write(offset, bytes);
             return Ok(());
+        }
+        let part = self.rng.usize(0..=room);
+        if part > 0 {
+            self.partial += 1;
+            self.inodes[inode].write(offset, &bytes[..part]);
         }
         Err(io::ErrorKind::StorageFull.into())
     }
@@ -262,6 +307,15 @@ impl Inode {
             }
             at = end;
         }
+    }
+
+    fn used(&self, thin: bool) -> u64 {
+        (if thin { self.blocks.len() * BLOCK } else { self.content.len() }) as u64
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.blocks.extend(offset / BLOCK..(offset + bytes.len()).div_ceil(BLOCK));
+        self.change(Change::Write { offset, bytes: bytes.to_vec() });
     }
 
     fn change(&mut self, change: Change) {
@@ -338,10 +392,8 @@ impl File for SimFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.operate()?;
-        state.allows(self.inode, offset + bytes.len() as u64)?;
         let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        state.inodes[self.inode].change(Change::Write { offset, bytes: bytes.to_vec() });
-        Ok(())
+        state.write(self.inode, offset, bytes)
     }
 
     fn reserve(&self, length: u64) -> io::Result<()> {
@@ -350,8 +402,11 @@ impl File for SimFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.disk.operate()?;
-        state.allows(self.inode, length)?;
         let length = usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let longer = state.inodes[self.inode].content.len()..length;
+        if !state.thin && state.free() < longer.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.inodes[self.inode].change(Change::Length(length));
         Ok(())
     }

@@ -39,6 +39,34 @@ impl Bench {
         ticket.try_take().expect("a commit answers")
     }
 
+    /// Commits so many appends of a record of 1,000 bytes as one group.
+    fn commit_many(
+        &mut self,
+        stream: StreamId,
+        appends: usize,
+    ) -> Vec<Result<Committed, AppendError>> {
+        let submitted: Vec<_> = (0..appends)
+            .map(|_| {
+                let (reply, ticket) = Reply::new();
+                self.core.submit(Append::to(stream).record(&[7; 1000]).into(), reply, 1);
+                ticket
+            })
+            .collect();
+        self.core.commit();
+        let answers = submitted.into_iter().map(|mut ticket| ticket.try_take());
+        answers.map(|answer| answer.expect("a commit answers")).collect()
+    }
+
+    /// A log with five records on a disk that cannot reserve and has room for about ten more.
+    fn almost_full(seed: u64) -> (Self, StreamId) {
+        let mut bench = Self::new(seed);
+        bench.disk.set_thin();
+        let stream = bench.create("s");
+        bench.fill(stream, 5);
+        bench.disk.set_capacity(bench.disk.used() + (12 << 10));
+        (bench, stream)
+    }
+
     fn create(&mut self, name: &str) -> StreamId {
         let next = &self.core.shared.next_stream;
         let id = StreamId(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
@@ -282,6 +310,43 @@ fn a_full_disk_refuses_appends_serves_reads_and_recovers() {
     bench.fill(stream, 1);
     bench.reopen(Death::PowerCut);
     assert_eq!(bench.tail(stream), before + 1);
+}
+
+#[test]
+fn what_a_full_disk_refused_never_comes_back() {
+    let mut partial = 0;
+    for (seed, death) in (0..40).zip([Death::Kill, Death::PowerCut].into_iter().cycle()) {
+        let (mut bench, stream) = Bench::almost_full(seed);
+        // A group of many frames, of which a part is written.
+        let outcomes = bench.commit_many(stream, 20);
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(AppendError::DiskFull)));
+        partial += bench.disk.partial();
+        bench.reopen(death);
+        assert_eq!(bench.tail(stream), 5, "seed {seed}");
+    }
+    assert!(partial > 10, "frames were written");
+}
+
+#[test]
+fn what_a_full_disk_refused_does_not_follow_what_it_took_later() {
+    for seed in 0..40 {
+        let (mut bench, stream) = Bench::almost_full(seed);
+        bench.commit_many(stream, 20);
+        bench.disk.set_capacity(u64::MAX);
+        // The same as the first that was refused, in the same millisecond: the others would follow it as they lie there.
+        assert_eq!(bench.commit_many(stream, 1)[0].as_ref().map(|done| done.placed.tail), Ok(6));
+        bench.reopen(Death::Kill);
+        assert_eq!(bench.tail(stream), 6, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_refused_write_that_cannot_be_wiped_is_unsure() {
+    let (mut bench, stream) = Bench::almost_full(1);
+    bench.disk.fail_sync_after(0);
+    let outcomes = bench.commit_many(stream, 20);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(AppendError::ReadOnly(_)))));
+    assert!(matches!(bench.commit_many(stream, 1)[0], Err(AppendError::ReadOnly(_))));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Report {
     pub failed_syncs: u64,
     /// Appends refused because the disk was full.
     pub full: u64,
+    /// Writes refused for that after a part of them.
+    pub partial: u64,
     /// Files of segments that were prepared before they were needed.
     pub prepared: u64,
     /// Segment files that were removed: nothing in them was wanted, or the disk had no room for them.
@@ -45,6 +47,7 @@ impl std::ops::AddAssign for Report {
             lost,
             failed_syncs,
             full,
+            partial,
             prepared,
             segments_removed,
         } = other;
@@ -56,6 +59,7 @@ impl std::ops::AddAssign for Report {
         self.lost += lost;
         self.failed_syncs += failed_syncs;
         self.full += full;
+        self.partial += partial;
         self.prepared += prepared;
     }
 }
@@ -70,6 +74,7 @@ impl fmt::Display for Report {
             lost,
             failed_syncs,
             full,
+            partial,
             prepared,
             segments_removed,
         } = self;
@@ -81,6 +86,7 @@ impl fmt::Display for Report {
         writeln!(out, "| batches under way at a death, found not to have happened | {lost} |")?;
         writeln!(out, "| syncs that failed | {failed_syncs} |")?;
         writeln!(out, "| appends refused because the disk was full | {full} |")?;
+        writeln!(out, "| writes refused for that after a part of them | {partial} |")?;
         writeln!(out, "| segment files prepared | {prepared} |")?;
         writeln!(out, "| segment files removed | {segments_removed} |")?;
         writeln!(out, "| acknowledged records lost | 0 |")?;
@@ -99,6 +105,9 @@ pub fn run(seed: u64) -> Report {
         settings: settings(seed),
         report: Report::default(),
     };
+    if seed % 4 < 2 {
+        story.disk.set_thin();
+    }
     for _ in 0..4 {
         story.live();
     }
@@ -254,6 +263,7 @@ impl Story {
     fn die(&mut self) {
         self.report.segments_removed = self.disk.removed(".segment");
         self.report.failed_syncs = self.disk.failed_syncs();
+        self.report.partial = self.disk.partial();
         let death = if self.rng.u8(..) < 64 { Death::Kill } else { Death::PowerCut };
         self.disk.restart(death);
         self.disk.set_capacity(u64::MAX);

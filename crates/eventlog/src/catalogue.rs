@@ -22,6 +22,7 @@ pub(crate) struct Catalogue {
     pub lsn: u64,
     /// Where the first segment begins that has no index yet.
     pub indexed: u64,
+    /// The latest time that was believed.
     pub time_ms: u64,
     pub next_stream: u64,
     /// Where segments begin and end; those between may be gone. The active one has no end.

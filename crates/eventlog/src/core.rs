@@ -3,6 +3,7 @@
 //! It owns no thread and no clock. What it decides is staged first and becomes visible only when the
 //! disk has it.
 
+mod clock;
 mod judge;
 mod recover;
 mod spare;
@@ -17,6 +18,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
+use clock::Clock;
 pub(crate) use spare::Spare;
 pub(crate) use upkeep::Space;
 
@@ -42,7 +44,7 @@ pub(crate) struct Core {
     spare: Option<Spare>,
     /// Header checksum of the last frame that is staged.
     chain: u32,
-    time_ms: u64,
+    clock: Clock,
     group: Group,
     space: Space,
     /// Whether the last group holds something that no later frame says was durable.
@@ -112,9 +114,15 @@ impl Core {
 
     /// Takes a batch into the group, which is committed before where there is no room for it.
     pub(crate) fn submit(&mut self, batch: Batch, reply: Reply, now_ms: u64) {
-        self.time_ms = self.time_ms.max(now_ms);
+        self.observe(now_ms);
         let outcome = self.accept(&batch);
         self.group.answers.push((reply, outcome));
+    }
+
+    /// Looks at the clock, and tells readers where it contradicts what is stored.
+    fn observe(&mut self, now_ms: u64) {
+        self.clock.observe(now_ms);
+        self.shared.clock_behind_ms.store(self.clock.behind_ms(), Ordering::Relaxed);
     }
 
     fn accept(&mut self, batch: &Batch) -> Result<Committed, AppendError> {
@@ -314,8 +322,12 @@ impl Core {
     /// Seals the active segment, all of which is durable, and begins the next behind it.
     fn roll(&mut self) -> io::Result<()> {
         let base = self.active.base + self.active.written;
-        let header =
-            SegmentHeader { id: self.shared.id, base, created_ms: self.time_ms, chain: self.chain };
+        let header = SegmentHeader {
+            id: self.shared.id,
+            base,
+            created_ms: self.clock.stamp_ms(),
+            chain: self.chain,
+        };
         let disk = self.shared.disk.as_ref();
         let file = match self.spare.take() {
             Some(spare) => spare.begin(disk, &header)?,

@@ -178,6 +178,13 @@ impl Log {
         read_locked(&self.shared.fault).clone()
     }
 
+    /// Returns how far the clock is behind the times in the log, in milliseconds; 0 unless it is more than an hour. One of the
+    /// two is wrong: until the clock has run on for a day, records are stamped with the newest time in the log, and are
+    /// kept for longer than their age allows.
+    pub fn clock_behind_ms(&self) -> u64 {
+        self.shared.clock_behind_ms.load(Ordering::Relaxed)
+    }
+
     /// Returns the bounds it was opened with.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
@@ -228,7 +235,7 @@ fn commit(mut core: Core, mut preparer: Preparer, intake: &Intake) {
     let mut batches = Vec::new();
     let mut pace =
         Pace { upkeep: Duration::from_millis(core.shared.settings.upkeep_ms), ..Pace::default() };
-    let mut upkeep_ms = 0;
+    let mut last_upkeep = None;
     while intake.take(&mut batches, &pace) {
         let now_ms = now_ms();
         let begin = Instant::now();
@@ -242,9 +249,9 @@ fn commit(mut core: Core, mut preparer: Preparer, intake: &Intake) {
         locked(&intake.waiting).bytes -= weight;
         preparer.attend(&mut core);
         pace.took = begin.elapsed();
-        if now_ms >= upkeep_ms {
+        if last_upkeep.is_none_or(|last: Instant| last.elapsed() >= pace.upkeep) {
             core.upkeep(now_ms);
-            upkeep_ms = now_ms + core.shared.settings.upkeep_ms;
+            last_upkeep = Some(Instant::now());
         }
     }
     core.prove();

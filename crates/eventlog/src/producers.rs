@@ -73,9 +73,13 @@ impl Producers {
         };
     }
 
-    /// Forgets who has been silent since before `oldest_ms`.
-    pub(crate) fn expire(&mut self, oldest_ms: u64) {
-        self.known.retain(|_, last| last.time_ms >= oldest_ms);
+    /// Forgets who has been silent since before `oldest_ms`. Whoever produced later than now did so by a clock that has been
+    /// put right since: then its silence begins now.
+    pub(crate) fn expire(&mut self, oldest_ms: u64, now_ms: u64) {
+        self.known.retain(|_, last| {
+            last.time_ms = last.time_ms.min(now_ms);
+            last.time_ms >= oldest_ms
+        });
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&Bytes, &Last)> {

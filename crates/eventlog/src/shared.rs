@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub next_stream: AtomicU64,
     /// How many snapshots there are, for which everything stays.
     pub pins: Mutex<usize>,
+    /// How far the clock is behind what the log believes; 0 where they agree.
+    pub clock_behind_ms: AtomicU64,
     /// Why the log takes no appends, if it does not.
     pub fault: RwLock<Option<Arc<str>>>,
 }

@@ -190,7 +190,7 @@ impl Published {
     /// a follower finds what is new without what was there before.
     pub(crate) fn append(&mut self, extent: Extent, group: u64) {
         self.tail = extent.end;
-        self.time_ms = self.time_ms.max(extent.time_ms);
+        self.time_ms = extent.time_ms;
         let last = self.extents.last_mut().filter(|last| last.lsn >= group);
         let absorbed = last.is_some_and(|last| last.absorb(&extent));
         if !absorbed && extent.first < extent.end {

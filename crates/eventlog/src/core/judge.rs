@@ -103,7 +103,8 @@ impl Core {
     fn judge_append(&self, append: &Append) -> Result<bool, AppendError> {
         let staged = self.staged(append.stream)?;
         if let Some(producer) = &append.producer {
-            let oldest_ms = self.time_ms.saturating_sub(self.settings().producer_idle_ms_max);
+            let oldest_ms =
+                self.clock.surely_ms().saturating_sub(self.settings().producer_idle_ms_max);
             if staged.producers.judge(producer, oldest_ms)? == Turn::Repeated {
                 return Ok(false);
             }

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{Active, Core, Group, Space, Staged, create_segment};
+use super::{Active, Clock, Core, Group, Space, Staged, create_segment};
 use crate::{
     OpenError, Settings, StreamId,
     catalogue::{self, Catalogue, Listed, catalogue_name},
@@ -52,7 +52,7 @@ pub(super) fn open(
     let from = core.load_catalogue(&known, &mut bases)?;
     core.replay(from, &bases)?;
     core.unproven = true;
-    core.time_ms = core.time_ms.max(now_ms);
+    core.observe(now_ms);
     core.group.chain_before = core.chain;
     Ok(core)
 }
@@ -123,7 +123,7 @@ fn begin(disk: Arc<dyn Disk>, settings: Settings, now_ms: u64) -> Result<Core, O
     let file = file.map_err(opening("creating the first segment"))?;
     let mut core = Core::bare(disk, settings, id, Arc::clone(&file));
     core.activate(0, file, SEGMENT_HEADER);
-    core.time_ms = now_ms;
+    core.observe(now_ms);
     Ok(core)
 }
 
@@ -142,6 +142,7 @@ impl Core {
             deletions: AtomicU64::new(0),
             next_stream: AtomicU64::new(1),
             pins: Mutex::default(),
+            clock_behind_ms: AtomicU64::new(0),
             fault: RwLock::default(),
             settings,
         };
@@ -152,7 +153,7 @@ impl Core {
             active: Active { base: 0, file, written: 0 },
             spare: None,
             chain: 0,
-            time_ms: 0,
+            clock: Clock::default(),
             group: Group::default(),
             space: Space::default(),
             unproven: false,
@@ -216,7 +217,7 @@ impl Core {
     fn adopt(&mut self, catalogue: Catalogue) {
         let Catalogue { lsn: _, indexed: _, time_ms, next_stream, segments: _, streams } =
             catalogue;
-        self.time_ms = time_ms;
+        self.clock = Clock::at(time_ms);
         self.shared.next_stream.store(next_stream, Ordering::Relaxed);
         for listed in streams {
             self.adopt_stream(listed);
@@ -324,10 +325,10 @@ impl Core {
                 break;
             }
             self.chain = frame.checksum;
-            self.time_ms = self.time_ms.max(frame.header.time_ms);
             let replayed = if frame.header.lsn < lsn {
                 self.locate_frame(base, &frame)
             } else {
+                self.clock.observe(frame.header.time_ms);
                 self.replay_frame(base, &frame)
             };
             replayed.ok_or_else(|| damaged(base, end as u64, "a frame contradicts the log"))?;
@@ -391,7 +392,7 @@ impl Core {
             }
             let mut published = staged.stream.lock();
             (published.tail, published.closed) = (staged.tail, staged.closed);
-            published.time_ms = published.time_ms.max(extent.time_ms);
+            published.time_ms = extent.time_ms;
         }
         if extent.first < extent.end {
             self.locate(base, entry.header.stream, extent);

@@ -37,7 +37,7 @@ impl Core {
             self.place_extents(effects, lsn, self.group.bytes.len() - at);
             self.join_last(effects);
         }
-        Committed { lsn: Lsn(lsn), time_ms: self.time_ms, placed: first, others }
+        Committed { lsn: Lsn(lsn), time_ms: self.clock.stamp_ms(), placed: first, others }
     }
 
     /// Writes a frame that says nothing but how far the log is durable: what lies before it can then be
@@ -70,7 +70,7 @@ impl Core {
         let frame = FrameHeader {
             lsn,
             durable: self.active.base + self.active.written,
-            time_ms: self.time_ms,
+            time_ms: self.clock.stamp_ms(),
             length: u32::try_from(body.len()).expect("a batch is below 4 GiB"),
             body_checksum: crc32c::crc32c(body),
             chain: self.chain,
@@ -130,7 +130,7 @@ impl Core {
     }
 
     fn stage_append(&mut self, append: &Append) -> Placed {
-        let time_ms = self.time_ms;
+        let time_ms = self.clock.stamp_ms();
         let staged = self.streams.get_mut(&append.stream).expect("judged to exist");
         let (first, closed) = (staged.tail, staged.closed);
         staged.tail += u64::from(append.count);
@@ -153,7 +153,7 @@ impl Core {
     fn remember(&mut self, stream: StreamId, producer: &Producer) {
         let max = self.shared.settings.producers_max;
         let Producer { id, epoch, sequence } = producer;
-        let last = Last { epoch: *epoch, sequence: *sequence, time_ms: self.time_ms };
+        let last = Last { epoch: *epoch, sequence: *sequence, time_ms: self.clock.stamp_ms() };
         let staged = self.streams.get_mut(&stream).expect("judged to exist");
         let before = staged.producers.remember(id, last, max);
         self.group.undo.push(Undo::Produced { stream, producer: id.clone(), before });

@@ -120,7 +120,7 @@ impl Core {
         if self.writable().is_err() {
             return;
         }
-        self.time_ms = self.time_ms.max(now_ms);
+        self.observe(now_ms);
         self.index_sealed();
         self.prove();
         self.expire();
@@ -183,7 +183,8 @@ impl Core {
                 published.pieces(published.start).map(|(_, piece)| piece).collect();
             (published.options.retention, published.start, pieces)
         };
-        let oldest_ms = retention.age_ms_max.map_or(0, |age| self.time_ms.saturating_sub(age));
+        let oldest_ms =
+            retention.age_ms_max.map_or(0, |age| self.clock.surely_ms().saturating_sub(age));
         let mut room = retention.bytes_max.unwrap_or(u64::MAX);
         let mut keep = pieces.last().map_or(start, Piece::end);
         // From the newest to the oldest, and into the one where the bound lies.
@@ -260,7 +261,7 @@ impl Core {
             return end > self.settings().segment_bytes;
         };
         let due = self.settings().segment_bytes.max(4 * newest.bytes);
-        let waited = self.time_ms.saturating_sub(self.space.catalogue_ms);
+        let waited = self.clock.seen_ms().abs_diff(self.space.catalogue_ms);
         let waits =
             end > newest.lsn && waited > 10 * self.settings().upkeep_ms && self.dead_waits();
         end - newest.lsn >= due || waits
@@ -273,8 +274,10 @@ impl Core {
 
     /// Writes a catalogue of all streams as they are.
     fn list_streams(&mut self) {
-        let oldest_ms = self.time_ms.saturating_sub(self.settings().producer_idle_ms_max);
-        self.streams.values_mut().for_each(|staged| staged.producers.expire(oldest_ms));
+        let (clock, idle_ms_max) = (self.clock, self.settings().producer_idle_ms_max);
+        let oldest_ms = clock.surely_ms().saturating_sub(idle_ms_max);
+        let streams = self.streams.values_mut();
+        streams.for_each(|staged| staged.producers.expire(oldest_ms, clock.stamp_ms()));
         let catalogue = self.catalogue();
         let bytes = catalogue.encode(&self.shared.id);
         let disk = self.shared.disk.as_ref();
@@ -282,7 +285,7 @@ impl Core {
             return;
         }
         self.space.keep(catalogue.lsn, catalogue.indexed, bytes.len() as u64);
-        self.space.catalogue_ms = self.time_ms;
+        self.space.catalogue_ms = self.clock.seen_ms();
         let pins = locked(&self.shared.pins);
         while *pins == 0
             && self.space.catalogues.len() > 2
@@ -311,7 +314,7 @@ impl Core {
         Catalogue {
             lsn: self.active.base + self.active.written,
             indexed,
-            time_ms: self.time_ms,
+            time_ms: self.clock.believed_ms(),
             next_stream: self.shared.next_stream.load(Ordering::Relaxed),
             segments: read_locked(&self.shared.segments).clone().into_iter().collect(),
             streams,

@@ -1,11 +1,14 @@
 //! Faults that logs are known for, each as a test of its own.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{Death, SimDisk};
 use crate::{
-    Append, AppendError, Batch, Chunk, Committed, OpenError, ReadError, Settings, StreamId,
-    StreamOptions, core::Core, format::FRAME_MAGIC, ticket::Reply,
+    Append, AppendError, Batch, Chunk, Committed, OpenError, Producer, ReadError, Retention,
+    Settings, StreamId, StreamOptions, core::Core, format::FRAME_MAGIC, ticket::Reply,
 };
 
 const SEGMENT: u64 = 64 << 10;
@@ -14,12 +17,13 @@ const SEGMENT: u64 = 64 << 10;
 struct Bench {
     disk: SimDisk,
     core: Core,
+    now_ms: u64,
 }
 
 impl Bench {
     fn new(seed: u64) -> Self {
         let disk = SimDisk::new(seed);
-        Self { core: open(&disk).expect("an empty disk opens"), disk }
+        Self { core: open(&disk, 1).expect("an empty disk opens"), disk, now_ms: 1 }
     }
 
     /// Ends the log and opens it again.
@@ -29,12 +33,12 @@ impl Bench {
 
     fn try_reopen(&mut self, death: Death) -> Result<Core, OpenError> {
         self.disk.restart(death);
-        open(&self.disk)
+        open(&self.disk, self.now_ms)
     }
 
     fn commit(&mut self, batch: impl Into<Batch>) -> Result<Committed, AppendError> {
         let (reply, mut ticket) = Reply::new();
-        self.core.submit(batch.into(), reply, 1);
+        self.core.submit(batch.into(), reply, self.now_ms);
         self.core.commit();
         ticket.try_take().expect("a commit answers")
     }
@@ -48,7 +52,7 @@ impl Bench {
         let submitted: Vec<_> = (0..appends)
             .map(|_| {
                 let (reply, ticket) = Reply::new();
-                self.core.submit(Append::to(stream).record(&[7; 1000]).into(), reply, 1);
+                self.core.submit(Append::to(stream).record(&[7; 1000]).into(), reply, self.now_ms);
                 ticket
             })
             .collect();
@@ -68,9 +72,13 @@ impl Bench {
     }
 
     fn create(&mut self, name: &str) -> StreamId {
+        self.create_with(name, StreamOptions::default())
+    }
+
+    fn create_with(&mut self, name: &str, options: StreamOptions) -> StreamId {
         let next = &self.core.shared.next_stream;
         let id = StreamId(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        self.commit(Batch::create(id, name, StreamOptions::default())).expect("the name is free");
+        self.commit(Batch::create(id, name, options)).expect("the name is free");
         id
     }
 
@@ -89,6 +97,10 @@ impl Bench {
         self.core.shared.stream(stream).expect("it exists").info().tail
     }
 
+    fn start(&self, stream: StreamId) -> u64 {
+        self.core.shared.stream(stream).expect("it exists").info().start
+    }
+
     /// Where the last frame begins that holds records, in the only segment.
     fn frames(&self) -> Vec<usize> {
         let content = self.disk.content("0000000000000000.segment");
@@ -99,10 +111,10 @@ impl Bench {
     }
 }
 
-fn open(disk: &SimDisk) -> Result<Core, OpenError> {
+fn open(disk: &SimDisk, now_ms: u64) -> Result<Core, OpenError> {
     // Without memory, every read shows what is on the disk.
     let settings = Settings { segment_bytes: SEGMENT, cache_bytes_max: 0, ..Settings::default() };
-    Core::open(Arc::new(disk.clone()), settings, 1)
+    Core::open(Arc::new(disk.clone()), settings, now_ms)
 }
 
 #[test]
@@ -126,7 +138,7 @@ fn the_second_boot_is_like_the_first() {
     for _ in 0..20 {
         bench.disk.restart(Death::PowerCut);
         bench.disk.die_after(1);
-        let _ = open(&bench.disk);
+        let _ = open(&bench.disk, 1);
     }
     bench.reopen(Death::PowerCut);
     let tail = bench.tail(stream);
@@ -242,7 +254,7 @@ fn every_flipped_bit_is_found_or_meant_nothing() {
     let end = bench.core.shared.durable() as usize;
     for bit in 0..end * 8 {
         bench.disk.rot("0000000000000000.segment", bit / 8, (bit % 8) as u8);
-        if let Ok(core) = open(&SimDisk::clone(&bench.disk)) {
+        if let Ok(core) = open(&SimDisk::clone(&bench.disk), 1) {
             let records = core.shared.read(stream, 0, usize::MAX).map(|chunk| {
                 chunk.records().map(|(_, record)| record.to_vec()).collect::<Vec<_>>()
             });
@@ -364,6 +376,102 @@ fn a_failed_sync_stops_appends_until_the_log_is_opened_again() {
     let tail = bench.tail(stream);
     bench.fill(stream, 1);
     assert_eq!(bench.tail(stream), tail + 1);
+}
+
+/// An age that records may have, and a leap of a clock.
+const AGE_MS: u64 = 60_000;
+const TEN_YEARS_MS: u64 = 3650 * 24 * 3_600_000;
+
+/// A log that holds ten records of one minute, in a stream that keeps records for another.
+fn aged(seed: u64, now_ms: u64) -> (Bench, StreamId) {
+    let mut bench = Bench::new(seed);
+    bench.now_ms = now_ms;
+    bench.reopen(Death::Kill);
+    let retention = Retention { age_ms_max: Some(AGE_MS), bytes_max: None };
+    let stream = bench.create_with("s", StreamOptions { retention, ..StreamOptions::default() });
+    for _ in 0..10 {
+        bench.fill(stream, 1);
+        bench.core.upkeep(bench.now_ms);
+        bench.now_ms += AGE_MS / 10;
+    }
+    (bench, stream)
+}
+
+#[test]
+fn a_clock_that_leaps_for_a_while_gives_nothing_up_and_leaves_nothing_behind() {
+    const NOW_MS: u64 = 1_800_000_000_000;
+    for reopens in [false, true] {
+        let (mut bench, stream) = aged(16, NOW_MS);
+        let now_ms = bench.now_ms;
+        bench.now_ms = now_ms + TEN_YEARS_MS;
+        for _ in 0..3 {
+            bench.fill(stream, 2);
+            bench.core.upkeep(bench.now_ms);
+            assert_eq!(bench.start(stream), 0, "a clock that leapt is not believed");
+            if reopens {
+                bench.reopen(Death::PowerCut);
+            }
+        }
+        bench.now_ms = now_ms;
+        if reopens {
+            bench.reopen(Death::PowerCut);
+        }
+        bench.core.upkeep(now_ms);
+        assert!((0..10).contains(&bench.start(stream)));
+        bench.fill(stream, 1);
+        assert_eq!(bench.core.shared.stream(stream).unwrap().info().time_ms, now_ms);
+        bench.now_ms += AGE_MS / 2;
+        bench.fill(stream, 1);
+        bench.core.upkeep(bench.now_ms);
+        bench.now_ms += AGE_MS / 2 + 1;
+        bench.core.upkeep(bench.now_ms);
+        assert_eq!(bench.start(stream), 17, "what was written before the newest is too old");
+        assert_eq!(bench.core.shared.clock_behind_ms.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_clock_that_stays_where_it_leapt_is_believed() {
+    let (mut bench, stream) = aged(17, 1_800_000_000_000);
+    bench.now_ms += TEN_YEARS_MS;
+    for _ in 0..=60 {
+        assert_eq!(bench.start(stream), 0);
+        bench.core.upkeep(bench.now_ms);
+        bench.now_ms += 60_000;
+    }
+    assert_eq!(bench.start(stream), 9, "the newest stays");
+}
+
+#[test]
+fn a_leap_of_the_clock_forgets_no_producer() {
+    let (mut bench, stream) = aged(18, 1_800_000_000_000);
+    let produce = |bench: &mut Bench, sequence| {
+        let producer = Producer { id: b"p"[..].into(), epoch: 0, sequence };
+        bench.commit(Append::to(stream).record(b"once").producer(producer))
+    };
+    produce(&mut bench, 0).unwrap();
+    let now_ms = bench.now_ms;
+    bench.now_ms += TEN_YEARS_MS;
+    bench.core.upkeep(bench.now_ms);
+    assert!(produce(&mut bench, 0).unwrap().placed.duplicate);
+    bench.now_ms = now_ms;
+    bench.core.upkeep(bench.now_ms);
+    assert!(produce(&mut bench, 0).unwrap().placed.duplicate);
+    assert!(!produce(&mut bench, 1).unwrap().placed.duplicate);
+}
+
+#[test]
+fn a_clock_that_is_behind_the_log_is_told() {
+    let (mut bench, stream) = aged(19, 1_800_000_000_000);
+    let newest_ms = bench.core.shared.stream(stream).unwrap().info().time_ms;
+    bench.now_ms = 1000;
+    bench.reopen(Death::Kill);
+    let behind_ms = bench.core.shared.clock_behind_ms.load(Ordering::Relaxed);
+    assert_eq!(behind_ms, newest_ms - 1000);
+    bench.fill(stream, 1);
+    bench.core.upkeep(bench.now_ms);
+    let info = bench.core.shared.stream(stream).unwrap().info();
+    assert_eq!((info.start, info.time_ms), (0, newest_ms));
 }
 
 #[test]

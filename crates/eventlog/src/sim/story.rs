@@ -102,6 +102,7 @@ pub fn run(seed: u64) -> Report {
         model: Model { bounded: seed.is_multiple_of(3), ..Model::default() },
         under_way: VecDeque::new(),
         now_ms: 1_000_000,
+        ahead_ms: 0,
         settings: settings(seed),
         report: Report::default(),
     };
@@ -130,6 +131,9 @@ fn settings(seed: u64) -> Settings {
     }
 }
 
+/// How far a clock leaps that is wrong: further than any age, and than any silence.
+const LEAP_MS: u64 = 3650 * 24 * 3_600_000;
+
 struct Story {
     rng: Rng,
     disk: SimDisk,
@@ -138,6 +142,8 @@ struct Story {
     /// What was submitted behind that and may have happened or not.
     under_way: VecDeque<Batch>,
     now_ms: u64,
+    /// How far the clock is ahead of the time, for a while.
+    ahead_ms: u64,
     settings: Settings,
     report: Report,
 }
@@ -161,7 +167,8 @@ impl Story {
         if self.rng.u8(..) < 64 {
             self.disk.die_after(self.rng.u64(0..40));
         }
-        let opened = Core::open(Arc::new(self.disk.clone()), self.settings.clone(), self.now_ms);
+        let opened =
+            Core::open(Arc::new(self.disk.clone()), self.settings.clone(), self.clock_ms());
         let core = match opened {
             Ok(core) => core,
             Err(OpenError::Disk { .. }) if self.disk.is_dead() => {
@@ -199,6 +206,10 @@ impl Story {
         self.under_way.clear();
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.now_ms + self.ahead_ms
+    }
+
     fn arrange_faults(&mut self) {
         match self.rng.u8(0..8) {
             0 => self.disk.fail_sync_after(self.rng.u64(0..30)),
@@ -210,17 +221,22 @@ impl Story {
 
     fn turn(&mut self, core: &mut Core) {
         self.now_ms += self.rng.u64(0..50);
+        match self.rng.u8(..) {
+            0 => self.ahead_ms = LEAP_MS,
+            1..32 => self.ahead_ms = 0,
+            _ => {}
+        }
         let mut submitted = Vec::new();
         for _ in 0..self.rng.usize(0..12) {
             let batch = self.batch(core);
             let (reply, ticket) = Reply::new();
-            core.submit(batch.clone(), reply, self.now_ms);
+            core.submit(batch.clone(), reply, self.clock_ms());
             submitted.push((batch, ticket));
         }
         core.commit();
         self.hear(core, submitted);
         if self.rng.bool() {
-            core.upkeep(self.now_ms);
+            core.upkeep(self.clock_ms());
         }
         self.prepare(core);
         if self.rng.u8(..) < 16 && !self.disk.is_dead() {

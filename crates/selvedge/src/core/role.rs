@@ -77,6 +77,12 @@ impl<'a> Role<'a> {
         if let Some(doubt) = foundation.kept.doubt() {
             hub.event(Level::Warn, "core: what is acknowledged may be lost", &[("reason", &doubt)]);
         }
+        let behind_s = foundation.kept.log().clock_behind_ms() / 1000;
+        if behind_s > 0 {
+            let text =
+                "core: the clock is behind the times in the log, and one of the two is wrong";
+            hub.event(Level::Warn, text, &[("behind_s", &behind_s)]);
+        }
         let services: Arc<[Box<dyn Service>]> =
             services::open(&foundation, &started.process)?.into();
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();

@@ -369,6 +369,7 @@ fn the_reference_lists_every_family() {
                 "selvedge_auth_",
                 "selvedge_backup_",
                 "selvedge_core_",
+                "selvedge_log_clock_",
                 "selvedge_log_durable_",
                 "selvedge_log_writable",
                 "selvedge_rate_limit_",

@@ -39,6 +39,7 @@ impl Service for LogService {
     fn render_metrics(&self, out: &mut String) {
         let Lsn(durable) = self.kept.log().durable();
         let sound = u8::from(self.kept.log().fault().is_none());
+        let behind_s = self.kept.log().clock_behind_ms() / 1000;
         write!(
             out,
             "# HELP selvedge_log_durable_lsn Position up to which the log is safe on disk.\n\
@@ -46,7 +47,10 @@ impl Service for LogService {
              selvedge_log_durable_lsn {durable}\n\
              # HELP selvedge_log_writable Whether the log takes appends: 0 after a fault of the disk.\n\
              # TYPE selvedge_log_writable gauge\n\
-             selvedge_log_writable {sound}\n"
+             selvedge_log_writable {sound}\n\
+             # HELP selvedge_log_clock_behind_seconds How far the clock is behind the times in the log: one of the two is wrong.\n\
+             # TYPE selvedge_log_clock_behind_seconds gauge\n\
+             selvedge_log_clock_behind_seconds {behind_s}\n"
         )
         .expect("a String takes every write");
     }

@@ -267,9 +267,16 @@ impl Core {
         end - newest.lsn >= due || waits
     }
 
-    /// Whether a segment that nobody wants only waits for catalogues.
+    /// Whether a segment that nobody wants only waits for catalogues. While files are pinned it waits for that: older
+    /// catalogues stay too, so that another brings nothing.
     fn dead_waits(&self) -> bool {
-        self.space.live.iter().any(|(base, live)| *live == 0 && *base >= self.space.horizon())
+        let pinned = *locked(&self.shared.pins) > 0;
+        !pinned
+            && self
+                .space
+                .live
+                .iter()
+                .any(|(base, live)| *live == 0 && *base >= self.space.horizon())
     }
 
     /// Writes a catalogue of all streams as they are.

@@ -8,7 +8,7 @@ use std::{
 use super::{Death, SimDisk};
 use crate::{
     Append, AppendError, Batch, Chunk, Committed, OpenError, Producer, ReadError, Retention,
-    Settings, StreamId, StreamOptions, core::Core, format::FRAME_MAGIC, ticket::Reply,
+    Settings, Snapshot, StreamId, StreamOptions, core::Core, format::FRAME_MAGIC, ticket::Reply,
 };
 
 const SEGMENT: u64 = 64 << 10;
@@ -197,6 +197,29 @@ fn a_deletion_that_was_acknowledged_stays_one() {
     bench.reopen(Death::PowerCut);
     assert!(matches!(bench.read(gone, 0), Err(ReadError::NoStream(_))));
     assert_eq!(bench.read(kept, 0).unwrap().records().count(), 19 * 30);
+}
+
+#[test]
+fn no_catalogues_pile_up_while_files_are_pinned() {
+    let mut bench = Bench::new(20);
+    let (kept, gone) = (bench.create("kept"), bench.create("gone"));
+    bench.fill(gone, 70);
+    bench.commit(Batch::trim(gone, 70)).unwrap();
+    bench.core.upkeep(bench.now_ms);
+    let snapshot = Snapshot::take(Arc::clone(&bench.core.shared)).unwrap();
+    let mut turn = |bench: &mut Bench| {
+        bench.now_ms += 20_000;
+        bench.commit(Append::to(kept).record(b"small")).unwrap();
+        bench.core.upkeep(bench.now_ms);
+    };
+    (0..100).for_each(|_| turn(&mut bench));
+    let names = crate::disk::Disk::list(&bench.disk).unwrap();
+    let catalogues = names.iter().filter(|name| name.ends_with(".catalogue")).count();
+    assert!(catalogues <= 3, "{names:?}");
+    assert_eq!(bench.disk.removed(".segment"), 0);
+    drop(snapshot);
+    (0..4).for_each(|_| turn(&mut bench));
+    assert_eq!(bench.disk.removed(".segment"), 1, "then the space comes back");
 }
 
 #[test]

@@ -189,16 +189,13 @@ impl Core {
         let mut keep = pieces.last().map_or(start, Piece::end);
         // From the newest to the oldest, and into the one where the bound lies.
         for (newer, piece) in pieces.iter().rev().enumerate() {
-            let whole = piece.bytes() <= room && piece.is_since(oldest_ms);
-            room = room.saturating_sub(piece.bytes());
-            if whole {
+            if piece.bytes() <= room && piece.is_since(oldest_ms) {
+                room -= piece.bytes();
                 keep = piece.first();
                 continue;
             }
-            let before = room.saturating_add(piece.bytes());
             let extents = self.extents_of(stream.id, piece)?;
             let mut kept = newer > 0;
-            let mut room = before;
             for extent in extents.iter().rev() {
                 if kept && (u64::from(extent.length) > room || extent.time_ms < oldest_ms) {
                     break;

@@ -207,7 +207,7 @@ fn no_catalogues_pile_up_while_files_are_pinned() {
     bench.commit(Batch::trim(gone, 70)).unwrap();
     bench.core.upkeep(bench.now_ms);
     let snapshot = Snapshot::take(Arc::clone(&bench.core.shared)).unwrap();
-    let mut turn = |bench: &mut Bench| {
+    let turn = |bench: &mut Bench| {
         bench.now_ms += 20_000;
         bench.commit(Append::to(kept).record(b"small")).unwrap();
         bench.core.upkeep(bench.now_ms);
@@ -451,6 +451,24 @@ fn a_clock_that_leaps_for_a_while_gives_nothing_up_and_leaves_nothing_behind() {
         assert_eq!(bench.start(stream), 17, "what was written before the newest is too old");
         assert_eq!(bench.core.shared.clock_behind_ms.load(Ordering::Relaxed), 0);
     }
+}
+
+#[test]
+fn a_run_larger_than_its_bound_is_cut_within() {
+    let mut bench = Bench::new(21);
+    let retention = Retention { age_ms_max: None, bytes_max: Some(20_000) };
+    let stream = bench.create_with("s", StreamOptions { retention, ..StreamOptions::default() });
+    let other = bench.create("other");
+    for _ in 0..52 {
+        bench.fill(stream, 1);
+        // What follows directly would lie in one extent, which is kept or given up as a whole.
+        bench.commit(Append::to(other).record(b"small")).unwrap();
+    }
+    bench.fill(other, 60);
+    bench.core.upkeep(1);
+    let runs = bench.core.shared.stream(stream).unwrap().lock().runs.clone();
+    assert_eq!(runs.len(), 1, "all of it is in a sealed segment");
+    assert!((33..=35).contains(&bench.start(stream)), "{}", bench.start(stream));
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Bench {
 
     fn create_with(&mut self, name: &str, options: StreamOptions) -> StreamId {
         let next = &self.core.shared.next_stream;
-        let id = StreamId(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let id = StreamId(next.fetch_add(1, Ordering::Relaxed));
         self.commit(Batch::create(id, name, options)).expect("the name is free");
         id
     }

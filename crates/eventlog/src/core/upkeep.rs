@@ -267,13 +267,8 @@ impl Core {
     /// Whether a segment that nobody wants only waits for catalogues. While files are pinned it waits for that: older
     /// catalogues stay too, so that another brings nothing.
     fn dead_waits(&self) -> bool {
-        let pinned = *locked(&self.shared.pins) > 0;
-        !pinned
-            && self
-                .space
-                .live
-                .iter()
-                .any(|(base, live)| *live == 0 && *base >= self.space.horizon())
+        let (pinned, horizon) = (*locked(&self.shared.pins) > 0, self.space.horizon());
+        !pinned && self.space.live.iter().any(|(base, live)| *live == 0 && *base >= horizon)
     }
 
     /// Writes a catalogue of all streams as they are.

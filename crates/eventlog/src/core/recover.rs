@@ -49,6 +49,7 @@ pub(super) fn open(
     };
     let Found { header, file, .. } = find(disk.as_ref(), *first)?;
     let mut core = Core::bare(disk, settings, header.id, file);
+    core.clock = Clock::at(header.created_ms);
     let from = core.load_catalogue(&known, &mut bases)?;
     core.replay(from, &bases)?;
     core.unproven = true;

@@ -486,6 +486,19 @@ fn a_clock_that_stays_where_it_leapt_is_believed() {
 }
 
 #[test]
+fn a_log_whose_first_record_is_of_a_clock_that_leapt_knows_when_it_began() {
+    let mut bench = Bench::new(22);
+    bench.now_ms += TEN_YEARS_MS;
+    let stream = bench.create("s");
+    bench.now_ms = 1000;
+    bench.fill(stream, 1);
+    bench.reopen(Death::Kill);
+    assert_eq!(bench.core.shared.clock_behind_ms.load(Ordering::Relaxed), 0);
+    bench.fill(stream, 1);
+    assert_eq!(bench.core.shared.stream(stream).unwrap().info().time_ms, 1000);
+}
+
+#[test]
 fn a_leap_of_the_clock_forgets_no_producer() {
     let (mut bench, stream) = aged(18, 1_800_000_000_000);
     let produce = |bench: &mut Bench, sequence| {

@@ -110,16 +110,10 @@ pub(crate) fn needed<'f>(files: impl Iterator<Item = &'f Entry>) -> HashMap<Dige
     needed
 }
 
-/// Everything that these backups need of a store.
-pub(crate) async fn references(
-    store: &Store,
-    backups: &[Backup],
-) -> Result<BTreeSet<Digest>, Error> {
-    let mut references = BTreeSet::new();
-    for backup in backups {
-        let files = backup.read(store).await?;
-        references.extend(backup.manifest.folders.iter().map(|folder| folder.list));
-        references.extend(needed(files.values()).into_keys());
-    }
-    Ok(references)
+/// Everything that a backup needs of a store.
+pub(crate) async fn references(store: &Store, name: &str) -> Result<BTreeSet<Digest>, Error> {
+    let backup = load(store, name).await?;
+    let files = backup.read(store).await?;
+    let lists = backup.manifest.folders.iter().map(|folder| folder.list);
+    Ok(lists.chain(needed(files.values()).into_keys()).collect())
 }

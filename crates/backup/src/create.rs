@@ -19,7 +19,7 @@ use crate::{
     gather::{Gathered, Passing, Source, gather},
     manifest::{
         AuditMark, Damage, Entry, Files, Folder, Listing, LogMark, Manifest, PART_BYTES_MAX,
-        SLICES_MAX, VERSION, encode, folder_of, manifest_name,
+        SLICES_MAX, VERSION, encode, folder_of, manifest_name, time_of,
     },
     moment::{LOG, Moment},
     newest,
@@ -90,11 +90,17 @@ async fn make(
     hold: &mut dyn Hold,
     (busy, progress): (&mut Busy, &mut dyn FnMut(Progress)),
 ) -> Result<Created, Error> {
-    let newest = parent(store).await?;
-    let newest_ms = newest.as_ref().map_or(0, |newest| newest.backup.manifest.time_ms);
-    let parent = newest.filter(|_| !plan.full);
+    // What takes nothing over needs no more of the backup before than its name: it may be damaged.
+    let newest = catalog::names(store).await?.pop();
+    let newest_ms = newest.as_deref().map_or(0, time_of);
+    let (parent, broken) = match newest.filter(|_| !plan.full) {
+        Some(name) => parent(store, &name).await?,
+        None => (None, None),
+    };
     let known = parent.as_ref().map(|parent| needed(parent.files.values()).into_keys().collect());
-    let upload = Upload::new(store, known.unwrap_or_default(), plan.full);
+    // Where one object is damaged others may be: all are sent again, and so mended.
+    let anew = plan.full || broken.is_some();
+    let upload = Upload::new(store, known.unwrap_or_default(), anew);
     let mut making = Making {
         plan,
         hold,
@@ -105,7 +111,7 @@ async fn make(
         newest_ms,
         entries: Vec::new(),
         damaged: Vec::new(),
-        broken: None,
+        broken,
         done: 0,
     };
     let gathered = making.copy().await?;
@@ -122,11 +128,23 @@ struct Parent {
     files: Files,
 }
 
-async fn parent(store: &Store) -> Result<Option<Parent>, Error> {
-    let Some(name) = catalog::names(store).await?.pop() else { return Ok(None) };
-    let backup = catalog::load(store, &name).await?;
-    let files = backup.read(store).await?;
-    Ok(Some(Parent { backup, files }))
+/// The backup of a name; or why it is none that another could begin from. What a later program wrote is no damage.
+async fn parent(store: &Store, name: &str) -> Result<(Option<Parent>, Option<String>), Error> {
+    match Parent::read(store, name).await {
+        Ok(parent) => Ok((Some(parent), None)),
+        Err(error) if error.is_fault() && !matches!(error, Error::Version { .. }) => {
+            Ok((None, Some(format!("backup {name} cannot be read: {error}"))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Parent {
+    async fn read(store: &Store, name: &str) -> Result<Self, Error> {
+        let backup = catalog::load(store, name).await?;
+        let files = backup.read(store).await?;
+        Ok(Self { backup, files })
+    }
 }
 
 struct Making<'a> {

@@ -114,6 +114,11 @@ impl Error {
         }
     }
 
+    /// Whether what lies in the store cannot be read, and no other attempt would.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.kind() == ErrorKind::Data
+    }
+
     /// The object that is damaged, if one is.
     pub fn object(&self) -> Option<&str> {
         match self {

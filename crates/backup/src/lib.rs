@@ -55,7 +55,7 @@ pub use error::{Error, ErrorKind};
 pub use manifest::{AuditMark, Damage, Folder, LogMark, Manifest};
 pub use moment::{Hold, LOG, Moment, MomentFile, Stopped};
 pub use newest::KeysIncluded;
-pub use prune::{Pruned, prune};
+pub use prune::{Pruned, Unreadable, prune};
 pub use restore::{Restored, restore};
 pub use store::{Destination, Store};
 pub use verify::{Fault, Verified, verify};

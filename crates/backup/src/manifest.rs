@@ -1,9 +1,9 @@
 //! What a backup says about itself: the format, version 1 (`docs/reference/backup-format.md`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range, str::FromStr};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime};
 
 use crate::{Digest, Error};
 
@@ -205,6 +205,23 @@ pub(crate) fn name_of(file: &str) -> Option<&str> {
     (is_stamp && is_sum).then_some(name)
 }
 
+/// When a backup was finished, as its name says; 0 if that is no time.
+pub(crate) fn time_of(name: &str) -> u64 {
+    read_stamp(name).unwrap_or_default()
+}
+
+fn read_stamp(stamp: &str) -> Option<u64> {
+    fn number<T: FromStr>(stamp: &str, at: Range<usize>) -> Option<T> {
+        stamp.get(at)?.parse().ok()
+    }
+    let month = Month::try_from(number::<u8>(stamp, 4..6)?).ok()?;
+    let date = Date::from_calendar_date(number(stamp, 0..4)?, month, number(stamp, 6..8)?).ok()?;
+    let (hour, minute) = (number(stamp, 9..11)?, number(stamp, 11..13)?);
+    let (second, milli) = (number(stamp, 13..15)?, number(stamp, 16..19)?);
+    let time = date.with_hms_milli(hour, minute, second, milli).ok()?.assume_utc();
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 /// `20261122T001530.123Z`.
 pub(crate) fn stamp(time_ms: u64) -> String {
     let time = i64::try_from(time_ms / 1000).ok();
@@ -330,12 +347,14 @@ mod tests {
             let name = format!("{}-{}", stamp(time), Digest::of(&seed).short());
             let file = format!("{name}.json");
             prop_assert_eq!(name_of(&file), Some(&*name));
+            prop_assert_eq!(time_of(&name), time);
         }
 
         #[test]
         fn no_bytes_are_a_panic(bytes: Vec<u8>) {
             let _ = Listing::decode(Digest::of(&bytes), &bytes);
             let _ = Manifest::decode("x", &bytes);
+            let _ = time_of(&String::from_utf8_lossy(&bytes));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::{
     Digest, Error, Store,
     busy::{Busy, Work},
-    catalog::{all, names, references},
+    catalog::{names, references},
     manifest::manifest_name,
     newest,
     store::OBJECTS,
@@ -18,14 +18,26 @@ pub struct Pruned {
     pub backups: Vec<String>,
     /// Backups that are there.
     pub kept: u64,
+    /// Of them, those that cannot be read. As long as there are any, every object stays: they may need it.
+    pub unreadable: Vec<Unreadable>,
     /// Objects that nobody needed any more.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// Lets go of all backups but the newest ones, of which at least one stays, and of every object that none of
-/// these needs. Nothing goes while somebody makes a backup.
+/// A backup that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+/// Lets go of all backups but the newest ones that can be read, of which at least one stays, and of every object that none
+/// of these needs. What cannot be read stays too until there are so many newer ones. Nothing goes while somebody makes
+/// a backup.
 pub async fn prune(store: &Store, keep: usize) -> Result<Pruned, Error> {
     // Before anything is written: a place without backups stays as it is.
     names(store).await?;
@@ -38,20 +50,53 @@ pub async fn prune(store: &Store, keep: usize) -> Result<Pruned, Error> {
 }
 
 async fn clean(store: &Store, keep: usize, busy: &mut Busy) -> Result<Pruned, Error> {
-    let mut backups = all(store).await?;
-    let gone = backups.len().saturating_sub(keep);
-    let kept = backups.split_off(gone);
-    // What stays is read first: where that fails, nothing goes.
-    let needed = references(store, &kept).await?;
-    let mut pruned = Pruned { kept: kept.len() as u64, ..Pruned::default() };
-    for backup in backups {
-        store.delete(&manifest_name(&backup.name)).await?;
-        pruned.backups.push(backup.name);
+    let mut names = names(store).await?;
+    // What stays is read first: where the store does not answer, nothing goes.
+    let kept = choose(store, &mut names, keep).await?;
+    let mut pruned = Pruned {
+        kept: (kept.readable + kept.unreadable.len()) as u64,
+        unreadable: kept.unreadable,
+        ..Pruned::default()
+    };
+    for name in names {
+        store.delete(&manifest_name(&name)).await?;
+        pruned.backups.push(name);
     }
-    sweep(store, &needed, (busy, &mut pruned)).await?;
+    if pruned.unreadable.is_empty() {
+        sweep(store, &kept.needed, (busy, &mut pruned)).await?;
+    }
     newest::forget_older(store).await?;
     store.folder().map_or(Ok(()), sweep_drafts)?;
     Ok(pruned)
+}
+
+/// Backups that stay.
+#[derive(Default)]
+struct Kept {
+    readable: usize,
+    unreadable: Vec<Unreadable>,
+    /// What those need that can be read.
+    needed: BTreeSet<Digest>,
+}
+
+/// Takes the newest backups out of the names of all, oldest first, until so many of them can be read.
+async fn choose(store: &Store, names: &mut Vec<String>, keep: usize) -> Result<Kept, Error> {
+    let mut kept = Kept::default();
+    while kept.readable < keep
+        && let Some(name) = names.pop()
+    {
+        match references(store, &name).await {
+            Ok(needed) => {
+                kept.readable += 1;
+                kept.needed.extend(needed);
+            }
+            Err(error) if error.is_fault() => {
+                kept.unreadable.push(Unreadable { name, reason: error.to_string() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(kept)
 }
 
 async fn sweep(

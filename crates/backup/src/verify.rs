@@ -60,7 +60,7 @@ pub async fn verify(
     for name in chosen {
         verified.backups += 1;
         match look(store, &name, &mut objects).await {
-            Err(error) if is_fault(&error) => verified.fault(&name, &error),
+            Err(error) if error.is_fault() => verified.fault(&name, &error),
             looked => looked?,
         }
     }
@@ -96,7 +96,7 @@ async fn compare(
         verified.objects += 1;
         match read {
             Ok(bytes) => verified.bytes += bytes.len() as u64,
-            Err(error) if is_fault(&error) => {
+            Err(error) if error.is_fault() => {
                 verified.faults.push(Fault::of(content_name(digest), &error, &objects[&digest]));
             }
             Err(error) => return Err(error),
@@ -104,11 +104,6 @@ async fn compare(
         progress(Progress { done: verified.objects, total, sent: 0 });
     }
     Ok(())
-}
-
-/// Whether it lies in the store, and not on the way to it.
-fn is_fault(error: &Error) -> bool {
-    error.kind() == crate::ErrorKind::Data
 }
 
 impl Verified {

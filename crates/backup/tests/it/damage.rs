@@ -1,6 +1,6 @@
 use std::{fs, path::Path};
 
-use selvedge_backup::{Error, ErrorKind, Store, names, verify};
+use selvedge_backup::{Create, Error, ErrorKind, Store, create, names, verify};
 
 use crate::place::{Place, files, records_of};
 
@@ -51,6 +51,46 @@ async fn check_found(place: &Place, store: &Store, name: &str) {
             matches!(error.kind(), ErrorKind::Data | ErrorKind::Unavailable),
             "{name}: {error}"
         );
+    }
+}
+
+/// A manifest or a list of the newest backup that rots stands in no other's way: neither of one that takes nothing over,
+/// nor of one that would.
+#[tokio::test]
+async fn a_rotten_newest_backup_stands_in_nobodys_way() {
+    for full in [true, false] {
+        for object in ["manifest", "list"] {
+            let place = Place::new();
+            let store = place.store();
+            place.append("orders", 30);
+            place.back_up(&store).await;
+            let rotten = place.back_up(&store).await.backup;
+            let digest = rotten.manifest.folders[0].list.to_string();
+            let root = place.folder.path().join("store");
+            let path = match object {
+                "manifest" => root.join(format!("backups/{}.json", rotten.name)),
+                _ => files(&root.join("objects"))
+                    .into_iter()
+                    .find(|path| path.to_str().unwrap().ends_with(&digest))
+                    .unwrap(),
+            };
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[20] ^= 0x10;
+            fs::write(&path, bytes).unwrap();
+            let plan = Create { full, ..Create::of(&place.data()) };
+            let made = create(&store, &plan, &mut place.hold(), &mut |_| ()).await.unwrap();
+            assert!(made.backup.name > rotten.name, "names are in the order of time");
+            assert_eq!(made.backup.manifest.parent, None);
+            match (full, made.broken) {
+                (true, None) => {}
+                (false, Some(why)) => {
+                    assert!(why.contains(&rotten.name) && why.contains("is damaged"), "{why}");
+                }
+                (_, broken) => panic!("{object}: {broken:?}"),
+            }
+            let (to, _) = place.restore(&store, None).await;
+            assert_eq!(records_of(&to), place.records());
+        }
     }
 }
 

@@ -41,21 +41,40 @@ async fn what_is_kept_stays_whole_and_the_rest_goes() {
 
 /// What is needed is known only when every manifest that stays can be read.
 #[tokio::test]
-async fn nothing_goes_while_a_backup_that_stays_cannot_be_read() {
+async fn what_cannot_be_read_stays_and_all_that_it_may_need() {
     let place = Place::new();
     let store = place.store();
+    let mut made = Vec::new();
     for _ in 0..3 {
         place.append("orders", 10);
-        place.back_up(&store).await;
+        made.push((place.back_up(&store).await.backup.name, place.records()));
     }
     let root = place.folder.path().join("store");
-    let newest = names(&store).await.unwrap().pop().unwrap();
+    let (newest, _) = made.pop().unwrap();
     let path = root.join(format!("backups/{newest}.json"));
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[1..]).unwrap();
-    let before = files(&root);
-    assert!(prune(&store, 1).await.is_err());
-    assert_eq!(files(&root), before);
+    let before = files(&root.join("objects"));
+    let pruned = prune(&store, 1).await.unwrap();
+    let (readable, expected) = made.pop().unwrap();
+    let (oldest, _) = made.pop().unwrap();
+    assert_eq!((pruned.backups, pruned.kept, pruned.objects), (vec![oldest], 2, 0));
+    let unreadable: Vec<&str> = pruned.unreadable.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(unreadable, [newest.as_str()]);
+    assert!(pruned.unreadable[0].reason.contains("is damaged"), "{:?}", pruned.unreadable);
+    // One that can be read always stays, with what it needs, and so does what only the other needs.
+    assert_eq!(names(&store).await.unwrap(), [readable.clone(), newest.clone()]);
+    assert_eq!(files(&root.join("objects")), before);
+    let (to, _) = place.restore(&store, Some(&readable)).await;
+    assert_eq!(records_of(&to), expected);
+    // When there are as many newer ones, it goes.
+    place.append("orders", 10);
+    place.back_up(&store).await;
+    let pruned = prune(&store, 1).await.unwrap();
+    assert_eq!((pruned.backups, pruned.unreadable), (vec![readable, newest], vec![]));
+    assert!(pruned.objects > 0);
+    let (to, _) = place.restore(&store, None).await;
+    assert_eq!(records_of(&to), place.records());
 }
 
 #[tokio::test]

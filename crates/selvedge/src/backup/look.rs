@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use selvedge_backup::{Backup, Verified, all};
+use selvedge_backup::{Backup, Pruned, Unreadable, Verified, all};
 use serde_json::{Value, json};
 
 use super::{
@@ -81,23 +81,41 @@ pub(super) async fn verify(args: &VerifyArgs, terminal: &mut Terminal) -> Outcom
 pub(super) async fn prune(args: &PruneArgs, terminal: &mut Terminal) -> Outcome {
     let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
     let pruned = selvedge_backup::prune(&args.place.store(false)?, keep).await?;
-    let (gone, kept) = (&pruned.backups, pruned.kept);
     terminal.write(&match args.format {
-        Format::Text => format!(
-            "{} backups went, {kept} are there; {} objects went, {}\n",
-            gone.len(),
-            pruned.objects,
-            size(pruned.bytes)
-        ),
-        Format::Json => {
-            let (objects, bytes) = (pruned.objects, pruned.bytes);
-            format!(
-                "{}\n",
-                json!({ "gone": gone, "kept": kept, "objects": objects, "bytes": bytes })
-            )
-        }
+        Format::Text => text_of_pruned(&pruned),
+        Format::Json => format!("{}\n", json_of_pruned(&pruned)),
     })?;
-    Ok(Exit::Success)
+    Ok(if pruned.unreadable.is_empty() { Exit::Success } else { Exit::Data })
+}
+
+fn text_of_pruned(pruned: &Pruned) -> String {
+    let Pruned { backups, kept, unreadable, objects, bytes } = pruned;
+    let mut text = String::new();
+    for Unreadable { name, reason } in unreadable {
+        writeln!(
+            text,
+            "error: backup {name} cannot be read and stays, as do all objects: {reason}"
+        )
+        .expect("a String takes every write");
+    }
+    let gone = backups.len();
+    let size = size(*bytes);
+    writeln!(text, "{gone} backups went, {kept} are there; {objects} objects went, {size}")
+        .expect("as above");
+    text
+}
+
+fn json_of_pruned(pruned: &Pruned) -> Value {
+    let Pruned { backups, kept, unreadable, objects, bytes } = pruned;
+    let unreadable = unreadable.iter();
+    let unreadable = unreadable.map(|it| json!({ "name": it.name, "reason": it.reason }));
+    json!({
+        "gone": backups,
+        "kept": kept,
+        "unreadable": unreadable.collect::<Vec<_>>(),
+        "objects": objects,
+        "bytes": bytes,
+    })
 }
 
 fn line(backup: &Backup) -> String {

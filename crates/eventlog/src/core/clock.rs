@@ -7,6 +7,9 @@
 /// A clock that moves further than this between two looks at it has leapt.
 const LEAP_MS: u64 = 3_600_000;
 
+/// Between two frames nobody may have looked for so long: that is no leap.
+const SILENCE_MS: u64 = 24 * 3_600_000;
+
 /// A clock that leapt ahead is believed when it has run on for so long.
 const AHEAD_MS: u64 = 3_600_000;
 
@@ -33,22 +36,32 @@ impl Clock {
 
     /// Looks at the clock. The first look is believed: there is nothing that it could harm.
     pub(super) fn observe(&mut self, now_ms: u64) {
+        self.look(now_ms, LEAP_MS);
+    }
+
+    /// Learns from a frame what the clock said once.
+    pub(super) fn replay(&mut self, time_ms: u64) {
+        self.look(time_ms, SILENCE_MS);
+    }
+
+    fn look(&mut self, now_ms: u64, leap_ms: u64) {
         if self.believed_ms == 0 {
             *self = Self::at(now_ms);
         }
-        if now_ms.abs_diff(self.seen_ms) > LEAP_MS {
+        if now_ms.abs_diff(self.seen_ms) > leap_ms {
             self.since_ms = now_ms;
         }
         self.since_ms = self.since_ms.min(now_ms);
         self.seen_ms = now_ms;
-        self.believe();
+        self.believe(leap_ms);
         self.stamp();
     }
 
-    fn believe(&mut self) {
+    fn believe(&mut self, leap_ms: u64) {
         let ran_ms = self.seen_ms - self.since_ms;
-        let enough_ms = if self.behind_ms() > 0 { BACK_MS } else { AHEAD_MS };
-        if self.seen_ms.abs_diff(self.believed_ms) <= LEAP_MS {
+        let is_back = self.seen_ms < self.believed_ms;
+        let enough_ms = if is_back { BACK_MS } else { AHEAD_MS };
+        if self.seen_ms.abs_diff(self.believed_ms) <= leap_ms {
             self.believed_ms = self.believed_ms.max(self.seen_ms);
         } else if ran_ms >= enough_ms {
             self.believed_ms = self.seen_ms;
@@ -139,6 +152,16 @@ mod tests {
         run(&mut clock, NOW_MS + 3650 * DAY_MS, AHEAD_MS / 2);
         clock.observe(NOW_MS + 7);
         check(&clock, 7, 7, 0);
+    }
+
+    #[test]
+    fn frames_of_a_log_that_is_written_to_once_a_day_are_no_leaps() {
+        let mut clock = Clock::at(NOW_MS);
+        (1..=100).for_each(|day| clock.replay(NOW_MS + day * DAY_MS));
+        let passed = (100 * DAY_MS).cast_signed();
+        check(&clock, passed, passed, 0);
+        clock.observe(NOW_MS + 50 * DAY_MS);
+        check(&clock, passed, passed / 2, 50 * DAY_MS);
     }
 
     #[test]

@@ -329,7 +329,7 @@ impl Core {
             let replayed = if frame.header.lsn < lsn {
                 self.locate_frame(base, &frame)
             } else {
-                self.clock.observe(frame.header.time_ms);
+                self.clock.replay(frame.header.time_ms);
                 self.replay_frame(base, &frame)
             };
             replayed.ok_or_else(|| damaged(base, end as u64, "a frame contradicts the log"))?;

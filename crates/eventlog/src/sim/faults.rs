@@ -22,8 +22,12 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64) -> Self {
+        Self::begun_at(seed, 1)
+    }
+
+    fn begun_at(seed: u64, now_ms: u64) -> Self {
         let disk = SimDisk::new(seed);
-        Self { core: open(&disk, 1).expect("an empty disk opens"), disk, now_ms: 1 }
+        Self { core: open(&disk, now_ms).expect("an empty disk opens"), disk, now_ms }
     }
 
     /// Ends the log and opens it again.
@@ -409,9 +413,7 @@ const TEN_YEARS_MS: u64 = 3650 * 24 * 3_600_000;
 
 /// A log that holds ten records of one minute, in a stream that keeps records for another.
 fn aged(seed: u64, now_ms: u64) -> (Bench, StreamId) {
-    let mut bench = Bench::new(seed);
-    bench.now_ms = now_ms;
-    bench.reopen(Death::Kill);
+    let mut bench = Bench::begun_at(seed, now_ms);
     let retention = Retention { age_ms_max: Some(AGE_MS), bytes_max: None };
     let stream = bench.create_with("s", StreamOptions { retention, ..StreamOptions::default() });
     for _ in 0..10 {

@@ -135,6 +135,12 @@ impl<S: Storage> Integrator<S> {
     where
         S: Clone,
     {
+        // What is read there may be in memory only, since a write failed that had come so far.
+        for path in [SIGNED, SETTLED] {
+            if let Some(bytes) = self.storage.read(path)? {
+                self.storage.replace(path, &bytes)?;
+            }
+        }
         *self = Self::open_with(self.storage.clone(), Arc::clone(&self.key), self.shows)?;
         Ok(())
     }

@@ -89,6 +89,8 @@ pub struct Status {
     pub settled: u64,
     /// Why no heads are signed at the moment.
     pub fault: Option<String>,
+    /// Why nothing is settled at the moment.
+    pub unsettled: Option<String>,
 }
 
 /// Why the audit log does not start, or an entry cannot be had.
@@ -115,6 +117,8 @@ pub enum AuditError {
     Keys(KeyError),
     /// Files of entries that were given up cannot be removed.
     Files(io::Error),
+    /// Files cannot be made durable.
+    Settle(io::Error),
     /// A head that is to be seen is none that this log signed.
     Head(CheckpointError),
     /// No head came to cover the entry that says what is given up, so nothing was removed.
@@ -138,6 +142,7 @@ impl fmt::Display for AuditError {
             Self::Payload(_) => f.write_str("what is too long for an entry cannot be stored"),
             Self::Keys(_) => f.write_str("the keys of subjects cannot be had"),
             Self::Files(_) => f.write_str("files of entries that were given up cannot be removed"),
+            Self::Settle(_) => f.write_str("the audit log's files cannot be made durable"),
             Self::Head(_) => f.write_str("the head is none of this log's"),
             Self::NotSigned => f.write_str("no head is being signed, so nothing is given up"),
             Self::Thread(_) => f.write_str("there is no thread for the audit log"),
@@ -154,7 +159,10 @@ impl std::error::Error for AuditError {
             Self::Record(error) => error,
             Self::Keys(error) => error,
             Self::Head(error) => error,
-            Self::Payload(error) | Self::Files(error) | Self::Thread(error) => error,
+            Self::Payload(error)
+            | Self::Files(error)
+            | Self::Settle(error)
+            | Self::Thread(error) => error,
             Self::Gap { .. } | Self::NotSigned => return None,
         })
     }

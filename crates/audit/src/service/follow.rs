@@ -1,13 +1,15 @@
 //! The thread that follows the stream of entries.
 
 use std::{
+    io,
+    panic::resume_unwind,
     pin::pin,
     sync::{
         Arc,
         mpsc::{self, Receiver, SyncSender},
     },
     task::{Context, Waker},
-    thread,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,6 +22,9 @@ use crate::{
 };
 
 type Store = Arc<dyn Storage>;
+
+/// The other thread: why it ended before there was nothing more to come.
+type Settler<'scope> = ScopedJoinHandle<'scope, io::Result<()>>;
 
 /// So many entries go under one head at most, so that a log that comes from behind shows progress.
 const CYCLE_ENTRIES: u64 = 16_384;
@@ -40,16 +45,31 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn run(self, mut integrator: Integrator<Store>) {
+        while let Err(error) = self.work(&mut integrator) {
+            self.tell(&error);
+            if is_final(&error) || !self.start_again(&mut integrator) {
+                break;
+            }
+        }
+    }
+
+    /// Signs and settles until the log is to stop, or one of the two fails.
+    fn work(&self, integrator: &mut Integrator<Store>) -> Result<(), AuditError> {
         let (settling, settlements) = mpsc::sync_channel(1);
         thread::scope(|scope| {
-            scope.spawn(|| self.settle_all(settlements));
-            while let Err(error) = self.follow(&mut integrator, &settling) {
-                self.shared.tell(|status| status.fault = Some(crate::verify::told(&error)));
-                if is_final(&error) || !self.start_again(&mut integrator) {
-                    break;
-                }
-            }
+            let settler = scope.spawn(move || self.settle_all(settlements));
+            let followed = self.follow(integrator, &settling, &settler);
             drop(settling);
+            let settled = settler.join().unwrap_or_else(|panic| resume_unwind(panic));
+            followed.and(settled.map_err(AuditError::Settle))
+        })
+    }
+
+    fn tell(&self, error: &AuditError) {
+        let fault = Some(crate::verify::told(error));
+        self.shared.tell(|status| match error {
+            AuditError::Settle(_) => status.unsettled = fault,
+            _ => status.fault = fault,
         });
     }
 
@@ -57,11 +77,12 @@ impl Follow {
     fn start_again(&self, integrator: &mut Integrator<Store>) -> bool {
         while !self.shared.is_stopped() {
             thread::park_timeout(RETRY);
-            match integrator.reopen() {
-                Ok(()) => return true,
-                Err(error) => {
-                    self.shared.tell(|status| status.fault = Some(crate::verify::told(&error)));
+            match integrator.reopen().map_err(AuditError::Integrate) {
+                Ok(()) => {
+                    self.shared.tell(|status| status.settled = integrator.size());
+                    return true;
                 }
+                Err(error) => self.tell(&error),
             }
         }
         false
@@ -71,20 +92,20 @@ impl Follow {
         &self,
         integrator: &mut Integrator<Store>,
         settling: &SyncSender<Settlement>,
+        settler: &Settler<'_>,
     ) -> Result<(), AuditError> {
         let follower = self.log.follow(self.stream, integrator.size());
         let mut follower = follower.map_err(AuditError::Read)?;
-        self.shared.tell(|status| status.fault = None);
         let (mut signed_at, mut settled_at) = (Instant::now(), Instant::now());
         let mut sent = integrator.size();
-        loop {
+        // Who settles ends by itself only where it failed, and says why when it is joined.
+        while !settler.is_finished() {
             let stopped = self.shared.is_stopped();
             let more = self.take(&mut follower, integrator)?;
             if let Some(head) = integrator.publish().map_err(AuditError::Integrate)? {
                 self.shared.keep_head(Some(head));
             }
-            let signed = integrator.signed_size();
-            self.shared.tell(|status| status.signed = signed);
+            self.tell_progress(integrator);
             let is_behind = sent > self.shared.lock().settled;
             if stopped || (!is_behind && settled_at.elapsed() >= self.pace.settle) {
                 self.send(integrator, settling, &mut sent)?;
@@ -100,6 +121,18 @@ impl Follow {
             }
             signed_at = Instant::now();
         }
+        Ok(())
+    }
+
+    /// What is written is in order again.
+    fn tell_progress(&self, integrator: &Integrator<Store>) {
+        let (size, signed) = (integrator.size(), integrator.signed_size());
+        self.shared.tell(|status| {
+            (status.signed, status.fault) = (signed, None);
+            if size <= status.settled {
+                status.unsettled = None;
+            }
+        });
     }
 
     /// Takes what has come; returns whether there may be more.
@@ -131,7 +164,7 @@ impl Follow {
         let settlement = integrator.settlement().map_err(AuditError::Integrate)?;
         if let Some(settlement) = settlement {
             *sent = settlement.size();
-            // It has room for one, and fails only when the other thread has given up, which it told.
+            // It has room for one, and fails only when the other thread has, which is seen next.
             let _ = settling.send(settlement);
         }
         Ok(())
@@ -165,22 +198,22 @@ impl Follow {
     }
 
     /// The other thread: makes durable what it is sent, so that heads need not wait for it.
-    fn settle_all(&self, settlements: Receiver<Settlement>) {
+    ///
+    /// It ends at the first that fails: a later sync may succeed without what was lost, so everything
+    /// since the last settlement is to be written again.
+    fn settle_all(&self, settlements: Receiver<Settlement>) -> io::Result<()> {
         let mut trimmed = 0;
         for settlement in settlements {
-            if let Err(error) = settle(&self.storage, &settlement) {
-                let fault = format!("the audit log's files cannot be made durable: {error}");
-                // A later sync may succeed without what was lost: only a start settles again.
-                return self.shared.tell(|status| status.fault = Some(fault));
-            }
+            settle(&self.storage, &settlement)?;
             let size = settlement.size();
-            self.shared.tell(|status| status.settled = size);
+            self.shared.tell(|status| (status.settled, status.unsettled) = (size, None));
             if size - trimmed >= TRIM_STEP {
                 // Refused or not: it is asked for again with the next step.
                 let _ = self.log.append(Batch::trim(self.stream, size)).wait();
                 trimmed = size;
             }
         }
+        Ok(())
     }
 }
 

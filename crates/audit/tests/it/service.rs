@@ -1,6 +1,10 @@
 //! The whole way: an event goes in with a change, and comes out proven.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use selvedge_audit::{
     checkpoint::{Checkpoint, Trust},
@@ -12,7 +16,7 @@ use selvedge_audit::{
     note::Scheme,
     query::Query,
     service::{AuditError, AuditLog, Heads, Pace, Parts},
-    store::Folder,
+    store::{Folder, Storage},
     time::Timestamp,
     verify::{Scope, verify},
 };
@@ -35,12 +39,17 @@ impl Home {
     }
 
     fn start_with(&self, heads: Heads) -> (Log, AuditLog) {
+        let storage = Folder::create(&self.0.path().join("audit")).unwrap();
+        self.start_on(Arc::new(storage), heads)
+    }
+
+    fn start_on(&self, storage: Arc<dyn Storage>, heads: Heads) -> (Log, AuditLog) {
         let log = Log::open(&self.0.path().join("log"), Default::default()).unwrap();
         let disk = selvedge_eventlog::Folder::open(&self.0.path().join("keys")).unwrap();
         let keys = KeyStore::open(&disk, MasterKey::new([3; 32]), KEYS_MAX).unwrap();
         let audit = AuditLog::start(Parts {
             log: log.clone(),
-            storage: Arc::new(Folder::create(&self.0.path().join("audit")).unwrap()),
+            storage,
             keys: Arc::new(keys),
             key: key("log.example/audit", Scheme::Ed25519, 1),
             node: "core-1".to_owned(),
@@ -49,6 +58,76 @@ impl Home {
         });
         (log, audit.unwrap())
     }
+}
+
+/// A folder in which nothing can be written below some paths.
+struct Full {
+    folder: Folder,
+    below: Mutex<Vec<&'static str>>,
+}
+
+impl Full {
+    fn new(home: &Home) -> Arc<Self> {
+        let folder = Folder::create(&home.0.path().join("audit")).unwrap();
+        Arc::new(Self { folder, below: Mutex::default() })
+    }
+
+    fn refuse(&self, path: &'static str) {
+        self.below.lock().unwrap().push(path);
+    }
+
+    fn make_room(&self) {
+        self.below.lock().unwrap().clear();
+    }
+
+    fn check(&self, path: &str) -> io::Result<()> {
+        match self.below.lock().unwrap().iter().any(|below| path.starts_with(below)) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Storage for Full {
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        self.folder.read(path)
+    }
+    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.check(path)?;
+        self.folder.write(path, bytes)
+    }
+    fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.check(path)?;
+        self.folder.replace(path, bytes)
+    }
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.folder.remove(path)
+    }
+    fn sync(&self, paths: &[String]) -> io::Result<()> {
+        self.folder.sync(paths)
+    }
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.folder.list(folder)
+    }
+}
+
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Appends so many entries, and waits until their files are durable.
+fn settled_entries((log, audit): (&Log, &AuditLog), count: u64) {
+    let tickets = (0..count).map(|number| {
+        let event = Event::by_system(Timestamp(number), "config.reload", ("config", "main"));
+        log.append(audit.entry(&event).unwrap())
+    });
+    tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    until("they are settled", || audit.status().settled >= count);
 }
 
 fn login(user: &str, second: u64) -> Event {
@@ -270,4 +349,34 @@ fn what_is_old_enough_is_found_by_bundles() {
     });
     within.unwrap();
     assert_eq!(numbers, [256, 257, 258, 259]);
+}
+
+#[test]
+fn after_a_full_disk_files_become_durable_again() {
+    let home = Home::new();
+    let disk = Full::new(&home);
+    let (log, audit) = home.start_on(disk.clone(), Heads::Shown);
+    settled_entries((&log, &audit), 1);
+    let append = || log.append(audit.entry(&login("ann", 1)).unwrap()).wait().unwrap();
+
+    disk.refuse("state/settled");
+    append();
+    until("who settles failed", || audit.status().unsettled.is_some());
+    disk.refuse("tile/");
+    append();
+    until("who signs failed", || audit.status().fault.is_some());
+    assert!(audit.status().unsettled.is_some());
+    disk.make_room();
+    until("it goes on", || audit.status().settled == 3);
+    let status = audit.status();
+    assert_eq!((status.signed, status.fault, status.unsettled), (3, None, None));
+
+    disk.refuse("state/settled");
+    append();
+    until("who settles failed alone", || audit.status().unsettled.is_some());
+    disk.make_room();
+    until("it goes on", || audit.status().settled == 4);
+    assert_eq!(audit.status().unsettled, None);
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_eq!((report.entries, report.faults), (4, vec![]));
 }

@@ -145,7 +145,9 @@ impl Desk {
             (waited > UNSIGNED_MAX)
                 .then(|| format!("entries have not been signed for {} s", waited.as_secs()))
         };
-        audit.status().fault.or_else(|| self.cosigners.contradiction()).or_else(unsigned)
+        let status = audit.status();
+        let broken = status.fault.or(status.unsettled);
+        broken.or_else(|| self.cosigners.contradiction()).or_else(unsigned)
     }
 
     fn minimum(&self) -> u64 {

@@ -14,6 +14,9 @@ use crate::{
 /// The version of the form that is written.
 pub const ENTRY_VERSION: u64 = 1;
 
+/// The largest number that an entry can have in it.
+pub const NUMBER_MAX: u64 = json::NUMBER_MAX as u64;
+
 /// An entry of the log. Whatever tells of a person is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

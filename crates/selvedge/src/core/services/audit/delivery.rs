@@ -15,7 +15,7 @@ use axum::{
     routing::post,
 };
 use selvedge_audit::{
-    entry::Delivery,
+    entry::{Delivery, NUMBER_MAX},
     event::Event,
     service::{AuditError, AuditLog},
     spool::{PORTION_BYTES_MAX, PORTION_EVENTS_MAX},
@@ -117,9 +117,9 @@ impl Load {
             .and_then(|line| serde_json::from_slice(&line).ok())
             .ok_or("the first line is no JSON object")?;
         let number = |name: &str| {
-            head[name]
-                .as_u64()
-                .ok_or_else(|| format!("`{name}` of the first line is no whole number"))
+            head[name].as_u64().filter(|number| *number <= NUMBER_MAX).ok_or_else(|| {
+                format!("`{name}` of the first line is no whole number up to {NUMBER_MAX}")
+            })
         };
         if number("v")? != 1 {
             return Err(
@@ -128,9 +128,12 @@ impl Load {
         }
         let (epoch, first, count) = (number("epoch")?, number("first")?, number("count")?);
         let events: Vec<Bytes> = lines.take(PORTION_EVENTS_MAX + 1).collect();
-        match events.len() as u64 == count && events.len() <= PORTION_EVENTS_MAX {
+        if events.len() as u64 != count || events.len() > PORTION_EVENTS_MAX {
+            return Err(format!("it has not the {count} events that it speaks of"));
+        }
+        match first + count <= NUMBER_MAX {
             true => Ok(Self { epoch, first, events }),
-            false => Err(format!("it has not the {count} events that it speaks of")),
+            false => Err(format!("its numbers go beyond {NUMBER_MAX}")),
         }
     }
 }
@@ -214,7 +217,7 @@ impl axum::response::IntoResponse for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use selvedge_audit::{home::Home, time::Timestamp};
+    use selvedge_audit::{entry::Entry, home::Home, time::Timestamp};
 
     use super::*;
 
@@ -223,27 +226,54 @@ mod tests {
         Load { epoch: 5, first, events }
     }
 
+    struct Place {
+        log: Log,
+        audit: AuditLog,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let log = Log::open(&folder.path().join("log"), Default::default()).unwrap();
+            let home = Home::new(folder.path());
+            let parts = home.open(log.clone(), "log.example", "core-1").unwrap();
+            Self { log, audit: AuditLog::start(parts).unwrap(), _folder: folder }
+        }
+
+        fn take(&self, load: &Load) -> Taken {
+            take((&self.log, &self.audit), "edge:a", load).unwrap()
+        }
+
+        fn entries(&self) -> u64 {
+            self.audit.entries_taken()
+        }
+
+        /// The entry with this number, as the event log has it.
+        fn logged(&self, number: u64) -> Vec<u8> {
+            let stream = self.log.stream("audit").unwrap();
+            let chunk = self.log.read(stream, number, 1).unwrap();
+            let (_, record) = chunk.records().next().unwrap();
+            record.to_vec()
+        }
+    }
+
     #[test]
     fn each_number_is_logged_once_and_what_cannot_be_read_keeps_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = Log::open(&folder.path().join("log"), Default::default()).unwrap();
-        let parts = Home::new(folder.path()).open(log.clone(), "log.example", "core-1").unwrap();
-        let audit = AuditLog::start(parts).unwrap();
+        let place = Place::new();
         let event = Event::by_system(Timestamp(7), "request.block", ("route", "r")).to_wire();
-        let take = |load: &Load| take((&log, &audit), "edge:a", load).unwrap();
-        let entries = || log.info(log.stream("audit").unwrap()).unwrap().tail;
 
-        let early = take(&load(3, &[&event]));
-        assert_eq!((early.next, entries()), (0, 0));
+        let early = place.take(&load(3, &[&event]));
+        assert_eq!((early.next, place.entries()), (0, 0));
         let all: [&[u8]; 3] = [&event, b"{\"v\":1,\"nonsense\":2}", &event];
         for _ in 0..2 {
-            let taken = take(&load(0, &all));
-            assert_eq!((taken.next, entries()), (3, 3));
+            let taken = place.take(&load(0, &all));
+            assert_eq!((taken.next, place.entries()), (3, 3));
             let [(1, why)] = &taken.refused[..] else { panic!("{:?}", taken.refused) };
             assert_eq!(why.place, "time");
         }
-        let taken = take(&load(2, &[&event, &event]));
-        assert_eq!((taken.next, entries()), (4, 4));
+        let taken = place.take(&load(2, &[&event, &event]));
+        assert_eq!((taken.next, place.entries()), (4, 4));
     }
 
     /// What is read, or a part of what is said instead.
@@ -267,6 +297,25 @@ mod tests {
         check("", Err("no JSON"));
         check("{\"v\":2}", Err("version"));
         check("{\"v\":1,\"epoch\":-1}", Err("`epoch`"));
+    }
+
+    #[test]
+    fn what_is_taken_can_be_read_in_the_log() {
+        let head = |epoch: u64, first: u64| {
+            format!("{{\"v\":1,\"epoch\":{epoch},\"first\":{first},\"count\":1}}\na")
+        };
+        check(&head(1 << 53, 0), Err("`epoch`"));
+        check(&head(1 << 60, 0), Err("`epoch`"));
+        check(&head(5, 1 << 53), Err("`first`"));
+        check(&head(5, NUMBER_MAX), Err("its numbers"));
+
+        let place = Place::new();
+        let event = Event::by_system(Timestamp(7), "request.block", ("route", "r")).to_wire();
+        let body = [b"{\"v\":1,\"epoch\":9007199254740991,\"first\":0,\"count\":1}\n", &event[..]];
+        let load = Load::read(&Bytes::from(body.concat())).unwrap();
+        assert_eq!(place.take(&load).next, 1);
+        let entry = Entry::decode(&place.logged(0)).unwrap();
+        assert_eq!(entry.delivery, Some(Delivery { epoch: NUMBER_MAX, sequence: 0 }));
     }
 
     /// The page that people look codes up in has each of them.

@@ -12,7 +12,7 @@ use crate::{
     entry::{Detail, Entry},
     files::{FilesError, LogFiles, payload_path},
     integrate::CHECKPOINT,
-    merkle::{self, Hash},
+    merkle::{self, Hash, Span},
     store::Storage,
     tile::{Content, TILE_LEVELS, TILE_WIDTH, Tile, complete, decode_hashes},
 };
@@ -100,6 +100,7 @@ pub fn verify<S: Storage>(files: &LogFiles<S>, trust: &Trust, scope: Scope<'_>) 
         size: 0,
         report: Report::default(),
         missing: BTreeSet::new(),
+        unproven: Vec::new(),
         declared: 0,
         payloads: BTreeSet::new(),
         deliveries: Deliveries::default(),
@@ -119,6 +120,8 @@ struct Audit<'a, S> {
     report: Report,
     /// Full tiles that are not there, the last of them: the leaf behind their last one, and their path.
     missing: BTreeSet<(u64, String)>,
+    /// Leaves below tiles of a level above 0 that are gone or wrong.
+    unproven: Vec<Span>,
     /// The minimum index that the log's entries declare.
     declared: u64,
     payloads: BTreeSet<Hash>,
@@ -234,32 +237,47 @@ impl<S: Storage> Audit<'_, S> {
     }
 
     fn check_child(&mut self, child: Tile, expected: Hash) {
-        let Some(hashes) = self.hashes(child) else { return self.check_blindly(child) };
-        if complete(&hashes) == expected {
-            return self.descend(child, &hashes);
+        match self.hashes(child) {
+            Some(hashes) if complete(&hashes) == expected => return self.descend(child, &hashes),
+            Some(_) => {
+                self.fault(&child.path(), None, "its hashes are not those of the tree".to_owned());
+            }
+            None => {}
         }
-        self.fault(&child.path(), None, "its hashes are not those of the tree".to_owned());
-        self.check_blindly(child);
+        self.check_below(child, expected);
     }
 
-    /// Below a tile that is gone or wrong, files can still be missing.
-    fn check_blindly(&mut self, tile: Tile) {
-        if tile.content() == Content::Hashes(0) {
-            let bundle = Tile::of_entries(tile.index(), tile.width()).expect("it is beside a tile");
-            self.bundle(bundle);
+    /// Below a tile that is gone or wrong: a bundle has to lead to the same hash, and of everything else
+    /// nobody can say what it should be.
+    fn check_below(&mut self, tile: Tile, expected: Hash) {
+        if tile.content() != Content::Hashes(0) {
+            self.unproven.push(tile.span());
+            return;
         }
+        let bundle = Tile::of_entries(tile.index(), tile.width()).expect("it is beside a tile");
+        let Some(bytes) = self.bundle(bundle) else { return };
+        let entries = bundle::entries(&bytes, usize::from(bundle.width())).unwrap_or_default();
+        let leaves: Vec<Hash> = entries.iter().map(|entry| Hash::of_leaf(entry)).collect();
+        if leaves.is_empty() || complete(&leaves) != expected {
+            let what = "its entries are not those of the tree".to_owned();
+            return self.fault(&bundle.path(), None, what);
+        }
+        self.check_entries(bundle, &entries, &leaves);
     }
 
     fn check_bundle(&mut self, tile: Tile, leaves: &[Hash]) {
         let bundle = Tile::of_entries(tile.index(), tile.width()).expect("it is beside a tile");
         let Some(bytes) = self.bundle(bundle) else { return };
-        let entries = match bundle::entries(&bytes, leaves.len()) {
-            Ok(entries) => entries,
-            Err(error) => return self.blame_entries(bundle, &bytes, leaves, error.to_string()),
-        };
+        match bundle::entries(&bytes, leaves.len()) {
+            Ok(entries) => self.check_entries(bundle, &entries, leaves),
+            Err(error) => self.blame_entries(bundle, &bytes, leaves, error.to_string()),
+        }
+    }
+
+    fn check_entries(&mut self, bundle: Tile, entries: &[&[u8]], leaves: &[Hash]) {
         for ((index, entry), leaf) in (bundle.span().start..).zip(entries).zip(leaves) {
             if index >= self.from && !self.is_full() {
-                self.check_entry(bundle, (index, entry), *leaf);
+                self.check_entry(bundle, (index, *entry), *leaf);
             }
         }
     }
@@ -289,8 +307,9 @@ impl<S: Storage> Audit<'_, S> {
         if let Err(what) = self.deliveries.check(entry, self.from > 0 || !self.missing.is_empty()) {
             self.fault(&bundle.path(), Some(index), what);
         }
-        if let (PRUNE_ACTION, Some(Detail::Number(minimum))) =
-            (&*entry.action, entry.details.get("minimum"))
+        // Only the log's own node gives up entries, whatever others deliver.
+        if let (PRUNE_ACTION, None, Some(Detail::Number(minimum))) =
+            (&*entry.action, entry.delivery, entry.details.get("minimum"))
         {
             self.declared = self.declared.max(u64::try_from(*minimum).unwrap_or(0).min(index));
         }

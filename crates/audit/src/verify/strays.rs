@@ -6,7 +6,7 @@ use crate::{
     bundle,
     files::payload_path,
     integrate::CHECKPOINT,
-    merkle::Hash,
+    merkle::{Hash, Span},
     store::Storage,
     tile::{Content, Tile},
 };
@@ -49,9 +49,20 @@ impl<S: Storage> Audit<'_, S> {
             return self.fault(path, None, FOREIGN.to_owned());
         };
         match Tile::in_tree(tile.content(), tile.index(), self.size) {
-            Some(current) if tile == current => {}
+            Some(current) if tile == current => self.check_unproven(tile),
             Some(current) if tile.width() < current.width() => self.check_older(tile, current),
             current => self.check_ahead(tile, current),
+        }
+    }
+
+    /// What no hash leads to, because a tile above it is gone.
+    fn check_unproven(&mut self, tile: Tile) {
+        let span = tile.span();
+        let is_above =
+            |gone: &Span| gone.start <= span.start && span.end <= gone.end && *gone != span;
+        if self.unproven.iter().any(is_above) {
+            let what = "no hash is left that vouches for it".to_owned();
+            self.fault(&tile.path(), None, what);
         }
     }
 

@@ -15,7 +15,7 @@ use selvedge_audit::{
     store::Storage,
     tile::Tile,
     time::Timestamp,
-    verify::{Report, Scope, verify},
+    verify::{PRUNE_ACTION, Report, Scope, verify},
 };
 
 use crate::{note::key, sim::Sim};
@@ -26,7 +26,7 @@ fn trust() -> Trust {
     Trust::in_key(key(NAME, Scheme::Ed25519, 1).verifier().clone())
 }
 
-/// A log with so many entries, some with payloads, some delivered.
+/// A log with so many entries, all of them delivered, some with payloads.
 pub(crate) fn log_of(size: u64) -> Arc<Sim> {
     let sim = Arc::new(Sim::new(1, CHECKPOINT));
     grow(&sim, size);
@@ -34,6 +34,11 @@ pub(crate) fn log_of(size: u64) -> Arc<Sim> {
 }
 
 fn grow(sim: &Arc<Sim>, to: u64) {
+    taken(sim, to).publish().unwrap();
+}
+
+/// Whoever has taken so many entries, the last of them without a head.
+fn taken(sim: &Arc<Sim>, to: u64) -> Integrator<Arc<Sim>> {
     let mut integrator = Integrator::open(Arc::clone(sim), key(NAME, Scheme::Ed25519, 1)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let disk = selvedge_eventlog::Folder::open(folder.path()).unwrap();
@@ -41,12 +46,8 @@ fn grow(sim: &Arc<Sim>, to: u64) {
     let recorder = Recorder { node: "edge-1", keys: &keys };
     while integrator.size() < to {
         let number = integrator.size();
-        let mut event = Event::by_system(Timestamp(number), "config.reload", ("config", "main"));
-        if number % 100 == 7 {
-            event.details.insert("text".into(), Fact::Text(format!("{number:05000}")));
-        }
         let delivery = Delivery { epoch: 1, sequence: number };
-        let recorded = recorder.record(&event, Some(delivery)).unwrap();
+        let recorded = recorder.record(&event(number), Some(delivery)).unwrap();
         for (digest, content) in recorded.payloads {
             sim.write(&payload_path(digest), &content).unwrap();
         }
@@ -55,7 +56,31 @@ fn grow(sim: &Arc<Sim>, to: u64) {
             integrator.publish().unwrap();
         }
     }
+    integrator
+}
+
+fn event(number: u64) -> Event {
+    let mut event = Event::by_system(Timestamp(number), "config.reload", ("config", "main"));
+    if number % 100 == 7 {
+        event.details.insert("text".into(), Fact::Text(format!("{number:05000}")));
+    }
+    event
+}
+
+/// A log with so many entries and one that gives up others, by its own node or by one that delivers.
+fn log_that_gives_up(size: u64, minimum: i64, delivery: Option<Delivery>) -> Arc<Sim> {
+    let sim = Arc::new(Sim::new(1, CHECKPOINT));
+    let mut integrator = taken(&sim, size);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = selvedge_eventlog::Folder::open(folder.path()).unwrap();
+    let keys = KeyStore::open(&disk, MasterKey::new([1; 32]), KEYS_MAX).unwrap();
+    let mut event = Event::by_system(Timestamp(0), PRUNE_ACTION, ("log", NAME));
+    event.details.insert("minimum".into(), Fact::Number(minimum));
+    let node = if delivery.is_some() { "edge-1" } else { "core-1" };
+    let recorder = Recorder { node, keys: &keys };
+    integrator.append(&recorder.record(&event, delivery).unwrap().entry).unwrap();
     integrator.publish().unwrap();
+    sim
 }
 
 fn everything(sim: &Arc<Sim>) -> Report {
@@ -310,4 +335,56 @@ fn a_tile_that_is_put_right_is_read_anew() {
     assert!(matches!(prover.prove(5), Err(FilesError::Inconsistent)));
     sim.write(tile, &right).unwrap();
     assert!(prover.prove(5).is_ok());
+}
+
+/// A bundle that is whole, and not the log's.
+fn forged() -> Vec<u8> {
+    let entry = br#"{"action":"config.reload"}"#;
+    (0..256).fold(Vec::new(), |mut bundle, _| {
+        bundle::push(&mut bundle, entry);
+        bundle
+    })
+}
+
+#[test]
+fn what_is_put_in_the_place_of_entries_that_were_given_up_is_found() {
+    let sim = log_that_gives_up(700, 512, None);
+    let right = sim.read("tile/entries/001").unwrap().unwrap();
+    sim.remove("tile/entries/000").unwrap();
+    sim.remove("tile/entries/001").unwrap();
+    let report = everything(&sim);
+    assert_eq!((report.first, report.entries, report.faults), (512, 701 - 512, vec![]));
+
+    sim.write("tile/entries/001", &forged()).unwrap();
+    expect!["tile/entries/001: entry 256: it is not the entry that the tree has"]
+        .assert_eq(&first_fault(&everything(&sim)));
+    // As logs are that gave up hashes as well.
+    sim.remove("tile/0/001").unwrap();
+    expect!["tile/entries/001: its entries are not those of the tree"]
+        .assert_eq(&first_fault(&everything(&sim)));
+    sim.write("tile/entries/001", &right).unwrap();
+    let report = everything(&sim);
+    assert_eq!((report.entries, report.faults), (701 - 256, vec![]), "the tree has them");
+}
+
+#[test]
+fn what_no_hash_vouches_for_is_found() {
+    let sim = log_that_gives_up(65_536 + 300, 65_536, None);
+    for index in 0..256 {
+        sim.remove(&Tile::of_hashes(0, index, 256).unwrap().path()).unwrap();
+        sim.remove(&Tile::of_entries(index, 256).unwrap().path()).unwrap();
+    }
+    sim.remove("tile/1/000").unwrap();
+    assert_eq!(everything(&sim).faults, []);
+    sim.write("tile/entries/007", &forged()).unwrap();
+    expect!["tile/entries/007: no hash is left that vouches for it"]
+        .assert_eq(&first_fault(&everything(&sim)));
+}
+
+#[test]
+fn nobody_who_delivers_gives_up_entries() {
+    let sim = log_that_gives_up(700, 512, Some(Delivery { epoch: 1, sequence: 700 }));
+    assert_eq!(everything(&sim).faults, []);
+    sim.remove("tile/entries/001").unwrap();
+    expect!["tile/entries/001: it is missing"].assert_eq(&first_fault(&everything(&sim)));
 }

@@ -26,7 +26,7 @@ use crate::{
     keys::{KeyError, KeyStore, Subject},
     note::{Note, SigningKey},
     store::Storage,
-    tile::{Content, TILE_LEVELS, Tile},
+    tile::{TILE_WIDTH, Tile},
     time::Timestamp,
     verify::PRUNE_ACTION,
 };
@@ -285,8 +285,8 @@ impl AuditLog {
     }
 
     /// Gives up entries before `minimum`, which an entry declares first. What is left is proven as
-    /// before; payloads stay, as later entries may have the same. Returns the minimum, which is at
-    /// most what is settled.
+    /// before, and so is that the log goes on from any older head; payloads stay, as later entries may
+    /// have the same. Returns the minimum, which is at most what is settled.
     pub fn prune(&self, minimum: u64, now: Timestamp) -> Result<u64, AuditError> {
         self.prune_by(minimum, Event::by_system(now, PRUNE_ACTION, ("log", "")))
     }
@@ -458,24 +458,22 @@ impl Shared {
     }
 }
 
-/// Removes bundles and tiles of which every entry comes before `minimum`, the oldest first: after a
-/// crash on the way, what is left still reaches up to the minimum and is found from there.
+/// Removes bundles of which every entry comes before `minimum`, the oldest first: after a crash on the
+/// way, what is left still reaches up to the minimum and is found from there.
+///
+/// Tiles of hashes stay: without them nothing proves to a witness, or to an auditor with an older head,
+/// that the log goes on from what they know.
 fn remove_before(storage: &dyn Storage, minimum: u64) -> io::Result<()> {
-    let contents = (0..TILE_LEVELS).map(Content::Hashes).chain([Content::Entries]);
-    for content in contents {
-        let tiles = minimum >> (8 * (1 + u32::from(content.level()))).min(63);
-        let path = |index| {
-            Tile::in_tree(content, index, minimum)
-                .expect("every entry of the tile comes before")
-                .path()
-        };
-        let mut first = tiles;
-        while first > 0 && storage.read(&path(first - 1))?.is_some() {
-            first -= 1;
-        }
-        (first..tiles).try_for_each(|index| storage.remove(&path(index)))?;
+    let bundles = minimum / u64::from(TILE_WIDTH);
+    let path = |index| {
+        let bundle = Tile::of_entries(index, TILE_WIDTH);
+        bundle.expect("every entry of the bundle comes before").path()
+    };
+    let mut first = bundles;
+    while first > 0 && storage.read(&path(first - 1))?.is_some() {
+        first -= 1;
     }
-    Ok(())
+    (first..bundles).try_for_each(|index| storage.remove(&path(index)))
 }
 
 /// Wakes a thread that is parked.

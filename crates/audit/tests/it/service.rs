@@ -12,7 +12,7 @@ use selvedge_audit::{
     event::{Event, Fact, Principal},
     files::LogFiles,
     keys::{KEYS_MAX, KeyStore, MasterKey, Subject},
-    merkle::Hash,
+    merkle::{self, Hash},
     note::Scheme,
     query::Query,
     service::{AuditError, AuditLog, Heads, Pace, Parts},
@@ -379,4 +379,22 @@ fn after_a_full_disk_files_become_durable_again() {
     assert_eq!(audit.status().unsettled, None);
     let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
     assert_eq!((report.entries, report.faults), (4, vec![]));
+}
+
+#[test]
+fn who_knows_an_older_head_is_shown_that_the_log_goes_on_from_it() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    settled_entries((&log, &audit), 300);
+    let old = audit.files().head(audit.trust()).unwrap().checkpoint;
+    settled_entries((&log, &audit), 300);
+    until("they are settled", || audit.status().settled == 600);
+    audit.prune(520, Timestamp(1)).unwrap();
+    for scope in [Scope::Everything { since: Some(&old) }, Scope::Growth { since: &old }] {
+        let report = verify(&audit.files(), audit.trust(), scope);
+        assert_eq!((report.first, report.entries, report.faults), (512, 601 - 512, vec![]));
+    }
+    let head = audit.files().head(audit.trust()).unwrap().checkpoint;
+    let proof = audit.files().prove_growth(old.size, head.size).unwrap();
+    assert_eq!(merkle::verify_consistency(&proof, old.tree(), head.tree()), Ok(()));
 }

@@ -133,33 +133,36 @@ pub(super) async fn run(desk: Arc<Desk>, every: Duration) {
         std::mem::take(&mut *desk.cosigners.asked.lock().unwrap_or_else(PoisonError::into_inner));
     let mut turns = tokio::time::interval(every);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut done: Option<(String, usize)> = None;
+    let mut shown: Option<Note> = None;
     loop {
         turns.tick().await;
         let Some(head) = desk.journal.audit.head() else { continue };
-        let known = done.as_ref().filter(|(text, _)| *text == head.text());
-        let is_due = |one: &Asked| one.pause.is_none_or(|pause| pause <= Instant::now());
-        // A head that lacks signatures is shown again when a witness is back.
-        let wanted = known.map_or(0, |(_, signatures)| *signatures);
-        let is_whole = wanted == witnesses.len();
-        if known.is_some() && (is_whole || !witnesses.iter().any(is_due)) {
-            continue;
+        let (mut head, is_shown) = as_shown(head, shown.take());
+        // One that lacks signatures is shown again when a witness is back.
+        if !is_shown || witnesses.iter().any(|one| one.is_wanted(&head)) {
+            head = round(&desk, head, &mut witnesses).await;
+            publish(&desk, head.clone()).await;
         }
-        let head = round(&desk, head, &mut witnesses).await;
-        let signatures = head.signatures().len() - 1;
-        done = Some((head.text().to_owned(), signatures));
-        publish(&desk, head).await;
+        shown = Some(head);
     }
 }
 
-/// Asks all who are not paused, at once, and returns the head with what they signed.
+/// The head with the signatures that it was shown with, and whether it was.
+fn as_shown(head: Note, shown: Option<Note>) -> (Note, bool) {
+    match shown.filter(|shown| shown.text() == head.text()) {
+        Some(shown) => (shown, true),
+        None => (head, false),
+    }
+}
+
+/// Asks all at once whose signatures the head lacks, and returns it with what they signed.
 async fn round(desk: &Arc<Desk>, mut head: Note, witnesses: &mut Vec<Asked>) -> Note {
     let mut asking = JoinSet::new();
     for mut one in witnesses.drain(..) {
         let (desk, head) = (desk.clone(), head.clone());
         asking.spawn(async move {
-            let is_due = one.pause.is_none_or(|pause| pause <= Instant::now());
-            let line = if is_due { one.ask_and_tell(&desk, &head).await } else { None };
+            let is_wanted = one.is_wanted(&head);
+            let line = if is_wanted { one.ask_and_tell(&desk, &head).await } else { None };
             (one, line)
         });
     }
@@ -180,6 +183,14 @@ async fn publish(desk: &Arc<Desk>, head: Note) {
 }
 
 impl Asked {
+    /// Whether it is to be asked for this head: it has not signed it, and is not paused.
+    fn is_wanted(&self, head: &Note) -> bool {
+        let key = self.submitter.key();
+        let has_signed = |line: &SignatureLine| line.name == key.name() && line.key_id == key.id();
+        let is_due = self.pause.is_none_or(|pause| pause <= Instant::now());
+        is_due && !head.signatures().iter().any(has_signed)
+    }
+
     async fn ask_and_tell(&mut self, desk: &Arc<Desk>, head: &Note) -> Option<SignatureLine> {
         let asked = tokio::time::timeout(PATIENCE, self.ask(desk, head)).await;
         let asked = asked.unwrap_or_else(|_| Err(Refused::Once("no answer in time".to_owned())));
@@ -276,5 +287,51 @@ fn refused(error: &SubmitError) -> Refused {
         | SubmitError::OtherRoot { .. }
         | SubmitError::Refused { status: 422, .. } => Refused::Contradiction(why),
         SubmitError::Refused { .. } | SubmitError::BadAnswer(_) => Refused::Once(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_audit::{
+        merkle::Hash,
+        note::{Scheme, SigningKey},
+    };
+
+    use super::*;
+
+    fn key(name: &str, scheme: Scheme) -> SigningKey {
+        SigningKey::new(name, scheme, [7; 32]).unwrap()
+    }
+
+    fn head(size: u64) -> Note {
+        let log = key("log.example", Scheme::Ed25519);
+        Checkpoint::new("log.example", size, Hash::of(b"root")).sign(&log)
+    }
+
+    #[test]
+    fn a_witness_is_asked_for_a_head_until_it_has_signed_it() {
+        let witness = key("w.example/witness", Scheme::Cosignature);
+        let submitter = Submitter::new(witness.verifier().clone());
+        let site = Site::parse("https://w.example/_selvedge/audit", AUDIT, None).unwrap();
+        let mut one = Asked { index: 0, site, submitter, failures: 0, pause: None };
+        let mut bare = head(1);
+        assert!(one.is_wanted(&bare));
+        one.pause = Some(Instant::now() + PAUSE_MAX);
+        assert!(!one.is_wanted(&bare), "it is away");
+        one.pause = None;
+        bare.add(key("v.example/witness", Scheme::Cosignature).cosign(bare.text(), 7).unwrap());
+        assert!(one.is_wanted(&bare), "another has signed");
+        bare.add(witness.cosign(bare.text(), 7).unwrap());
+        assert!(!one.is_wanted(&bare));
+    }
+
+    #[test]
+    fn what_a_head_was_shown_with_is_not_lost_when_it_is_shown_again() {
+        let mut shown = head(1);
+        let witness = key("w.example/witness", Scheme::Cosignature);
+        shown.add(witness.cosign(shown.text(), 7).unwrap());
+        assert_eq!(as_shown(head(1), Some(shown.clone())), (shown.clone(), true));
+        assert_eq!(as_shown(head(2), Some(shown)), (head(2), false));
+        assert_eq!(as_shown(head(2), None), (head(2), false));
     }
 }

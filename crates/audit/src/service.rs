@@ -14,7 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use selvedge_eventlog::{Append, AppendError, Log, ReadError, StreamId, StreamOptions, block_on};
+use selvedge_eventlog::{
+    Append, AppendError, Batch, Log, ReadError, StreamId, StreamOptions, block_on,
+};
 
 pub use self::intake::{DELIVERIES, NODES_MAX};
 use crate::{
@@ -302,6 +304,9 @@ impl AuditLog {
         if !self.wait_signed(committed.placed.tail, PRUNE_PATIENCE) {
             return Err(AuditError::NotSigned);
         }
+        // They are settled, so the event log has them for nobody, and gives them up as well.
+        let trim = Batch::trim(self.stream, minimum);
+        self.log.append(trim).wait().map_err(AuditError::Stream)?;
         remove_before(&self.storage, minimum).map_err(AuditError::Files)?;
         Ok(minimum)
     }

@@ -398,3 +398,17 @@ fn who_knows_an_older_head_is_shown_that_the_log_goes_on_from_it() {
     let proof = audit.files().prove_growth(old.size, head.size).unwrap();
     assert_eq!(merkle::verify_consistency(&proof, old.tree(), head.tree()), Ok(()));
 }
+
+#[test]
+fn what_was_given_up_is_not_kept_by_the_event_log() {
+    let home = Home::new();
+    let (log, audit) = home.start();
+    settled_entries((&log, &audit), 600);
+    audit.prune(520, Timestamp(1)).unwrap();
+    let info = log.info(log.stream("audit").unwrap()).unwrap();
+    assert_eq!((info.start, info.tail), (520, 601));
+    drop((audit, log));
+    let (_log, audit) = home.start();
+    let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
+    assert_eq!((report.first, report.entries, report.faults), (512, 601 - 512, vec![]));
+}

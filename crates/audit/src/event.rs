@@ -183,6 +183,8 @@ pub struct Recorder<'a> {
     pub node: &'a str,
     /// Where the keys are.
     pub keys: &'a KeyStore,
+    /// When it is here: no key is made later, whatever clock an event was dated by.
+    pub now: Timestamp,
 }
 
 impl Recorder<'_> {
@@ -195,7 +197,7 @@ impl Recorder<'_> {
         if event.details.len() > DETAILS_MAX || !event.details.keys().all(|name| is_name(name)) {
             return Err(RecordError::Details);
         }
-        let seconds = event.time.0 / 1_000_000;
+        let seconds = event.time.min(self.now).0 / 1_000_000;
         let key = event.is_personal().then(|| self.keys.key_of(&event.subject(), seconds));
         let key = key.transpose().map_err(RecordError::Keys)?;
         let mut entry = plain(event, key.as_ref(), self.node);

@@ -15,6 +15,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// What is dated so far ahead, in microseconds, was dated by a clock that is wrong.
+const AHEAD_MAX: u64 = 86_400_000_000;
+
 /// What entries must be like; what is not said fits everything.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
@@ -141,18 +144,31 @@ impl<S: Storage> LogFiles<S> {
         Ok(gone * 256)
     }
 
-    /// Up to which entry every bundle has only entries from before `time`: what may be given up.
-    pub fn all_before(&self, time: Timestamp, size: u64) -> Result<u64, FilesError> {
+    /// Up to which entry everything is from before what is `kept`, which ends now: what may be given up.
+    ///
+    /// A date that lies a day or more ahead says nothing, and neither does an entry that cannot be read. Such
+    /// an entry was taken in before those behind it: it goes as soon as one of these that the log's own node made.
+    pub fn all_before(&self, kept: &Range<Timestamp>, size: u64) -> Result<u64, FilesError> {
+        let believed_until = Timestamp(kept.end.0.saturating_add(AHEAD_MAX));
         let mut minimum = self.minimum(size)?;
-        while minimum + 256 <= size {
-            let bundle = Tile::in_tree(Content::Entries, minimum / 256, size);
-            let entries = self.bundle(bundle.expect("it is below the size"))?;
-            let is_before =
-                |bytes: &Vec<u8>| Entry::decode(bytes).is_ok_and(|entry| entry.time < time);
-            if !entries.iter().all(is_before) {
-                break;
+        let (mut start, mut is_dated) = (minimum, true);
+        while start + 256 <= size {
+            let bundle = Tile::in_tree(Content::Entries, start / 256, size);
+            for bytes in self.bundle(bundle.expect("it is below the size"))? {
+                let entry = Entry::decode(&bytes).ok();
+                match entry.filter(|entry| entry.time < believed_until) {
+                    Some(entry) if entry.time >= kept.start => return Ok(minimum),
+                    Some(entry) if entry.delivery.is_none() && !is_dated => {
+                        (minimum, is_dated) = (start, true);
+                    }
+                    Some(_) => {}
+                    None => is_dated = false,
+                }
             }
-            minimum += 256;
+            start += 256;
+            if is_dated {
+                minimum = start;
+            }
         }
         Ok(minimum)
     }

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use selvedge_eventlog::{
@@ -408,7 +408,7 @@ impl AuditLog {
         event: &Event,
         delivery: Option<Delivery>,
     ) -> Result<Recorded, AuditError> {
-        let recorder = Recorder { node, keys: &self.keys };
+        let recorder = Recorder { node, keys: &self.keys, now: now() };
         let recorded = recorder.record(event, delivery).map_err(AuditError::Record)?;
         for (digest, content) in &recorded.payloads {
             self.storage.replace(&payload_path(*digest), content).map_err(AuditError::Payload)?;
@@ -417,8 +417,7 @@ impl AuditLog {
     }
 
     fn record_erasures(&self) -> Result<(), AuditError> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = Timestamp(now.unwrap_or_default().as_micros() as u64);
+        let now = now();
         let keys = self.keys.unrecorded();
         keys.into_iter().try_for_each(|key| self.record_erasure(key, Event::of_erasure(now)))
     }
@@ -461,6 +460,11 @@ impl Shared {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Removes bundles of which every entry comes before `minimum`, the oldest first: after a crash on the

@@ -19,6 +19,9 @@ use selvedge_audit::{
 use selvedge_eventlog::{Disk, File, Folder};
 use tempfile::TempDir;
 
+/// Later than any event here.
+const NOW: Timestamp = Timestamp(u64::MAX);
+
 fn master() -> MasterKey {
     MasterKey::new([7; 32])
 }
@@ -193,7 +196,7 @@ fn nothing_is_sealed_under_a_key_that_is_not_durable() {
 fn an_event_of_any_size_becomes_an_entry() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(&folder).unwrap();
-    let recorder = Recorder { node: "core-1", keys: &keys };
+    let recorder = Recorder { node: "core-1", keys: &keys, now: NOW };
     let mut event =
         Event::by_system(Timestamp(1), &"\u{1}".repeat(9_999), ("route", &"\u{e9}/".repeat(9_999)));
     event.user_agent = Some("\u{7}".repeat(100_000));
@@ -232,7 +235,7 @@ fn an_entry_is_read_in_one_spelling_only() {
     let entry = Event::by_system(Timestamp(1), "a", ("b", "c"));
     let folder = tempfile::tempdir().unwrap();
     let keys = open(&folder).unwrap();
-    let bytes = Recorder { node: "n", keys: &keys }.record(&entry, None).unwrap().entry;
+    let bytes = Recorder { node: "n", keys: &keys, now: NOW }.record(&entry, None).unwrap().entry;
     let text = String::from_utf8(bytes).unwrap();
     expect_test::expect![[r#"{"action":"a","node":"n","outcome":"done","resource":{"id":"c","kind":"b"},"time":"1970-01-01T00:00:00.000001Z","v":1,"who":{"auth":"internal","id":"selvedge","kind":"system"}}"#]].assert_eq(&text);
     for (from, to, expected) in [

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use selvedge_audit::{
@@ -332,8 +332,9 @@ fn what_is_old_enough_is_found_by_bundles() {
     tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
     assert!(audit.wait_signed(600, PATIENCE));
     let files = audit.files();
+    let kept = |time| Timestamp(time)..Timestamp(10_000);
     for (time, expected) in [(0, 0), (255, 0), (256, 256), (511, 256), (512, 512), (9_999, 512)] {
-        assert_eq!(files.all_before(Timestamp(time), 600).unwrap(), expected, "{time}");
+        assert_eq!(files.all_before(&kept(time), 600).unwrap(), expected, "{time}");
     }
     while audit.status().settled < 600 {
         std::thread::sleep(Duration::from_millis(1));
@@ -341,7 +342,7 @@ fn what_is_old_enough_is_found_by_bundles() {
     assert_eq!(files.minimum(600).unwrap(), 0);
     audit.prune(300, Timestamp(1)).unwrap();
     assert_eq!(files.minimum(601).unwrap(), 256);
-    assert_eq!(files.all_before(Timestamp(256), 601).unwrap(), 256);
+    assert_eq!(files.all_before(&kept(256), 601).unwrap(), 256);
     let mut numbers = Vec::new();
     let within = files.search_within(250..260, 601, &Query::default(), |found| {
         numbers.push(found.index);
@@ -379,6 +380,49 @@ fn after_a_full_disk_files_become_durable_again() {
     assert_eq!(audit.status().unsettled, None);
     let report = verify(&audit.files(), audit.trust(), Scope::Everything { since: None });
     assert_eq!((report.entries, report.faults), (4, vec![]));
+}
+
+/// Something that was done by somebody without an identity.
+fn from_nobody(second: u64) -> Event {
+    let mut event = login("", second);
+    event.actor = Event::by_system(event.time, "", ("", "")).actor;
+    event
+}
+
+#[test]
+fn a_clock_that_is_wrong_keeps_nothing_for_ever() {
+    const DAY: u64 = 86_400_000_000;
+    let home = Home::new();
+    let (log, audit) = home.start();
+    audit.next_of("edge-7", 1).unwrap();
+    let in_2099 = from_nobody(4_070_908_800);
+    let own = |number: u64| Event::by_system(Timestamp(number * DAY), "a", ("b", "c"));
+    let put = |numbers: std::ops::Range<u64>| {
+        let tickets = numbers.map(|number| log.append(audit.entry(&own(number)).unwrap()));
+        tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    };
+    let deliver = |sequence| {
+        let batch = audit.delivered("edge-7", &in_2099, Delivery { epoch: 1, sequence });
+        log.append(batch.unwrap()).wait().unwrap();
+    };
+    // On the 255th day it brings what it dates so: as the last of a bundle, and within another.
+    put(0..255);
+    deliver(0);
+    put(256..300);
+    deliver(1);
+    put(301..600);
+    assert!(audit.wait_signed(600, PATIENCE));
+    let until = |first: u64| {
+        let kept = Timestamp(first * DAY)..Timestamp(600 * DAY);
+        audit.files().all_before(&kept, 600).unwrap()
+    };
+    assert_eq!([0, 255, 256].map(until), [0, 0, 0], "nothing says yet that it is old");
+    assert_eq!([257, 511, 512, 600].map(until), [256, 256, 512, 512]);
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    let [before, after] = [now - DAY, now + DAY].map(Timestamp);
+    assert_eq!(audit.erase_hours_before(before, after).unwrap(), 0);
+    assert_eq!(audit.erase_hours_before(after, after).unwrap(), 1, "its key is of today");
 }
 
 #[test]

@@ -22,6 +22,9 @@ use crate::{note::key, sim::Sim};
 
 const NAME: &str = "log.example/audit";
 
+/// Later than any event here.
+const NOW: Timestamp = Timestamp(u64::MAX);
+
 fn trust() -> Trust {
     Trust::in_key(key(NAME, Scheme::Ed25519, 1).verifier().clone())
 }
@@ -43,7 +46,7 @@ fn taken(sim: &Arc<Sim>, to: u64) -> Integrator<Arc<Sim>> {
     let folder = tempfile::tempdir().unwrap();
     let disk = selvedge_eventlog::Folder::open(folder.path()).unwrap();
     let keys = KeyStore::open(&disk, MasterKey::new([1; 32]), KEYS_MAX).unwrap();
-    let recorder = Recorder { node: "edge-1", keys: &keys };
+    let recorder = Recorder { node: "edge-1", keys: &keys, now: NOW };
     while integrator.size() < to {
         let number = integrator.size();
         let delivery = Delivery { epoch: 1, sequence: number };
@@ -77,7 +80,7 @@ fn log_that_gives_up(size: u64, minimum: i64, delivery: Option<Delivery>) -> Arc
     let mut event = Event::by_system(Timestamp(0), PRUNE_ACTION, ("log", NAME));
     event.details.insert("minimum".into(), Fact::Number(minimum));
     let node = if delivery.is_some() { "edge-1" } else { "core-1" };
-    let recorder = Recorder { node, keys: &keys };
+    let recorder = Recorder { node, keys: &keys, now: NOW };
     integrator.append(&recorder.record(&event, delivery).unwrap().entry).unwrap();
     integrator.publish().unwrap();
     sim
@@ -272,7 +275,7 @@ fn a_node_s_missing_entries_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let disk = selvedge_eventlog::Folder::open(folder.path()).unwrap();
         let keys = KeyStore::open(&disk, MasterKey::new([1; 32]), 1).unwrap();
-        let recorder = Recorder { node: "edge-1", keys: &keys };
+        let recorder = Recorder { node: "edge-1", keys: &keys, now: NOW };
         recorder.record(&event, Some(Delivery { epoch: 1, sequence })).unwrap().entry
     };
     for sequence in [0, 1, 3, 4] {

@@ -1,9 +1,12 @@
 //! `selvedge audit status`, `erase` and `prune`: what only the core that has the log can do.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use clap::Args;
-use selvedge_audit::entry::KeyId;
+use selvedge_audit::{entry::KeyId, time::Timestamp};
 use serde_json::{Value, json};
 
 use super::{
@@ -146,6 +149,8 @@ pub(super) fn prune(args: &PruneArgs, terminal: &mut Terminal) -> Outcome {
 /// The first entry that is not older than this.
 fn older(args: &PruneArgs, core: &Remote, time: &str) -> Result<u64, Failure> {
     let time = moment(time)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let settled = core.json("/status")?["settled"].as_u64().unwrap_or_default();
-    args.place.files()?.all_before(time, settled).map_err(unreadable)
+    let now = Timestamp(u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
+    args.place.files()?.all_before(&(time..now), settled).map_err(unreadable)
 }

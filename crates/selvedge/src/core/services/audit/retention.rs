@@ -38,7 +38,7 @@ fn give_up(desk: &Desk, files: &Files) -> Result<Done, Problem> {
     let keys = desk.journal.audit.erase_hours_before(before(in_force.personal), now())?;
     let Some(kept) = in_force.entries else { return Ok(Done { keys, entries: 0 }) };
     let (settled, first) = (desk.journal.audit.status().settled, desk.minimum());
-    let minimum = files.all_before(before(kept), settled)?;
+    let minimum = files.all_before(&(before(kept)..now()), settled)?;
     if minimum <= first {
         return Ok(Done { keys, entries: 0 });
     }

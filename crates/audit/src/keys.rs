@@ -72,6 +72,8 @@ struct State {
     free: Vec<u64>,
     damaged: usize,
     written: u64,
+    /// Whose keys were destroyed here and are not recorded: in memory only, as the store forgets them at once.
+    erased: HashMap<[u8; 32], KeyId>,
 }
 
 /// Why the store did not do what it was asked.
@@ -186,24 +188,33 @@ impl KeyStore {
     /// Destroys the key of a subject and returns its id; `None` if there is none.
     ///
     /// The id stays in [`KeyStore::unrecorded`] until [`KeyStore::record`] says that the log has an
-    /// entry of it.
+    /// entry of it. That there is none is said only where it is durable.
     pub fn destroy(&self, subject: &Subject) -> Result<Option<KeyId>, KeyError> {
         match self.id_of(subject) {
             Some(id) => self.destroy_key(id).map(|done| done.then_some(id)),
-            None => Ok(None),
+            None => self.sync_all().map(|()| None),
         }
     }
 
     /// Destroys the key with this id; returns whether there was one.
     pub fn destroy_key(&self, id: KeyId) -> Result<bool, KeyError> {
         let mut state = self.lock();
-        let Some(at) = state.keys.get(&id).copied() else { return Ok(false) };
-        let slot = state.slots[at as usize].as_ref().filter(|slot| slot.state == SlotState::Live);
-        let Some(slot) = slot.map(Slot::destroyed) else { return Ok(false) };
-        let written = self.write(&mut state, at, Some(slot))?;
+        let Some((at, slot)) = state.live(id) else {
+            drop(state);
+            return self.sync_all().map(|()| false);
+        };
+        let (lookup, destroyed) = (slot.lookup, slot.destroyed());
+        let written = self.write(&mut state, at, Some(destroyed))?;
+        state.erased.insert(lookup, id);
         drop(state);
         self.sync(written)?;
         Ok(true)
+    }
+
+    /// The key of a subject that was destroyed since the store was opened, and of which no entry of the log
+    /// is known.
+    pub fn unrecorded_of(&self, subject: &Subject) -> Option<KeyId> {
+        self.lock().erased.get(&self.lookup(subject)).copied()
     }
 
     /// Ids of hours' keys that were made before `time`, in seconds since 1970: what the retention of
@@ -230,6 +241,7 @@ impl KeyStore {
             return Ok(());
         }
         let written = self.write(&mut state, at, None)?;
+        state.erased.retain(|_, erased| *erased != id);
         drop(state);
         self.sync(written)
     }
@@ -270,6 +282,12 @@ impl KeyStore {
         Ok(state.written)
     }
 
+    /// Waits until everything is durable that was written so far.
+    fn sync_all(&self) -> Result<(), KeyError> {
+        let written = self.lock().written;
+        self.sync(written)
+    }
+
     /// Waits until this write is durable. Who finds another thread at it uses its result.
     fn sync(&self, written: u64) -> Result<(), KeyError> {
         if self.durable.load(Ordering::Acquire) >= written {
@@ -306,7 +324,9 @@ impl State {
     fn of(bytes: &[u8], master: &MasterKey) -> Self {
         let (subjects, keys) = (HashMap::new(), HashMap::new());
         let (slots, writes, free) = (Vec::new(), Vec::new(), Vec::new());
-        let mut state = Self { subjects, keys, slots, writes, free, damaged: 0, written: 0 };
+        let erased = HashMap::new();
+        let mut state =
+            Self { subjects, keys, slots, writes, free, damaged: 0, written: 0, erased };
         for (at, slot) in (0..).zip(bytes.chunks_exact(SLOT_BYTES)) {
             if slot.iter().all(|byte| *byte == 0) {
                 state.put(at, None);
@@ -328,6 +348,13 @@ impl State {
     fn find(&self, lookup: &[u8; 32]) -> Option<(DataKey, u64)> {
         let at = *self.subjects.get(lookup)? as usize;
         self.slots[at].as_ref().map(|slot| (slot.key(), self.writes[at]))
+    }
+
+    /// A key that is still there, and its place.
+    fn live(&self, id: KeyId) -> Option<(u64, &Slot)> {
+        let at = *self.keys.get(&id)?;
+        let slot = self.slots[at as usize].as_ref()?;
+        (slot.state == SlotState::Live).then_some((at, slot))
     }
 
     /// A place for another slot.

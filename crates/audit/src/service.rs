@@ -183,6 +183,7 @@ pub struct AuditLog {
     heads: Heads,
     /// The size of the head that was published last; held while another takes its place.
     published: Mutex<u64>,
+    erasing: Mutex<()>,
 }
 
 /// What the threads and everybody else tell each other.
@@ -234,9 +235,20 @@ impl AuditLog {
         let seen = LogFiles(Arc::clone(&storage)).head(&trust);
         let published = Mutex::new(seen.map_or(0, |head| head.checkpoint.size));
         let follower = Mutex::new(Some(follower));
-        let audit =
-            Self { log, stream, storage, keys, node, trust, shared, follower, heads, published };
-        audit.record_erasures()?;
+        let audit = Self {
+            log,
+            stream,
+            storage,
+            keys,
+            node,
+            trust,
+            shared,
+            follower,
+            heads,
+            published,
+            erasing: Mutex::default(),
+        };
+        audit.record_erasures(now())?;
         Ok(audit)
     }
 
@@ -258,27 +270,37 @@ impl AuditLog {
 
     /// Destroys the key of a subject, and so everything personal about them in the log. Returns the
     /// id of the key, of which an entry is durable then; `None` if there was none.
+    ///
+    /// When this fails, the key may be destroyed; asked again, it makes the entry that is missing.
     pub fn erase(&self, subject: &Subject, now: Timestamp) -> Result<Option<KeyId>, AuditError> {
         self.erase_by(subject, Event::of_erasure(now))
     }
 
     /// The same, done by somebody: `event` says who, when and from where.
     pub fn erase_by(&self, subject: &Subject, event: Event) -> Result<Option<KeyId>, AuditError> {
+        let _erasing = self.erasing();
         let key = self.keys.destroy(subject).map_err(AuditError::Keys)?;
+        let key = key.or_else(|| self.keys.unrecorded_of(subject));
         key.map(|key| self.record_erasure(key, event).map(|()| key)).transpose()
     }
 
     /// The same for whoever this key stands for; returns whether it was there.
     pub fn erase_key_by(&self, key: KeyId, event: Event) -> Result<bool, AuditError> {
+        let _erasing = self.erasing();
         let destroyed = self.keys.destroy_key(key).map_err(AuditError::Keys)?;
-        if destroyed {
+        let is_erased = destroyed || self.keys.unrecorded().contains(&key);
+        if is_erased {
             self.record_erasure(key, event)?;
         }
-        Ok(destroyed)
+        Ok(is_erased)
     }
 
-    /// Destroys the keys of hours before a time: what the retention of personal data asks for.
+    /// Destroys the keys of hours before a time: what the retention of personal data asks for. Makes the
+    /// entries that earlier attempts to erase lack.
     pub fn erase_hours_before(&self, time: Timestamp, now: Timestamp) -> Result<usize, AuditError> {
+        let erasing = self.erasing();
+        self.record_erasures(now)?;
+        drop(erasing);
         let keys = self.keys.hours_before(time.0 / 1_000_000);
         for key in &keys {
             self.erase_key_by(*key, Event::of_erasure(now))?;
@@ -416,10 +438,15 @@ impl AuditLog {
         Ok(recorded)
     }
 
-    fn record_erasures(&self) -> Result<(), AuditError> {
-        let now = now();
+    /// What was destroyed and came no further. Nothing is being erased meanwhile.
+    fn record_erasures(&self, now: Timestamp) -> Result<(), AuditError> {
         let keys = self.keys.unrecorded();
         keys.into_iter().try_for_each(|key| self.record_erasure(key, Event::of_erasure(now)))
+    }
+
+    /// Held until the log has an entry of a key that was destroyed, so that it has one.
+    fn erasing(&self) -> MutexGuard<'_, ()> {
+        self.erasing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record_erasure(&self, key: KeyId, mut event: Event) -> Result<(), AuditError> {

@@ -193,6 +193,31 @@ fn nothing_is_sealed_under_a_key_that_is_not_durable() {
 }
 
 #[test]
+fn nobody_is_told_that_a_key_is_gone_that_may_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = open(&folder).unwrap().key_of(&person("ann"), 1).unwrap().id();
+    let disk = FailingDisk(Folder::open(folder.path()).unwrap());
+    let keys = KeyStore::open(&disk, master(), KEYS_MAX).unwrap();
+    for _ in 0..2 {
+        assert!(keys.destroy(&person("ann")).is_err());
+        assert!(keys.destroy_key(id).is_err());
+    }
+}
+
+#[test]
+fn a_key_that_was_destroyed_is_remembered_until_it_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = open(&folder).unwrap();
+    let id = keys.key_of(&person("ann"), 1).unwrap().id();
+    assert_eq!(keys.unrecorded_of(&person("ann")), None);
+    keys.destroy(&person("ann")).unwrap();
+    assert_eq!(keys.unrecorded_of(&person("ann")), Some(id));
+    assert_eq!(keys.unrecorded_of(&person("bob")), None);
+    keys.record(id).unwrap();
+    assert_eq!(keys.unrecorded_of(&person("ann")), None);
+}
+
+#[test]
 fn an_event_of_any_size_becomes_an_entry() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(&folder).unwrap();

@@ -382,6 +382,41 @@ fn after_a_full_disk_files_become_durable_again() {
     assert_eq!((report.entries, report.faults), (4, vec![]));
 }
 
+#[test]
+fn an_erasure_that_got_stuck_is_finished_by_who_asks_again() {
+    let home = Home::new();
+    let disk = Full::new(&home);
+    let (log, audit) = home.start_on(disk.clone(), Heads::Shown);
+    let by_ann = log.append(audit.entry(&login("ann", 1)).unwrap()).wait();
+    let subject = Subject::Person { tenant: "acme".into(), id: "ann".into() };
+    let key = audit.keys().id_of(&subject).unwrap();
+    let hour = log.append(audit.entry(&from_nobody(1)).unwrap()).wait();
+    assert!(by_ann.is_ok() && hour.is_ok());
+
+    // The entry does not get as far as the event log.
+    disk.refuse("payload/");
+    let mut event = Event::of_erasure(Timestamp(2_000_000));
+    event.details.insert("why".into(), Fact::Text("x".repeat(9_999)));
+    for _ in 0..2 {
+        let stuck = audit.erase_by(&subject, event.clone());
+        assert!(matches!(stuck, Err(AuditError::Payload(_))), "{stuck:?}");
+        assert!(matches!(audit.erase_key_by(key, event.clone()), Err(AuditError::Payload(_))));
+    }
+    disk.make_room();
+    assert_eq!(audit.erase_by(&subject, event.clone()).unwrap(), Some(key));
+    assert_eq!(audit.erase_by(&subject, event.clone()).unwrap(), None, "once is enough");
+    assert!(!audit.erase_key_by(key, event.clone()).unwrap());
+    assert_eq!(audit.entries_taken(), 3);
+
+    // What retention does not get through with, it does the next time.
+    let key = audit.keys().hours_before(10)[0];
+    disk.refuse("payload/");
+    audit.erase_key_by(key, event).unwrap_err();
+    disk.make_room();
+    audit.erase_hours_before(Timestamp(10_000_000), Timestamp(10_000_000)).unwrap();
+    assert_eq!((audit.entries_taken(), audit.keys().unrecorded()), (4, vec![]));
+}
+
 /// Something that was done by somebody without an identity.
 fn from_nobody(second: u64) -> Event {
     let mut event = login("", second);

@@ -46,7 +46,7 @@ const INCOMPLETE: HeaderName = HeaderName::from_static("view-incomplete");
 /// What all requests share.
 pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
-    reading: Semaphore,
+    reading: Arc<Semaphore>,
     waiting: Semaphore,
     pub(super) draining: watch::Sender<bool>,
 }
@@ -55,7 +55,7 @@ impl Door {
     pub(super) fn new(shared: Arc<Shared>) -> Door {
         Door {
             shared,
-            reading: Semaphore::new(READERS_MAX),
+            reading: Arc::new(Semaphore::new(READERS_MAX)),
             waiting: Semaphore::new(WAITING_MAX),
             draining: watch::Sender::new(false),
         }
@@ -72,12 +72,23 @@ impl Door {
         &self,
         work: impl FnOnce(&Shared) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let place = self.reading.acquire().await.map_err(|_| Refusal::Busy)?;
         let shared = self.shared.clone();
-        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
-        drop(place);
-        done.map_err(|_| Refusal::Unavailable("Reading failed".to_owned()))
+        at_a_place(&self.reading, move || work(&shared)).await
     }
+}
+
+/// Does work on a thread of its own, which takes one of these places until it is done: whoever asked for
+/// it may go away meanwhile.
+async fn at_a_place<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let place = places.clone().acquire_owned().await.map_err(|_| Refusal::Busy)?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    done.await.map_err(|_| Refusal::Unavailable("Reading failed".to_owned()))
 }
 
 /// A view is for callers of its tenant, and for those who look after all of them.
@@ -455,5 +466,43 @@ fn no_store(mut response: Response) -> Response {
 fn put(fields: &mut HeaderMap, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
         fields.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::mpsc,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    /// As who asks and hangs up at once.
+    fn ask_and_go(places: &Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+        let mut asked = pin!(at_a_place(places, work));
+        assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_gives_no_place_to_others() {
+        let places = Arc::new(Semaphore::new(2));
+        let (began, beginnings) = mpsc::channel();
+        let (end, ending) = mpsc::channel::<()>();
+        let ending = Arc::new(std::sync::Mutex::new(ending));
+        for _ in 0..8 {
+            let (began, ending) = (began.clone(), ending.clone());
+            ask_and_go(&places, move || {
+                began.send(()).unwrap();
+                // Held up until the other end is dropped.
+                let _ = ending.lock().unwrap().recv();
+            });
+        }
+        drop(began);
+        assert_eq!(places.available_permits(), 0, "both are at work");
+        drop(end);
+        at_a_place(&places, || ()).await.unwrap();
+        assert_eq!(beginnings.iter().count(), 2, "nobody else began");
     }
 }

@@ -185,11 +185,16 @@ async fn add_checkpoint(State(desk): State<Arc<Desk>>, body: Body) -> Result<Res
             body: UNKNOWN.to_owned(),
         }));
     }
-    let _place = desk.submissions.try_acquire().map_err(|_| Problem::Busy)?;
+    let place = desk.submissions.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
     let body = tokio::time::timeout(SUBMISSION_TIMEOUT, whole(body, REQUEST_BYTES_MAX)).await;
     let body = body.map_err(|_| Problem::Body("it did not come in time".to_owned()))??;
     let watching = desk.clone();
-    let judged = tokio::task::spawn_blocking(move || watching.watch.add_checkpoint(&body)).await;
+    let judge = move || {
+        // Whoever asked, and is gone: what is being judged has its place.
+        let _place = place;
+        watching.watch.add_checkpoint(&body)
+    };
+    let judged = tokio::task::spawn_blocking(judge).await;
     let judged = judged.map_err(|_| Problem::Unreadable("a bug".to_owned()))?;
     if let Some(why) = &judged.fault {
         desk.hub.event(Level::Error, "a cosigned head cannot be stored", &[("error", why)]);

@@ -126,8 +126,13 @@ async fn entries(
         desk.permit(&asker, REVEAL, &event).await?;
         desk.write(event).await?;
     }
-    let _place = desk.searches.try_acquire().map_err(|_| Problem::Busy)?;
-    let body = desk.read(move |desk, files| shown(desk, &files, &search)).await?;
+    let place = desk.searches.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
+    let look = move |desk: &Desk, files: Files| {
+        // Who asked may go away meanwhile; the search takes its place until it is done.
+        let _place = place;
+        shown(desk, &files, &search)
+    };
+    let body = desk.read(look).await?;
     Ok(fresh(&body))
 }
 

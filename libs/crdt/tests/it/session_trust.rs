@@ -133,6 +133,34 @@ fn a_compaction_of_what_was_passed_over_is_believed() {
 }
 
 #[test]
+fn a_relay_cannot_compact_by_a_stamp_that_nobody_can_read() {
+    let mut device = Scripted::sealed(Sealing::Epoch(1));
+    device.connect();
+    device.opened(OpenDocument { sealing: Sealing::Epoch(1), ..fresh() });
+    note(&mut device, "note/1");
+    let (mut other, mut document) = (Writer::new(ReplicaId([2; 16])), Document::new());
+    other.edit(&mut document, u64::MAX).create("note/2").expect("it is within its bounds");
+    let horizon = document.latest();
+    let mut batch = other.take_batch().expect("it wrote").encode(BatchHash::NONE);
+    batch.push(9);
+    let (sealing, signature) = (Sealing::Epoch(1), Signature([2; 64]));
+    let garbage = Record::Batch { device: DeviceId([2; 32]), sealing, batch: &batch, signature };
+    device.record(0, &garbage.to_bytes());
+    device.told(&Event::Suspicious { offset: 0, what: Suspicion::Sealing });
+    device.record(1, &Record::Compact { horizon, retired: vec![] }.to_bytes());
+    device.told(&Event::Suspicious { offset: 1, what: Suspicion::Horizon });
+    assert!(has(&device, "note/1"), "what waits is still there");
+    let (mut other, mut document) = (Writer::new(ReplicaId([3; 16])), Document::new());
+    let later = others(&mut other, BatchHash::NONE, &mut document, 7);
+    let mut batch = later.batch.encode(BatchHash::NONE);
+    batch.push(1);
+    let true_one = Record::Batch { device: DeviceId([2; 32]), sealing, batch: &batch, signature };
+    device.record(2, &true_one.to_bytes());
+    assert!(has(&device, "note/7"), "what others write is taken");
+    assert!(device.document().latest() < horizon);
+}
+
+#[test]
 fn a_relay_does_not_say_with_which_key_is_sealed() {
     let mut device = Scripted::new();
     device.connect();

@@ -87,14 +87,16 @@ impl Channel {
     }
 
     pub(super) fn tick_loading(&mut self, turn: &mut Turn<'_>) {
-        let Some(fetch) = &mut self.fetch else { return self.loaded(turn.keys) };
+        let Some(fetch) = &mut self.fetch else {
+            return self.loaded((turn.relay_ms, &mut *turn.keys));
+        };
         if !std::mem::replace(&mut fetch.asked, true) {
             let (snapshot, from) = (fetch.hash, fetch.bytes.len() as u64);
             turn.send(&ClientFrame::Fetch { snapshot, from }, self.number);
         }
         // A snapshot of no bytes, or one that came whole before the connection was lost.
         if self.is_whole() {
-            self.loaded(turn.keys);
+            self.loaded((turn.relay_ms, &mut *turn.keys));
         }
     }
 
@@ -107,9 +109,8 @@ impl Channel {
     pub(super) fn piece(
         &mut self,
         snapshot: SnapshotHash,
-        from: u64,
-        bytes: &[u8],
-        keys: &mut dyn Keys,
+        (from, bytes): (u64, &[u8]),
+        reading: (u64, &mut dyn Keys),
     ) {
         let Phase::Loading(load) = &self.phase else { return };
         let (Some(fetch), Some(info)) = (&mut self.fetch, load.info()) else { return };
@@ -119,7 +120,7 @@ impl Channel {
         }
         fetch.bytes.extend_from_slice(bytes);
         if self.is_whole() {
-            self.loaded(keys);
+            self.loaded(reading);
         }
     }
 
@@ -133,7 +134,7 @@ impl Channel {
     }
 
     /// The snapshot is here: it is joined, and what waited for it is read.
-    fn loaded(&mut self, keys: &mut dyn Keys) {
+    fn loaded(&mut self, (relay_ms, keys): (u64, &mut dyn Keys)) {
         let bytes = self.fetch.take().map(|fetch| fetch.bytes);
         let Phase::Loading(load) = std::mem::replace(&mut self.phase, Phase::Open) else { return };
         let document = match self.open_snapshot(&load, bytes, keys) {
@@ -145,9 +146,9 @@ impl Channel {
             Purpose::Healing(info, record) => self.replica.heal(*info, record, &document),
         }
         for (offset, record) in load.waiting {
-            self.receive_record(offset, record, keys);
+            self.receive_record(offset, record, (relay_ms, &mut *keys));
         }
-        self.read_places(keys);
+        self.read_places((relay_ms, keys));
         if load.waiting_bytes > WAITING_BYTES_MAX && matches!(self.phase, Phase::Open) {
             self.leave();
         }

@@ -17,21 +17,23 @@ const PLACES_MAX: usize = 1 << 10;
 
 impl Channel {
     pub fn receive(&mut self, time: &Time, frame: RelayFrame<'_>, keys: &mut dyn Keys) {
-        let now_ms = time.steady_ms();
+        let (now_ms, relay_ms) = (time.steady_ms(), time.stamp_ms());
         match frame {
             RelayFrame::Opened(opened) => self.receive_opened(time, *opened),
             RelayFrame::Record { offset, record } => {
-                self.receive_record(offset, record.into(), keys);
+                self.receive_record(offset, record.into(), (relay_ms, keys));
             }
             RelayFrame::Keys { record } => self.replica.take_early(record, keys),
             RelayFrame::Ack { replica, seq, offset } => {
-                self.receive_ack((replica, seq), offset, keys);
+                self.receive_ack((replica, seq), offset, (relay_ms, keys));
             }
             RelayFrame::Refused { replica, first, why } => {
                 self.replica.refused((replica, first), why, now_ms);
             }
             RelayFrame::Rejected { frame, why } => self.rejected(frame, why, (now_ms, keys)),
-            RelayFrame::Piece { snapshot, from, bytes } => self.piece(snapshot, from, bytes, keys),
+            RelayFrame::Piece { snapshot, from, bytes } => {
+                self.piece(snapshot, (from, bytes), (relay_ms, keys));
+            }
             RelayFrame::Presence { session, state } => {
                 self.presence.received(session, state, &mut self.replica);
             }
@@ -83,24 +85,29 @@ impl Channel {
         self.leave();
     }
 
-    pub(super) fn receive_record(&mut self, offset: u64, record: Arc<[u8]>, keys: &mut dyn Keys) {
+    pub(super) fn receive_record(
+        &mut self,
+        offset: u64,
+        record: Arc<[u8]>,
+        (relay_ms, keys): (u64, &mut dyn Keys),
+    ) {
         match &mut self.phase {
-            Phase::Open => self.read(offset, record, keys),
+            Phase::Open => self.read(offset, record, (relay_ms, keys)),
             Phase::Loading(load) => load.wait(offset, record),
             _ => {}
         }
     }
 
     /// Reads a record in its turn, and what was acknowledged behind it.
-    fn read(&mut self, offset: u64, record: Arc<[u8]>, keys: &mut dyn Keys) {
-        match self.replica.take(offset, &record, keys) {
-            Took::Done => self.read_places(keys),
+    fn read(&mut self, offset: u64, record: Arc<[u8]>, (relay_ms, keys): (u64, &mut dyn Keys)) {
+        match self.replica.take(offset, &record, (relay_ms, &mut *keys)) {
+            Took::Done => self.read_places((relay_ms, keys)),
             Took::Join(info) => self.load(Load::healing(info, record)),
             Took::Gap => self.leave(),
         }
     }
 
-    pub(super) fn read_places(&mut self, keys: &mut dyn Keys) {
+    pub(super) fn read_places(&mut self, (relay_ms, keys): (u64, &mut dyn Keys)) {
         loop {
             let next = self.replica.position().map_or(0, |position| position.next);
             if self.places.first().is_none_or(|(offset, _)| *offset > next) {
@@ -108,11 +115,11 @@ impl Channel {
             }
             let Some((offset, record)) = self.places.pop_first() else { return };
             // A record that somebody offered or compacted is never acknowledged, so that nothing is joined here.
-            self.replica.take(offset, &record, keys);
+            self.replica.take(offset, &record, (relay_ms, &mut *keys));
         }
     }
 
-    fn receive_ack(&mut self, own: (ReplicaId, u64), offset: u64, keys: &mut dyn Keys) {
+    fn receive_ack(&mut self, own: (ReplicaId, u64), offset: u64, reading: (u64, &mut dyn Keys)) {
         let Some(record) = self.replica.acknowledged(own.0, own.1) else { return };
         if offset < self.next() {
             return self.replica.acknowledged_before(own);
@@ -122,7 +129,7 @@ impl Channel {
         }
         self.places.insert(offset, record);
         if matches!(self.phase, Phase::Open) {
-            self.read_places(keys);
+            self.read_places(reading);
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::{
 /// Keys that were said early and are remembered, at most; others are looked at once more at their place.
 const EARLY_MAX: usize = 16 << 10;
 
+/// So much later than now may be what a relay took, at most: who seals what this device cannot read may not say otherwise.
+const DRIFT_MS_MAX: u64 = 120_000;
+
 /// What a record came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::session) enum Took {
@@ -37,18 +40,18 @@ pub(super) struct Logged {
 }
 
 impl Replica {
-    /// Takes in the record at `offset`. What is not right is told, and passed over.
+    /// Takes in the record at `offset`, at `now_ms` by the relay's clock. What is not right is told, and passed over.
     pub(in crate::session) fn take(
         &mut self,
         offset: u64,
         bytes: &Arc<[u8]>,
-        keys: &mut dyn Keys,
+        (now_ms, keys): (u64, &mut dyn Keys),
     ) -> Took {
         let Some(position) = self.position else { return Took::Gap };
         if offset != position.next {
             return if offset < position.next { Took::Done } else { Took::Gap };
         }
-        match self.read(bytes, keys) {
+        match self.read(bytes, (now_ms, keys)) {
             Ok(Some(join)) => return Took::Join(join),
             Ok(None) => {}
             Err(what) => {
@@ -62,7 +65,7 @@ impl Replica {
     fn read(
         &mut self,
         bytes: &Arc<[u8]>,
-        keys: &mut dyn Keys,
+        (now_ms, keys): (u64, &mut dyn Keys),
     ) -> Result<Option<SnapshotInfo>, Suspicion> {
         let record = Record::read(bytes).map_err(|_| Suspicion::Malformed)?;
         if let Some((device, signature)) = record.signature()
@@ -74,7 +77,9 @@ impl Replica {
             Record::Batch { device, sealing, batch, .. } => {
                 let (header, _) = Header::read(batch).map_err(|_| Suspicion::Malformed)?;
                 let hash = BatchHash::of(batch);
-                self.heard = self.heard.max(header.stamp_last);
+                // Until it was opened, anybody may have written it, also the relay.
+                let latest = Hlc::from_ms(now_ms.saturating_add(DRIFT_MS_MAX));
+                self.heard = self.heard.max(header.stamp_last.min(latest));
                 if header.replica == self.id() {
                     if device != keys.device() {
                         return Err(Suspicion::Device);
@@ -84,6 +89,7 @@ impl Replica {
                     }
                 }
                 let read = self.open_batch(sealing, batch, keys)?;
+                self.heard = self.heard.max(header.stamp_last);
                 let (record, is_sealed) = (bytes.clone(), sealing != Sealing::Plain);
                 self.take_batch(Logged { header, device, hash, record, batch: read, is_sealed });
                 if header.replica == self.id() && self.rename.is_some() {

@@ -1,7 +1,7 @@
 //! What a device believes a relay, and what it does not.
 
 use selvedge_crdt::{
-    BatchHash, Document, Hlc, ReplicaId, Writer,
+    Batch, BatchHash, Document, Hlc, ReplicaId, Writer,
     session::{
         ClientFrame, DeviceId, Event, LogId, OpenDocument, Record, RelayFrame, Sealing, Signature,
         SnapshotHash, SnapshotInfo, Start, Suspicion,
@@ -216,8 +216,23 @@ fn sealed(count: usize) -> Vec<Vec<u8>> {
 
 /// Whether the device offered a snapshot; whatever else it said is forgotten.
 fn offers(device: &mut Scripted) -> bool {
+    offered(device).is_some()
+}
+
+/// The snapshot that the device offered, as far as it was sent; whatever else it said is forgotten.
+fn offered(device: &mut Scripted) -> Option<Vec<u8>> {
     let said: Vec<Vec<u8>> = device.said.drain(..).collect();
-    said.iter().any(|it| matches!(ClientFrame::read(it), Ok((_, ClientFrame::Offer { .. }))))
+    let mut offered: Option<Vec<u8>> = None;
+    for message in &said {
+        match ClientFrame::read(message) {
+            Ok((_, ClientFrame::Offer { .. })) => offered = Some(Vec::new()),
+            Ok((_, ClientFrame::Piece { bytes, .. })) => {
+                offered.get_or_insert_default().extend_from_slice(bytes);
+            }
+            _ => {}
+        }
+    }
+    offered
 }
 
 #[test]
@@ -248,6 +263,49 @@ fn who_could_not_read_all_offers_no_snapshot_and_reads_again_when_it_can() {
     assert!(has(&device, "note/7") && has(&device, "note/5999"), "it is whole");
     assert!(!device.replica().is_lost() && !device.events.contains(&Event::Lost));
     assert!(offers(&mut device), "now it can be saved");
+}
+
+#[test]
+fn who_could_not_read_all_compacts_when_it_can() {
+    let mut records = sealed(20);
+    let mut author = Document::new();
+    for record in &records {
+        let Ok(Record::Batch { batch, .. }) = Record::read(record) else { panic!("no batch") };
+        author.apply(&Batch::decode(&batch[..batch.len() - 1]).expect("it is read").1);
+    }
+    let horizon = author.latest();
+    author.compact(horizon, &[]);
+    records.push(Record::Compact { horizon, retired: vec![] }.to_bytes());
+    let opened = OpenDocument { sealing: Sealing::Epoch(1), tail: 22, ..fresh() };
+    let mut device = Scripted::sealed(Sealing::Epoch(1));
+    device.keys.needs_rosters = true;
+    device.connect();
+    device.opened(opened.clone());
+    hear_all(&mut device, &records);
+    assert!(!device.events.contains(&Event::Suspicious { offset: 20, what: Suspicion::Horizon }));
+    note(&mut device, "mine/1");
+    device.record(21, &roster(1));
+    device.pass(60_000);
+    let reopened = opens(&mut device).map(|(_, frame)| frame);
+    assert!(matches!(reopened, Some(ClientFrame::Open { resume: None, .. })));
+    device.opened(opened);
+    hear_all(&mut device, &records);
+    device.record(21, &roster(1));
+    device.pass(1);
+    assert_eq!(device.document().horizon(), horizon);
+    assert!(has(&device, "mine/1"), "what it wrote meanwhile lies behind the horizon");
+    let written = device.push();
+    author.apply(&written.batch);
+    assert_eq!(device.document().snapshot(), author.snapshot(), "it is whole");
+    device.ack(&written, 22);
+    assert!(!device.replica().is_lost() && !device.events.contains(&Event::Lost));
+    device.client.offer_snapshot(&device.name);
+    device.pass(1);
+    assert_eq!(
+        offered(&mut device),
+        Some(author.snapshot()),
+        "nothing is lost for who comes later"
+    );
 }
 
 fn hear_all(device: &mut Scripted, records: &[Vec<u8>]) {

@@ -260,15 +260,20 @@ impl Replica {
         self.advance(hash);
     }
 
-    /// Compacts here, and writes again what nobody has yet.
+    /// Compacts here, and writes again what nobody has yet. Who could not read all of the log lacks what lies below the horizon,
+    /// and does it when that is read again.
     pub(super) fn logged_compact(
         &mut self,
         (horizon, retired): (Hlc, &[ReplicaId]),
         hash: RecordHash,
     ) {
-        self.step(Step::Compact { horizon, retired: retired.to_vec() });
-        self.document.compact(horizon, retired);
-        self.own.unconfirmed().for_each(|batch| self.document.apply(batch));
+        if self.is_complete() {
+            self.step(Step::Compact { horizon, retired: retired.to_vec() });
+            self.document.compact(horizon, retired);
+            self.own.unconfirmed().for_each(|batch| self.document.apply(batch));
+        } else {
+            self.writer.observe(horizon);
+        }
         self.kept.trim(horizon);
         self.receipts.remove(retired);
         self.sweeps = self.last_writer == Some(self.id());

@@ -21,7 +21,9 @@ impl Replica {
     pub(in crate::session) fn take_id(&mut self, id: ReplicaId, now_ms: u64) {
         let Some(why) = self.rename.take() else { return };
         let confirmed = self.confirmed.document();
-        let after = Hlc(confirmed.latest().0.saturating_add(1));
+        // Where not all could be read, a horizon may lie behind all that was.
+        let heard = if self.is_complete() { Hlc::ZERO } else { self.heard };
+        let after = Hlc(confirmed.latest().max(heard).0.saturating_add(1));
         let not_before = match why {
             Rename::Expired | Rename::Behind => after.max(Hlc::from_ms(now_ms)),
             Rename::Forked | Rename::Dropped | Rename::Lost => {

@@ -40,7 +40,7 @@ impl Document {
             }
             return;
         }
-        self.decide(replica, op);
+        self.take_dot(replica, op);
         let entry = Entry {
             hlc: op.hlc,
             seq: op.dot.seq,
@@ -66,7 +66,8 @@ impl Document {
         self.entity_id(entry.entity) == entity && self.fields.get(entry.field) == field
     }
 
-    /// Notes that the operation was seen. Another entry under its dot is a clone's: they cover each other.
+    /// Notes that the operation was seen. Another entry under its dot is a clone's: they cover each other. Where its replica retired,
+    /// that one lies before the horizon, and is covered by this one alone.
     fn take_dot(&mut self, replica: u32, op: Op<'_>) {
         if let Some(at) = self.live_entry(replica, op.dot.seq) {
             self.remove(at);

@@ -1,6 +1,6 @@
 //! Creation, deletion, and what comes back.
 
-use selvedge_crdt::{Document, Hlc, Kind, Value};
+use selvedge_crdt::{Document, Hlc, Kind, ReplicaId, Value, Writer};
 
 use crate::site::{Site, exchange, pair};
 
@@ -161,6 +161,30 @@ fn a_retired_replica_is_no_longer_known_and_cannot_come_back() {
     b.receive(&made);
     b.document.merge(&a.document);
     assert_eq!(b.document.snapshot(), small);
+}
+
+#[test]
+fn a_retired_replica_that_begins_anew_takes_the_place_of_what_it_wrote() {
+    let retired = ReplicaId([1; 16]);
+    let write = |now_ms, title: &str| {
+        let (mut document, mut writer) = (Document::new(), Writer::new(retired));
+        let mut edit = writer.edit(&mut document, now_ms);
+        edit.set("n", "title", title.into()).expect("it is within its bounds");
+        writer.take_batch().expect("it wrote")
+    };
+    let (mut applied, mut other) = (Document::new(), Document::new());
+    applied.apply(&write(10, "milk"));
+    applied.compact(Hlc::from_ms(20), &[retired]);
+    assert_eq!(applied.entries_len(), 1, "what it wrote stays");
+    other.apply(&write(30, "oat milk"));
+    let (mut joined, mut turned) = (applied.clone(), other.clone());
+    joined.merge(&other);
+    turned.merge(&applied);
+    applied.apply(&write(30, "oat milk"));
+    let bytes = applied.snapshot();
+    assert_eq!(Document::load(&bytes).expect("what was saved is read").snapshot(), bytes);
+    assert_eq!((joined.snapshot(), turned.snapshot()), (bytes.clone(), bytes));
+    assert_eq!(applied.entity("n").unwrap().get("title"), Some("oat milk".into()));
 }
 
 #[test]

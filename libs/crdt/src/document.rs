@@ -17,7 +17,7 @@ pub(crate) use read::int;
 use crate::{
     Dot, EntityId, Field, Hlc, Kind, ReplicaId, Stamp,
     context::Decided,
-    sorted::{Place, Sorted},
+    sorted::{Place, Sorted, sort_numbers},
 };
 use entity::{Cell, Deletion, Entity, Mark};
 use entry::{Entries, Entry};
@@ -290,20 +290,86 @@ impl Document {
         deletion.is_some_and(|deletion| deletion.marks(entry.replica, entry.seq, entry.hlc))
     }
 
-    /// The marks of an entity that mean something: an entry may still come, or is here. Whatever comes
-    /// after the horizon is younger than a deletion before it.
+    /// The marks of an entity that mean something.
     fn marks(&self, entity: u32) -> impl Iterator<Item = Mark> {
         let deletion = self.entities.get(entity).deletion.as_deref();
-        let marks = deletion.into_iter().flat_map(Deletion::iter);
-        marks.filter(move |mark| self.is_meant(entity, *mark))
+        let mut is_meant = self.meaning(entity);
+        deletion.into_iter().flat_map(Deletion::iter).filter(move |mark| is_meant(*mark))
     }
 
-    fn is_meant(&self, entity: u32, mark: Mark) -> bool {
-        let is_marked = |at: u32| {
-            let entry = self.entries.get(at);
-            let is_before = entry.seq <= mark.seq && entry.hlc <= mark.stamp.hlc;
-            entry.replica == mark.replica && is_before
-        };
-        mark.stamp.hlc > self.horizon || self.entries_of(entity).any(is_marked)
+    /// Says of an entity's marks, which it is asked about in their order, whether they mean something: an entry may still come,
+    /// or is here. Whatever comes after the horizon is younger than a deletion before it.
+    fn meaning(&self, entity: u32) -> impl FnMut(Mark) -> bool {
+        let (mut entries, mut oldest) = (None, None);
+        move |mark| {
+            if mark.stamp.hlc > self.horizon {
+                return true;
+            }
+            let entries = entries.get_or_insert_with(|| self.by_dot(entity).peekable());
+            // Of the same replica, up to the mark.
+            oldest = oldest.filter(|(replica, _)| *replica == mark.replica);
+            let is_before = |entry: &Entry| (entry.replica, entry.seq) <= (mark.replica, mark.seq);
+            while let Some(entry) = entries.next_if(is_before) {
+                if entry.replica == mark.replica {
+                    let hlc = oldest.map_or(entry.hlc, |(_, hlc)| entry.hlc.min(hlc));
+                    oldest = Some((entry.replica, hlc));
+                }
+            }
+            oldest.is_some_and(|(_, hlc)| hlc <= mark.stamp.hlc)
+        }
+    }
+
+    /// The entries of an entity by replica and sequence.
+    fn by_dot(&self, entity: u32) -> impl Iterator<Item = Entry> {
+        let mut entries: Vec<u32> = self.entries_of(entity).collect();
+        let dot = |at: u32| (self.entries.get(at).replica, self.entries.get(at).seq);
+        sort_numbers(&mut entries, &|a, b| dot(a).cmp(&dot(b)));
+        entries.into_iter().map(|at| *self.entries.get(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Numbers = std::collections::BTreeMap<(u8, u64), u64>;
+
+    /// Stamps of a few replicas' sequences.
+    fn stamps() -> impl Strategy<Value = Numbers> {
+        prop::collection::btree_map((0..3u8, 1..12u64), 1..12u64, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn a_mark_up_to_the_horizon_means_something_where_it_marks(
+            (entries, marks, horizon) in (stamps(), stamps(), 0..13u64),
+        ) {
+            let mut document = Document::new();
+            let entity = document.entity_or_new(&EntityId::new("n").unwrap());
+            for ((replica, seq), hlc) in &entries {
+                let (replica, hlc) = (document.replica(ReplicaId([*replica; 16])), Hlc(*hlc));
+                let field = document.fields.intern(&Field::new("f", Kind::GROW_SET).unwrap());
+                let seq = *seq;
+                let entry = Entry { hlc, seq, replica, entity, field, ..Entry::default() };
+                document.add(entry, &[2, seq as u8]);
+            }
+            for ((replica, seq), hlc) in marks {
+                let replica = document.replica(ReplicaId([replica; 16]));
+                let stamp = Stamp { hlc: Hlc(hlc), dot: Dot::default() };
+                document.join_mark(entity, Mark { replica, seq, stamp });
+            }
+            let all = document.entities.get(entity).deletion.clone().unwrap_or_default();
+            document.horizon = Hlc(horizon);
+            let is_meant = |mark: &Mark| {
+                let marks = |entry: &Entry| {
+                    let is_before = entry.seq <= mark.seq && entry.hlc <= mark.stamp.hlc;
+                    entry.replica == mark.replica && is_before
+                };
+                mark.stamp.hlc.0 > horizon || document.by_dot(entity).any(|entry| marks(&entry))
+            };
+            prop_assert!(document.marks(entity).eq(all.iter().filter(is_meant)));
+        }
     }
 }

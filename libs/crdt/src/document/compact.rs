@@ -35,7 +35,7 @@ impl Document {
         let entities: Vec<u32> = self.order.iter().copied().collect();
         for at in entities {
             let Some(mut deletion) = self.entities.get_mut(at).deletion.take() else { continue };
-            deletion.retain(|mark| self.is_meant(at, mark));
+            deletion.retain(self.meaning(at));
             self.entities.get_mut(at).deletion = (!deletion.is_empty()).then_some(deletion);
             self.drop_if_bare(at);
         }

@@ -1,6 +1,11 @@
 //! One entity: its cells, and what deleted it.
 
-use crate::{EntityId, Hlc, Stamp, sorted::Map};
+use std::cmp::Ordering::{Greater, Less};
+
+use crate::{
+    EntityId, Hlc, Stamp,
+    sorted::{Map, Sorted},
+};
 
 /// From here on, cells lie in a tree.
 const FEW: usize = 32;
@@ -16,11 +21,11 @@ pub(crate) struct Entity {
     pub tombs: u32,
 }
 
-/// What was deleted: marks, none of which says less than another.
+/// What was deleted: marks, none of which says less than another. So of one replica those with greater sequences have lesser stamps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deletion {
     /// By replica and sequence.
-    marks: Vec<Mark>,
+    marks: Sorted<Mark>,
 }
 
 /// The entries of a replica are marked up to this sequence, as far as they are not younger than the
@@ -48,32 +53,41 @@ impl Deletion {
 
     /// Returns whether an entry is marked.
     pub fn marks(&self, replica: u32, seq: u64, hlc: Hlc) -> bool {
-        self.onward(replica, seq).any(|mark| hlc <= mark.stamp.hlc)
+        self.from(replica, seq).is_some_and(|mark| hlc <= mark.stamp.hlc)
     }
 
-    /// The marks of a replica from a sequence on.
-    fn onward(&self, replica: u32, seq: u64) -> impl Iterator<Item = &Mark> {
-        let marks = self.marks[self.place(replica, seq)..].iter();
-        marks.take_while(move |mark| mark.replica == replica)
-    }
-
-    fn place(&self, replica: u32, seq: u64) -> usize {
-        self.marks.partition_point(|mark| (mark.replica, mark.seq) < (replica, seq))
+    /// Of the marks of a replica from a sequence on the first, which is the youngest of them.
+    fn from(&self, replica: u32, seq: u64) -> Option<&Mark> {
+        let place = self.marks.find(&|mark| (mark.replica, mark.seq).cmp(&(replica, seq)));
+        let first = self.marks.get(place.unwrap_or_else(|place| place));
+        first.filter(|mark| mark.replica == replica)
     }
 
     /// Adds a mark, unless another says as much; those that say less go.
     pub fn join(&mut self, mark: Mark) {
-        if self.onward(mark.replica, mark.seq).any(|more| more.stamp >= mark.stamp) {
+        if self.from(mark.replica, mark.seq).is_some_and(|more| more.stamp >= mark.stamp) {
             return;
         }
-        let says_less = |other: &Mark| {
-            other.replica == mark.replica && other.seq <= mark.seq && other.stamp <= mark.stamp
+        let by_age = |other: &Mark| {
+            let is_younger = other.stamp > mark.stamp;
+            other.replica.cmp(&mark.replica).then(if is_younger { Less } else { Greater })
         };
-        self.marks.retain(|other| !says_less(other));
-        self.marks.insert(self.place(mark.replica, mark.seq), mark);
+        loop {
+            let place = self.marks.find(&by_age).unwrap_or_else(|place| place);
+            match self.marks.get(place) {
+                Some(less) if less.replica == mark.replica && less.seq <= mark.seq => {
+                    self.marks.remove(place);
+                }
+                _ => {
+                    self.marks.insert(place, mark);
+                    return;
+                }
+            }
+        }
     }
 
-    pub fn retain(&mut self, keep: impl Fn(Mark) -> bool) {
+    /// Keeps what `keep` says, which is asked in order.
+    pub fn retain(&mut self, mut keep: impl FnMut(Mark) -> bool) {
         self.marks.retain(|mark| keep(*mark));
     }
 }
@@ -153,5 +167,44 @@ impl Cells {
         };
         let many = many.into_iter().flat_map(Map::iter).map(|(field, cell)| (*field, *cell));
         few.iter().copied().chain(many)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Dot;
+
+    fn mark((replica, seq, hlc): (u32, u64, u64)) -> Mark {
+        Mark { replica, seq, stamp: Stamp { hlc: Hlc(hlc), dot: Dot::default() } }
+    }
+
+    fn says_less(one: &Mark, other: &Mark) -> bool {
+        one.replica == other.replica && one.seq <= other.seq && one.stamp <= other.stamp
+    }
+
+    proptest! {
+        #[test]
+        fn no_mark_says_less_than_another(
+            marks in prop::collection::vec((0..3u32, 1..40u64, 1..40u64), 0..120),
+        ) {
+            let (mut deletion, mut plain) = (Deletion::default(), Vec::<Mark>::new());
+            for mark in marks.into_iter().map(mark) {
+                deletion.join(mark);
+                if !plain.iter().any(|other| says_less(&mark, other)) {
+                    plain.retain(|other| !says_less(other, &mark));
+                    plain.push(mark);
+                }
+            }
+            plain.sort_by_key(|mark| (mark.replica, mark.seq));
+            prop_assert!(deletion.iter().eq(plain.iter().copied()));
+            for (replica, seq, hlc) in (0..4).flat_map(|at| (0..42).map(move |n| (at, n, 42 - n))) {
+                let entry = mark((replica, seq, hlc));
+                let is_marked = plain.iter().any(|mark| says_less(&entry, mark));
+                prop_assert_eq!(deletion.marks(replica, seq, Hlc(hlc)), is_marked);
+            }
+        }
     }
 }

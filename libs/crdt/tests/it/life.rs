@@ -1,6 +1,8 @@
 //! Creation, deletion, and what comes back.
 
-use selvedge_crdt::{Document, Hlc, Kind, ReplicaId, Value, Writer};
+use selvedge_crdt::{
+    Change, Document, Dot, DotRange, EntityId, Hlc, Kind, Op, ReplicaId, Value, Writer,
+};
 
 use crate::site::{Site, exchange, pair};
 
@@ -66,6 +68,31 @@ fn who_writes_to_what_he_sees_dead_begins_afresh() {
     let n = a.entity("n");
     assert_eq!((n.get("title"), n.count("votes"), n.max("high")), (None, 1, Some(2.into())));
     assert!(n.values("tags", Kind::OR_SET).is_empty());
+}
+
+/// So many that no test would end in which each mark looks at all others.
+#[test]
+fn many_deletions_of_one_entity_that_did_not_know_of_each_other_are_read() {
+    const MARKS: u64 = 200_000;
+    let (mut document, id) = (Document::new(), EntityId::new("n").expect("an id"));
+    for at in 1..=MARKS {
+        // Each is later, and has seen less.
+        let seen = DotRange::one(Dot { replica: ReplicaId([1; 16]), seq: 1 + MARKS - at });
+        let dot = Dot { replica: ReplicaId([2; 16]), seq: at };
+        let change = Change::Delete { marks: &[seen] };
+        document.apply_op(Op { dot, hlc: Hlc(at), entity: &id, change });
+    }
+    let bytes = document.snapshot();
+    let loaded = Document::load(&bytes).expect("what was saved is read");
+    assert_eq!(loaded.snapshot(), bytes);
+    let mut joined = Document::new();
+    joined.merge(&loaded);
+    assert_eq!(joined.snapshot(), bytes);
+    let all = DotRange::one(Dot { replica: ReplicaId([1; 16]), seq: MARKS });
+    let dot = Dot { replica: ReplicaId([2; 16]), seq: 1 + MARKS };
+    let change = Change::Delete { marks: &[all] };
+    joined.apply_op(Op { dot, hlc: Hlc(1 + MARKS), entity: &id, change });
+    assert!(joined.snapshot().len() < 200, "{} bytes", joined.snapshot().len());
 }
 
 #[test]

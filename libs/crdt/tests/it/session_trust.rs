@@ -1,7 +1,7 @@
 //! What a device believes a relay, and what it does not.
 
 use selvedge_crdt::{
-    Batch, BatchHash, Document, Hlc, ReplicaId, Writer,
+    Batch, BatchHash, Document, Head, Hlc, ReplicaId, Writer,
     session::{
         ClientFrame, DeviceId, Event, LogId, OpenDocument, Record, RelayFrame, Sealing, Signature,
         SnapshotHash, SnapshotInfo, Start, Suspicion,
@@ -158,6 +158,33 @@ fn a_relay_cannot_compact_by_a_stamp_that_nobody_can_read() {
     device.record(2, &true_one.to_bytes());
     assert!(has(&device, "note/7"), "what others write is taken");
     assert!(device.document().latest() < horizon);
+}
+
+#[test]
+fn what_a_relay_says_to_have_had_long_ago_stays_here() {
+    let mut device = Scripted::new();
+    device.connect();
+    device.opened(fresh());
+    let (mut other, mut document) = (Writer::new(ReplicaId([2; 16])), Document::new());
+    let mut head = Head::default();
+    for offset in 0..5 {
+        let record = others(&mut other, head.hash, &mut document, offset as i64);
+        device.record(offset, &record.record);
+        head = record.head();
+    }
+    note(&mut device, "mine/1");
+    device.pass(1);
+    let pushed = device.push();
+    device.ack(&pushed, 0);
+    assert!(has(&device, "mine/1"));
+    device.pass(2_000);
+    let mut device = device.restarted();
+    assert!(has(&device, "mine/1"));
+    back(&mut device);
+    let heads = vec![(other.replica(), head)];
+    device.opened(OpenDocument { start: Start::Resumed, next: 5, tail: 5, heads, ..fresh() });
+    device.pass(1);
+    assert_eq!(device.push(), pushed, "it is pushed again, as the log does not have it");
 }
 
 #[test]

@@ -284,7 +284,7 @@ impl Replica {
         self.advance(hash);
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         if let Some(view) = &mut self.view {
             step.perform(view);
         }

@@ -7,7 +7,7 @@ use crate::{
     Head, ReplicaId,
     session::{
         Event,
-        replica::{Replica, kept::KeptRecord},
+        replica::{Replica, confirmed::Step, kept::KeptRecord},
     },
 };
 
@@ -30,7 +30,8 @@ impl Replica {
         durable.then(|| Push { record: sent.record.clone(), again: None, outbox: Some(at) })
     }
 
-    /// A batch lies in the log before what was read: it is in the snapshot that was read instead.
+    /// A batch lies in the log before what was read: it is in the snapshot that was read instead. Where that is not so, it is not
+    /// lost here.
     pub(in crate::session) fn acknowledged_before(&mut self, (replica, seq): (ReplicaId, u64)) {
         let front = self.own.outbox.front().map(Sent::last);
         if replica != self.id() || front != Some(seq) {
@@ -39,6 +40,7 @@ impl Replica {
         if let Some(sent) = self.own.outbox.pop_front() {
             self.own.head = Head { seq, hash: sent.hash };
             self.kept.push(KeptRecord::read(sent.record, replica));
+            self.step(Step::Batch(sent.batch));
             self.rebuild();
             self.checkpoint();
         }

@@ -270,8 +270,10 @@ impl Replica {
         if self.rename.is_none() {
             self.cut(keys);
         }
-        if self.journal.is_long(self.confirmed.base_len()) {
+        if self.journal.is_long() {
             self.checkpoint();
+        } else if self.confirmed.is_long() {
+            self.confirmed.begin(self.confirmed_snapshot());
         }
     }
 

@@ -3,7 +3,7 @@
 use selvedge_crdt::{
     BatchHash, Document, EditError, Hlc, ReplicaId, Writer,
     session::{
-        ClientFrame, CloseReason, DeviceId, Event, LogId, OpenDocument, Record, Refusal,
+        Change, ClientFrame, CloseReason, DeviceId, Event, LogId, OpenDocument, Record, Refusal,
         RelayFrame, Remedy, Rename, Resume, Sealing, Signature, SnapshotHash, SnapshotInfo, Start,
         Suspicion, Want,
     },
@@ -47,6 +47,35 @@ fn edits_go_together_and_only_when_they_are_durable() {
     device.tick();
     let next = device.push();
     assert_eq!((next.batch.first(), next.prev), (4, pushed.hash));
+}
+
+#[test]
+fn a_journal_is_begun_anew_when_it_is_longer_than_what_is_kept() {
+    let (mut other, mut document) = (Writer::new(ReplicaId([2; 16])), Document::new());
+    let mut device = open();
+    let (mut begun, mut appended, mut prev) = (0, 0, BatchHash::NONE);
+    for offset in 0..20_000 {
+        // Nothing but the last of these stays, and the records of all.
+        let record = others(&mut other, prev, &mut document, 7);
+        prev = record.hash;
+        let frame = RelayFrame::Record { offset, record: &record.record };
+        device.client.receive(device.now_ms, &frame.to_bytes(device.channel), &mut device.keys);
+        device.client.tick(device.now_ms, &mut device.keys);
+        while let Some((name, transaction)) = device.client.poll_transaction() {
+            device.client.saved(&name, transaction.number);
+            for change in &transaction.changes {
+                match change {
+                    Change::Begin(bytes) => begun += bytes.len(),
+                    Change::Append(bytes) => appended += bytes.len(),
+                }
+            }
+            device.saved.store(transaction);
+        }
+    }
+    assert!(begun <= 4 * appended, "{begun} bytes for {appended}");
+    assert!(begun > 0 && device.saved.appended.len() < 20_000, "it is begun anew");
+    let device = device.restarted();
+    assert_eq!(device.document().snapshot(), document.snapshot());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the relay's log says, without what was only written here.
 
+use super::journal::LONG_BYTES;
 use crate::{Batch, Document, Hlc, ReplicaId};
 
 /// A document as bytes, and what came after it.
@@ -9,6 +10,7 @@ pub(super) struct Confirmed {
     /// A snapshot; nothing for a document in which nothing was written.
     base: Vec<u8>,
     tail: Vec<Step>,
+    tail_bytes: usize,
 }
 
 /// What a record of the log does to a document.
@@ -31,15 +33,19 @@ impl Step {
 impl Confirmed {
     /// Begins anew with a snapshot that was read or written here.
     pub fn begin(&mut self, base: Vec<u8>) {
-        *self = Confirmed { base, tail: Vec::new() };
+        *self = Confirmed { base, ..Confirmed::default() };
     }
 
     pub fn push(&mut self, step: Step) {
+        if let Step::Batch(batch) = &step {
+            self.tail_bytes += batch.weight();
+        }
         self.tail.push(step);
     }
 
-    pub fn base_len(&self) -> usize {
-        self.base.len()
+    /// Returns whether a new base costs less than what came after this one.
+    pub fn is_long(&self) -> bool {
+        self.tail_bytes > LONG_BYTES.max(2 * self.base.len())
     }
 
     /// What the base's bytes say.

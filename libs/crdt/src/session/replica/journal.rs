@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::{Batch, BatchHash, Hlc, session::RecordHash, wire::put_varint};
 
-/// A journal shorter than this is not worth beginning anew.
-const LONG_BYTES: usize = 256 << 10;
+/// Less than this is not worth beginning anew.
+pub(super) const LONG_BYTES: usize = 256 << 10;
 
 /// What is to be stored, as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +130,8 @@ pub(super) struct Journal {
     /// Transactions that are being stored, with the next offset that each has seen.
     storing: VecDeque<(u64, u64)>,
     saved_next: u64,
-    /// Since the last beginning.
+    /// Of the last beginning, and since then.
+    begun: usize,
     bytes: usize,
 }
 
@@ -143,13 +144,14 @@ impl Journal {
 
     /// Begins anew; what was to be stored is in it.
     pub fn begin(&mut self, state: Vec<u8>) {
-        self.bytes = 0;
+        (self.begun, self.bytes) = (state.len(), 0);
         self.changes = vec![Change::Begin(state)];
     }
 
-    /// Returns whether a new beginning costs less than reading all of this again.
-    pub fn is_long(&self, base: usize) -> bool {
-        self.bytes > LONG_BYTES.max(2 * base)
+    /// Returns whether a new beginning costs less than reading all of this again. It is about as long as the last one, with all that
+    /// it keeps.
+    pub fn is_long(&self) -> bool {
+        self.bytes > LONG_BYTES.max(2 * self.begun)
     }
 
     /// The transaction that what happens now will be in.
@@ -192,8 +194,8 @@ impl Journal {
         self.storing.iter_mut().for_each(|(_, next)| *next = 0);
     }
 
-    /// Everything is stored, and up to this offset.
-    pub fn restored(&mut self, next: u64, bytes: usize) {
-        *self = Journal { saved_next: next, bytes, ..Journal::default() };
+    /// Everything is stored, and up to this offset: a beginning of so many bytes, and so many since.
+    pub fn restored(&mut self, next: u64, (begun, bytes): (usize, usize)) {
+        *self = Journal { saved_next: next, begun, bytes, ..Journal::default() };
     }
 }

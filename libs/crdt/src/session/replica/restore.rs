@@ -61,7 +61,7 @@ impl Replica {
             replica.perform(piece, &mut unhashed).map_err(fails)?;
         }
         replica.hash(&unhashed);
-        let bytes = saved.appended.iter().map(Vec::len).sum();
+        let bytes = (saved.begin.len(), saved.appended.iter().map(Vec::len).sum());
         let next = replica.position.map_or(0, |position| position.next);
         replica.own.outbox.iter_mut().for_each(|sent| sent.number = 0);
         replica.journal.restored(next, bytes);

@@ -21,11 +21,7 @@ const ITEMS_MAX: usize = 1 << 28;
 impl Replica {
     /// Begins the journal anew with all that is to be kept. What is only confirmed goes into one snapshot.
     pub(super) fn checkpoint(&mut self) {
-        let base = match self.is_as_confirmed() {
-            true => self.document.snapshot(),
-            false => self.confirmed.document().snapshot(),
-        };
-        self.confirmed.begin(base);
+        self.confirmed.begin(self.confirmed_snapshot());
         self.journal.begin(self.state());
     }
 

@@ -53,11 +53,11 @@ impl Deletion {
 
     /// Returns whether an entry is marked.
     pub fn marks(&self, replica: u32, seq: u64, hlc: Hlc) -> bool {
-        self.from(replica, seq).is_some_and(|mark| hlc <= mark.stamp.hlc)
+        self.first_from(replica, seq).is_some_and(|mark| hlc <= mark.stamp.hlc)
     }
 
     /// Of the marks of a replica from a sequence on the first, which is the youngest of them.
-    fn from(&self, replica: u32, seq: u64) -> Option<&Mark> {
+    fn first_from(&self, replica: u32, seq: u64) -> Option<&Mark> {
         let place = self.marks.find(&|mark| (mark.replica, mark.seq).cmp(&(replica, seq)));
         let first = self.marks.get(place.unwrap_or_else(|place| place));
         first.filter(|mark| mark.replica == replica)
@@ -65,7 +65,7 @@ impl Deletion {
 
     /// Adds a mark, unless another says as much; those that say less go.
     pub fn join(&mut self, mark: Mark) {
-        if self.from(mark.replica, mark.seq).is_some_and(|more| more.stamp >= mark.stamp) {
+        if self.first_from(mark.replica, mark.seq).is_some_and(|more| more.stamp >= mark.stamp) {
             return;
         }
         let by_age = |other: &Mark| {

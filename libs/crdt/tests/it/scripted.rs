@@ -21,6 +21,8 @@ pub struct PlainKeys {
     pub needs_rosters: bool,
     /// The last epoch of which a roster told.
     pub epoch: u32,
+    /// Whether rosters are not believed: another one came first.
+    pub doubts: bool,
     /// Rosters that a relay never takes.
     pub dropped: Vec<Vec<u8>>,
 }
@@ -76,7 +78,7 @@ impl Keys for PlainKeys {
         if let Record::Keys { epoch, .. } = record {
             self.epoch = self.epoch.max(*epoch);
         }
-        true
+        !self.doubts
     }
 
     fn drop_keys(&mut self, _: &DocumentId, record: &[u8]) {
@@ -113,7 +115,13 @@ impl Scripted {
         let mut client = Client::new(device, Settings::default(), [9; 32]);
         client.add(replica, Some(Token { text: "token".into(), ends_ms: None }));
         let (said, events) = (VecDeque::new(), Vec::new());
-        let keys = PlainKeys { device, needs_rosters: false, epoch: 0, dropped: Vec::new() };
+        let keys = PlainKeys {
+            device,
+            needs_rosters: false,
+            epoch: 0,
+            doubts: false,
+            dropped: Vec::new(),
+        };
         Scripted { client, keys, name, saved, now_ms: RELAY_MS, said, events, channel: 0 }
     }
 

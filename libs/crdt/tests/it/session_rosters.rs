@@ -4,7 +4,7 @@ use selvedge_crdt::{
     Document, ReplicaId, Writer,
     session::{
         ClientFrame, DeviceId, Event, OpenDocument, Refusal, RelayFrame, Remedy, Sealing,
-        Signature, SnapshotHash, SnapshotInfo, Start,
+        Signature, SnapshotHash, SnapshotInfo, Start, Suspicion,
     },
 };
 
@@ -78,6 +78,23 @@ fn of_several_the_one_that_was_refused_goes_again() {
     assert_eq!(device.keys.dropped, [roster(2)]);
     device.pass(2_000);
     assert_eq!(device.pushes(), [roster(1)]);
+}
+
+#[test]
+fn members_that_another_list_came_before_are_answered_by_their_place_in_the_log() {
+    let mut device = Scripted::new();
+    device.connect();
+    device.opened(fresh());
+    for list in [roster(1), roster(2)] {
+        device.client.push_keys(&device.name, &list).expect("they are keys");
+    }
+    device.pass(1);
+    assert_eq!(device.pushes(), [roster(1), roster(2)]);
+    device.keys.doubts = true;
+    device.record(0, &roster(1));
+    device.told(&Event::Suspicious { offset: 0, what: Suspicion::Keys });
+    device.hear(&RelayFrame::Rejected { frame: PUSH, why: Refusal::Denied });
+    assert_eq!(device.keys.dropped, [roster(2)]);
 }
 
 /// A newcomer, and the snapshot that it is to begin with, sealed with the second key.

@@ -98,10 +98,11 @@ impl Replica {
             }
             Record::Keys { epoch, .. } => {
                 let is_known = self.early.take(&RecordHash::of(bytes));
+                // Also what another one came before lies there, and is not pushed again.
+                self.keys_answered(bytes);
                 if !is_known && !keys.take_keys(&self.name, &record) {
                     return Err(Suspicion::Keys);
                 }
-                self.keys_answered(bytes);
                 self.journal.append(&Piece::Keys(bytes));
                 self.logged_keys(epoch, bytes.clone());
             }

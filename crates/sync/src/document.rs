@@ -18,7 +18,9 @@ use selvedge_crdt::{
         },
     },
 };
-use selvedge_eventlog::{Append, AppendError, Batch, Committed, StreamId, StreamOptions, Ticket};
+use selvedge_eventlog::{
+    Append, AppendError, Batch, Committed, ReadError, StreamId, StreamOptions, Ticket,
+};
 
 use crate::{
     connection::Connection,
@@ -227,11 +229,30 @@ impl Document {
         let state = self.lock();
         match state.rosters.count() == behind {
             true => self.push_into(state, hub, by, record),
+            // Another is on its way, which may be the same: soon it is known which.
             false => {
                 drop(state);
-                by.connection.with(|machine| machine.settle(by.bytes));
+                self.refuse(hub, by, record.refused(Refusal::Unavailable(AGAIN_MS)));
             }
         }
+    }
+
+    /// Whether it is known who was taken out of the members.
+    pub(crate) fn knows_gone(&self) -> bool {
+        self.lock().rosters.knows_gone()
+    }
+
+    /// Takes notice of who was taken out of the members.
+    pub(crate) async fn know_gone(&self, hub: &Arc<Hub>) -> Result<(), ReadError> {
+        if let Some(line) = hub.line(&self.id).await? {
+            self.lock().rosters.know_gone(&line);
+        }
+        Ok(())
+    }
+
+    /// Whether a device was taken out of the members, as far as that is known.
+    pub(crate) fn is_gone(&self, device: &DeviceId) -> bool {
+        self.lock().rosters.is_gone(device)
     }
 
     fn push_into(

@@ -1,12 +1,15 @@
 //! Keys of a document: each record of them lies in a stream of its own as well, in the same batch as in the document's log. When
 //! that is cut, links and devices that were away go on from these, and who comes in reads them first.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use bytes::{Buf as _, Bytes};
 use selvedge_crdt::session::{DeviceId, DocumentId, Record};
 use selvedge_eventlog::{Append, Batch, Log, ReadError, StreamId, StreamOptions};
-use selvedge_seal::{MemberKind, Roster, RosterError};
+use selvedge_seal::{MemberKind, Roster, RosterError, RosterHash};
 
 use crate::names;
 
@@ -23,6 +26,8 @@ pub(crate) struct Rosters {
     now: Extent,
     /// Without.
     durable: Extent,
+    /// Devices that were members, by so many of the durable ones, and are not any more.
+    gone: (u64, Option<Arc<BTreeSet<DeviceId>>>),
 }
 
 /// What is kept.
@@ -45,6 +50,8 @@ pub(crate) struct Line {
     pub(crate) held: Option<Arc<Roster>>,
     /// Devices that were members, and are not any more.
     pub(crate) gone: Arc<BTreeSet<DeviceId>>,
+    /// All that were in force.
+    known: Arc<HashSet<RosterHash>>,
 }
 
 /// What is to be made of a roster that somebody pushes who is no admin.
@@ -52,6 +59,8 @@ pub(crate) struct Line {
 pub(crate) enum Next {
     /// It follows.
     Follows,
+    /// It was in force before: it lies where its device reads it.
+    Known,
     /// Another one came first: whoever made it hears of that one, and makes it anew.
     Late,
     /// It may never.
@@ -70,14 +79,14 @@ impl Rosters {
     pub(crate) fn open(log: &Log, id: &DocumentId) -> Result<Self, ReadError> {
         let Some(stream) = log.stream(&names::keys(id)) else {
             let (stream, none) = (log.new_stream(), Extent::default());
-            return Ok(Self { stream, now: none, durable: none });
+            return Ok(Self { stream, now: none, durable: none, gone: (0, None) });
         };
         let tail = log.info(stream)?.tail;
         let last = tail.checked_sub(1).map(|last| log.read(stream, last, 1)).transpose()?;
         let last = last.and_then(|chunk| chunk.records().last().map(|(_, record)| record));
         let bytes = last.and_then(|record| record.first_chunk().map(|it| u64::from_le_bytes(*it)));
         let extent = Extent { is_created: true, count: tail, bytes: bytes.unwrap_or(0) };
-        Ok(Self { stream, now: extent, durable: extent })
+        Ok(Self { stream, now: extent, durable: extent, gone: (0, None) })
     }
 
     /// Whether there are any.
@@ -93,6 +102,21 @@ impl Rosters {
     /// What they take.
     pub(crate) fn bytes(&self) -> u64 {
         self.now.bytes
+    }
+
+    /// Whether it is known who was taken out by those that are durable.
+    pub(crate) fn knows_gone(&self) -> bool {
+        self.gone.0 >= self.durable.count
+    }
+
+    /// Takes notice of it.
+    pub(crate) fn know_gone(&mut self, line: &Line) {
+        self.gone = (line.next, Some(line.gone.clone()).filter(|gone| !gone.is_empty()));
+    }
+
+    /// Whether a device was taken out of the members, as far as that is known.
+    pub(crate) fn is_gone(&self, device: &DeviceId) -> bool {
+        self.gone.1.as_ref().is_some_and(|gone| gone.contains(device))
     }
 
     /// The steps that keep one more, for the batch that appends it to the document's log.
@@ -183,12 +207,16 @@ impl Line {
         next.members().iter().for_each(|member| {
             gone.remove(&member.device);
         });
+        Arc::make_mut(&mut self.known).insert(next.hash());
         self.held = Some(Arc::new(next));
     }
 
     /// What is to be made of a roster by somebody who is no admin.
-    pub(crate) fn judge(&self, record: &Record<'_>, has_lost: bool) -> Next {
+    pub(crate) fn judge(&self, (id, record): (&DocumentId, &Record<'_>), has_lost: bool) -> Next {
         let Some(held) = &self.held else { return Next::Follows };
+        if Roster::of_record(id, record).is_ok_and(|it| self.known.contains(&it.hash())) {
+            return Next::Known;
+        }
         match held.follow(record) {
             Ok(_) => Next::Follows,
             Err(RosterError::Gap(_)) if has_lost => Next::Follows,

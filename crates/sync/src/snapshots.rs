@@ -92,6 +92,9 @@ impl Upload {
         if !self.chunk.is_empty() {
             self.keep_chunk().await?;
         }
+        if self.document.know_gone(&self.hub).await.is_err() {
+            return Err(rejected(Refusal::Unavailable(AGAIN_MS)));
+        }
         self.place()?;
         Ok(true)
     }
@@ -116,6 +119,9 @@ impl Upload {
         if hash.as_ref() != self.info.hash.0 {
             let text = "the bytes are not those of the snapshot".to_owned();
             return Err(rejected(Refusal::Invalid(text)));
+        }
+        if self.document.is_gone(&self.session.device) {
+            return Err(rejected(Refusal::Denied));
         }
         let warden = &*self.hub.warden;
         let record = Vetted::judge(&self.record, &self.document.id, warden, None)?;

@@ -38,7 +38,7 @@ use crate::{
 const BUFFER_BYTES: usize = 64 << 10;
 /// Turns of reading and writing before others have theirs.
 const TURNS_MAX: usize = 16;
-/// When to push a roster again that cannot be judged now, in milliseconds.
+/// When to push again what cannot be judged now, in milliseconds.
 const AGAIN_MS: u64 = 2_000;
 /// When to offer a snapshot again where others are on their way, in milliseconds.
 const OFFER_AGAIN_MS: u64 = 30_000;
@@ -437,19 +437,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             let frame = refused(record, Refusal::Quota(wait_ms));
             return document.refuse(&hub, by, frame);
         }
-        if session.may(JOIN) && !session.may(ADMIN) && rosters::is_keys(record) {
+        if !document.knows_gone() || is_for_line(&document, &session, record) {
             let record = record.to_vec();
             self.doing = Some(Box::pin(async move {
-                join(&hub, &document, by, &record).await;
+                push_in_line(&hub, &document, by, &record).await;
                 Done::Pushed
             }));
             return;
         }
-        let schema = document.terms.schema.as_deref();
-        match Vetted::judge(record, &document.id, &*hub.warden, schema) {
-            Ok(vetted) => document.push(&hub, by, &vetted),
-            Err(frame) => document.refuse(&hub, by, frame),
-        }
+        push(&hub, &document, by, record);
     }
 
     /// How many milliseconds it is to wait, if it pushes more than it may.
@@ -477,7 +473,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             return self.reject(channel, OFFER, Refusal::Quota(wait_ms));
         }
         let vetted = Vetted::judge(record, &document.id, &*self.seat.hub.warden, None);
+        let is_gone = document.is_gone(&session.device);
         let judged = vetted.and_then(|vetted| {
+            if is_gone {
+                return Err(vetted.refused(Refusal::Denied));
+            }
             let fold = &document.lock().fold;
             let info = fold.judge_offer(&session, &vetted, replaces, &document.terms)?;
             Ok((vetted, info))
@@ -739,6 +739,36 @@ async fn enter(
     }
 }
 
+/// Whether a record is a roster of somebody who is no admin, or no member any more.
+fn is_for_line(document: &Document, session: &Session, record: &[u8]) -> bool {
+    let is_trusted = session.may(ADMIN) && !document.is_gone(&session.device);
+    session.may(JOIN) && !is_trusted && rosters::is_keys(record)
+}
+
+/// Takes what can be judged only by the rosters.
+async fn push_in_line(hub: &Arc<Hub>, document: &Arc<Document>, by: By, record: &[u8]) {
+    if document.know_gone(hub).await.is_err() {
+        let frame = refused(record, Refusal::Unavailable(AGAIN_MS));
+        return document.refuse(hub, by, frame);
+    }
+    match is_for_line(document, &by.session, record) {
+        true => join(hub, document, by, record).await,
+        false => push(hub, document, by, record),
+    }
+}
+
+/// Takes a record; nothing of who is no member any more, and may only come in again.
+fn push(hub: &Arc<Hub>, document: &Arc<Document>, by: By, record: &[u8]) {
+    if document.is_gone(&by.session.device) {
+        return document.refuse(hub, by, refused(record, Refusal::Denied));
+    }
+    let schema = document.terms.schema.as_deref();
+    match Vetted::judge(record, &document.id, &*hub.warden, schema) {
+        Ok(vetted) => document.push(hub, by, &vetted),
+        Err(frame) => document.refuse(hub, by, frame),
+    }
+}
+
 /// Takes a roster of somebody who is no admin: one that brings a device in. What he may push beside would be kept for ever,
 /// and read by all who come.
 async fn join(hub: &Arc<Hub>, document: &Arc<Document>, by: By, record: &[u8]) {
@@ -750,9 +780,10 @@ async fn join(hub: &Arc<Hub>, document: &Arc<Document>, by: By, record: &[u8]) {
         return document.refuse(hub, by, vetted.refused(Refusal::Unavailable(AGAIN_MS)));
     };
     let line = line.unwrap_or_default();
-    match line.judge(vetted.record(), hub.has_lost()) {
+    match line.judge((&document.id, vetted.record()), hub.has_lost()) {
         Next::Follows => document.push_roster(hub, by, (&vetted, line.next)),
-        Next::Late => by.connection.with(|machine| machine.settle(by.bytes)),
+        Next::Known => by.connection.with(|machine| machine.settle(by.bytes)),
+        Next::Late => document.refuse(hub, by, vetted.refused(Refusal::Superseded(None))),
         Next::Never => document.refuse(hub, by, vetted.refused(Refusal::Denied)),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use selvedge_crdt::session::{DocumentId, Event};
-use selvedge_seal::{Link, Rights};
+use selvedge_crdt::{
+    ReplicaId,
+    session::{DocumentId, Event, Keys as _, Record, Refusal, Replica},
+};
+use selvedge_seal::{Device, Link, Rights, Vault};
 use selvedge_sync::Settings;
 
 use crate::relay::{Peer, Relay};
@@ -103,6 +106,83 @@ async fn what_was_written_before_a_link_opens_at_once() {
     ann.until("the link is there", |ann| ann.is_in_step()).await;
     let ben = joins(&relay, 2, &link).await;
     assert_eq!(ben.content().snapshot(), ann.content().snapshot(), "the log was read once");
+}
+
+#[tokio::test]
+async fn who_comes_in_behind_another_is_told_so_and_comes_in_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::open(folder.path(), Settings::default());
+    let document = diary();
+    let found = |vault: &mut Vault| vault.found(&document, "ann").unwrap();
+    let mut ann = Peer::new(&relay, (1, &document), Rights::ALL, found).await;
+    ann.set("day/1", "title", "Milk");
+    ann.until("ann is in step", |ann| ann.is_in_step()).await;
+    let wanted = (Rights::READ | Rights::WRITE, false);
+    let link = ann.vault.invite(&document, wanted, "a link").unwrap();
+    ann.until("the link is there", |ann| ann.is_in_step()).await;
+    // What cy pushes follows what was in force before ben came.
+    let kept = relay.log.stream("sync/keys/acme/diary").unwrap();
+    let kept = relay.log.read(kept, 0, 1 << 20).unwrap();
+    let mut vault = Vault::new(Device::from_seed([3; 32]), Box::new(|bytes| bytes.fill(3)));
+    vault.come_in(&link, "cy");
+    for (_, kept) in kept.records() {
+        let record = Record::read(&kept[8..]).unwrap();
+        assert!(vault.take_keys(&document, &record));
+    }
+    assert!(vault.pending(&document).is_some());
+    let _ben = joins(&relay, 2, &link).await;
+    let replica = Replica::new(document.clone(), ReplicaId([3; 16]), vault.sealing(&document));
+    let rights = Rights::READ | Rights::WRITE | Rights::JOIN;
+    let mut cy = Peer::with(&relay, (vault, replica), rights).await;
+    let is_late =
+        |event: &Event| matches!(event, Event::Rejected { why: Refusal::Superseded(None), .. });
+    cy.until("cy hears that ben was first", |cy| cy.events.iter().any(is_late)).await;
+    cy.until("cy is in", |cy| cy.is_in_step() && cy.vault.is_member(&document)).await;
+    assert!(cy.has("day/1", "title", "Milk"));
+}
+
+#[tokio::test]
+async fn who_was_taken_out_writes_nothing_and_may_come_in_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::open(folder.path(), Settings::default());
+    let document = diary();
+    let found = |vault: &mut Vault| vault.found(&document, "ann").unwrap();
+    let mut ann = Peer::new(&relay, (1, &document), Rights::ALL, found).await;
+    ann.until("ann is in step", |ann| ann.is_in_step()).await;
+    let wanted = (Rights::READ | Rights::WRITE, false);
+    let link = ann.vault.invite(&document, wanted, "a link").unwrap();
+    ann.until("the link is there", |ann| ann.is_in_step()).await;
+    let come_in = |vault: &mut Vault| vault.come_in(&link, "ben");
+    let rights = Rights::READ | Rights::WRITE | Rights::SNAPSHOT | Rights::JOIN;
+    let mut ben = Peer::new(&relay, (2, &document), rights, come_in).await;
+    ben.until("ben is in", |ben| ben.is_in_step() && ben.vault.is_member(&document)).await;
+    let device = ben.vault.own_device().id();
+    ann.until("ann has read ben's roster", |ann| {
+        ann.vault.members(&document).is_ok_and(|members| members.len() == 3)
+    })
+    .await;
+    ann.vault.remove(&document, &device).unwrap();
+    ann.until("ben is out", |ann| ann.is_in_step()).await;
+    ann.set("day/1", "title", "Milk");
+    ann.until("ann is in step", |ann| ann.is_in_step()).await;
+    // Ben has not read that yet.
+    ben.client.offer_snapshot(&document);
+    ben.set("day/2", "title", "Rye");
+    let is_refused = |event: &Event| matches!(event, Event::Refused { why: Refusal::Denied, .. });
+    let is_not_saved = |event: &Event| matches!(event, Event::SnapshotRefused(Refusal::Denied));
+    ben.until("ben is refused", |ben| {
+        ben.events.iter().any(is_refused) && ben.events.iter().any(is_not_saved)
+    })
+    .await;
+    ben.until("ben reads why", |ben| !ben.vault.is_member(&document)).await;
+    drop(ben);
+    let link = ann.vault.invite(&document, wanted, "another link").unwrap();
+    ann.until("the other link is there", |ann| ann.is_in_step()).await;
+    let mut ben = joins(&relay, 2, &link).await;
+    ben.set("day/3", "title", "Oats");
+    ben.until("ben is in step", |ben| ben.is_in_step()).await;
+    ann.until("ann reads ben", |ann| ann.has("day/3", "title", "Oats")).await;
+    assert!(!ann.has("day/2", "title", "Rye"));
 }
 
 #[tokio::test]

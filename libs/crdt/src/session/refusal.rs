@@ -34,7 +34,7 @@ pub enum Refusal {
     Signature,
     /// It does not follow the document's schema; where and why.
     Schema(String),
-    /// Another snapshot came before; this is the current one.
+    /// Another one came before; of snapshots, this is the current one.
     Superseded(Option<SnapshotHash>),
     /// It is not what it says it is, or out of its bounds; why.
     Invalid(String),
@@ -102,7 +102,7 @@ impl fmt::Display for Refusal {
             Refusal::Denied => f.write_str("the token does not allow this"),
             Refusal::Signature => f.write_str("the signature does not hold"),
             Refusal::Schema(text) => write!(f, "against the schema: {text}"),
-            Refusal::Superseded(_) => f.write_str("another snapshot is the current one"),
+            Refusal::Superseded(_) => f.write_str("another one is the current one"),
             Refusal::Invalid(text) => f.write_str(text),
         }
     }

@@ -368,7 +368,7 @@ fn a_snapshot_takes_the_place_of_the_one_that_was_looked_at() {
     relay.check_offer(info(2), None, "taken");
     relay.check_offer(info(4), None, outside);
     relay.check_offer(SnapshotInfo { bytes: 0, ..info(2) }, None, outside);
-    relay.check_offer(info(2), other, "frame 5: another snapshot is the current one");
+    relay.check_offer(info(2), other, "frame 5: another one is the current one");
     let stranger = SnapshotInfo { device: DeviceId([2; 32]), ..info(2) };
     relay.check_offer(stranger, None, "frame 5: the token does not allow this");
     let sealed = SnapshotInfo { sealing: Sealing::Epoch(1), ..info(2) };
@@ -382,7 +382,7 @@ fn a_snapshot_takes_the_place_of_the_one_that_was_looked_at() {
     relay.rights = ALL;
     let placed = Record::Snapshot { info: info(2), signature: Signature([1; 64]) }.to_bytes();
     relay.document.replay(&placed).expect("it is a record");
-    relay.check_offer(info(2), None, "frame 5: another snapshot is the current one");
+    relay.check_offer(info(2), None, "frame 5: another one is the current one");
     let current = Some(info(2).hash);
     relay.check_offer(info(1), current, "frame 5: a snapshot reaches from 2 to 4");
     relay.check_offer(info(4), current, "taken");

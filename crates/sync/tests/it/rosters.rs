@@ -23,7 +23,7 @@ fn diary() -> DocumentId {
 /// Founds the diary, writes, makes a link, and has the log cut behind all of it.
 async fn cut_behind_a_link(relay: &Relay) -> (Peer, Link) {
     let document = diary();
-    let found = |vault: &mut selvedge_seal::Vault| vault.found(&document, "ann").unwrap();
+    let found = |vault: &mut Vault| vault.found(&document, "ann").unwrap();
     let mut ann = Peer::new(relay, (1, &document), Rights::ALL, found).await;
     ann.set("day/1", "title", "Milk");
     ann.until("ann is in step", |ann| ann.is_in_step()).await;
@@ -39,7 +39,7 @@ async fn cut_behind_a_link(relay: &Relay) -> (Peer, Link) {
 }
 
 async fn joins(relay: &Relay, seed: u8, link: &Link) -> Peer {
-    let come_in = |vault: &mut selvedge_seal::Vault| vault.come_in(link, "somebody");
+    let come_in = |vault: &mut Vault| vault.come_in(link, "somebody");
     let rights = Rights::READ | Rights::WRITE | Rights::JOIN;
     let mut peer = Peer::new(relay, (seed, &link.document), rights, come_in).await;
     peer.until("the newcomer is a member", |it| {
@@ -96,7 +96,7 @@ async fn what_was_written_before_a_link_opens_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::open(folder.path(), Settings::default());
     let document = diary();
-    let found = |vault: &mut selvedge_seal::Vault| vault.found(&document, "ann").unwrap();
+    let found = |vault: &mut Vault| vault.found(&document, "ann").unwrap();
     let mut ann = Peer::new(&relay, (1, &document), Rights::ALL, found).await;
     for day in 0..40 {
         ann.set(&format!("day/{day}"), "title", "Milk");
@@ -190,7 +190,7 @@ async fn keys_of_logs_from_before_are_gathered() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::open(folder.path(), Settings::default());
     let document = diary();
-    let found = |vault: &mut selvedge_seal::Vault| vault.found(&document, "ann").unwrap();
+    let found = |vault: &mut Vault| vault.found(&document, "ann").unwrap();
     let mut ann = Peer::new(&relay, (1, &document), Rights::ALL, found).await;
     ann.set("day/1", "title", "Milk");
     let link = {

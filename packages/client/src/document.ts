@@ -8,7 +8,18 @@ import type { DocumentChange, LiveChange, Origin, Query, Row } from "./rows.js"
 import type { Collections, Fields, Schema } from "./schema.js"
 import { Changes, inverseOf, type Inverse } from "./undo.js"
 import { isSame } from "./values.js"
-import type { Doc, DocBase, Former, InviteOptions, Inspection, Member, Peer, Presence, Right } from "./workspace.js"
+import type {
+  Doc,
+  DocBase,
+  Former,
+  InviteOptions,
+  Inspection,
+  Member,
+  Peer,
+  Presence,
+  Right,
+  TransactionOptions,
+} from "./workspace.js"
 import type { Opened, Question, Told } from "./words.js"
 import { readNews } from "./words.js"
 import { readWhole } from "./whole.js"
@@ -51,7 +62,7 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
   /** How much of what is told was taken in, and who told it. */
   #term = ""
   #version = 0
-  /** When others changed an entity last, counted in all that was heard of them. */
+  /** When others changed an entity last, or this tab its texts, counted in all that was heard. */
   readonly #touched = new Map<string, number>()
   #heard = 0
   /** What this tab shows of itself, as JSON, and whether that is on its way. */
@@ -104,17 +115,20 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
     if (edits.length > 0 && rights?.includes("write") === false)
       throw new ClientError("denied", "this device may read the document, and not write in it")
     for (const edit of edits) {
+      const { inverses } = this.#draft
       const inverse = inverseOf(edit, this.#mirror.get(edit.id), this.#fieldsOf(edit.id))
-      if (inverse) this.#draft.inverses.push({ ...inverse, since: this.#heard })
+      if (inverse) inverses.push({ ...inverse, since: this.#heard })
+      // Texts have an undo of their own: what was written in one must not go with what it is in.
+      else if ("name" in edit && !inverses.some(({ deletes }) => deletes === edit.id)) this.#touched.set(edit.id, ++this.#heard)
       this.#draft.edits.push(edit)
       this.#mirror.show(edit)
     }
   }
 
-  transaction<T>(write: () => T): T {
+  transaction<T>(write: () => T, { undo = true }: TransactionOptions = {}): T {
     if (this.#draft) return write()
     const { result, inverses } = this.#make(write)
-    this.#changes.did(inverses)
+    if (undo) this.#changes.did(inverses)
     return result
   }
 

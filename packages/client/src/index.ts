@@ -36,6 +36,7 @@ export type {
   Inspection,
   Member,
   Operation,
+  TransactionOptions,
 } from "./workspace.js"
 export { Workspace } from "./workspace.js"
 export type { EngineSource, Peer, Presence, Right, WorkspaceOptions, WorkspaceState } from "./workspace.js"

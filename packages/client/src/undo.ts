@@ -9,7 +9,7 @@ const STEPS_MAX = 1_000
 export interface Inverse {
   readonly edits: readonly Edit[]
   readonly asLongAs?: { readonly id: string; readonly field: string; readonly reads: Content | undefined }
-  /** It deletes this entity: as long as nobody else has written to that. */
+  /** It deletes this entity: as long as nobody else has written to that, and nobody at all in its texts. */
   readonly deletes?: string
   /** It makes this entity again: as long as nobody else has. */
   readonly restores?: string
@@ -48,10 +48,15 @@ export class Changes {
 }
 
 function step(from: Inverse[][], to: Inverse[][], make: (inverses: readonly Inverse[]) => Inverse[]): boolean {
-  const inverses = from.pop()
-  if (!inverses) return false
-  push(to, make(inverses.toReversed()))
-  return true
+  // One of which nothing can be taken back any more would look as if nothing happened.
+  let inverses: Inverse[] | undefined
+  while ((inverses = from.pop())) {
+    const made = make(inverses.toReversed())
+    if (made.length === 0) continue
+    push(to, made)
+    return true
+  }
+  return false
 }
 
 function push(steps: Inverse[][], step: Inverse[]): void {

@@ -419,8 +419,11 @@ export interface DocBase<S extends Collections = Collections> {
   /** Calls `listener` after each change. Returns what ends that. */
   subscribe(listener: (change: DocumentChange) => void): () => void
   /** Makes several edits one change and one undo. If `write` throws, nothing of it remains. */
-  transaction<T>(write: () => T): T
-  /** Takes the last change of this tab back, as far as it is still what counts. Returns whether there was one. */
+  transaction<T>(write: () => T, options?: TransactionOptions): T
+  /**
+   * Takes the last change of this tab back, as far as it is still what counts; one of which nothing is, is passed over. Returns whether there
+   * was one.
+   */
   undo(): boolean
   redo(): boolean
   readonly canUndo: boolean
@@ -445,6 +448,12 @@ export interface DocBase<S extends Collections = Collections> {
   remove(device: string): Promise<void>
   /** For the inspector. */
   inspect(): Promise<Inspection>
+}
+
+/** How a transaction is made. */
+export interface TransactionOptions {
+  /** Whether it can be taken back: true unless said. What an application notes by the way, such as when somebody wrote, is no step of a person. */
+  readonly undo?: boolean
 }
 
 /** What was written once. */

@@ -14,6 +14,10 @@ export interface Command {
   readonly isOfEditor?: boolean
   /** It writes in the vault, which not everybody may. */
   readonly isWriting?: boolean
+  /** Where somebody writes, its key is what it is in every text: it takes back what was typed, or deletes a word. */
+  readonly isOutsideTexts?: boolean
+  /** A key that is held does it once. */
+  readonly isOnce?: boolean
   /** Whether it can be done now. */
   isPossible?(app: App): boolean
   run(app: App): void
@@ -52,7 +56,8 @@ export function listen(app: App, commands: readonly Command[], areSingleKeysOn: 
     if (event.defaultPrevented || event.isComposing) return
     const stroke = strokeOf(event)
     const isSingle = !/(Mod|Alt)\+/.test(stroke)
-    const isBusy = isWriting(event.composedPath()[0] ?? null) || document.querySelector("dialog[open], .menu") !== null
+    const isInText = isWriting(event.composedPath()[0] ?? null)
+    const isBusy = isInText || document.querySelector("dialog[open], .menu") !== null
     if (isSingle && (isBusy || !areSingleKeysOn())) return
     if (!isSingle && document.querySelector("dialog[open]")) return
     const keys = first && event.timeStamp - first.at < SECOND_KEY_MS ? `${first.key} ${stroke}` : stroke
@@ -60,9 +65,9 @@ export function listen(app: App, commands: readonly Command[], areSingleKeysOn: 
     const command = commands.find(command => command.keys === keys && isPossible(command))
     const isFirst = !command && isSingle && commands.some(({ keys }) => keys?.startsWith(`${stroke} `))
     first = isFirst ? { key: stroke, at: event.timeStamp } : undefined
-    if (!command) return
+    if (!command || (command.isOutsideTexts && isInText)) return
     event.preventDefault()
-    command.run(app)
+    if (!(command.isOnce && event.repeat)) command.run(app)
   })
 }
 

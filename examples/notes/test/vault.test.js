@@ -127,3 +127,18 @@ inVault("what is exported comes back as it was, and is not taken twice", async (
   assert.equal(await other.import([{ ...files[0], title: "new" }], () => undefined, stopped.signal), 0)
   other.close()
 })
+
+inVault("who takes back that a note was begun keeps what was written in it, and can go on", async vault => {
+  const note = vault.create()
+  vault.rename(note, "Plan")
+  vault.rewrite(note, () => "a minute of words")
+  vault.row(note).updated -= 60_000
+  vault.touch(note)
+  // One step each: the time that was set here, and the title. That somebody writes is none.
+  assert.deepEqual([vault.doc.undo(), vault.doc.undo(), vault.doc.undo()], [true, false, false])
+  assert.equal(vault.note(note).title, "")
+  assert.equal(vault.body(note), "a minute of words")
+  vault.touch(note)
+  assert.equal(vault.doc.redo(), true)
+  assert.equal(vault.note(note).title, "Plan")
+})

@@ -42,6 +42,8 @@ export interface Host {
 interface Draft {
   readonly edits: Edit[]
   readonly inverses: Inverse[]
+  /** Entities that were not there before. */
+  readonly made: Set<string>
 }
 
 /** A document, as a tab shows it. */
@@ -115,14 +117,21 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
     if (edits.length > 0 && rights?.includes("write") === false)
       throw new ClientError("denied", "this device may read the document, and not write in it")
     for (const edit of edits) {
-      const { inverses } = this.#draft
-      const inverse = inverseOf(edit, this.#mirror.get(edit.id), this.#fieldsOf(edit.id))
-      if (inverse) inverses.push({ ...inverse, since: this.#heard })
-      // Texts have an undo of their own: what was written in one must not go with what it is in.
-      else if ("name" in edit && !inverses.some(({ deletes }) => deletes === edit.id)) this.#touched.set(edit.id, ++this.#heard)
+      this.#note(edit, this.#draft)
       this.#draft.edits.push(edit)
       this.#mirror.show(edit)
     }
+  }
+
+  /** Notes what takes an edit back. What is made is taken back as a whole, or not at all. */
+  #note(edit: Edit, { inverses, made }: Draft): void {
+    const { id } = edit
+    if (made.has(id)) return
+    const inverse = inverseOf(edit, this.#mirror.get(id), this.#fieldsOf(id))
+    if (inverse) inverses.push({ ...inverse, since: this.#heard })
+    if (inverse?.deletes) made.add(id)
+    // Texts have an undo of their own: what was written in one must not go with what it is in.
+    else if ("name" in edit) this.#touched.set(id, ++this.#heard)
   }
 
   transaction<T>(write: () => T, { undo = true }: TransactionOptions = {}): T {
@@ -283,7 +292,7 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
   }
 
   #make<T>(write: () => T): { result: T; inverses: Inverse[] } {
-    const draft: Draft = { edits: [], inverses: [] }
+    const draft: Draft = { edits: [], inverses: [], made: new Set() }
     this.#draft = draft
     try {
       const result = write()

@@ -29,6 +29,13 @@ test("who takes back that an entity was made does not lose what was written in i
   assert.equal(readText(doc.notes.get("old").body), "from the start")
 })
 
+test("what cannot be taken back as a whole is left as it is", async context => {
+  const doc = await open(context)
+  const note = doc.notes.get(doc.notes.insert({ title: "new", updated: 5 }))
+  note.body.push(textOf("typed"))
+  assert.deepEqual([doc.undo(), note.title, note.updated], [false, "new", 5])
+})
+
 test("what came back with its text goes again", async context => {
   const doc = await open(context)
   doc.notes.insert({ body: textOf("text") }, "a")

@@ -273,11 +273,11 @@ export class Vault {
     if (row) rewriteBody(row.body, change)
   }
 
-  /** Says that somebody writes in a note. */
+  /** Says that somebody writes in a note; that is none of their steps. */
   touch(id: string): void {
     const row = this.row(id)
     const now = Date.now()
-    if (row && Math.abs(now - row.updated) > TOUCH_MS) row.updated = now
+    if (row && Math.abs(now - row.updated) > TOUCH_MS) this.doc.transaction(() => (row.updated = now), { undo: false })
   }
 
   move(ids: readonly string[], folder: string): void {

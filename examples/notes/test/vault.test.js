@@ -142,3 +142,20 @@ inVault("who takes back that a note was begun keeps what was written in it, and 
   assert.equal(vault.doc.redo(), true)
   assert.equal(vault.note(note).title, "Plan")
 })
+
+inVault("links follow a title from the one that they are by, and to no other note", async vault => {
+  const [soup, linker] = [vault.create({ title: "Soup" }), vault.create({ title: "Linker", body: "[[Soup]]" })]
+  await read(vault)
+  for (const title of ["", "a|b"]) assert.equal(vault.rename(soup, title), undefined)
+  vault.retitle(soup, "Leek")
+  assert.equal(vault.body(linker), "[[Soup]]")
+  assert.equal(vault.rename(soup, "Leek soup", "Soup"), 1)
+  assert.equal(vault.body(linker), "[[Leek soup]]")
+  const so = vault.create({ title: "So" })
+  vault.row(so).created = 5
+  await read(vault)
+  assert.equal(vault.rename(soup, "So"), undefined)
+  assert.equal(vault.body(linker), "[[Leek soup]]")
+  assert.equal(vault.rename(soup, "Soup", "Leek soup"), 1)
+  assert.equal(vault.body(linker), "[[Soup]]")
+})

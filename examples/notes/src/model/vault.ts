@@ -253,16 +253,28 @@ export class Vault {
     return this.create({ title, body: fill(template, { title, now }).text }, id)
   }
 
-  /** Names a note, and has the links to it follow. Returns how many notes were changed by that. */
-  rename(id: string, title: string): number {
+  /** Names a note, and nothing else: links follow a title that somebody is done with. */
+  retitle(id: string, title: string): void {
     const row = this.row(id)
-    if (!row || row.title === title) return 0
-    const key = keyOf(row.title)
-    const isOnly = key !== "" && this.resolve(row.title) === id && this.#titles.get(key).size === 1
-    const linkers = isOnly && title.trim() && !/[[\]|#]/.test(title) ? [...this.#linkers.get(key)] : []
+    if (!row || row.title === title) return
     this.doc.transaction(() => {
       row.title = title
       row.updated = Date.now()
+    })
+  }
+
+  /**
+   * Names a note, and has the links to it follow, which are by the title that it had before. Returns how many notes were changed by that;
+   * undefined where none can lead to it by this title.
+   */
+  rename(id: string, title: string, before = this.row(id)?.title ?? ""): number | undefined {
+    this.retitle(id, title)
+    if (title === before) return 0
+    if (!title.trim() || /[[\]|#]/.test(title) || this.resolve(title) !== id) return undefined
+    const key = keyOf(before)
+    const isOnly = key !== "" && [...this.#titles.get(key)].every(other => other === id)
+    const linkers = isOnly ? [...this.#linkers.get(key)] : []
+    this.doc.transaction(() => {
       for (const linker of linkers) this.rewrite(linker, body => relink(body, name => keyOf(name) === key, title.trim()))
     })
     return linkers.length

@@ -63,6 +63,8 @@ export class NoteView {
   readonly #paint = onceAFrame(() => this.#repaint())
   #id: string | undefined
   #body: OpenBody | undefined
+  /** The title that links are by, while this person writes another one. */
+  #titleBefore: string | undefined
   #isReading = false
   /** What the tags were made of. */
   #tagsShown = ""
@@ -117,8 +119,12 @@ export class NoteView {
     )
     this.#empty = this.#nothing()
     this.element = h("section", { class: "note", id: "note", "aria-label": "Note" }, this.#whole, this.#empty)
-    this.#title.addEventListener("input", () => this.#titleTyped())
-    this.#title.addEventListener("blur", () => this.#titleTyped.now())
+    this.#title.addEventListener("input", () => {
+      this.#titleBefore ??= this.#note()?.title
+      this.#titleTyped()
+    })
+    this.#title.addEventListener("blur", () => this.#endTitle())
+    window.addEventListener("pagehide", () => this.#endTitle())
     this.#title.addEventListener("keydown", event => this.#titleKey(event))
     this.#page.addEventListener("click", event => this.#clickPage(event))
     app.flushes.add(() => this.#flush())
@@ -191,6 +197,8 @@ export class NoteView {
   }
 
   #open(id: string | undefined): void {
+    this.#endTitle()
+    this.#titleBefore = undefined
     if (id === this.#id) return
     this.#flush()
     this.#body?.close()
@@ -364,15 +372,25 @@ export class NoteView {
     )
       return
     event.preventDefault()
-    this.#titleTyped.now()
+    this.#endTitle()
     this.focus(this.#isReading ? "page" : "text")
   }
 
   #writeTitle(): void {
     const note = this.#note()
-    if (!note || this.#isLocked(note)) return
-    const count = this.app.vault.rename(note.id, this.#title.value)
-    if (count > 0) toast(`${count} ${count === 1 ? "note links" : "notes link"} to the new title`)
+    if (note && !this.#isLocked(note)) this.app.vault.retitle(note.id, this.#title.value)
+  }
+
+  /** Somebody is done with the title: links follow it, if they can. */
+  #endTitle(): void {
+    this.#titleTyped.now()
+    this.#paint()
+    const note = this.#note()
+    if (this.#titleBefore === undefined || !note || this.#isLocked(note)) return
+    const count = this.app.vault.rename(note.id, note.title, this.#titleBefore)
+    // An empty title, for instance, is not the last.
+    if (count !== undefined) this.#titleBefore = undefined
+    if (count) toast(`${count} ${count === 1 ? "note links" : "notes link"} to the new title`)
   }
 
   #suggest({ kind, query }: Wanted): readonly string[] {

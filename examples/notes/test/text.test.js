@@ -244,3 +244,11 @@ test("what is pasted is cut into pieces, and no character is", () => {
     assert.equal(pieces.join(""), text)
   }
 })
+
+test("a title may have signs that mean something to who replaces", () => {
+  for (const title of ["$&", "$$", "$'", "US$1 $<x>"])
+    assert.equal(
+      relink("[[a|b]] [[A#c]]", () => true, title),
+      `[[${title}|b]] [[${title}#c]]`,
+    )
+})

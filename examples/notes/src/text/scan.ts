@@ -60,7 +60,7 @@ export function relink(body: string, from: (title: string) => boolean, to: strin
   return mapProse(body, line =>
     line.replace(WIKI, (whole, inner: string) => {
       const { title } = linkOf(inner)
-      return title && from(title) ? `[[${inner.replace(/^\s*[^#|]*/, to)}]]` : whole
+      return title && from(title) ? `[[${inner.replace(/^\s*[^#|]*/, () => to)}]]` : whole
     }),
   )
 }

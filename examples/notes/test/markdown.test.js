@@ -44,7 +44,7 @@ cases("words", [
 
 test("tasks are numbered in their order, and say what they are", () => {
   const page = read("- [ ] one\n- [x] two\n  - [ ] three", reading)
-  assert.equal(page.tasks, 3)
+  assert.deepEqual(page.tasks, [false, true, false])
   const found = html(page.views)
   for (const [at, label] of ["one", "two", "three"].entries()) {
     assert.match(found, new RegExp(`data-task="${at}" aria-label="${label}"`))

@@ -6,7 +6,8 @@ import * as editing from "../build/text/editing.js"
 import { highlight } from "../build/text/highlight.js"
 import { compare } from "../build/text/lines.js"
 import { outline } from "../build/text/outline.js"
-import { excerpt, headLines, relink, scan, toggleTask } from "../build/text/scan.js"
+import { read, toggleTask } from "../build/text/markdown.js"
+import { excerpt, headLines, relink, scan } from "../build/text/scan.js"
 
 /** A text in which `|` is the caret, or two of them what is selected. */
 function selected(marked) {
@@ -242,6 +243,44 @@ test("what is pasted is cut into pieces, and no character is", () => {
       lengths,
     )
     assert.equal(pieces.join(""), text)
+  }
+})
+
+/** Notes whose boxes are not all tasks; those that are say so. */
+const BOXES = [
+  "- [ ] \n- [ ] task",
+  "- [ ]\n- [x] task\n- [y] no\n- [ ]no",
+  "    - [ ] code\n\n- [ ] task",
+  "- [ ] task\n    - [x] task\n\n      - [ ] task",
+  "words\n\n\t- [ ] code\n\nwords\n- [ ] task",
+  "<!-- - [ ] said\n- [ ] to nobody -->\n- [X] task",
+  "<!--\n- [ ] no\n-->\n\n1. [ ] task",
+  "- - [ ] task\n- 1. [x] task",
+  "> - [ ] task\n> - [ ] \n\n- [ ] task",
+  "---\nbox: - [ ] no\n---\n- [ ] task\n\n```\n- [ ] no\n```\n* [x] task",
+  "[ ] no, [x] no\n+ [ ] task with [ ] in it\n- [x] task",
+]
+
+test("whoever reads a note and whoever looks through it count the same tasks", () => {
+  for (const body of BOXES) {
+    const { tasks, tasksDone } = scan(body)
+    const seen = read(body, { isThere: () => true }).tasks
+    assert.deepEqual([tasks, tasksDone], [seen.length, seen.filter(Boolean).length], body)
+    assert.equal(tasks, body.match(/\] task/g).length, body)
+  }
+})
+
+test("a tick is on the line that was ticked, whatever else looks like a task", () => {
+  for (const body of BOXES) {
+    const lines = body.split("\n")
+    const tasks = lines.flatMap((line, at) => (line.includes("] task") ? [at] : []))
+    for (const [number, at] of tasks.entries()) {
+      const ticked = toggleTask(body, number)
+      const other = ticked.split("\n").flatMap((line, at) => (line === lines[at] ? [] : [at]))
+      assert.deepEqual(other, [at], body)
+      assert.equal(ticked.length, body.length)
+      assert.equal(toggleTask(ticked, number), body.replace("[X]", "[x]"))
+    }
   }
 })
 

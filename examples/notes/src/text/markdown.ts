@@ -37,8 +37,8 @@ export interface Heading {
 export interface Page {
   readonly views: readonly View[]
   readonly headings: readonly Heading[]
-  /** How many tasks can be ticked. */
-  readonly tasks: number
+  /** Tasks that can be ticked: whether each is. */
+  readonly tasks: readonly boolean[]
 }
 
 /** Longer notes are shown as they are written. */
@@ -91,14 +91,36 @@ export function read(body: string, reading: Reading): Page {
   const lines = body.split("\n")
   const rest = head === 0 ? body : lines.slice(head).join("\n")
   const views = head === 0 ? [] : properties(lines.slice(1, head - 1))
-  if (rest.length > CHARS_MAX || isDense(rest)) return { views: [...views, asWritten(rest)], headings: [], tasks: 0 }
+  if (rest.length > CHARS_MAX || isDense(rest)) return { views: [...views, asWritten(rest)], headings: [], tasks: [] }
   try {
     views.push(...reader.blocks(marked.lexer(rest), 0))
   } catch {
     // Nested so deeply that the parser gave up.
-    return { views: [...views, asWritten(rest)], headings: [], tasks: 0 }
+    return { views: [...views, asWritten(rest)], headings: [], tasks: [] }
   }
   return { views, headings: reader.headings, tasks: reader.tasks }
+}
+
+/**
+ * Ticks the task with this number, or takes the tick away. What is a task only a reader can say, who does not say where it stands. So the note is
+ * read once for each binary digit of how many boxes there are, though some may be none, with those ticked whose numbers have a one there.
+ */
+export function toggleTask(body: string, number: number): string {
+  const isTicked = (body: string) => read(body, { isThere: () => true }).tasks[number]
+  const was = isTicked(body)
+  if (was === undefined) return body
+  const count = body.match(BOX)?.length ?? 0
+  let wanted = 0
+  for (let bit = 1; bit < count; bit *= 2) if (isTicked(withBoxes(body, at => (at & bit) !== 0))) wanted += bit
+  return withBoxes(body, at => (at === wanted ? !was : undefined))
+}
+
+const BOX = /\[[ xX](?=\][ \t]+\S)/g
+
+/** Ticks boxes or takes their ticks away, or leaves them. */
+function withBoxes(body: string, isTicked: (at: number) => boolean | undefined): string {
+  let at = 0
+  return body.replace(BOX, box => ({ true: "[x", false: "[ ", undefined: box })[`${isTicked(at++)}`])
 }
 
 /** Whether a paragraph has so many marks that nobody wrote it for a reader: to sort them out would take the browser seconds. */
@@ -113,7 +135,7 @@ export function textOf(views: readonly View[]): string {
 
 class Reader {
   readonly headings: Heading[] = []
-  tasks = 0
+  readonly tasks: boolean[] = []
   readonly #ids = new Map<string, number>()
   /** How deep the headings are that the next one may be within. */
   readonly #above: number[] = []
@@ -197,7 +219,7 @@ class Reader {
 
   #item(item: Tokens.ListItem, depth: number): View {
     if (!item.task) return shape("li", this.blocks(item.tokens, depth))
-    const number = this.tasks++
+    const number = this.tasks.push(Boolean(item.checked)) - 1
     const rest = this.blocks(
       item.tokens.filter(token => token.type !== "checkbox"),
       depth,

@@ -11,7 +11,10 @@ export interface Scan {
 }
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})/
-export const TASK = /^((?:\s|>)*(?:[-*+]|\d{1,9}[.)])\s+\[)([ xX])(?=\]\s)/
+const ITEM = /^(?:\s|>)*(?:[-*+]|\d{1,9}[.)])\s/
+/** An item may be the first of one above it: `- - [ ] both`. One without words is none. */
+const TASK = /^(?:\s|>|(?:[-*+]|\d{1,9}[.)])\s)*?(?:[-*+]|\d{1,9}[.)])\s+\[([ xX])\]\s+\S/
+const INDENTED = /^(?: {4}|\t)/
 const WIKI = /\[\[([^[\]\n]{1,300})\]\]/g
 const LINK = /\]\(<?([^()<>\n]{1,300}?\.(?:md|markdown)(?:#[^()<>\n]{0,200})?)>?\)/gi
 /** A tag is not a number: `#12` is an issue. */
@@ -23,10 +26,15 @@ export function scan(body: string): Scan {
   const tags = new Set<string>()
   let tasks = 0
   let tasksDone = 0
+  let [isList, isComment] = [false, false]
   for (const line of proseLines(body)) {
-    const task = TASK.exec(line)
-    if (task) tasks++
-    if (task && task[2] !== " ") tasksDone++
+    isComment ||= /^ {0,3}<!--/.test(line)
+    // What is indented is code, but in a list.
+    const mark = !isComment && (isList || !INDENTED.test(line)) ? TASK.exec(line)?.[1] : undefined
+    if (mark) tasks++
+    if (mark && mark !== " ") tasksDone++
+    isList = /^\s*$/.test(line) || INDENTED.test(line) ? isList : ITEM.test(line) || (isList && line.startsWith(" "))
+    isComment &&= !line.includes("-->")
     const prose = line.includes("`") ? withoutCode(line) : line
     if (prose.includes("[[")) for (const [, inner] of prose.matchAll(WIKI)) links.add(linkOf(inner as string).title)
     if (prose.includes("](")) for (const [, path] of prose.matchAll(LINK)) addFile(links, path as string)
@@ -61,17 +69,6 @@ export function relink(body: string, from: (title: string) => boolean, to: strin
     line.replace(WIKI, (whole, inner: string) => {
       const { title } = linkOf(inner)
       return title && from(title) ? `[[${inner.replace(/^\s*[^#|]*/, () => to)}]]` : whole
-    }),
-  )
-}
-
-/** Ticks the task with this number, or takes the tick away. */
-export function toggleTask(body: string, number: number): string {
-  let at = -1
-  return mapProse(body, line =>
-    line.replace(TASK, (whole, before: string, mark: string) => {
-      at++
-      return at === number ? before + (mark === " " ? "x" : " ") : whole
     }),
   )
 }

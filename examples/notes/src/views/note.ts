@@ -5,7 +5,6 @@ import { rank } from "../notes/fuzzy.js"
 import { keyOf } from "../notes/names.js"
 import { choose, onChosen, settings } from "../settings.js"
 import type { Wanted } from "../text/completion.js"
-import { toggleTask } from "../text/scan.js"
 import { Editor, ACTION_KEYS, type Action } from "./editor.js"
 import { confirm } from "./dialog.js"
 import { fill, h, icon, iconButton, onceAFrame, whenQuiet } from "./dom.js"
@@ -63,9 +62,9 @@ export class NoteView {
   readonly #paint = onceAFrame(() => this.#repaint())
   #id: string | undefined
   #body: OpenBody | undefined
+  #isReading = false
   /** The title that links are by, while this person writes another one. */
   #titleBefore: string | undefined
-  #isReading = false
   /** What the tags were made of. */
   #tagsShown = ""
 
@@ -197,9 +196,9 @@ export class NoteView {
   }
 
   #open(id: string | undefined): void {
+    if (id === this.#id) return
     this.#endTitle()
     this.#titleBefore = undefined
-    if (id === this.#id) return
     this.#flush()
     this.#body?.close()
     this.#body = undefined
@@ -416,7 +415,7 @@ export class NoteView {
     const target = (event.target as Element).closest<HTMLElement>("[data-note], [data-tag], [data-task]")
     if (!target) return
     const { note, tag, task, heading } = target.dataset
-    if (task !== undefined) return this.#tick(Number(task))
+    if (task !== undefined) return void this.app.attempt("That", () => this.#tick(Number(task)))
     event.preventDefault()
     if (tag !== undefined) this.app.go({ scope: { kind: "tag", value: tag } })
     else if (note) this.app.showTitle(note)
@@ -431,7 +430,8 @@ export class NoteView {
     }, 100)
   }
 
-  #tick(number: number): void {
+  async #tick(number: number): Promise<void> {
+    const { toggleTask } = await import("./read.js")
     this.#editor.rewrite(toggleTask(this.#editor.value, number))
     this.#paint()
   }

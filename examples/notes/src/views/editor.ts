@@ -109,7 +109,7 @@ export class Editor {
     area.addEventListener("compositionend", () => this.#composed())
     area.addEventListener("blur", () => (this.#choices.close(), this.around.onCaret(undefined)))
     area.addEventListener("focus", () => this.#tellCaret())
-    document.addEventListener("selectionchange", () => document.activeElement === area && this.#tellCaret())
+    document.addEventListener("selectionchange", () => document.activeElement === area && this.#caretMoved())
     new ResizeObserver(() => this.#paint()).observe(this.element)
   }
 
@@ -229,6 +229,8 @@ export class Editor {
     if (this.#held) return void this.#held.push(...changes)
     this.#show(changes)
     if (transaction.origin === this.#undo) this.#tookBack(changes)
+    // What is chosen from stands elsewhere now.
+    if (this.#choices.wanted) this.#suggest()
     this.#paint()
   }
 
@@ -279,9 +281,14 @@ export class Editor {
     return undefined
   }
 
-  #suggest(): void {
+  /** What could be completed where the caret is. */
+  #wanted(): Wanted | undefined {
     const { selectionStart: caret, selectionEnd, readOnly } = this.#area
-    const wanted = caret === selectionEnd && !readOnly ? wantedAt(this.#value, caret) : undefined
+    return caret === selectionEnd && !readOnly ? wantedAt(this.#value, caret) : undefined
+  }
+
+  #suggest(): void {
+    const wanted = this.#wanted()
     if (!wanted) return this.#choices.close()
     const names = this.around.suggest(wanted)
     this.#repaint()
@@ -292,6 +299,16 @@ export class Editor {
     const { wanted } = this.#choices
     if (wanted) this.edit(complete(wanted, this.#value, chosen))
     this.#choices.close()
+  }
+
+  /** Choices are for where they were opened. */
+  #caretMoved(): void {
+    const { wanted } = this.#choices
+    if (wanted && !this.#held) {
+      const now = this.#wanted()
+      if (now?.from !== wanted.from || now.query !== wanted.query) this.#choices.close()
+    }
+    this.#tellCaret()
   }
 
   #tellCaret(): void {
@@ -424,9 +441,10 @@ class Choices {
 
   open(wanted: Wanted, names: readonly string[], { left, top, height }: { left: number; top: number; height: number }): void {
     if (names.length === 0 || (names.length === 1 && names[0] === wanted.query)) return this.close()
+    const isSame = this.wanted?.query === wanted.query
+    this.#at = isSame ? Math.max(0, names.indexOf(this.#names[this.#at] ?? "")) : 0
     this.wanted = wanted
     this.#names = names
-    this.#at = 0
     fill(this.element, ...names.map((name, at) => h("li", { role: "option", id: `choice-${at}` }, name)))
     this.element.hidden = false
     this.element.style.left = `${Math.max(0, Math.min(left, this.area.offsetWidth - this.element.offsetWidth))}px`

@@ -143,10 +143,15 @@ export class App {
       const { connection, clockAheadMs } = this.workspace.state.value
       if (clockAheadMs === undefined && connection !== "none" && this.#vault === vault) return false
       stop()
-      if (this.#vault === vault) vault.sweep(Date.now() + (clockAheadMs ?? 0))
+      if (this.#vault === vault) vault.sweep(this.#now())
       return true
     }
     if (!sweep()) stop = this.workspace.state.watch(sweep)
+  }
+
+  /** The time by the clock that trash is emptied by: the relay's, where one was heard. */
+  #now(): number {
+    return Date.now() + (this.workspace.state.value.clockAheadMs ?? 0)
   }
 
   /** What a vault is called is asked for before it is opened. */
@@ -213,7 +218,7 @@ export class App {
     const { vault } = this
     const first = vault.note(ids[0] ?? "")
     if (!first) return
-    vault.trash(ids)
+    vault.trash(ids, this.#now())
     if (ids.includes(this.#place.note ?? "")) this.go({ note: undefined }, "replace")
     const what = ids.length === 1 ? `“${titleOf(first)}”` : `${ids.length} notes`
     toast(`${what} moved to the trash`, { label: "Undo", run: () => vault.restore(ids) })

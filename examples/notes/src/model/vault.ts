@@ -313,9 +313,11 @@ export class Vault {
     this.row(id)?.tags.delete(tag)
   }
 
-  trash(ids: readonly string[]): void {
-    const now = Date.now()
-    this.#each(ids, row => (row.trashed = now))
+  /** A clock may be months behind, and what is old in the trash is deleted for everybody: it is not earlier than what was written. */
+  trash(ids: readonly string[], now = Date.now()): void {
+    let latest = now
+    for (const { updated } of this.#notes.values()) latest = Math.max(latest, updated)
+    this.#each(ids, row => (row.trashed = latest))
   }
 
   restore(ids: readonly string[]): void {

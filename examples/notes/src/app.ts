@@ -4,6 +4,7 @@ import { titleOf, Vault, type VaultChange } from "./model/vault.js"
 import { schema } from "./schema.js"
 import { choose, settings } from "./settings.js"
 import { trustedScript } from "./trusted.js"
+import { confirm } from "./views/dialog.js"
 import { toast } from "./views/toast.js"
 
 /** Which notes are listed. */
@@ -222,6 +223,15 @@ export class App {
     if (ids.includes(this.#place.note ?? "")) this.go({ note: undefined }, "replace")
     const what = ids.length === 1 ? `“${titleOf(first)}”` : `${ids.length} notes`
     toast(`${what} moved to the trash`, { label: "Undo", run: () => vault.restore(ids) })
+  }
+
+  /** Deletes a note of the trash for everybody, unless somebody took it back before this person was sure. */
+  async deleteForever(id: string): Promise<void> {
+    const { vault } = this
+    const isSure = await confirm("Delete forever?", `“${titleOf(vault.note(id))}” is deleted for everybody.`, "Delete forever")
+    if (!isSure || vault.note(id)?.trashed === undefined) return
+    if (this.#place.note === id) this.go({ note: undefined }, "replace")
+    vault.deleteForever([id])
   }
 
   async #follow(): Promise<boolean> {

@@ -4,7 +4,6 @@ import { titleOf } from "../model/vault.js"
 import { fill as fillTemplate } from "../notes/templates.js"
 import { onChosen, settings, choose } from "../settings.js"
 import { ACTION_KEYS, type Action } from "./editor.js"
-import { confirm } from "./dialog.js"
 import { h, isNarrow, setText } from "./dom.js"
 import type { GraphView } from "./graph.js"
 import { List } from "./list.js"
@@ -146,7 +145,7 @@ export class Desk {
     if (note.trashed !== undefined) {
       return [
         { label: "Restore", icon: "back", run: () => (vault.restore([id]), toast("The note is back.")) },
-        { label: "Delete forever", icon: "trash", isDanger: true, run: () => void this.#deleteForever(id) },
+        { label: "Delete forever", icon: "trash", isDanger: true, run: () => void app.deleteForever(id) },
       ]
     }
     return [
@@ -185,13 +184,6 @@ export class Desk {
     const isOpen = this.app.place.note === id
     this.app.trash([id])
     if (isOpen && next !== undefined && !isNarrow()) this.app.go({ note: next }, "replace")
-  }
-
-  async #deleteForever(id: string): Promise<void> {
-    const { vault } = this.app
-    if (!(await confirm("Delete forever?", `“${titleOf(vault.note(id))}” is deleted for everybody.`, "Delete forever"))) return
-    if (this.app.place.note === id) this.app.go({ note: undefined }, "replace")
-    vault.deleteForever([id])
   }
 
   #duplicate(id: string): void {

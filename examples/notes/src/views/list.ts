@@ -417,9 +417,12 @@ export class List {
   }
 
   async #deleteTrash(): Promise<void> {
-    const ids = [...this.app.vault.notes.values()].filter(note => note.trashed !== undefined).map(note => note.id)
+    const { vault } = this.app
+    const isTrashed = (id: string) => vault.note(id)?.trashed !== undefined
+    const ids = [...vault.notes.keys()].filter(isTrashed)
     if (await confirm("Empty the trash?", `${ids.length} notes are deleted for everybody.`, "Delete forever"))
-      this.app.vault.deleteForever(ids)
+      // Somebody may have taken one back meanwhile.
+      vault.deleteForever(ids.filter(isTrashed))
   }
 }
 

@@ -6,7 +6,6 @@ import { keyOf } from "../notes/names.js"
 import { choose, onChosen, settings } from "../settings.js"
 import type { Wanted } from "../text/completion.js"
 import { Editor, ACTION_KEYS, type Action } from "./editor.js"
-import { confirm } from "./dialog.js"
 import { fill, h, icon, iconButton, onceAFrame, whenQuiet } from "./dom.js"
 import type { IconName } from "./icons.js"
 import { keysLabel } from "../commands.js"
@@ -275,18 +274,13 @@ export class NoteView {
     if (note.trashed === undefined) return
     const { vault } = this.app
     const restore = () => (vault.restore([note.id]), this.app.show(note.id))
-    const forever = async () => {
-      const isSure = await confirm("Delete forever?", `“${titleOf(note)}” is deleted for everybody.`, "Delete forever")
-      if (!isSure) return
-      this.app.go({ note: undefined }, "replace")
-      vault.deleteForever([note.id])
-    }
+    const forever = () => void this.app.deleteForever(note.id)
     const button = (label: string, run: () => void) => h("button", { type: "button", class: "button", onclick: run }, label)
     fill(
       this.#trashed,
       icon("trash"),
       h("span", {}, "This note is in the trash."),
-      !vault.isReadOnly && [button("Restore", restore), button("Delete forever", () => void forever())],
+      !vault.isReadOnly && [button("Restore", restore), button("Delete forever", forever)],
     )
   }
 

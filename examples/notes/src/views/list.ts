@@ -363,7 +363,7 @@ export class List {
     else if (event.key === "Home") this.#goToFirst()
     else if (event.key === "End") this.#goTo(this.#shown.at(-1))
     else if (event.key === "Enter" && note !== undefined) this.doing.onOpen()
-    else if ((event.key === "Delete" || event.key === "Backspace") && note !== undefined) this.#trash(note)
+    else if ((event.key === "Delete" || event.key === "Backspace") && note !== undefined && !event.repeat) this.#trash(note)
     else return
     event.preventDefault()
   }
@@ -382,6 +382,8 @@ export class List {
   #trash(id: string): void {
     if (this.app.vault.isReadOnly || this.app.vault.note(id)?.trashed !== undefined) return
     const next = this.after(id)
+    // What is open need not be listed, and nobody throws away what they do not see.
+    if (!this.#shown.includes(id)) return
     this.app.trash([id])
     this.#goTo(next)
   }

@@ -389,6 +389,7 @@ export class List {
   }
 
   #searchKey(event: KeyboardEvent): void {
+    if (event.isComposing) return
     if (event.key === "Escape") {
       event.preventDefault()
       if (this.#search.value) this.clearSearch()

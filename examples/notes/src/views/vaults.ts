@@ -77,15 +77,18 @@ export function foundVault(app: App, isFirst = false): void {
   const name = h("input", { type: "text", value: isFirst ? "Notes" : "", maxlength: 80, required: true, autocomplete: "off" })
   const encrypted = h("input", { type: "checkbox" })
   const examples = h("input", { type: "checkbox", checked: isFirst })
+  const create = h("button", { type: "submit", class: "button main" }, "Create vault")
   const error = h("p", { class: "error", role: "alert" })
   const submit = async (event: Event) => {
     event.preventDefault()
+    create.disabled = true
     try {
       await found(app, name.value.trim() || "Notes", encrypted.checked, examples.checked)
       dialog.close()
     } catch (reason) {
       error.textContent = `The vault could not be made: ${reasonOf(reason)}.`
     }
+    create.disabled = false
   }
   const join = action("Join with a link", () => (dialog.close(), void askForLink(app, isFirst)))
   const form = h(
@@ -105,12 +108,7 @@ export function foundVault(app: App, isFirst = false): void {
     ),
     check(examples, "Begin with a few notes", "They show what can be done, and can be thrown away."),
     error,
-    h(
-      "footer",
-      {},
-      isFirst ? join : action("Cancel", dialog.close),
-      h("button", { type: "submit", class: "button main" }, "Create vault"),
-    ),
+    h("footer", {}, isFirst ? join : action("Cancel", dialog.close), create),
   )
   // The first vault is needed: there is nothing behind the dialog.
   if (isFirst) dialog.element.addEventListener("cancel", event => app.hasVault || event.preventDefault())

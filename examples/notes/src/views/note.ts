@@ -130,6 +130,8 @@ export class NoteView {
     app.onVault(change => {
       if (!change) this.#open(undefined)
       else if (this.#id !== undefined && (change.notes.has(this.#id) || change.isLinks)) this.#paint()
+      // A note may come after its address.
+      else if (this.#id === undefined && change.notes.has(app.place.note ?? "")) this.#open(app.place.note)
     })
     onChosen(this.#paint)
   }

@@ -28,16 +28,19 @@ async function main(): Promise<void> {
   askBeforeLosing(app)
 }
 
-/** Opens what the address names, or what was open last, or the only vault; or has one founded. */
+/** Opens what the address names, or what was open last, or another vault that can be opened; or has one founded. */
 async function begin(app: App): Promise<void> {
   const link = linkInAddress(location.hash)
   if (link !== undefined) await join(app, link)
   else await app.start()
   if (app.hasVault) return
   const known = await app.workspace.documents()
-  const last = known.find(({ id }) => id === settings().vault) ?? known[0]
-  if (last) await switchTo(app, last.id)
-  else foundVault(app, true)
+  const { vault } = settings()
+  for (const { id } of known.toSorted((a, b) => Number(b.id === vault) - Number(a.id === vault))) {
+    await switchTo(app, id)
+    if (app.hasVault) return
+  }
+  foundVault(app, true)
 }
 
 /** A link may also be opened where the app is open already. */

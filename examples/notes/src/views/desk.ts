@@ -84,6 +84,9 @@ export class Desk {
     this.#work = h("main", { class: "work" }, this.#heading, this.#list.element, this.#note.element)
     this.#panes.append(this.#sidebar.element, this.#work)
     this.elements = [skip, banners(app), this.#panes]
+    // Until there is a vault there is nothing to do.
+    this.#panes.inert = true
+    app.onVault(() => (this.#panes.inert = false))
     app.onPlace(({ scope, note }) => this.#arrived(scope.kind === "graph", note !== undefined))
     onChosen(() => this.#graph?.recolor())
     this.#takeDrops()

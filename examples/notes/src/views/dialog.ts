@@ -10,7 +10,7 @@ export interface Opened {
 let last = 0
 
 /** Opens a dialog. Escape and a click beside it close it, and what had the focus has it again. */
-export function openDialog(title: string, options: { readonly class?: string; readonly onClose?: () => void } = {}): Opened {
+export function openDialog(title: string, options: { readonly class?: string; readonly onClose?: () => unknown } = {}): Opened {
   const id = `dialog-${++last}`
   const body = h("div", { class: "dialog-body" })
   const head = h("header", {}, h("h2", { id }, title), iconButton("close", "Close", { onclick: () => element.close() }))
@@ -24,7 +24,7 @@ export function openBare(label: string, className: string): Opened {
   return show(element, element)
 }
 
-function show(element: HTMLDialogElement, body: HTMLElement, onClose?: () => void): Opened {
+function show(element: HTMLDialogElement, body: HTMLElement, onClose?: () => unknown): Opened {
   const before = document.activeElement
   const backToCaret = caretOf(before)
   element.addEventListener("close", () => {
@@ -34,7 +34,8 @@ function show(element: HTMLDialogElement, body: HTMLElement, onClose?: () => voi
     onClose?.()
   })
   element.addEventListener("pointerdown", event => {
-    if (event.target === element && isBeside(event, element)) element.close()
+    if (event.target !== element || !isBeside(event, element)) return
+    if (element.dispatchEvent(new Event("cancel", { cancelable: true }))) element.close()
   })
   document.body.append(element)
   element.showModal()

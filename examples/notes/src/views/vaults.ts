@@ -73,7 +73,12 @@ async function forget(app: App): Promise<void> {
 
 /** Founds a vault; the first one when there is none yet. */
 export function foundVault(app: App, isFirst = false): void {
-  const dialog = openDialog(isFirst ? "Your notes, on every device" : "New vault", { class: isFirst ? "welcome" : "small" })
+  let isJoining = false
+  const dialog = openDialog(isFirst ? "Your notes, on every device" : "New vault", {
+    class: isFirst ? "welcome" : "small",
+    // Browsers let nobody keep a dialog open for good.
+    onClose: () => isFirst && !isJoining && !app.hasVault && foundVault(app, true),
+  })
   const name = h("input", { type: "text", value: isFirst ? "Notes" : "", maxlength: 80, required: true, autocomplete: "off" })
   const encrypted = h("input", { type: "checkbox" })
   const examples = h("input", { type: "checkbox", checked: isFirst })
@@ -90,7 +95,7 @@ export function foundVault(app: App, isFirst = false): void {
     }
     create.disabled = false
   }
-  const join = action("Join with a link", () => (dialog.close(), void askForLink(app, isFirst)))
+  const join = action("Join with a link", () => ((isJoining = true), dialog.close(), void askForLink(app, isFirst)))
   const form = h(
     "form",
     { onsubmit: event => void submit(event) },

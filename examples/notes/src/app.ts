@@ -85,7 +85,13 @@ export class App {
   }
 
   flush(): void {
-    for (const flush of this.flushes) flush()
+    for (const flush of this.flushes) {
+      try {
+        flush()
+      } catch (error) {
+        toast(`Writing failed: ${reasonOf(error)}`)
+      }
+    }
   }
 
   #writes = 0
@@ -120,7 +126,7 @@ export class App {
     const doc = await this.workspace.get(id, schema)
     this.#vault?.close()
     this.#finder?.close()
-    this.#finder = new SearchWorker(trustedScript(SEARCH_SCRIPT))
+    this.#finder = new SearchWorker(trustedScript(SEARCH_SCRIPT), () => toast("Searching does not work: reload the page."))
     const vault = new Vault(doc, this.#finder)
     this.#vault = vault
     vault.watch(change => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Workspace } from "@selvedge/client"
+import { ClientError, Workspace } from "@selvedge/client"
 import { eventually } from "../../../packages/client/test/waits.js"
 import { firstText, readBody } from "../build/model/body.js"
+import { openBody } from "../build/model/open-body.js"
 import { TRASH_MS, Vault } from "../build/model/vault.js"
 import { SearchIndex } from "../build/notes/search.js"
 import { dayId } from "../build/notes/templates.js"
@@ -158,4 +159,35 @@ inVault("links follow a title from the one that they are by, and to no other not
   assert.equal(vault.body(linker), "[[Leek soup]]")
   assert.equal(vault.rename(soup, "Soup", "Leek soup"), 1)
   assert.equal(vault.body(linker), "[[Soup]]")
+})
+
+inVault("what goes into the trash by a clock that is behind is not old there", async vault => {
+  const [mine, other] = [vault.create({ title: "mine" }), vault.create({ title: "other" })]
+  const { updated } = vault.note(other)
+  vault.row(mine).updated = 5
+  vault.trash([mine], 7)
+  assert.equal(vault.note(mine).trashed, updated)
+  assert.equal(vault.sweep(), 0)
+})
+
+inVault("what is typed by who may not write any more is taken back and said, not thrown", async vault => {
+  const { body } = vault.row(vault.create({ body: "as it was" }))
+  const told = []
+  const field = {
+    ...{ entity: body.entity, field: body.field, names: () => body.names(), updates: () => body.updates() },
+    push: () => {
+      throw new ClientError("denied", "this device may read the document, and not write in it")
+    },
+    subscribe: listener => body.subscribe(listener),
+  }
+  const opened = openBody(
+    field,
+    () => told.push("replaced"),
+    () => undefined,
+    why => told.push(why.kind),
+  )
+  opened.text.insert(0, "typed, ")
+  opened.flush()
+  assert.deepEqual([told, opened.text.toString()], [["replaced", "denied"], "as it was"])
+  opened.close()
 })

@@ -1,4 +1,4 @@
-import type { TextField } from "@selvedge/client"
+import type { ClientError, TextField } from "@selvedge/client"
 import { openText } from "@selvedge/client/text"
 import type * as Y from "yjs"
 
@@ -12,10 +12,16 @@ export interface OpenBody {
 
 /**
  * Opens a text for an editor. `onReplaced` is called when it began afresh, and the editor is to be bound again; `onChanged` when it
- * reads otherwise.
+ * reads otherwise; `onRefused` when what was typed was taken back, as from somebody who may not write any more.
  */
-export function openBody(field: TextField, onReplaced: () => void, onChanged: () => void): OpenBody {
+export function openBody(
+  field: TextField,
+  onReplaced: () => void,
+  onChanged: () => void,
+  onRefused: (why: ClientError) => void,
+): OpenBody {
   const opened = openText(field, {
+    onRefused,
     onReplaced: () => {
       watch()
       onReplaced()

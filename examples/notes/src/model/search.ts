@@ -19,8 +19,18 @@ export class SearchWorker implements Finder {
   readonly #asked = new Map<number, (hits: readonly Hit[]) => void>()
   #last = 0
 
-  constructor(script: string | URL) {
+  /** It was not loaded, and answers nothing. */
+  #isBroken = false
+
+  /** `onBroken` is called where the worker cannot be loaded, or fails: nothing is found then. */
+  constructor(script: string | URL, onBroken: () => void) {
     this.#worker = new Worker(script, { type: "module" })
+    this.#worker.addEventListener("error", event => {
+      this.#isBroken ||= !(event instanceof ErrorEvent)
+      for (const answer of this.#asked.values()) answer([])
+      this.#asked.clear()
+      onBroken()
+    })
     this.#worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
       this.#asked.get(data.number)?.(data.hits)
       this.#asked.delete(data.number)
@@ -36,6 +46,7 @@ export class SearchWorker implements Finder {
   }
 
   search(text: string): Promise<readonly Hit[]> {
+    if (this.#isBroken) return Promise.resolve([])
     const number = ++this.#last
     return new Promise(resolve => {
       this.#asked.set(number, resolve)

@@ -53,7 +53,7 @@ export class Desk {
   constructor(readonly app: App) {
     const showSidebar = () => (isNarrow() ? this.#show("sidebar") : hideSidebar())
     this.#sidebar = new Sidebar(app, {
-      onVaults: anchor => void this.#vaultMenu(anchor),
+      onVaults: anchor => this.#vaultMenu(anchor),
       onSettings: () => this.#preferences(),
       onStatus: () => showStatus(app),
       onGone: () => this.#show(app.place.scope.kind === "graph" || app.place.note !== undefined ? "note" : "list", "list"),
@@ -221,12 +221,9 @@ export class Desk {
     )
   }
 
-  #vaultMenu(anchor: HTMLElement): Promise<void> {
-    return vaultMenu(this.app, anchor, {
-      share: () => shareVault(this.app),
-      import: () => this.#import(),
-      export: () => this.#export(),
-    })
+  #vaultMenu(anchor: HTMLElement): void {
+    const doing = { share: () => shareVault(this.app), import: () => this.#import(), export: () => this.#export() }
+    void this.#lazily(() => vaultMenu(this.app, anchor, doing))
   }
 
   #import(files: readonly File[] = []): void {

@@ -44,7 +44,8 @@ export function importNotes(app: App, given: readonly File[] = []): void {
   drop.addEventListener("dragover", event => event.preventDefault())
   drop.addEventListener("drop", event => {
     event.preventDefault()
-    if (event.dataTransfer) void dropped(event.dataTransfer).then(take)
+    const { dataTransfer } = event
+    if (dataTransfer) void app.attempt("Importing", async () => take(await dropped(dataTransfer)))
   })
   dialog.body.append(
     h(

@@ -1,4 +1,4 @@
-import type { App } from "../app.js"
+import { reasonOf, type App } from "../app.js"
 import { isListed, titleOf, type Note } from "../model/vault.js"
 import { openBody, type OpenBody } from "../model/open-body.js"
 import { rank } from "../notes/fuzzy.js"
@@ -210,6 +210,7 @@ export class NoteView {
         row.body,
         () => this.#bind(),
         () => this.#paint(),
+        why => toast(`What was typed could not be written: ${reasonOf(why)}.`),
       )
     this.#bind()
     this.#title.value = row?.title ?? ""
@@ -257,7 +258,7 @@ export class NoteView {
     this.#showTrashed(note)
     this.#showTags(note)
     this.#panel.show(note, settings().isPanelShown)
-    if (this.#isReading) void this.#read()
+    if (this.#isReading) void this.app.attempt("Reading", () => this.#read())
   }
 
   async #read(): Promise<void> {

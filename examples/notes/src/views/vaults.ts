@@ -43,7 +43,12 @@ export async function vaultMenu(
     ...(isReadOnly ? [] : changing),
     { label: "Export notes", icon: "share", run: doing.export },
     undefined,
-    { label: "Forget on this device", icon: "trash", isDanger: true, run: () => void forget(app) },
+    {
+      label: "Forget on this device",
+      icon: "trash",
+      isDanger: true,
+      run: () => void app.attempt("Forgetting the vault", () => forget(app)),
+    },
   ])
 }
 

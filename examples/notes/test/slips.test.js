@@ -112,7 +112,8 @@ inBrowser("links follow a title that is thought about, and a field that is left 
   const other = await secondTab(ann)
   await titleOf(other).fill("Rye")
   await titleOf(other).press("Enter")
-  await ann.row("Rye").waitFor()
+  // The note that links to it says its title too.
+  await page.locator(".row-title", { hasText: "Rye" }).waitFor()
   await ann.text.focus()
   await page.waitForFunction(() => document.querySelector("input.title").value === "Rye")
 })

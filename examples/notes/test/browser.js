@@ -1,31 +1,13 @@
 // Tests in Chromium: each person has a profile of their own, and a test fails if any page says anything on its console.
 import assert from "node:assert/strict"
-import { existsSync } from "node:fs"
-import { after, test } from "node:test"
+import { test } from "node:test"
 import { chromium } from "playwright-core"
+import { browserBy, noBrowser } from "../../../packages/client/test/chromium.js"
 import { inProfiles, LIMIT, withTries } from "../../../packages/client/test/tries.js"
 import { inTime, WAIT_MS } from "../../../packages/client/test/waits.js"
 import { startAlone } from "./built.js"
 
-export const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
-const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
-let launched
-
-/** The browser of all tests of a file; another if it died. */
-function theBrowser() {
-  const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"], timeout: WAIT_MS })
-  const forget = () => (launched = undefined)
-  launched ??= launching().then(
-    made => made.once("disconnected", forget),
-    error => {
-      forget()
-      throw error
-    },
-  )
-  return launched
-}
-
-after(async () => (await launched)?.close())
+const theBrowser = browserBy(chromium)
 
 /**
  * A test in a browser. `run` gets what makes people, the site they are on, and what has something of its own closed afterwards; `start` starts another
@@ -55,7 +37,7 @@ export function inBrowser(name, run, { start = startAlone, isSkipped = false } =
       await site.stop()
     }
   }
-  test(name, { ...LIMIT, skip: skip || isSkipped }, t => withTries(t, attempt))
+  test(name, { ...LIMIT, skip: noBrowser || isSkipped }, t => withTries(t, attempt))
 }
 
 /** Somebody with a browser. */

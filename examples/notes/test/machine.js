@@ -6,7 +6,8 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { chromium } from "playwright-core"
 import { inTime, WAIT_MS } from "../../../packages/client/test/waits.js"
-import { executablePath, Person } from "./browser.js"
+import { executablePath } from "../../../packages/client/test/chromium.js"
+import { Person } from "./browser.js"
 
 const FLAGS = [
   "--headless",

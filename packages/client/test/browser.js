@@ -1,31 +1,14 @@
 // Tests in Chromium: each has a site and a profile of its own, and fails if any page or worker says anything on its console.
 import assert from "node:assert/strict"
-import { existsSync } from "node:fs"
-import { after, test } from "node:test"
+import { test } from "node:test"
 import { chromium } from "playwright-core"
+import { browserBy, noBrowser } from "./chromium.js"
 import { Site } from "./site.js"
 import { inProfiles, LIMIT, withTries } from "./tries.js"
 import { inTime, WAIT_MS } from "./waits.js"
 
-const executablePath = process.env.SELVEDGE_CHROMIUM ?? "/usr/bin/chromium"
-export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`
-let launched
-
-/** The browser of all tests of a file; another if it died. */
-export function browser() {
-  const launching = () => chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"], timeout: WAIT_MS })
-  const forget = () => (launched = undefined)
-  launched ??= launching().then(
-    made => made.once("disconnected", forget),
-    error => {
-      forget()
-      throw error
-    },
-  )
-  return launched
-}
-
-after(async () => (await launched)?.close())
+/** The browser of all tests of a file. */
+export const browser = browserBy(chromium)
 
 /** A test in a browser; `run` gets a `Visit`. */
 export function inBrowser(name, run) {
@@ -43,7 +26,7 @@ export function inBrowser(name, run) {
       await site.stop()
     }
   }
-  test(name, { ...LIMIT, skip }, t => withTries(t, attempt))
+  test(name, { ...LIMIT, skip: noBrowser }, t => withTries(t, attempt))
 }
 
 /** A profile in the browser, and a site that its tabs open. */

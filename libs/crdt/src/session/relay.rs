@@ -92,8 +92,10 @@ pub struct Terms {
     pub lease_ms: u64,
     /// How far a stamp may be ahead of the relay's clock.
     pub drift_ms: u64,
-    /// Records between two compactions, at least.
+    /// Records between two compactions, at least, unless they are long.
     pub compact_records: u64,
+    /// So many bytes of records are compacted though they are few: until then every device keeps them twice.
+    pub compact_bytes: u64,
     /// Bytes of records of a document that are kept, at most.
     pub bytes_max: u64,
     /// Bytes of a snapshot, at most.
@@ -116,6 +118,7 @@ impl Default for Terms {
             lease_ms: 30 * 86_400_000,
             drift_ms: 120_000,
             compact_records: 256,
+            compact_bytes: 1 << 20,
             bytes_max: 1 << 30,
             snapshot_bytes_max: u64::MAX,
             replicas_max: 16 << 10,

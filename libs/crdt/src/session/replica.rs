@@ -90,6 +90,8 @@ pub struct Replica {
     /// What waits may have been pushed to a relay that lost it, and read there by others.
     outlives: bool,
     journal: Journal,
+    /// Something need not be kept any more.
+    has_shrunk: bool,
     events: VecDeque<Event>,
 }
 
@@ -121,6 +123,7 @@ impl Replica {
             rename: None,
             outlives: false,
             journal: Journal::default(),
+            has_shrunk: false,
             events: VecDeque::new(),
         };
         replica.checkpoint();
@@ -270,11 +273,19 @@ impl Replica {
         if self.rename.is_none() {
             self.cut(keys);
         }
-        if self.journal.is_long() {
+        let (is_long, has_shrunk) =
+            (self.confirmed.is_long(), std::mem::take(&mut self.has_shrunk));
+        let is_worth = || self.journal.is_worth(self.state_bytes());
+        if self.journal.is_long() || (is_long || has_shrunk) && is_worth() {
             self.checkpoint();
-        } else if self.confirmed.is_long() {
+        } else if is_long {
             self.confirmed.begin(self.confirmed_snapshot());
         }
+    }
+
+    /// About how long a new beginning would be.
+    fn state_bytes(&self) -> usize {
+        self.confirmed.bytes() + self.kept.bytes() + self.own.bytes()
     }
 
     /// The relay holds this device's place for so long from now on, by its own clock.

@@ -79,6 +79,32 @@ fn a_journal_is_begun_anew_when_it_is_longer_than_what_is_kept() {
 }
 
 #[test]
+fn what_need_not_be_kept_any_more_is_not_stored_any_more() {
+    let mut device = open();
+    let text = "word ".repeat(10_000);
+    for offset in 0..20 {
+        device.edit(|edit| edit.set(&format!("note/{offset}"), "f", text.as_str().into()));
+        device.pass(100);
+        let pushed = device.push();
+        device.ack(&pushed, offset);
+        device.record(offset, &pushed.record);
+        device.pass(100);
+    }
+    let stored = |device: &Scripted| {
+        device.saved.begin.len() + device.saved.appended.iter().map(Vec::len).sum::<usize>()
+    };
+    let (before, all) = (stored(&device), 20 * text.len());
+    assert!(before > 2 * all, "{before} bytes: the notes, and what was pushed");
+    let horizon = device.document().latest();
+    device.record(20, &Record::Compact { horizon, retired: vec![] }.to_bytes());
+    device.pass(100);
+    let after = stored(&device);
+    assert!(after < all + all / 4, "{after} bytes are stored of {all}");
+    let snapshot = device.document().snapshot();
+    assert_eq!(device.restarted().document().snapshot(), snapshot);
+}
+
+#[test]
 fn what_was_pushed_before_a_crash_is_pushed_with_the_same_bytes() {
     let mut device = open();
     note(&mut device, 1);

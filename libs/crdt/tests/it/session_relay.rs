@@ -76,6 +76,19 @@ fn offsets_of_another_log_make_nobody_expire() {
     assert_eq!(open(&mut document, 3, same).start, Start::Expired);
 }
 
+/// Until then every device keeps what it wrote as it was pushed, beside what came of it.
+#[test]
+fn few_records_are_compacted_if_they_are_long() {
+    let mut document = document(10);
+    open(&mut document, 1, at(LOG, 10));
+    let terms = |compact_bytes| Terms { compact_bytes, ..Terms::default() };
+    assert!(document.compact(&terms(1 << 20), NOW_MS).is_none(), "ten short ones");
+    assert!(document.compact(&terms(1 << 10), NOW_MS).is_some(), "ten of more than 100 bytes");
+    document.commit();
+    document.saw(&session(1), 11, NOW_MS);
+    assert!(document.compact(&terms(1 << 10), NOW_MS).is_none(), "nothing came since");
+}
+
 #[test]
 fn by_coming_nobody_has_seen_more() {
     let mut document = document(100);

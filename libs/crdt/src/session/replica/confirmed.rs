@@ -48,6 +48,11 @@ impl Confirmed {
         self.tail_bytes > LONG_BYTES.max(2 * self.base.len())
     }
 
+    /// About how long a new base would be.
+    pub fn bytes(&self) -> usize {
+        self.base.len() + self.tail_bytes
+    }
+
     /// What the base's bytes say.
     pub fn base(&self) -> &[u8] {
         &self.base

@@ -148,10 +148,17 @@ impl Journal {
         self.changes = vec![Change::Begin(state)];
     }
 
-    /// Returns whether a new beginning costs less than reading all of this again. It is about as long as the last one, with all that
-    /// it keeps.
+    /// Returns whether a new beginning costs less than reading all of this again and again. It is about as long as the last one, with all
+    /// that it keeps.
     pub fn is_long(&self) -> bool {
-        self.bytes > LONG_BYTES.max(2 * self.begun)
+        self.bytes > LONG_BYTES.max(self.begun / 2)
+    }
+
+    /// Returns whether a new beginning of so many bytes is worth it: it is paid for by what was stored since the last one, or what is stored
+    /// is much longer.
+    pub fn is_worth(&self, bytes: usize) -> bool {
+        let is_paid = self.bytes >= LONG_BYTES.max(bytes / 4);
+        is_paid || self.begun + self.bytes >= LONG_BYTES + bytes + bytes / 2
     }
 
     /// The transaction that what happens now will be in.

@@ -94,6 +94,10 @@ impl Kept {
         self.others_bytes = others.map(|kept| kept.record.len()).sum();
     }
 
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(|kept| kept.record.len()).sum()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &KeptRecord> + Clone {
         self.records.iter()
     }

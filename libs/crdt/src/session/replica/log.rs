@@ -276,6 +276,7 @@ impl Replica {
             self.writer.observe(horizon);
         }
         self.kept.trim(horizon);
+        self.has_shrunk = true;
         self.receipts.remove(retired);
         self.sweeps = self.last_writer == Some(self.id());
         if retired.contains(&self.id()) {

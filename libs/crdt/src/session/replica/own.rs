@@ -138,6 +138,12 @@ impl Own {
         outbox.chain(self.pending.iter().map(|pending| &pending.batch))
     }
 
+    /// About how long all of it is.
+    pub fn bytes(&self) -> usize {
+        let records: usize = self.outbox.iter().map(|sent| sent.record.len()).sum();
+        records + self.unconfirmed().map(Batch::weight).sum::<usize>()
+    }
+
     pub fn is_confirmed(&self) -> bool {
         self.outbox.is_empty() && self.pending.is_empty()
     }

@@ -38,6 +38,11 @@ export interface Host {
   reopen(document: string): void
 }
 
+/** What is known of a document besides what is in it. */
+interface Info extends Readonly<Opened["info"]> {
+  readonly isForgotten: boolean
+}
+
 /** A change that is being made. */
 interface Draft {
   readonly edits: Edit[]
@@ -50,6 +55,7 @@ interface Draft {
 export class Document<S extends Collections> implements DocBase<S>, Editable {
   readonly presence: Presence & { readonly peers: Watched<readonly Peer[]> }
   readonly rights: Watched<readonly Right[] | undefined>
+  readonly isForgotten: Watched<boolean>
   readonly #host: Host
   readonly #schema: Schema<S>
   readonly #mirror = new Mirror()
@@ -60,7 +66,7 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
   #isPosting = false
   #onTheirWay = 0
   #stored: Promise<void> = Promise.resolve()
-  readonly #info = new Cell<Opened["info"]>({ title: "", isEncrypted: false, rights: undefined })
+  readonly #info = new Cell<Info>({ title: "", isEncrypted: false, rights: undefined, isForgotten: false })
   /** How much of what is told was taken in, and who told it. */
   #term = ""
   #version = 0
@@ -83,6 +89,7 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
     const peers = part(this.#peers, ({ list }) => list)
     this.presence = { set: state => this.#show(state), peers }
     this.rights = part(this.#info, ({ rights }) => rights)
+    this.isForgotten = part(this.#info, ({ isForgotten }) => isForgotten)
     for (const [name, fields] of Object.entries(schema.collections)) {
       Object.defineProperty(this, name, { value: new Entities(this, name, fields), enumerable: true })
     }
@@ -113,7 +120,8 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
 
   write(edits: readonly Edit[]): void {
     if (!this.#draft) return this.transaction(() => this.write(edits))
-    const { rights } = this.#info.value
+    const { rights, isForgotten } = this.#info.value
+    if (edits.length > 0 && isForgotten) throw new ClientError("closed", "the document was forgotten on this device")
     if (edits.length > 0 && rights?.includes("write") === false)
       throw new ClientError("denied", "this device may read the document, and not write in it")
     for (const edit of edits) {
@@ -252,6 +260,11 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
     const changed = this.#mirror.hear(readNews(told.news), taken)
     if (taken > 0) this.#emit(changed, told.origin)
     else this.#touch(changed, told.origin)
+  }
+
+  /** It is not kept here any more. */
+  forget(): void {
+    this.#info.set({ isForgotten: true })
   }
 
   /** Others changed these. */

@@ -171,7 +171,7 @@ export class Keeper implements Leading {
       case "join":
         return this.#members.join(question.link)
       case "forget":
-        return this.#documents.forget(question.id)
+        return this.#forget(question.id)
       case "synced":
         return this.#synced(question.id)
       case "history":
@@ -205,6 +205,12 @@ export class Keeper implements Leading {
     const info = { title, isEncrypted, rights: rightsOf(token) }
     const whole = this.#session.whole(id) as unknown as Whole
     return { term: this.#term.id, version: open.version, whole, taken, info, peers: peersOf(open) }
+  }
+
+  /** Whoever shows it still is told: what they write from here on is kept nowhere. */
+  async #forget(id: string): Promise<void> {
+    await this.#documents.forget(id)
+    this.#telling.forgotten(id)
   }
 
   async #history(question: Extract<Question, { type: "history" }>): Promise<Former[]> {

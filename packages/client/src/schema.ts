@@ -74,8 +74,8 @@ export const t = {
 /** Members of documents, which no collection can be called: those that applications use, then others. */
 const TAKEN = [
   "id", "title", "isEncrypted", "presence", "canUndo", "canRedo", "all", "live", "subscribe", "transaction", "undo", "redo", "history",
-  "rights", "invite", "members", "remove", "saved", "synced", "inspect", "export", "state", "then", "close",
-  "typed", "entity", "ids", "write", "begin", "hold", "hear", "showPeers",
+  "rights", "isForgotten", "invite", "members", "remove", "saved", "synced", "inspect", "export", "state", "then", "close",
+  "typed", "entity", "ids", "write", "begin", "hold", "hear", "forget", "showPeers",
 ] // prettier-ignore
 
 /** Members of rows, which no field can be called. */

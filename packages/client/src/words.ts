@@ -70,6 +70,7 @@ export type Told =
     }
   /** Anything may be otherwise: it is to be opened again. */
   | { readonly type: "anew"; readonly id: string }
+  | { readonly type: "forgotten"; readonly id: string }
   | { readonly type: "peers"; readonly id: string; readonly peers: readonly Peer[] }
   | { readonly type: "standing"; readonly standing: Standing }
 

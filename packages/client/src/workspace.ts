@@ -192,7 +192,6 @@ export class Workspace implements Host {
 
   /** Forgets a document on this device. What the relay does not have is lost: look at `pending` before. */
   async forget(id: string): Promise<void> {
-    this.#documents.delete(id)
     await this.ask({ type: "forget", id })
   }
 
@@ -278,6 +277,7 @@ export class Workspace implements Host {
     if (!document) return
     if (told.type === "peers") return document.showPeers(told.peers.filter(({ id }) => id !== this.#crew.tabs.id))
     if (told.type === "news") return document.hear(told, told.tab === this.#crew.tabs.id ? told.taken : 0)
+    if (told.type === "forgotten") return this.#lose(document)
     this.#reopen(document)
   }
 
@@ -294,10 +294,18 @@ export class Workspace implements Host {
     this.#open(document).catch((error: unknown) => {
       const isOurs = this.#documents.get(document.id)?.document === document
       if (!isOurs || this.#isClosed || !(error instanceof ClientError)) return
+      // It was forgotten while this tab heard nothing.
+      if (error.kind === "invalid") return this.#lose(document)
       this.#state.set({ trouble: error })
-      // One that was forgotten is gone; anything else may be otherwise later, and until then this tab would hear nothing.
-      if (error.kind !== "invalid") setTimeout(() => this.reopen(document.id), REOPEN_MS)
+      // It may be otherwise later, and until then this tab would hear nothing.
+      setTimeout(() => this.reopen(document.id), REOPEN_MS)
     })
+  }
+
+  /** It was forgotten here, by whichever tab. */
+  #lose(document: Document<Collections>): void {
+    this.#documents.delete(document.id)
+    document.forget()
   }
 
   /** What this tab knows of itself, and what who leads said last. */
@@ -440,6 +448,8 @@ export interface DocBase<S extends Collections = Collections> {
    * relay. Without `write`, edits are refused as `denied`.
    */
   readonly rights: Watched<readonly Right[] | undefined>
+  /** Whether it was forgotten on this device, perhaps in another tab. Edits are refused as `closed` from then on; `get` opens it anew, if it comes back. */
+  readonly isForgotten: Watched<boolean>
   /** A link that lets others in: put it behind the `#` of an address, which is sent to no server. It must reach the relay. */
   invite(options?: InviteOptions): Promise<string>
   /** Who can read an encrypted document. */

@@ -4,7 +4,7 @@ import { test } from "node:test"
 import { gzipSync } from "node:zlib"
 
 /** What an application loads for an entry, compressed, before anything makes it smaller. */
-const BYTES_MAX = { "index.js": 44_500, "worker.js": 12_000, "inspector.js": 13_000 }
+const BYTES_MAX = { "index.js": 45_000, "worker.js": 12_000, "inspector.js": 13_000 }
 
 /** A module and all that it imports. */
 async function modules(url, found = new Map()) {

@@ -36,6 +36,29 @@ inBrowser("what was saved is there after the tab is gone", async visit => {
   assert.deepEqual(read, { found: "kept", begin: [2], appended: [[3], [6]], list: ["a"], keys: ["seen"], seen: 4, none: true })
 })
 
+inBrowser("a long beginning is read as it was stored, by this version or the one before", async visit => {
+  const page = await visit.open()
+  const read = await page.evaluate(async () => {
+    const bytes = Uint8Array.from({ length: 1_000_000 }, (_, at) => at % 251)
+    const before = await new Promise(resolve => {
+      const request = indexedDB.open("selvedge:notes", 1)
+      request.onupgradeneeded = () => {
+        const [replicas] = ["replicas", "pieces", "meta", "writer"].map(name => request.result.createObjectStore(name))
+        replicas.put(bytes, "old")
+      }
+      request.onsuccess = () => resolve(request.result)
+    })
+    before.close()
+    const store = await client.openStore("notes")
+    await store.claim()
+    await store.save({ replicas: { new: [{ begin: bytes }, { append: new Uint8Array([1]) }] } })
+    const isSame = ({ begin }) => begin.length === bytes.length && begin.every((byte, at) => byte === bytes[at])
+    const [old, made] = [await store.load("old"), await store.load("new")]
+    return [isSame(old), isSame(made), old.appended.length, made.appended.length]
+  })
+  assert.deepEqual(read, [true, true, 0, 1])
+})
+
 inBrowser("what is saved at once is stored in order", async visit => {
   const page = await visit.open()
   const stored = await page.evaluate(async () => {

@@ -46,4 +46,9 @@ export class Telling {
     open.version++
     this.#parts.tell({ type: "anew", id })
   }
+
+  /** It is not here any more. */
+  forgotten(id: string): void {
+    this.#parts.tell({ type: "forgotten", id })
+  }
 }

@@ -5,7 +5,7 @@ import { schema } from "./schema.js"
 import { choose, settings } from "./settings.js"
 import { trustedScript } from "./trusted.js"
 import { confirm } from "./views/dialog.js"
-import { toast } from "./views/toast.js"
+import { toast, toastNext } from "./views/toast.js"
 
 /** Which notes are listed. */
 export interface Scope {
@@ -31,6 +31,8 @@ const SEARCH_SCRIPT = "search-worker.js"
 /** A notes app in a tab: the vault that is open, and the place in it. */
 export class App {
   #vault: Vault | undefined
+  /** How many times a vault was asked for: the last one counts. */
+  #asked = 0
   #finder: SearchWorker | undefined
   #place: Place = { scope: ALL, note: undefined }
   readonly #placeListeners = new Set<(place: Place, before: Place) => void>()
@@ -119,11 +121,18 @@ export class App {
     if (isSaved) document.documentElement.dataset["saved"] = "yes"
   }
 
-  /** Opens a vault that is known here. */
-  async open(id: string): Promise<void> {
+  /** Opens a vault, or says why it cannot be opened. Returns whether it is open: it is not where another was asked for meanwhile. */
+  async enter(id: string): Promise<boolean> {
+    await this.attempt("Opening the vault", () => this.#open(id))
+    return this.#vault?.doc.id === id
+  }
+
+  async #open(id: string): Promise<void> {
+    const asked = ++this.#asked
     if (this.#vault?.doc.id === id) return
     this.flush()
     const doc = await this.workspace.get(id, schema)
+    if (asked !== this.#asked) return
     this.#vault?.close()
     this.#finder?.close()
     this.#finder = new SearchWorker(trustedScript(SEARCH_SCRIPT), () => toast("Searching does not work: reload the page."))
@@ -134,10 +143,17 @@ export class App {
       this.#remember(vault)
       for (const listener of this.#vaultListeners) listener(change)
     })
+    doc.isForgotten.watch(() => this.#vault === vault && this.#leave(vault))
     this.#sweep(vault)
     this.#remember(vault)
     choose({ vault: id })
     for (const listener of this.#vaultListeners) listener(undefined)
+  }
+
+  /** It was forgotten on this device, in this tab or in another: nothing more can be done in it. */
+  #leave({ name }: Vault): void {
+    toastNext(`“${name}” was forgotten on this device.`)
+    location.replace(location.pathname)
   }
 
   /**
@@ -243,7 +259,7 @@ export class App {
   async #follow(): Promise<boolean> {
     const found = readHash(location.hash)
     if (!found) return false
-    const isOpen = this.#vault?.doc.id === found.vault || (await this.attempt("Opening the vault", () => this.open(found.vault)))
+    const isOpen = await this.enter(found.vault)
     if (isOpen) this.#arrive(found.place)
     return isOpen
   }

@@ -8,7 +8,7 @@ import { Desk } from "./views/desk.js"
 import { h } from "./views/dom.js"
 import { trustedScript } from "./trusted.js"
 import { foundVault, join, linkInAddress, switchTo } from "./views/vaults.js"
-import { toastPlace } from "./views/toast.js"
+import { toastLeft, toastPlace } from "./views/toast.js"
 import { WORKSPACE } from "./workspace.js"
 
 const WORKER = "sw.js"
@@ -20,6 +20,7 @@ async function main(): Promise<void> {
   const desk = new Desk(app)
   rootElement().replaceChildren(...desk.elements)
   document.body.append(toastPlace)
+  toastLeft()
   listen(app, desk.commands, () => settings().singleKeys)
   void install(app)
   await begin(app)

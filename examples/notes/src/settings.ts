@@ -35,6 +35,9 @@ const INITIAL: Settings = {
   names: {},
 }
 
+/** Of each tab by itself: there, what another one chooses counts from the next start. */
+const OWN = ["vault", "closed", "isSidebarShown", "isPanelShown", "isReading"] as const
+
 const KEY = "notes:settings"
 const listeners = new Set<(settings: Settings) => void>()
 let current = load()
@@ -47,12 +50,24 @@ export function settings(): Settings {
 export function choose(chosen: Partial<Settings>): void {
   current = { ...current, ...chosen }
   try {
-    localStorage.setItem(KEY, JSON.stringify(current))
+    // What other tabs chose stays.
+    localStorage.setItem(KEY, JSON.stringify({ ...load(), ...chosen }))
   } catch {
     // Where nothing can be kept it counts until the tab is closed.
   }
+  tell()
+}
+
+function tell(): void {
   for (const listener of listeners) listener(current)
 }
+
+/** Another tab chose something. */
+window.addEventListener("storage", ({ key }) => {
+  if (key !== KEY) return
+  current = { ...load(), ...Object.fromEntries(OWN.map(name => [name, current[name]])) }
+  tell()
+})
 
 export function onChosen(listener: (settings: Settings) => void): void {
   listeners.add(listener)

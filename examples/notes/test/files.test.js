@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
-import { readFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { strToU8, unzipSync, zipSync } from "fflate"
 import { inBrowser } from "./browser.js"
 import { noRelay, Up } from "./up.js"
@@ -53,3 +55,37 @@ served("a vault of 5,000 notes comes in, is searched, and goes out again", async
   const text = new TextDecoder().decode(files["Work/Projects/Note 10.md"])
   assert.match(text, /^---\ntags:\n {2}- all\n {2}- year0\ncreated: 2024-01-02T03:04:05.000Z\nupdated: /)
 })
+
+served("files and folders are taken in where they are dropped, and a file beside a dialog is no page to go to", async person => {
+  const ann = await person()
+  const { page } = ann
+  await ann.visit()
+  await ann.found({ examples: false })
+  const folder = await mkdtemp(join(tmpdir(), "notes-"))
+  try {
+    await mkdir(join(folder, "Work/Deep"), { recursive: true })
+    await writeFile(join(folder, "Work/Deep/Plan.md"), "one\n")
+    await writeFile(join(folder, "Work/Soup.md"), "two\n")
+    await writeFile(join(folder, "Bread.md"), "three\n")
+    await page.locator(".vault-button").click()
+    await page.getByRole("menuitem", { name: "Import notes" }).click()
+    await page.locator("dialog .drop").waitFor()
+    await drop(ann, { x: 5, y: 5, files: [join(folder, "Bread.md")] })
+    await page.keyboard.press("Escape")
+    await page.locator("dialog").waitFor({ state: "detached" })
+    await drop(ann, { x: 300, y: 300, files: [join(folder, "Work"), join(folder, "Bread.md")] })
+    await page.locator("dialog").getByText("3 notes were imported.").waitFor()
+    await page.getByRole("button", { name: "Done" }).click()
+    assert.deepEqual((await page.locator(".row-title").allTextContents()).sort(), ["Bread", "Plan", "Soup"])
+    assert.deepEqual(await page.locator(".folder .place span:not(.count)").allTextContents(), ["Work", "Deep"])
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+/** Drags files of the disk over the page, and lets them go. */
+async function drop({ context, page }, { x, y, files }) {
+  const session = await context.newCDPSession(page)
+  const data = { items: [], files, dragOperationsMask: 1 }
+  for (const type of ["dragEnter", "dragOver", "drop"]) await session.send("Input.dispatchDragEvent", { type, x, y, data })
+}

@@ -248,3 +248,93 @@ inAnyBrowser("a search that cannot be loaded says so, and is not waited for", wi
   start: () => Up.startCopy(),
   isSkipped: noRelay,
 })
+
+inBrowser(
+  "a vault that is forgotten in one tab is left in all of them, and what one tab chose stays in the other",
+  async person => {
+    const ann = await begun(person)
+    const { page } = ann
+    await ann.write("Soup", "hot water")
+    const other = await secondTab(ann)
+    await other.locator(".row", { hasText: "Soup" }).click()
+    await theme(page, "dark")
+    await other.waitForFunction(() => document.documentElement.dataset.theme === "dark")
+    await other.getByRole("button", { name: "Links and outline", exact: true }).click()
+    await other.reload()
+    await other.waitForFunction(() => document.documentElement.dataset.theme === "dark")
+
+    await vaultItem(page, "New vault")
+    await page.getByRole("textbox", { name: "Name" }).fill("Work")
+    await page.getByRole("button", { name: "Create vault" }).click()
+    await page.locator(".vault-name", { hasText: "Work" }).waitFor()
+    await vaultItem(other, "Forget on this device")
+    await other.getByRole("button", { name: "Forget", exact: true }).click()
+    await other.getByText("“Notes” was forgotten on this device.").waitFor()
+    await other.locator(".vault-name", { hasText: "Work" }).waitFor()
+
+    // The first tab forgets the one that both show.
+    await vaultItem(page, "Forget on this device")
+    await page.getByRole("button", { name: "Forget", exact: true }).click()
+    for (const tab of [page, other]) await tab.getByRole("heading", { name: "Your notes, on every device" }).waitFor()
+  },
+)
+
+inBrowser("of vaults that are asked for one after the other the last is opened", async person => {
+  const ann = await begun(person)
+  const { page } = ann
+  const first = addressOf(page)
+  await vaultItem(page, "New vault")
+  await page.getByRole("textbox", { name: "Name" }).fill("Work")
+  await page.getByRole("button", { name: "Create vault" }).click()
+  await page.locator(".vault-name", { hasText: "Work" }).waitFor()
+  const second = addressOf(page)
+  await page.reload()
+  await page.locator(".vault-name", { hasText: "Work" }).waitFor()
+  await page.evaluate(addresses => addresses.forEach(address => (location.hash = address)), [first, second])
+  // What must not come may come late.
+  await page.waitForTimeout(500)
+  assert.equal(await page.locator(".vault-name").textContent(), "Work")
+  await page.evaluate(address => (location.hash = address), first)
+  await page.locator(".vault-name", { hasText: "Notes" }).waitFor()
+})
+
+inBrowser("what is pressed is clicked, though it changes meanwhile", async person => {
+  const ann = await begun(person)
+  const { page } = ann
+  await ann.write("Soup", "hot water")
+  await ann.write("Bread", "")
+  const other = await secondTab(ann)
+  const press = async place => {
+    const { x, y, width, height } = await place.boundingBox()
+    await page.mouse.move(x + width / 2, y + height / 2)
+    await page.mouse.down()
+  }
+  await press(page.locator(".row", { hasText: "Soup" }))
+  await other.locator(".row", { hasText: "Soup" }).click()
+  await other.getByLabel("Text", { exact: true }).fill("cold water")
+  await page.locator(".row", { hasText: "hot water" }).waitFor()
+  await page.waitForFunction(() => indexedDB && document.documentElement.dataset.saved !== "no")
+  await page.mouse.up()
+  await ann.reads("cold water")
+  await page.locator(".row", { hasText: "cold water" }).waitFor()
+
+  await press(page.locator(".place", { hasText: "Templates" }))
+  await other.locator(".list").getByRole("button", { name: "New note" }).click()
+  await count(page, 3)
+  await page.mouse.up()
+  await page.locator(".list h2", { hasText: "Templates" }).waitFor()
+  await page.locator(".place", { hasText: "All notes" }).locator(".count", { hasText: "3" }).waitFor()
+})
+
+const addressOf = page => new URL(page.url()).hash
+
+async function vaultItem(page, name) {
+  await page.locator(".vault-button").click()
+  await page.getByRole("menuitem", { name }).click()
+}
+
+async function theme(page, value) {
+  await page.keyboard.press("Control+,")
+  await page.getByLabel("Appearance").selectOption(value)
+  await page.getByRole("button", { name: "Done" }).click()
+}

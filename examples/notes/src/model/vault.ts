@@ -24,6 +24,8 @@ export interface VaultChange {
   readonly notes: ReadonlySet<string>
   /** Whether lists may be different: titles, places, times. */
   readonly isOrder: boolean
+  /** Whether folders and tags may be, and what is in them. */
+  readonly isPlaces: boolean
   /** Whether links or tags may be. */
   readonly isLinks: boolean
 }
@@ -65,14 +67,15 @@ interface Known extends Scan {
 export class Vault {
   readonly #notes = new Map<string, Note>()
   readonly #known = new Map<string, Known>()
-  readonly #titles = new Index()
+  /** Made when somebody asks for a title first: a vault is there sooner without. */
+  #titles: Index | undefined
   readonly #linkers = new Index()
   readonly #unread = new Set<string>()
   readonly #listeners = new Set<(change: VaultChange) => void>()
   readonly #unsubscribe: () => void
   readonly #endRights: () => void
   #folders: readonly Branch[] | undefined
-  #news = { notes: new Set<string>(), isOrder: false, isLinks: false }
+  #news = noNews()
   #isTelling = false
   #toldAt = 0
   #isReading = false
@@ -176,7 +179,7 @@ export class Vault {
 
   /** The note that a title means; of several the oldest, for everybody. */
   resolve(title: string): string | undefined {
-    const ids = [...this.#titles.get(keyOf(title))].filter(id => this.#notes.get(id)?.trashed === undefined)
+    const ids = [...this.#titled(keyOf(title))].filter(id => this.#notes.get(id)?.trashed === undefined)
     const age = (id: string) => this.#notes.get(id)?.created ?? 0
     return ids.sort((a, b) => age(a) - age(b) || (a < b ? -1 : 1))[0]
   }
@@ -272,7 +275,7 @@ export class Vault {
     if (title === before) return 0
     if (!title.trim() || /[[\]|#]/.test(title) || this.resolve(title) !== id) return undefined
     const key = keyOf(before)
-    const isOnly = key !== "" && [...this.#titles.get(key)].every(other => other === id)
+    const isOnly = key !== "" && [...this.#titled(key)].every(other => other === id)
     const linkers = isOnly ? [...this.#linkers.get(key)] : []
     this.doc.transaction(() => {
       for (const linker of linkers) this.rewrite(linker, body => relink(body, name => keyOf(name) === key, title.trim()))
@@ -380,7 +383,7 @@ export class Vault {
 
   #importOne(file: NoteFile, folders: FolderPaths): boolean {
     const folder = folders.idOf(file.folder)
-    const twins = [...this.#titles.get(keyOf(file.title))].filter(id => this.#notes.get(id)?.folder === folder)
+    const twins = [...this.#titled(keyOf(file.title))].filter(id => this.#notes.get(id)?.folder === folder)
     if (twins.some(id => this.#notes.get(id)?.trashed === undefined && this.body(id) === file.body)) return false
     const now = Date.now()
     this.doc.notes.insert({
@@ -431,7 +434,7 @@ export class Vault {
       const [collection, id] = [entity.slice(0, entity.indexOf("/")), restOf(entity)]
       if (collection === "notes") this.#take(id, this.row(id))
       else if (collection === "folders") this.#folders = undefined
-      if (collection !== "notes") this.#tell(undefined, true, false)
+      if (collection !== "notes") this.#tell(undefined, { isOrder: true, isPlaces: true })
     }
     this.#readOn()
   }
@@ -442,20 +445,32 @@ export class Vault {
     if (!row?.exists) return before && this.#forget(before)
     const note = noteOf(id, row)
     this.#notes.set(id, note)
-    this.#titles.replace(id, before ? [keyOf(before.title)] : [], [keyOf(note.title)])
+    this.#titles?.replace(id, before ? [keyOf(before.title)] : [], [keyOf(note.title)])
     this.#unread.add(id)
-    const isSame = before !== undefined && isEqual(before, note)
-    this.#tell(id, !isSame, before?.title !== note.title || before.trashed !== note.trashed)
+    this.#tell(id, {
+      isOrder: !before || !isEqual(before, note),
+      isPlaces: !before || !isInSamePlace(before, note),
+      isLinks: before?.title !== note.title || before.trashed !== note.trashed,
+    })
+  }
+
+  /** The notes with this key of a title. */
+  #titled(key: string): ReadonlySet<string> {
+    if (!this.#titles) {
+      this.#titles = new Index()
+      for (const { id, title } of this.#notes.values()) this.#titles.replace(id, [], [keyOf(title)])
+    }
+    return this.#titles.get(key)
   }
 
   #forget({ id, title }: Note): void {
     this.#notes.delete(id)
     this.#unread.delete(id)
-    this.#titles.replace(id, [keyOf(title)], [])
+    this.#titles?.replace(id, [keyOf(title)], [])
     this.#linkers.replace(id, this.#known.get(id)?.links.map(keyOf) ?? [], [])
     this.#known.delete(id)
     this.finder.remove([id])
-    this.#tell(id, true, true)
+    this.#tell(id, ALL_NEW)
   }
 
   /** Reads texts that were not read yet, whenever the browser has nothing else to do. */
@@ -484,7 +499,7 @@ export class Vault {
     if (this.#unread.size > 0 || !this.#isNew) return
     this.#isNew = false
     // Who shows what may be incomplete looks again.
-    this.#tell(undefined, true, true)
+    this.#tell(undefined, ALL_NEW)
   }
 
   #read(id: string, body: string): void {
@@ -493,24 +508,27 @@ export class Vault {
     this.#known.set(id, known)
     this.#unread.delete(id)
     this.#linkers.replace(id, before?.links.map(keyOf) ?? [], known.links.map(keyOf))
-    const isLinks = !before || before.links.join("\n") !== known.links.join("\n") || before.tags.join() !== known.tags.join()
-    if (before) return this.#tell(id, false, isLinks)
+    if (before) {
+      const isPlaces = before.tags.join() !== known.tags.join()
+      return this.#tell(id, { isPlaces, isLinks: isPlaces || before.links.join("\n") !== known.links.join("\n") })
+    }
     // Thousands may be read for the first time: who shows them is told now and then.
     this.#isNew = true
     this.#news.notes.add(id)
-    if (performance.now() - this.#toldAt > TELL_MS) this.#tell(id, false, true)
+    if (performance.now() - this.#toldAt > TELL_MS) this.#tell(id, { isPlaces: true, isLinks: true })
   }
 
   /** What can be done with all notes is otherwise. */
   #tellAll(): void {
     for (const id of this.#notes.keys()) this.#news.notes.add(id)
-    this.#tell(undefined, true, true)
+    this.#tell(undefined, ALL_NEW)
   }
 
   /** Tells listeners, once for all that happens now. */
-  #tell(id: string | undefined, isOrder: boolean, isLinks: boolean): void {
+  #tell(id: string | undefined, { isOrder = false, isPlaces = false, isLinks = false }: News): void {
     if (id !== undefined) this.#news.notes.add(id)
     this.#news.isOrder ||= isOrder
+    this.#news.isPlaces ||= isPlaces
     this.#news.isLinks ||= isLinks
     if (this.#isTelling || this.#listeners.size === 0) return
     this.#isTelling = true
@@ -518,11 +536,17 @@ export class Vault {
       this.#isTelling = false
       this.#toldAt = performance.now()
       const news = this.#news
-      this.#news = { notes: new Set(), isOrder: false, isLinks: false }
+      this.#news = noNews()
       for (const listener of [...this.#listeners]) listener(news)
     })
   }
 }
+
+type News = Partial<Omit<VaultChange, "notes">>
+
+const ALL_NEW: News = { isOrder: true, isPlaces: true, isLinks: true }
+
+const noNews = () => ({ notes: new Set<string>(), isOrder: false, isPlaces: false, isLinks: false })
 
 /** Which notes have a key. */
 class Index {
@@ -598,7 +622,12 @@ function noteOf(id: string, row: NoteRow): Note {
 }
 
 function isEqual(one: Note, other: Note): boolean {
-  const keys = ["title", "folder", "created", "updated", "isPinned", "isTemplate", "trashed"] as const
+  const keys = ["title", "created", "updated", "isPinned"] as const
+  return isInSamePlace(one, other) && keys.every(key => one[key] === other[key])
+}
+
+function isInSamePlace(one: Note, other: Note): boolean {
+  const keys = ["folder", "isTemplate", "trashed"] as const
   return keys.every(key => one[key] === other[key]) && one.tags.join() === other.tags.join()
 }
 

@@ -5,6 +5,7 @@ import { fill as fillTemplate } from "../notes/templates.js"
 import { onChosen, settings, choose } from "../settings.js"
 import { ACTION_KEYS, type Action } from "./editor.js"
 import { h, isNarrow, setText } from "./dom.js"
+import { droppedBy, hasFiles, type Dropped } from "./drops.js"
 import type { GraphView } from "./graph.js"
 import { List } from "./list.js"
 import { openMenu, type MenuItem } from "./menu.js"
@@ -226,9 +227,9 @@ export class Desk {
     void this.#lazily(() => vaultMenu(this.app, anchor, doing))
   }
 
-  #import(files: readonly File[] = []): void {
+  #import(given: readonly Dropped[] = []): void {
     if (this.app.vault.isReadOnly) return toast(READ_ONLY)
-    void this.#lazily(async () => (await import("./files.js")).importNotes(this.app, files))
+    void this.#lazily(async () => (await import("./files.js")).importNotes(this.app, given))
   }
 
   #export(): void {
@@ -252,14 +253,12 @@ export class Desk {
     return this.app.attempt("That", run)
   }
 
-  /** Files that are dropped anywhere are imported. */
+  /** Files that are dropped on the app are imported. Where nobody takes them, as beside a dialog, the browser must not leave the app for them. */
   #takeDrops(): void {
-    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false
-    this.#panes.addEventListener("dragover", event => hasFiles(event) && event.preventDefault())
+    for (const type of ["dragover", "drop"] as const)
+      window.addEventListener(type, event => hasFiles(event) && event.preventDefault())
     this.#panes.addEventListener("drop", event => {
-      if (!hasFiles(event)) return
-      event.preventDefault()
-      this.#import([...(event.dataTransfer?.files ?? [])])
+      if (hasFiles(event) && this.app.hasVault) this.#import(droppedBy(event))
     })
   }
 

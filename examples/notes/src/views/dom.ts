@@ -107,6 +107,22 @@ export function whenQuiet(ms: number, run: () => void): { (): void; now(): void 
   return Object.assign(ask, { now })
 }
 
+/**
+ * What of an element is pressed, if anything is: a click is lost where another element takes that one's place before it is let go. `onEnd` is called
+ * behind the click.
+ */
+export function watchPress(element: HTMLElement, wanted: string, onEnd: () => void): { readonly element: Element | undefined } {
+  const press: { element: Element | undefined } = { element: undefined }
+  const end = () => {
+    if (!press.element) return
+    press.element = undefined
+    onEnd()
+  }
+  element.addEventListener("pointerdown", ({ target }) => (press.element = (target as Element).closest(wanted) ?? undefined))
+  for (const type of ["pointerup", "pointercancel", "blur"]) window.addEventListener(type, end)
+  return press
+}
+
 /** Whether somebody is writing there. */
 export function isWriting(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName))

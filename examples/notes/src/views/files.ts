@@ -4,6 +4,7 @@ import { fileName } from "../notes/names.js"
 import { openArchive, packArchive } from "../notes/archive.js"
 import { action, openDialog } from "./dialog.js"
 import { fill, h } from "./dom.js"
+import { droppedBy, type Dropped } from "./drops.js"
 import { toast } from "./toast.js"
 
 /** A file that can be read. */
@@ -15,7 +16,7 @@ interface Source {
 }
 
 /** Takes in Markdown: files, a folder, or an archive of either. */
-export function importNotes(app: App, given: readonly File[] = []): void {
+export function importNotes(app: App, given: readonly Dropped[] = []): void {
   const stop = new AbortController()
   const dialog = openDialog("Import notes", { onClose: () => stop.abort() })
   const input = (attributes: Record<string, unknown>) =>
@@ -40,13 +41,8 @@ export function importNotes(app: App, given: readonly File[] = []): void {
       action("Choose files", () => files.click()),
     ),
   )
-  const take = (chosen: readonly File[]) => void run(app, dialog.body, chosen, stop.signal, dialog.close)
-  drop.addEventListener("dragover", event => event.preventDefault())
-  drop.addEventListener("drop", event => {
-    event.preventDefault()
-    const { dataTransfer } = event
-    if (dataTransfer) void app.attempt("Importing", async () => take(await dropped(dataTransfer)))
-  })
+  const take = (chosen: readonly Dropped[]) => void run(app, dialog.body, chosen, stop.signal, dialog.close)
+  drop.addEventListener("drop", event => take(droppedBy(event)))
   dialog.body.append(
     h(
       "p",
@@ -60,7 +56,13 @@ export function importNotes(app: App, given: readonly File[] = []): void {
   if (given.length > 0) take(given)
 }
 
-async function run(app: App, body: HTMLElement, chosen: readonly File[], signal: AbortSignal, close: () => void): Promise<void> {
+async function run(
+  app: App,
+  body: HTMLElement,
+  chosen: readonly Dropped[],
+  signal: AbortSignal,
+  close: () => void,
+): Promise<void> {
   if (chosen.length === 0) return
   const progress = h("progress", { max: 1, value: 0, "aria-label": "Progress" })
   const label = h("p", { role: "status" }, "Reading…")
@@ -89,11 +91,12 @@ async function run(app: App, body: HTMLElement, chosen: readonly File[], signal:
 type Say = (text: string, done: number, of: number) => void
 
 async function read(
-  chosen: readonly File[],
+  chosen: readonly Dropped[],
   signal: AbortSignal,
   say: Say,
 ): Promise<{ notes: NoteFile[]; fates: Map<Fate, number> }> {
-  const sources = (await Promise.all(chosen.map(sourcesOf))).flat()
+  const files = (await Promise.all(chosen.map(one => (one instanceof File ? [one] : filesOf(one, ""))))).flat()
+  const sources = (await Promise.all(files.map(sourcesOf))).flat()
   const root = commonFolder(sources.map(({ path }) => path))
   const fates = new Map<Fate, number>()
   const notes: NoteFile[] = []
@@ -124,13 +127,7 @@ function summary(found: number, made: number, fates: ReadonlyMap<Fate, number>, 
   ]
 }
 
-/** The files that were dropped, also those in folders. */
-async function dropped(transfer: DataTransfer): Promise<File[]> {
-  const entries = [...transfer.items].map(item => item.webkitGetAsEntry()).filter(entry => entry !== null)
-  if (entries.length === 0) return [...transfer.files]
-  return (await Promise.all(entries.map(entry => filesOf(entry, "")))).flat()
-}
-
+/** The files of what was dropped, also those in folders. */
 async function filesOf(entry: FileSystemEntry, above: string): Promise<File[]> {
   const path = above + entry.name
   if (entry.isFile) {

@@ -5,7 +5,7 @@ import type { Hit } from "../notes/search.js"
 import { plain } from "../text/scan.js"
 import { choose, onChosen, settings } from "../settings.js"
 import { confirm } from "./dialog.js"
-import { fill, h, icon, iconButton, onceAFrame, setAttribute, whenQuiet } from "./dom.js"
+import { fill, h, icon, iconButton, onceAFrame, setAttribute, watchPress, whenQuiet } from "./dom.js"
 import { openMenu } from "./menu.js"
 import { DRAGGED } from "./sidebar.js"
 
@@ -49,6 +49,7 @@ export class List {
   readonly #place = onceAFrame(() => this.#placeRows())
   readonly #askAgain = whenQuiet(SEARCH_MS, () => void this.#find({ isSame: true }))
   readonly #elements = new Map<string, HTMLElement>()
+  readonly #press = watchPress(this.#rows, "[role=option]", this.#place)
   /** Rows that say what was; they stay until the next frame has others, so that the list is never without them. */
   readonly #outdated = new Set<string>()
   #placed: readonly Placed[] = []
@@ -286,7 +287,9 @@ export class List {
       this.#placeRow(key, placed)
     }
     for (const key of [...this.#elements.keys()]) if (!seen.has(key)) this.#forget(key)
+    const pressed = [...this.#elements].find(([, element]) => element === this.#press.element)
     this.#outdated.clear()
+    if (pressed) this.#outdated.add(pressed[0])
     const current = this.#elements.get(this.app.place.note ?? "")
     setAttribute(this.#rows, "aria-activedescendant", current?.id)
   }
@@ -302,7 +305,7 @@ export class List {
 
   #element(key: string, row: Row<Note>): HTMLElement {
     const known = this.#elements.get(key)
-    if (known && !this.#outdated.has(key)) return known
+    if (known && (known === this.#press.element || !this.#outdated.has(key))) return known
     const element = row.kind === "label" ? labelElement(row.label) : this.#noteElement(row.note)
     this.#elements.set(key, element)
     if (known) known.replaceWith(element)

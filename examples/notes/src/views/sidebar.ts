@@ -1,9 +1,9 @@
 import { ALL, type App, type Scope } from "../app.js"
-import { isListed, TRASH_MS } from "../model/vault.js"
+import { isListed, TRASH_MS, type Vault } from "../model/vault.js"
 import { byName, type Branch } from "../notes/order.js"
 import { choose, onChosen, settings } from "../settings.js"
 import { ask, confirm } from "./dialog.js"
-import { fill, h, icon, iconButton, onceAFrame } from "./dom.js"
+import { fill, h, icon, iconButton, onceAFrame, watchPress } from "./dom.js"
 import type { IconName } from "./icons.js"
 import { openMenu } from "./menu.js"
 import { statusButton } from "./status.js"
@@ -17,6 +17,8 @@ export class Sidebar {
   readonly #nav = h("div", { class: "scroll" })
   readonly element: HTMLElement
   readonly #paint = onceAFrame(() => this.#repaint())
+  #shown: Vault | undefined
+  readonly #press = watchPress(this.#nav, "button", this.#paint)
 
   constructor(
     readonly app: App,
@@ -49,12 +51,17 @@ export class Sidebar {
     this.element = h("nav", { class: "sidebar", "aria-label": "Vault" }, head, this.#nav, foot)
     app.onPlace(this.#paint)
     onChosen(this.#paint)
-    app.onVault(change => (!change || change.isOrder || change.isLinks) && this.#paint())
+    app.onVault(change => (!change || change.isPlaces) && this.#paint())
     this.#paint()
   }
 
   #repaint(): void {
-    if (!this.app.hasVault) return
+    if (!this.app.hasVault || this.#press.element) return
+    // Of a vault that was just opened the notes come first: there may be thousands to be counted.
+    if (this.#shown !== this.app.vault) {
+      this.#shown = this.app.vault
+      return this.#paint()
+    }
     const focused = this.#nav.contains(document.activeElement) ? document.activeElement?.getAttribute("data-key") : undefined
     const { vault } = this.app
     this.#vaultName.textContent = vault.name

@@ -7,6 +7,9 @@ const ANSWERABLE_MS = 8000
 const place = h("div", { class: "toast", role: "status", hidden: true })
 let timer: ReturnType<typeof setTimeout> | undefined
 
+/** Where it is left what the next page of this tab says. */
+const NEXT = "notes:toast"
+
 /** Where things are said. */
 export const toastPlace = place
 
@@ -18,4 +21,24 @@ export function toast(text: string, answer?: { readonly label: string; readonly 
   place.hidden = false
   clearTimeout(timer)
   timer = setTimeout(close, answer ? ANSWERABLE_MS : SHOWN_MS)
+}
+
+/** Says something once the page was loaded anew. */
+export function toastNext(text: string): void {
+  try {
+    sessionStorage.setItem(NEXT, text)
+  } catch {
+    // Where nothing can be kept it is not said.
+  }
+}
+
+/** Says what was left for this page. */
+export function toastLeft(): void {
+  try {
+    const text = sessionStorage.getItem(NEXT)
+    sessionStorage.removeItem(NEXT)
+    if (text) toast(text)
+  } catch {
+    // Nothing was left.
+  }
 }

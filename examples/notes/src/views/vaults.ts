@@ -53,7 +53,7 @@ export async function vaultMenu(
 }
 
 export async function switchTo(app: App, id: string): Promise<void> {
-  if (!(await app.attempt("Opening the vault", () => app.open(id)))) return
+  if (!(await app.enter(id))) return
   app.go({ scope: ALL, note: undefined }, "replace")
   history.pushState(null, "", hashOf(id, app.place))
 }
@@ -73,7 +73,7 @@ async function forget(app: App): Promise<void> {
     "Forget",
   )
   if (!isSure) return
-  if (await app.attempt("Forgetting the vault", () => app.workspace.forget(doc.id))) location.replace(location.pathname)
+  await app.workspace.forget(doc.id)
 }
 
 /** Founds a vault; the first one when there is none yet. */

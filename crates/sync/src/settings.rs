@@ -43,7 +43,7 @@ pub struct Settings {
     pub stall: Duration,
     /// How long a presence lasts that is not said again.
     pub presence: Duration,
-    /// Records between two compactions, at least.
+    /// Records between two compactions, at least, unless they have megabytes.
     pub compact_records: u64,
     /// What is expected of which documents; the first that fits counts.
     pub rules: Vec<Rule>,

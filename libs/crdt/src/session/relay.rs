@@ -118,7 +118,7 @@ impl Default for Terms {
             lease_ms: 30 * 86_400_000,
             drift_ms: 120_000,
             compact_records: 256,
-            compact_bytes: 1 << 20,
+            compact_bytes: 4 << 20,
             bytes_max: 1 << 30,
             snapshot_bytes_max: u64::MAX,
             replicas_max: 16 << 10,

@@ -50,7 +50,7 @@ fn edits_go_together_and_only_when_they_are_durable() {
 }
 
 #[test]
-fn a_journal_is_begun_anew_when_it_is_longer_than_what_is_kept() {
+fn a_journal_is_begun_anew_when_it_is_long_beside_what_is_kept() {
     let (mut other, mut document) = (Writer::new(ReplicaId([2; 16])), Document::new());
     let mut device = open();
     let (mut begun, mut appended, mut prev) = (0, 0, BatchHash::NONE);

@@ -89,6 +89,28 @@ fn few_records_are_compacted_if_they_are_long() {
     assert!(document.compact(&terms(1 << 10), NOW_MS).is_none(), "nothing came since");
 }
 
+/// Of a long log not every place is known: what lies before a compaction must not count again for the next one.
+#[test]
+fn a_record_behind_a_compaction_makes_no_other_one() {
+    let mut document = document(1_000);
+    let long = Terms { compact_bytes: 256, ..Terms::default() };
+    open(&mut document, 1, at(LOG, 1_000));
+    let (mut writer, mut written) = (Writer::new(ReplicaId([77; 16])), Document::new());
+    let (mut prev, mut compacted, mut since) = (BatchHash::NONE, 0, usize::MAX / 2);
+    for step in 0..80 {
+        let pushed = others(&mut writer, prev, &mut written, 10_000 + step);
+        document.replay(&pushed.record).expect("it is a record");
+        (prev, since) = (pushed.hash, since + pushed.record.len());
+        document.saw(&session(1), document.tail(), NOW_MS);
+        if document.compact(&long, NOW_MS).is_some() {
+            document.commit();
+            assert!(since >= 256, "only {since} bytes lie behind the last one");
+            (compacted, since) = (compacted + 1, 0);
+        }
+    }
+    assert!(compacted >= 5, "{compacted} compactions of 80 records");
+}
+
 #[test]
 fn by_coming_nobody_has_seen_more() {
     let mut document = document(100);

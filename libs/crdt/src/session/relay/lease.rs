@@ -68,9 +68,9 @@ impl RelayDocument {
         let mark = self.fold.marks.at(seen)?;
         let horizon = mark.stamp.min(Hlc::from_ms(now_ms));
         let before = self.fold.compacted;
-        let bytes = self.fold.marks.at(before.end).map_or(0, |mark| mark.bytes);
+        let bytes = mark.bytes.saturating_sub(self.fold.marks.from(before.end).bytes);
         let enough = mark.offset >= before.end.saturating_add(terms.compact_records)
-            || mark.bytes >= bytes.saturating_add(terms.compact_bytes);
+            || bytes >= terms.compact_bytes;
         if horizon <= before.horizon || !enough {
             return None;
         }

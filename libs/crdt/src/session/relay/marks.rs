@@ -53,6 +53,12 @@ impl Marks {
         behind.checked_sub(1).map(|at| self.marks[at])
     }
 
+    /// The first mark at or behind `offset`; the last one, if there is none.
+    pub fn from(&self, offset: u64) -> Mark {
+        let at = self.marks.partition_point(|mark| mark.offset < offset);
+        self.marks.get(at).copied().unwrap_or(self.last)
+    }
+
     /// Where surely everything up to `stamp` lies before.
     pub fn after(&self, stamp: Hlc) -> Option<u64> {
         self.marks.iter().find(|mark| mark.stamp > stamp).map(|mark| mark.offset)

@@ -121,7 +121,7 @@ export class Document<S extends Collections> implements DocBase<S>, Editable {
   write(edits: readonly Edit[]): void {
     if (!this.#draft) return this.transaction(() => this.write(edits))
     const { rights, isForgotten } = this.#info.value
-    if (edits.length > 0 && isForgotten) throw new ClientError("closed", "the document was forgotten on this device")
+    if (edits.length > 0 && isForgotten) throw new ClientError("closed", "the document is not kept on this device any more")
     if (edits.length > 0 && rights?.includes("write") === false)
       throw new ClientError("denied", "this device may read the document, and not write in it")
     for (const edit of edits) {

@@ -209,8 +209,11 @@ export class Keeper implements Leading {
 
   /** Whoever shows it still is told: what they write from here on is kept nowhere. */
   async #forget(id: string): Promise<void> {
-    await this.#documents.forget(id)
-    this.#telling.forgotten(id)
+    try {
+      await this.#documents.forget(id)
+    } finally {
+      if (!this.#documents.known(id)) this.#telling.forgotten(id)
+    }
   }
 
   async #history(question: Extract<Question, { type: "history" }>): Promise<Former[]> {
@@ -265,7 +268,8 @@ export class Keeper implements Leading {
     // From here on nothing is waited for: what is drained at any time has the number with the edits.
     this.#taken.set(tab, seq)
     this.#storing.put(storedKey(tab), seq)
-    if (!isHere) return
+    // Who did not hear of it, as a page that was put away, hears it now.
+    if (!isHere) return this.#telling.forgotten(post.id)
     const ids = new Set(post.changes.flat().map(({ id }) => id))
     this.#storing.putPast(post.id, ids)
     for (const change of post.changes) this.#perform(post.id, change)

@@ -277,7 +277,10 @@ export class Workspace implements Host {
     if (!document) return
     if (told.type === "peers") return document.showPeers(told.peers.filter(({ id }) => id !== this.#crew.tabs.id))
     if (told.type === "news") return document.hear(told, told.tab === this.#crew.tabs.id ? told.taken : 0)
-    if (told.type === "forgotten") return this.#lose(document)
+    if (told.type === "forgotten") {
+      this.#documents.delete(told.id)
+      return document.forget()
+    }
     this.#reopen(document)
   }
 
@@ -294,18 +297,10 @@ export class Workspace implements Host {
     this.#open(document).catch((error: unknown) => {
       const isOurs = this.#documents.get(document.id)?.document === document
       if (!isOurs || this.#isClosed || !(error instanceof ClientError)) return
-      // It was forgotten while this tab heard nothing.
-      if (error.kind === "invalid") return this.#lose(document)
       this.#state.set({ trouble: error })
-      // It may be otherwise later, and until then this tab would hear nothing.
-      setTimeout(() => this.reopen(document.id), REOPEN_MS)
+      // One that is not here any more is gone; anything else may be otherwise later, and until then this tab would hear nothing.
+      if (error.kind !== "invalid") setTimeout(() => this.reopen(document.id), REOPEN_MS)
     })
-  }
-
-  /** It was forgotten here, by whichever tab. */
-  #lose(document: Document<Collections>): void {
-    this.#documents.delete(document.id)
-    document.forget()
   }
 
   /** What this tab knows of itself, and what who leads said last. */
@@ -448,7 +443,10 @@ export interface DocBase<S extends Collections = Collections> {
    * relay. Without `write`, edits are refused as `denied`.
    */
   readonly rights: Watched<readonly Right[] | undefined>
-  /** Whether it was forgotten on this device, perhaps in another tab. Edits are refused as `closed` from then on; `get` opens it anew, if it comes back. */
+  /**
+   * Whether it is not kept on this device any more: a tab forgot it, or what was stored is gone and somebody wrote. Edits are refused as `closed` from
+   * then on; what was read can still be read. Once it is here again, `get` gives another one.
+   */
   readonly isForgotten: Watched<boolean>
   /** A link that lets others in: put it behind the `#` of an address, which is sent to no server. It must reach the relay. */
   invite(options?: InviteOptions): Promise<string>

@@ -1,7 +1,7 @@
 import { ClientError, type Installation, type Workspace } from "@selvedge/client"
 import { SearchWorker } from "./model/search.js"
 import { titleOf, Vault, type VaultChange } from "./model/vault.js"
-import { schema } from "./schema.js"
+import { schema, type VaultDoc } from "./schema.js"
 import { choose, settings } from "./settings.js"
 import { trustedScript } from "./trusted.js"
 import { confirm } from "./views/dialog.js"
@@ -33,6 +33,9 @@ export class App {
   #vault: Vault | undefined
   /** How many times a vault was asked for: the last one counts. */
   #asked = 0
+  #endForgotten: () => void = () => undefined
+  #isForgetting = false
+  #gone: () => void = () => undefined
   #finder: SearchWorker | undefined
   #place: Place = { scope: ALL, note: undefined }
   readonly #placeListeners = new Set<(place: Place, before: Place) => void>()
@@ -123,17 +126,22 @@ export class App {
 
   /** Opens a vault, or says why it cannot be opened. Returns whether it is open: it is not where another was asked for meanwhile. */
   async enter(id: string): Promise<boolean> {
-    await this.attempt("Opening the vault", () => this.#open(id))
-    return this.#vault?.doc.id === id
+    const asked = ++this.#asked
+    const isLast = () => asked === this.#asked
+    if (this.#vault?.doc.id === id) return true
+    this.flush()
+    try {
+      const doc = await this.workspace.get(id, schema)
+      if (isLast()) this.#show(doc)
+    } catch (error) {
+      if (isLast()) toast(`Opening the vault failed: ${reasonOf(error)}`)
+    }
+    return isLast() && this.#vault?.doc.id === id
   }
 
-  async #open(id: string): Promise<void> {
-    const asked = ++this.#asked
-    if (this.#vault?.doc.id === id) return
-    this.flush()
-    const doc = await this.workspace.get(id, schema)
-    if (asked !== this.#asked) return
+  #show(doc: VaultDoc): void {
     this.#vault?.close()
+    this.#endForgotten()
     this.#finder?.close()
     this.#finder = new SearchWorker(trustedScript(SEARCH_SCRIPT), () => toast("Searching does not work: reload the page."))
     const vault = new Vault(doc, this.#finder)
@@ -143,16 +151,33 @@ export class App {
       this.#remember(vault)
       for (const listener of this.#vaultListeners) listener(change)
     })
-    doc.isForgotten.watch(() => this.#vault === vault && this.#leave(vault))
+    this.#endForgotten = doc.isForgotten.watch(() => this.#isForgetting || this.#gone())
     this.#sweep(vault)
     this.#remember(vault)
-    choose({ vault: id })
+    choose({ vault: doc.id })
     for (const listener of this.#vaultListeners) listener(undefined)
   }
 
-  /** It was forgotten on this device, in this tab or in another: nothing more can be done in it. */
-  #leave({ name }: Vault): void {
+  /** Calls `listener` when the open vault is not on this device any more, and this tab did not ask for that: what is shown is all that is left of it. */
+  onGone(listener: () => void): void {
+    this.#gone = listener
+  }
+
+  /** Forgets the open vault on this device. */
+  async forget(): Promise<void> {
+    const { doc, name } = this.vault
+    this.#isForgetting = true
+    try {
+      await this.workspace.forget(doc.id)
+    } finally {
+      this.#isForgetting = false
+    }
     toastNext(`“${name}” was forgotten on this device.`)
+    this.leave()
+  }
+
+  /** Begins anew, with another vault. */
+  leave(): void {
     location.replace(location.pathname)
   }
 

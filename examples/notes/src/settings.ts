@@ -51,7 +51,8 @@ export function choose(chosen: Partial<Settings>): void {
   current = { ...current, ...chosen }
   try {
     // What other tabs chose stays.
-    localStorage.setItem(KEY, JSON.stringify({ ...load(), ...chosen }))
+    const kept = load()
+    localStorage.setItem(KEY, JSON.stringify({ ...kept, ...chosen, names: { ...kept.names, ...chosen.names } }))
   } catch {
     // Where nothing can be kept it counts until the tab is closed.
   }

@@ -1,7 +1,8 @@
 // What must not be lost by a slip: of a hand, of a clock, of two people at once.
 import assert from "node:assert/strict"
-import { rm } from "node:fs/promises"
+import { readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
+import { unzipSync } from "fflate"
 import { inBrowser as inAnyBrowser } from "./browser.js"
 import { noRelay, Up } from "./up.js"
 
@@ -272,10 +273,21 @@ inBrowser(
     await other.getByText("“Notes” was forgotten on this device.").waitFor()
     await other.locator(".vault-name", { hasText: "Work" }).waitFor()
 
-    // The first tab forgets the one that both show.
+    // The first tab forgets the one that both show: what the other one shows can still be saved.
+    await other.locator(".list").getByRole("button", { name: "New note" }).click()
+    await other.getByLabel("Title", { exact: true }).fill("Kept")
+    await page.locator(".row", { hasText: "Kept" }).waitFor()
     await vaultItem(page, "Forget on this device")
     await page.getByRole("button", { name: "Forget", exact: true }).click()
-    for (const tab of [page, other]) await tab.getByRole("heading", { name: "Your notes, on every device" }).waitFor()
+    await page.getByRole("heading", { name: "Your notes, on every device" }).waitFor()
+    const gone = other.locator("dialog", { hasText: "“Work” is gone from this device" })
+    const [download] = await Promise.all([
+      other.waitForEvent("download"),
+      gone.getByRole("button", { name: "Export notes" }).click(),
+    ])
+    assert.ok(unzipSync(await readFile(await download.path()))["Kept.md"])
+    await gone.getByRole("button", { name: "Leave" }).click()
+    await other.getByRole("heading", { name: "Your notes, on every device" }).waitFor()
   },
 )
 

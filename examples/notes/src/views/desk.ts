@@ -14,7 +14,7 @@ import { openPalette } from "./palette.js"
 import { hideSidebar, Sidebar } from "./sidebar.js"
 import { banners, READ_ONLY, showStatus } from "./status.js"
 import { toast } from "./toast.js"
-import { foundVault, nameOf, shareVault, vaultMenu, askForLink } from "./vaults.js"
+import { foundVault, nameOf, shareVault, showGone, vaultMenu, askForLink } from "./vaults.js"
 
 /** Of a phone one pane is seen. */
 type Pane = "sidebar" | "list" | "note"
@@ -88,6 +88,7 @@ export class Desk {
     // Until there is a vault there is nothing to do.
     this.#panes.inert = true
     app.onVault(() => (this.#panes.inert = false))
+    app.onGone(() => showGone(app, { export: () => this.#export() }))
     app.onPlace(({ scope, note }) => this.#arrived(scope.kind === "graph", note !== undefined))
     onChosen(() => this.#graph?.recolor())
     this.#takeDrops()

@@ -118,8 +118,11 @@ export function watchPress(element: HTMLElement, wanted: string, onEnd: () => vo
     press.element = undefined
     onEnd()
   }
-  element.addEventListener("pointerdown", ({ target }) => (press.element = (target as Element).closest(wanted) ?? undefined))
-  for (const type of ["pointerup", "pointercancel", "blur"]) window.addEventListener(type, end)
+  element.addEventListener("pointerdown", ({ target, isPrimary, button, ctrlKey }) => {
+    // What opens a menu is never let go, for some browsers.
+    if (isPrimary && button === 0 && !ctrlKey) press.element = (target as Element).closest(wanted) ?? undefined
+  })
+  for (const type of ["pointerup", "pointercancel", "contextmenu", "dragend", "blur"]) window.addEventListener(type, end)
   return press
 }
 

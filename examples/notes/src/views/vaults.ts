@@ -52,10 +52,23 @@ export async function vaultMenu(
   ])
 }
 
-export async function switchTo(app: App, id: string): Promise<void> {
-  if (!(await app.enter(id))) return
+/** Opens a vault; returns whether it is open. */
+export async function switchTo(app: App, id: string): Promise<boolean> {
+  if (!(await app.enter(id))) return false
   app.go({ scope: ALL, note: undefined }, "replace")
   history.pushState(null, "", hashOf(id, app.place))
+  return true
+}
+
+/** Says that the open vault is not on this device any more, and lets the person save what is shown of it. */
+export function showGone(app: App, doing: { export(): void }): void {
+  const dialog = openDialog(`“${app.vault.name}” is gone from this device`, { class: "small", onClose: () => app.leave() })
+  const text =
+    "It was forgotten in another tab, or the browser threw it away. What is shown can still be exported; what is written is kept nowhere."
+  dialog.body.append(
+    h("p", {}, text),
+    h("footer", {}, action("Export notes", doing.export), action("Leave", dialog.close, "main")),
+  )
 }
 
 async function rename(app: App): Promise<void> {
@@ -73,7 +86,7 @@ async function forget(app: App): Promise<void> {
     "Forget",
   )
   if (!isSure) return
-  await app.workspace.forget(doc.id)
+  await app.forget()
 }
 
 /** Founds a vault; the first one when there is none yet. */
@@ -148,8 +161,8 @@ async function found(app: App, name: string, encrypted: boolean, hasExamples: bo
     )
     return made[0]
   })
-  await switchTo(app, doc.id)
-  if (first !== undefined && !isNarrow()) app.go({ note: restOf(first) }, "replace")
+  const isOpen = await switchTo(app, doc.id)
+  if (isOpen && first !== undefined && !isNarrow()) app.go({ note: restOf(first) }, "replace")
 }
 
 /** Asks for a link that somebody sent. */
@@ -186,8 +199,7 @@ export async function join(app: App, link: string): Promise<void> {
   history.replaceState(null, "", location.pathname)
   try {
     const doc = await app.workspace.join(link, schema)
-    await switchTo(app, doc.id)
-    toast(`You are in “${app.vault.name}”.`)
+    if (await switchTo(app, doc.id)) toast(`You are in “${app.vault.name}”.`)
   } catch (error) {
     // Who is not let in is told why.
     const reason = error instanceof ClientError && error.kind === "denied" ? error.message : reasonOf(error)

@@ -6,7 +6,7 @@ import { keyOf } from "../notes/names.js"
 import { choose, onChosen, settings } from "../settings.js"
 import type { Wanted } from "../text/completion.js"
 import { Editor, ACTION_KEYS, type Action } from "./editor.js"
-import { fill, h, icon, iconButton, onceAFrame, whenQuiet } from "./dom.js"
+import { fill, h, icon, iconButton, onceAFrame, watchPress, whenQuiet } from "./dom.js"
 import type { IconName } from "./icons.js"
 import { keysLabel } from "../commands.js"
 import { openMenu, type MenuItem } from "./menu.js"
@@ -43,6 +43,7 @@ export class NoteView {
   readonly #tags = h("div", { class: "note-tags" })
   readonly #trashed = h("div", { class: "banner", hidden: true })
   readonly #page = h("article", { class: "page", hidden: true, tabindex: "-1" })
+  readonly #press = watchPress(this.#page, "a, input, summary", () => this.#paint())
   readonly #tools = h("div", { class: "tools", role: "toolbar", "aria-label": "Format" })
   readonly #mode = iconButton("read", "Read", { onclick: () => this.toggleReading() })
   readonly #pin = iconButton("pin", "Pin", { onclick: () => this.togglePin() })
@@ -264,7 +265,7 @@ export class NoteView {
   async #read(): Promise<void> {
     const { render } = await import("./read.js")
     const text = this.#body?.text.toString() ?? ""
-    if (!this.#isReading) return
+    if (!this.#isReading || this.#press.element) return
     fill(
       this.#page,
       render(text, title => this.app.vault.resolve(title) !== undefined, !this.#isLocked(this.#note())),

@@ -259,8 +259,8 @@ export class Keeper implements Leading {
     const isHere = await this.#documents.load(post.id).then(
       () => true,
       (error: unknown) => {
-        // It was forgotten while this was on its way. What cannot be read now may be later.
-        if (clientError("", error).kind !== "invalid") throw error
+        // It was forgotten while this was on its way. What is kept and cannot be read now may be later.
+        if (this.#documents.known(post.id)) throw error
         return false
       },
     )
